@@ -1,0 +1,292 @@
+"""The strict base of every configuration block, and the one way to change a configuration.
+
+A block is a frozen pydantic model that refuses unknown keys and does no guessing about types. A component's block
+stands beside the component's class as its nested ``Config``; ``one_of`` and ``keyed_by`` find it through the
+registry by the name the user wrote. ``with_overrides`` is the only function that turns ``{dotted path: value}``
+into a new configuration: search, retrain, export and the command line all go through it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+
+from mmsa.errors import ConfigError, DataError, Problem, did_you_mean
+from mmsa.registry import Registry
+
+_NUMBER_WITHOUT_DOT = re.compile(r"[-+]?\d+[eE][-+]?\d+")
+_ENVIRONMENT_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+class Block(BaseModel):
+    """Base of every configuration block: frozen, strict, no unknown keys, all errors at once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _teach(cls, data: Any, handler: Any) -> Any:
+        try:
+            return handler(data)
+        except ValidationError as error:
+            raise ValidationError.from_exception_data(
+                cls.__name__, [_taught(detail, cls.model_fields) for detail in error.errors()]
+            ) from None
+
+
+BlockT = TypeVar("BlockT", bound=Block)
+
+
+def _taught(detail: Any, fields: Mapping[str, Any]) -> InitErrorDetails:
+    """One pydantic error with a next step for the reader; innermost blocks speak first and are kept."""
+    context = detail.get("ctx") or {}
+    rule, next_step = detail["msg"], str(context.get("next_step", ""))
+    if detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1:
+        rule, next_step = "is not a setting of this block", did_you_mean(str(detail["loc"][0]), fields)
+    elif (
+        not next_step and isinstance(detail["input"], str) and _NUMBER_WITHOUT_DOT.fullmatch(detail["input"])
+    ):
+        mantissa, exponent = re.split("[eE]", detail["input"])
+        next_step = f"YAML reads {detail['input']} as text; write {mantissa}.0e{exponent}"
+    return _error_at(detail["loc"], detail["input"], rule, next_step, kind=detail["type"])
+
+
+def _error_at(
+    location: tuple[int | str, ...], value: object, rule: str, next_step: str, kind: str = "refused"
+) -> InitErrorDetails:
+    message = PydanticCustomError(kind, "{rule}", {"rule": rule, "next_step": next_step})  # type: ignore[arg-type]
+    return InitErrorDetails(type=message, loc=location, input=value)
+
+
+def refuse(value: object, rule: str, next_step: str = "", at: tuple[int | str, ...] = ()) -> ValidationError:
+    """The error a block's own validator raises: the value, the rule it breaks, what to write instead."""
+    return ValidationError.from_exception_data("refused", [_error_at(at, value, rule, next_step)])
+
+
+class _OneOf:
+    """Validates a mapping by the ``Config`` of the class its ``name`` stands for."""
+
+    def __init__(self, registry: Registry[Any]):
+        self.registry = registry
+
+    def validate(self, value: Any) -> Block:
+        if isinstance(value, Block):
+            return value
+        if not isinstance(value, Mapping):
+            raise refuse(
+                value, f"must be a mapping with the name of a {self.registry.kind}", "Write {name: ...}."
+            )
+        name = value.get("name")
+        if name not in self.registry:
+            rule = (
+                f"is not a {self.registry.kind}"
+                if "name" in value
+                else f"a {self.registry.kind} needs a name"
+            )
+            raise refuse(name, rule, did_you_mean(str(name), self.registry), at=("name",))
+        return _config_of(self.registry[str(name)]).model_validate(value)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.validate, serialization=core_schema.plain_serializer_function_ser_schema(_dump)
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"oneOf": [_config_of(self.registry[name]).model_json_schema() for name in self.registry]}
+
+
+class _KeyedBy:
+    """Validates ``{name: settings}`` by the ``Config`` each key stands for; ``null`` settings mean the defaults."""
+
+    def __init__(self, registry: Registry[Any]):
+        self.registry = registry
+
+    def validate(self, value: Any) -> dict[str, Block]:
+        if not isinstance(value, Mapping):
+            raise refuse(value, f"must map names of {self.registry.kind}s to their settings")
+        blocks: dict[str, Block] = {}
+        problems: list[InitErrorDetails] = []
+        for name, settings in value.items():
+            if isinstance(settings, Block):
+                blocks[name] = settings
+            elif name not in self.registry:
+                rule = f"is not a {self.registry.kind}"
+                problems.append(
+                    _error_at((str(name),), settings, rule, did_you_mean(str(name), self.registry))
+                )
+            else:
+                try:
+                    blocks[name] = _config_of(self.registry[name]).model_validate(settings or {})
+                except ValidationError as error:
+                    problems += [
+                        _error_at((name, *detail["loc"]), detail["input"], detail["msg"], _next_step(detail))
+                        for detail in error.errors()
+                    ]
+        if problems:
+            raise ValidationError.from_exception_data(self.registry.kind, problems)
+        return blocks
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda blocks: {name: _dump(block) for name, block in blocks.items()}
+            ),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        properties = {name: _config_of(self.registry[name]).model_json_schema() for name in self.registry}
+        return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def one_of(registry: Registry[Any]) -> Any:
+    """Annotation of a field that holds the block of one registered component, chosen by its ``name``."""
+    return _OneOf(registry)
+
+
+def keyed_by(registry: Registry[Any]) -> Any:
+    """Annotation of a field that maps registered names to their blocks."""
+    return _KeyedBy(registry)
+
+
+def _config_of(component: Any) -> type[Block]:
+    config: type[Block] = component.Config
+    return config
+
+
+def _dump(block: Block) -> dict[str, Any]:
+    return block.model_dump()
+
+
+def _next_step(detail: Any) -> str:
+    return str((detail.get("ctx") or {}).get("next_step", ""))
+
+
+def parse(block: type[BlockT], values: Mapping[str, Any], source: str) -> BlockT:
+    """Validate ``values`` as ``block``.
+
+    Raises:
+        ConfigError: with every problem, dotted paths and the nearest valid names. ``source`` names the file.
+    """
+    try:
+        return block.model_validate(dict(values))
+    except ValidationError as error:
+        raise ConfigError(source, problems_of(error)) from None
+
+
+def problems_of(error: ValidationError) -> list[Problem]:
+    """The problems a pydantic error holds, with dotted paths."""
+    return [
+        Problem(
+            ".".join(map(str, detail["loc"])) or "(top level)",
+            detail["input"],
+            detail["msg"],
+            _next_step(detail),
+        )
+        for detail in error.errors()
+    ]
+
+
+def with_overrides(config: BlockT, changes: Mapping[str, Any], source: str = "overrides") -> BlockT:
+    """A new configuration with the values at the dotted paths of ``changes`` replaced.
+
+    Naming another component (a path that ends in ``.name``) starts from that component's defaults: the settings of
+    the one it replaces mean nothing to it. Paths below it apply on top.
+
+    Raises:
+        ConfigError: for unknown paths and refused values, all at once.
+    """
+    values = config.model_dump()
+    for path in sorted(changes, key=lambda path: (path.count("."), not path.endswith(".name"))):
+        *parents, leaf = path.split(".")
+        block = values
+        for key in parents:
+            if not isinstance(block.get(key), dict):
+                block[key] = {}
+            block = block[key]
+        if leaf == "name" and block.get("name") != changes[path]:
+            block.clear()
+        block[leaf] = changes[path]
+    return parse(type(config), values, source)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, which also refuses a key written twice in one mapping."""
+
+
+def _mapping_without_duplicates(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[str] = set()
+    for key_node, _ in node.value:
+        if key_node.value in seen:
+            line = key_node.start_mark.line + 1
+            raise ConfigError(
+                str(loader.name),
+                [Problem(f"line {line}", key_node.value, "is written twice", "Keep one of the two.")],
+            )
+        seen.add(key_node.value)
+    loader.flatten_mapping(node)
+    return dict(loader.construct_pairs(node, deep=True))
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_duplicates)
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Read one YAML mapping with the safe loader.
+
+    Raises:
+        ConfigError: for text that is not YAML, not a mapping, or that writes a key twice.
+    """
+    try:
+        with path.open(encoding="utf-8") as stream:
+            values = yaml.load(stream, _StrictLoader)  # noqa: S506 - a subclass of SafeLoader
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            str(path), [Problem("(file)", path.name, f"is not readable YAML: {error}")]
+        ) from None
+    if not isinstance(values, dict):
+        raise ConfigError(
+            str(path), [Problem("(file)", type(values).__name__, "must be a mapping of settings")]
+        )
+    return values
+
+
+def dump_yaml(values: Mapping[str, Any]) -> str:
+    """``values`` as YAML text in the given order, readable by ``load_yaml``."""
+    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=110)
+
+
+def expand_path(path: str) -> Path:
+    """``path`` with ``${VARIABLE}`` and ``~`` filled in. Records keep the unexpanded form, so that they travel.
+
+    Raises:
+        DataError: for a variable that is not set.
+    """
+
+    def value_of(match: re.Match[str]) -> str:
+        if match[1] not in os.environ:
+            raise DataError(
+                f"{path}: the environment variable {match[1]} is not set; export {match[1]}=<folder>"
+            )
+        return os.environ[match[1]]
+
+    return Path(_ENVIRONMENT_VARIABLE.sub(value_of, path)).expanduser()

@@ -1,0 +1,198 @@
+"""A data set in memory: three optional modalities, labels, groups and splits, all read-only.
+
+Shapes: N rows of one split, D feature dimensions, L the summed lengths of all rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsa.errors import DataError, SealedTest
+
+SplitName = Literal["train", "valid", "test"]
+ModalityName = Literal["text", "audio", "vision"]
+MODALITIES: tuple[ModalityName, ...] = ("text", "audio", "vision")
+
+
+def _frozen(array: NDArray) -> NDArray:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+class _Arrays:
+    """Shared by the records below: their numpy arrays are read-only and enter the digest in field order."""
+
+    def __post_init__(self) -> None:
+        for name, value in self._arrays():
+            object.__setattr__(self, name, _frozen(value))
+
+    def _arrays(self) -> Iterator[tuple[str, NDArray]]:
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                yield field.name, value
+
+    def update(self, digest: hashlib._Hash) -> None:
+        """Feed the content, and all that is needed to tell it from other content, into ``digest``."""
+        for name, array in self._arrays():
+            digest.update(f"{name}:{array.dtype.str}:{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+
+
+@dataclass(frozen=True)
+class Strings(_Arrays):
+    """Raw text, one string a row. ``values``: (N,) unicode."""
+
+    values: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def lengths(self) -> NDArray[np.int64]:
+        """(N,) number of words of each row."""
+        return np.array([len(text.split()) for text in self.values], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Tokens(_Arrays):
+    """Token ids of a tokenizer, ragged. ``ids``: (L,) int64; ``offsets``: (N + 1,) int64."""
+
+    ids: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def lengths(self) -> NDArray[np.int64]:
+        """(N,) number of tokens of each row."""
+        return np.diff(self.offsets)
+
+
+@dataclass(frozen=True)
+class Features(_Arrays):
+    """Feature frames, ragged. ``values``: (L, D) float32; ``offsets``: (N + 1,) int64.
+
+    One vector a row is the case of length one throughout; a row of length zero lacks the modality.
+    """
+
+    values: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+
+    @classmethod
+    def from_vectors(cls, vectors: NDArray[np.float32]) -> Features:
+        """One frame a row from (N, D)."""
+        return cls(np.asarray(vectors, np.float32), np.arange(len(vectors) + 1, dtype=np.int64))
+
+    @classmethod
+    def from_rows(cls, rows: list[NDArray[np.float32]], dim: int) -> Features:
+        """From N arrays of shape (length, ``dim``), some of which may be empty."""
+        offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+        values = np.concatenate([*rows, np.empty((0, dim), np.float32)]).astype(np.float32, copy=False)
+        return cls(values, offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def dim(self) -> int:
+        """D, the number of feature dimensions."""
+        return int(self.values.shape[1])
+
+    def lengths(self) -> NDArray[np.int64]:
+        """(N,) number of frames of each row."""
+        return np.diff(self.offsets)
+
+
+Modality = Strings | Tokens | Features
+
+
+@dataclass(frozen=True)
+class Split(_Arrays):
+    """The rows of one split.
+
+    ids: (N,) unique names. groups: (N,) the video or speaker a row belongs to; statistics resample whole groups.
+    labels: (N,) float32 targets. Modalities that the data set lacks, or the configuration left out, are None.
+    """
+
+    ids: NDArray[np.str_]
+    groups: NDArray[np.str_]
+    labels: NDArray[np.float32]
+    text: Modality | None = None
+    audio: Features | None = None
+    vision: Features | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        sizes = {"groups": len(self.groups), "labels": len(self.labels)}
+        sizes |= {name: len(modality) for name, modality in self.modalities().items()}
+        wrong = {name: size for name, size in sizes.items() if size != len(self.ids)}
+        if wrong:
+            raise DataError(f"{len(self.ids)} ids, but {wrong} rows")
+        if not self.modalities():
+            raise DataError("a split needs at least one of text, audio and vision")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def modalities(self) -> dict[ModalityName, Modality]:
+        """The modalities that are present, in the order text, audio, vision."""
+        present = {name: getattr(self, name) for name in MODALITIES}
+        return {name: modality for name, modality in present.items() if modality is not None}
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of everything in the split."""
+        digest = hashlib.sha256()
+        self.update(digest)
+        for name, modality in self.modalities().items():
+            digest.update(f"{name}:{type(modality).__name__}".encode())
+            modality.update(digest)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The opened splits of a data set.
+
+    A search opens train and valid; the test split is then not in memory at all, and asking for it raises.
+
+    name: the data set. label_range: the smallest and largest label the scale allows. splits: by name.
+    """
+
+    name: str
+    label_range: tuple[float, float]
+    splits: Mapping[SplitName, Split]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "splits", MappingProxyType(dict(self.splits)))
+
+    def __getitem__(self, name: SplitName) -> Split:
+        """The split of that name.
+
+        Raises:
+            SealedTest: for the test split of a corpus opened for a search.
+            DataError: for a split the data set does not have.
+        """
+        if name in self.splits:
+            return self.splits[name]
+        if name == "test":
+            raise SealedTest(f"{self.name}: the test split is sealed; only `launch/retrain.py` opens it")
+        raise DataError(f"{self.name} has no {name} split, only {', '.join(self.splits)}")
+
+    def __reduce__(self) -> tuple[type[Corpus], tuple[str, tuple[float, float], dict[SplitName, Split]]]:
+        return type(self), (self.name, self.label_range, dict(self.splits))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the train and valid splits: what a search sees, and the same before and after test is opened."""
+        parts = [self.splits[name].digest for name in ("train", "valid") if name in self.splits]
+        return hashlib.sha256("".join(parts).encode()).hexdigest()

@@ -1,0 +1,70 @@
+"""One experiment on one page: ``RunConfig`` composes the blocks of all components.
+
+The settings of optimiser and loop stand here because the loop itself (``mmsa.training``) is a function of them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mmsa.config import Block, one_of
+from mmsa.data import DATA_SETS
+from mmsa.models import MODELS
+from mmsa.objectives import ObjectiveConfig
+
+PositiveFloat = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+PositiveInt = Annotated[int, Field(ge=1)]
+
+
+class OptimConfig(Block):
+    """The optimiser. Parameter groups: ``main``, ``pretrained`` (a fine-tuned text encoder), ``estimator``."""
+
+    name: Literal["adam", "adamw"] = "adamw"
+    lr: PositiveFloat = 1e-3
+    """Learning rate of ``main``."""
+    lr_pretrained: PositiveFloat = 5e-5
+    lr_estimator: PositiveFloat = 1e-3
+    weight_decay: NonNegativeFloat = 1e-4
+    weight_decay_pretrained: NonNegativeFloat = 1e-4
+    weight_decay_estimator: NonNegativeFloat = 1e-4
+    layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Factor on ``lr_pretrained`` for each layer further from the output of a fine-tuned encoder."""
+    schedule: Literal["constant", "linear", "cosine", "plateau"] = "constant"
+    warmup: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Part of all steps over which the learning rates rise from 0."""
+    clip_norm: NonNegativeFloat = 1.0
+    """Largest norm of the gradient of what is being stepped; 0 does not clip."""
+
+
+class TrainConfig(Block):
+    """The loop: how long, on what, and what decides."""
+
+    epochs: PositiveInt = 40
+    batch_size: Annotated[int, Field(ge=2)] = 32
+    eval_batch_size: PositiveInt = 256
+    metric: str = "valid/mae"
+    """What early stopping and the choice of the best epoch look at. Only valid metrics are allowed."""
+    direction: Literal["minimize", "maximize"] = "minimize"
+    patience: PositiveInt = 8
+    """Epochs without improvement after which training stops."""
+    average: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Decay of an exponential moving average of the weights that is evaluated instead of them; 0 is none."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """``auto`` is bfloat16 autocast on a GPU that has it and float32 elsewhere."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """CPU threads of this process; 0 leaves torch's setting. Sums on a CPU depend on it in the last bits."""
+
+
+class RunConfig(Block):
+    """Everything that determines a training run, and nothing else."""
+
+    data: Annotated[Block, one_of(DATA_SETS)]
+    model: Annotated[Block, one_of(MODELS)]
+    objective: ObjectiveConfig = ObjectiveConfig()
+    optim: OptimConfig = OptimConfig()
+    train: TrainConfig = TrainConfig()
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

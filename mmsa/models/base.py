@@ -1,0 +1,71 @@
+"""What every model takes and gives: batches in, representations and a prediction out.
+
+Shapes: B rows of a batch, T time steps of the longest row, D features.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from mmsa.data.batches import Batch
+from mmsa.data.corpus import ModalityName
+from mmsa.registry import Registry
+
+
+@dataclass(frozen=True)
+class Representations:
+    """What a model makes of a batch; the only thing objectives see of a model.
+
+    Attributes:
+        unimodal: the vector of each present modality before fusion, each (B, D_m).
+        fusion: (B, D) the fused vector.
+        prediction: (B,) the predicted label.
+        extra: further named tensors a model offers to objectives that ask for them by name.
+    """
+
+    unimodal: Mapping[ModalityName, Tensor]
+    fusion: Tensor
+    prediction: Tensor
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def detach(self) -> Representations:
+        """The same values, cut from the graph of the model."""
+        return Representations(
+            {name: value.detach() for name, value in self.unimodal.items()},
+            self.fusion.detach(),
+            self.prediction.detach(),
+            {name: value.detach() for name, value in self.extra.items()},
+        )
+
+
+@dataclass(frozen=True)
+class RepresentationDims:
+    """The widths an objective needs to build its heads: D_m of each present modality, and D of the fusion."""
+
+    unimodal: Mapping[ModalityName, int]
+    fusion: int
+
+
+class Model(nn.Module, ABC):
+    """Base of all models.
+
+    A model is built from its ``Config`` and the ``InputSpec`` of the corpus, and owns every parameter it trains.
+    """
+
+    dims: RepresentationDims
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Representations:
+        """Representations and prediction of a batch."""
+
+    @abstractmethod
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """All parameters, each in exactly one named group: ``pretrained`` (a fine-tuned encoder) or ``main``."""
+
+
+MODELS: Registry[Any] = Registry("model")

@@ -1,0 +1,17 @@
+"""Objectives: the task loss, information terms, and the named weighted sum of them."""
+
+from mmsa.objectives.base import TASKS, TERMS, Term, TermConfig, TermValue
+from mmsa.objectives.objective import Objective, ObjectiveConfig
+from mmsa.objectives.strategies import STRATEGIES, Pass
+
+__all__ = [
+    "STRATEGIES",
+    "TASKS",
+    "TERMS",
+    "Objective",
+    "ObjectiveConfig",
+    "Pass",
+    "Term",
+    "TermConfig",
+    "TermValue",
+]

@@ -1,0 +1,65 @@
+"""What every loss term takes and gives, and the objective that adds them up.
+
+A term sees representations and labels, never a model. Its value is a *loss* (smaller is better for the optimiser);
+what it says about information on the way is a monitor, logged under ``bound/…`` and never called a measurement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from mmsa.config import Block
+from mmsa.models.base import Representations
+from mmsa.registry import Registry
+
+Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+
+class TermConfig(Block):
+    """Settings shared by every term."""
+
+    weight: Weight = 1.0
+    """Coefficient of the term in the total loss; 0 leaves the term out of it (and out of the computation)."""
+
+
+@dataclass(frozen=True)
+class TermValue:
+    """What a term gives for one batch.
+
+    loss: scalar to be minimised, before the weight. monitors: detached scalars by name, such as ``bound/cpc/text``
+    or ``entropy/skipped``, averaged over the epoch by the loop.
+    """
+
+    loss: Tensor
+    monitors: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Term(nn.Module):
+    """Base of all terms: built from its ``Config`` and the ``RepresentationDims`` of the model.
+
+    All state that outlives a batch (memories, running averages) lives in buffers, so that checkpoints carry it.
+    """
+
+    def forward(self, representations: Representations, labels_B: Tensor) -> TermValue:
+        """The term's loss on a batch, with gradients into the representations."""
+        raise NotImplementedError
+
+    def estimator_loss(self, representations: Representations, labels_B: Tensor) -> Tensor | None:
+        """The loss that fits the term's own estimator, on representations already detached; None without one."""
+        return None
+
+    def start_epoch(self, epoch: int) -> None:
+        """Called before the first batch of each epoch (counted from 0)."""
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """All trained parameters: ``estimator`` (fitted by ``estimator_loss``) or ``main`` (with the model)."""
+        return {"main": list(self.parameters())}
+
+
+TERMS: Registry[Any] = Registry("loss term")
+TASKS: Registry[Any] = Registry("task loss")

@@ -1,0 +1,52 @@
+"""Names for interchangeable components: the word a user writes in YAML, and the class it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from mmsa.errors import ConfigError, Problem, did_you_mean
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """A closed vocabulary of one kind of component, such as models or loss terms.
+
+    Raises:
+        ConfigError: from ``registry[name]`` for a name that is not registered, with the nearest one that is.
+    """
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self._entries: dict[str, type[T]] = {}
+
+    def register(self, name: str) -> Callable[[type[T]], type[T]]:
+        """Class decorator that makes ``name`` stand for the class."""
+
+        def add(entry: type[T]) -> type[T]:
+            if name in self._entries:
+                raise ValueError(
+                    f"{self.kind} {name!r} is registered twice: {self._entries[name]} and {entry}"
+                )
+            self._entries[name] = entry
+            return entry
+
+        return add
+
+    def __getitem__(self, name: str) -> type[T]:
+        if name not in self._entries:
+            problem = Problem(
+                "name", name, f"is not a registered {self.kind}", did_you_mean(name, self._entries)
+            )
+            raise ConfigError(self.kind, [problem])
+        return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
