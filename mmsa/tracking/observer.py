@@ -1,0 +1,71 @@
+"""What a search tells those who watch it: the MLflow mirror, the progress display, a test.
+
+Only plain types cross this line, so that watchers know nothing of how trials are sampled or run. A call returns at
+once and never raises: watching must not slow or stop a search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+Scalar = str | int | float | bool
+Outcome = Literal["running", "completed", "pruned", "diverged", "out_of_memory", "failed"]
+
+
+@dataclass(frozen=True)
+class StudyCard:
+    """What is known of a study before its first trial.
+
+    name: of the study. data_set: name of the data set. metrics and directions: the objectives, in order, with
+    ``minimize`` or ``maximize`` for each. num_trials: how many the study shall have when it is done.
+    tags: provenance such as ``corpus_digest`` and ``git_commit``. space_yaml: the space as the user wrote it.
+    """
+
+    name: str
+    data_set: str
+    metrics: tuple[str, ...]
+    directions: tuple[str, ...]
+    num_trials: int
+    space_yaml: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrialCard:
+    """All that is worth showing of one trial, finished or not.
+
+    params: the sampled values by dotted path. values: one per objective, empty without a result.
+    epochs: metrics by epoch, counted from 1. config_yaml: the complete resolved configuration.
+    started and finished: seconds since 1970.
+    """
+
+    number: int
+    outcome: Outcome
+    params: Mapping[str, Scalar]
+    config_yaml: str
+    values: tuple[float, ...] = ()
+    reason: str = ""
+    epochs: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    started: float | None = None
+    finished: float | None = None
+
+
+class Observer(Protocol):
+    """Watches a search. Called from the driver process only, in the order in which things happen."""
+
+    def start_study(self, study: StudyCard, earlier: Sequence[TrialCard]) -> None:
+        """The search begins or continues; ``earlier`` are the trials that an earlier launch finished."""
+
+    def trial_started(self, number: int, params: Mapping[str, Scalar], config_yaml: str) -> None:
+        """A trial starts, or starts again from its checkpoint."""
+
+    def trial_epoch(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        """A trial finished ``epoch`` (counted from 1); an epoch run again after a crash is told again."""
+
+    def trial_finished(self, number: int, outcome: Outcome, values: Sequence[float], reason: str) -> None:
+        """A trial ended; ``values`` has one number per objective, or none."""
+
+    def close(self) -> None:
+        """The search is over or interrupted; what is still queued may be written for a few seconds more."""
