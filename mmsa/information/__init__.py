@@ -1,0 +1,1 @@
+"""Information: estimators as losses, conditional information, distributions whose truth is known."""
