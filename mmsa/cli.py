@@ -1,0 +1,74 @@
+"""What every script in ``launch/`` shares: arguments, and errors told as a message and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mmsa.errors import ConfigError, MmsaError, Problem
+
+USER_ERROR = 2
+"""Exit code of everything a user can put right: a file, a setting, a study."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it (128 + SIGINT)."""
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--runs`` and ``--set``, which mean the same in every script."""
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=Path(os.environ.get("MMSA_RUNS", "runs")),
+        metavar="DIR",
+        help="folder of studies, tracking database and caches (default: $MMSA_RUNS, or runs)",
+    )
+    parser.add_argument(
+        "--set",
+        dest="assignments",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="replace the setting at a dotted path, such as data.path=/data/mosei.pkl; may be repeated",
+    )
+
+
+def overrides(assignments: Sequence[str]) -> dict[str, Any]:
+    """``{dotted path: value}`` of ``key=value`` texts; values are read as YAML, as in a space file.
+
+    Raises:
+        ConfigError: for texts without ``=``, values that are not YAML, and a key given twice, all at once.
+    """
+    values: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key:
+            problems.append(Problem("--set", assignment, "must be key=value", "Write --set optim.lr=0.001."))
+        elif key in values:
+            problems.append(Problem(f"--set {key}", text, "is given twice", "Keep one of the two."))
+        else:
+            try:
+                values[key] = yaml.safe_load(text)
+            except yaml.YAMLError:
+                problems.append(Problem(f"--set {key}", text, "is not readable YAML", "Quote the value."))
+    if problems:
+        raise ConfigError("command line", problems)
+    return values
+
+
+def exit_code(command: Callable[[], int]) -> int:
+    """Run a script's ``command`` and return its exit code; mmsa's own errors are told without a traceback."""
+    try:
+        return command()
+    except MmsaError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return USER_ERROR
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
