@@ -1,7 +1,7 @@
 """What a search tells those who watch it: the MLflow mirror, the progress display, a test.
 
-Only plain types cross this line, so that watchers know nothing of how trials are sampled or run. A call returns at
-once and never raises: watching must not slow or stop a search.
+Only plain types cross this line, so that watchers know nothing of how trials are sampled or run.
+A call returns at once and never raises: watching must not slow or stop a search.
 """
 
 from __future__ import annotations
@@ -18,12 +18,17 @@ Outcome = Literal["running", "completed", "pruned", "diverged", "out_of_memory",
 class StudyCard:
     """What is known of a study before its first trial.
 
-    name: of the study. data_set: name of the data set. metrics and directions: the objectives, in order, with
-    ``minimize`` or ``maximize`` for each. num_trials: how many the study shall have when it is done.
-    tags: provenance such as ``corpus_digest`` and ``git_commit``. space_yaml: the space as the user wrote it.
+    name: of the study.
+    identity: unlike that of any other study, also of one that was deleted and made anew under the same name.
+    data_set: name of the data set.
+    metrics, directions: of the objectives in order; each direction is ``minimize`` or ``maximize``.
+    num_trials: how many the study shall have when it is done.
+    space_yaml: the space as the user wrote it.
+    tags: provenance such as ``corpus_digest`` and ``git_commit``.
     """
 
     name: str
+    identity: str
     data_set: str
     metrics: tuple[str, ...]
     directions: tuple[str, ...]
