@@ -5,10 +5,19 @@ Shapes: B rows of a batch, T time steps of its longest row, D features.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from mmsa.data.corpus import Features, Split, Strings, Tokens
+from mmsa.errors import DataError
+from mmsa.seeding import derive_seed
+
+_POOL = 16  # batches whose rows are sorted by length together
 
 
 @dataclass(frozen=True)
@@ -65,3 +74,87 @@ class Batch:
             self.labels.to(device, non_blocking=True),
             *(part if part is None else part.to(device) for part in (self.text, self.audio, self.vision)),
         )
+
+
+def collate(split: Split, rows: NDArray[np.int64]) -> Batch:
+    """The rows at positions ``rows`` of ``split``, padded to the longest of them (at least one step).
+
+    Every tensor owns its memory: the arrays of a split may be shared by many processes and must not be written to.
+
+    Raises:
+        DataError: for text that is still strings.
+    """
+    if isinstance(split.text, Strings):
+        raise DataError("text is still strings; encode it first (mmsa.models.encode_text)")
+    return Batch(
+        rows=torch.tensor(rows, dtype=torch.int64),
+        labels=torch.tensor(split.labels[rows], dtype=torch.float32),
+        text=_padded_tokens(split.text, rows)
+        if isinstance(split.text, Tokens)
+        else _padded(split.text, rows),
+        audio=_padded(split.audio, rows),
+        vision=_padded(split.vision, rows),
+    )
+
+
+def _padded(features: Features | None, rows: NDArray[np.int64]) -> Sequence | None:
+    if features is None:
+        return None
+    values_BTD, lengths_B = _pad(features.values, features.offsets, rows)
+    return Sequence(torch.from_numpy(values_BTD), torch.from_numpy(lengths_B))
+
+
+def _padded_tokens(tokens: Tokens, rows: NDArray[np.int64]) -> TokenSequence:
+    ids_BT, lengths_B = _pad(tokens.ids, tokens.offsets, rows)
+    return TokenSequence(torch.from_numpy(ids_BT), torch.from_numpy(lengths_B))
+
+
+def _pad(
+    values_L: NDArray, offsets: NDArray[np.int64], rows: NDArray[np.int64]
+) -> tuple[NDArray, NDArray[np.int64]]:
+    """A fresh (B, T, ...) array of the ragged rows, zero beyond each length, and the (B,) lengths."""
+    starts_B = offsets[rows]
+    lengths_B = offsets[rows + 1] - starts_B
+    real_BT = np.arange(max(1, lengths_B.max())) < lengths_B[:, None]
+    padded = np.zeros((*real_BT.shape, *values_L.shape[1:]), values_L.dtype)
+    steps_BT = starts_B[:, None] + np.arange(real_BT.shape[1])
+    padded[real_BT] = values_L[steps_BT[real_BT]]
+    return padded, lengths_B
+
+
+class Batches:
+    """The batches of a split, epoch after epoch.
+
+    The order is a pure function of ``seed`` and the epoch, so an epoch resumes from its position alone. Rows of
+    similar length share a batch: shuffled rows are sorted by their total frames within pools of 16 batches, and the
+    batches are then shuffled. Batch sizes differ by at most one. Without ``shuffle`` rows go by length, and
+    ``Batch.rows`` says which they are.
+    """
+
+    def __init__(self, split: Split, batch_size: int, seed: int = 0, shuffle: bool = True):
+        self.split, self.seed, self.shuffle = split, seed, shuffle
+        self._count = -(-len(split) // batch_size)
+        lengths = [modality.lengths() for modality in split.modalities().values()]
+        self._frames_N = np.sum(lengths, axis=0, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def plan(self, epoch: int) -> list[NDArray[np.int64]]:
+        """The rows of each batch of ``epoch`` (counted from 0): together each row of the split once."""
+        if not self.shuffle:
+            return np.array_split(np.argsort(self._frames_N, kind="stable"), len(self))
+        generator = np.random.default_rng(derive_seed("batches", self.seed, epoch))
+        batches = np.array_split(generator.permutation(len(self.split)), len(self))
+        planned: list[NDArray[np.int64]] = []
+        for start in range(0, len(batches), _POOL):
+            pool = batches[start : start + _POOL]
+            rows = np.concatenate(pool)
+            rows = rows[np.argsort(self._frames_N[rows], kind="stable")]
+            planned += np.split(rows, np.cumsum([len(batch) for batch in pool])[:-1])
+        return [planned[position] for position in generator.permutation(len(planned))]
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of ``epoch`` from position ``start`` on."""
+        for rows in self.plan(epoch)[start:]:
+            yield collate(self.split, rows)

@@ -1,0 +1,130 @@
+"""What a model is told about its inputs: the kind and width of each modality, and how to standardise its features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsa.data.corpus import MODALITIES, Corpus, Features, ModalityName, Strings
+from mmsa.errors import DataError
+
+_CHUNK = 1 << 16  # frames whose float64 copy is in memory at once
+_CONSTANT = 1e-6  # a column that varies by less than this part of its mean varies by float32 rounding only
+
+
+@dataclass(frozen=True)
+class TextInput:
+    """Text that a model encodes itself: raw strings, or the token ids of its own tokenizer."""
+
+    kind: Literal["strings", "tokens"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form."""
+        return {"kind": self.kind}
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureInput:
+    """Feature frames of ``dim`` = D columns. ``mean``, ``scale``: (D,) float32, of the frames of train.
+
+    ``(values - mean) / scale`` has mean 0 and standard deviation 1. A column that is constant in train has scale 1.
+    """
+
+    dim: int
+    mean: NDArray[np.float32]
+    scale: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, features: Features) -> FeatureInput:
+        """Statistics of all frames, accumulated in float64."""
+        values = features.values
+        chunks = [values[start : start + _CHUNK] for start in range(0, len(values), _CHUNK)]
+        mean = np.sum([chunk.sum(axis=0, dtype=np.float64) for chunk in chunks], axis=0) / len(values)
+        squares = np.sum([np.square(chunk - mean).sum(axis=0) for chunk in chunks], axis=0)
+        scale = np.sqrt(squares / len(values))
+        scale[scale <= _CONSTANT * np.abs(mean)] = 1.0
+        return cls(features.dim, mean.astype(np.float32), scale.astype(np.float32))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FeatureInput) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.dim, self.mean.tobytes(), self.scale.tobytes()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form; float32 values survive the way there and back exactly."""
+        return {"kind": "features", "dim": self.dim, "mean": self.mean.tolist(), "scale": self.scale.tolist()}
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """Everything a model needs to know of a corpus to be built. A modality that is absent is None.
+
+    text: strings, tokens or features. audio, vision: features. label_range: smallest and largest label of the scale.
+    """
+
+    label_range: tuple[float, float]
+    text: TextInput | FeatureInput | None = None
+    audio: FeatureInput | None = None
+    vision: FeatureInput | None = None
+
+    @classmethod
+    def of(cls, corpus: Corpus) -> InputSpec:
+        """The inputs of ``corpus``, with statistics of its train split only.
+
+        Raises:
+            DataError: for a modality of which no row of train has a single frame.
+        """
+        inputs: dict[str, Any] = {}
+        for name, modality in corpus["train"].modalities().items():
+            if not isinstance(modality, Features):
+                inputs[name] = TextInput("strings" if isinstance(modality, Strings) else "tokens")
+            elif len(modality.values) == 0:
+                raise DataError(
+                    f"{corpus.name}: no row of train has any {name}; leave {name} out of data.modalities"
+                )
+            else:
+                inputs[name] = FeatureInput.of(modality)
+        return cls(corpus.label_range, **inputs)
+
+    def modalities(self) -> dict[ModalityName, TextInput | FeatureInput]:
+        """The modalities that are present, in the order text, audio, vision."""
+        present = {name: getattr(self, name) for name in MODALITIES}
+        return {name: value for name, value in present.items() if value is not None}
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form."""
+        inputs = {name: value.to_dict() for name, value in self.modalities().items()}
+        return {"label_range": list(self.label_range), **inputs}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> InputSpec:
+        """The inverse of ``to_dict``."""
+        low, high = values["label_range"]
+        return cls(
+            (low, high),
+            text=_input_from_dict(values.get("text")),
+            audio=_features_from_dict(values.get("audio")),
+            vision=_features_from_dict(values.get("vision")),
+        )
+
+
+@overload
+def _features_from_dict(values: None) -> None: ...
+@overload
+def _features_from_dict(values: dict[str, Any]) -> FeatureInput: ...
+def _features_from_dict(values: dict[str, Any] | None) -> FeatureInput | None:
+    if values is None:
+        return None
+    return FeatureInput(
+        values["dim"], np.array(values["mean"], np.float32), np.array(values["scale"], np.float32)
+    )
+
+
+def _input_from_dict(values: dict[str, Any] | None) -> TextInput | FeatureInput | None:
+    if values is None or values["kind"] == "features":
+        return _features_from_dict(values)
+    return TextInput(values["kind"])

@@ -1,0 +1,227 @@
+"""Planted data: three modalities and a label whose mutual information is known exactly.
+
+The label is an injective function of K fair, independent bits. Each bit belongs to a part: *shared* (several
+modalities see the same copy of it), *private* (one modality sees it) or *synergistic* (several modalities each see a
+share, and only the exclusive-or of all shares is the bit). What is seen went through a binary symmetric channel, so a
+part of k bits carries k (1 - h(p)) bits of information, any size one asks for. A random rotation lifts what a
+modality sees into R^D, with noise that is bounded along the bits and Gaussian across them. The bits can be read back
+from the features without error, so I(features; label) is I(bits; label) exactly.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from scipy.optimize import brentq
+from scipy.special import entr
+
+from mmsa.config import Block, refuse
+from mmsa.data.corpus import MODALITIES, Corpus, Features, ModalityName, Split, SplitName
+from mmsa.seeding import derive_seed
+
+Bits = Annotated[float, Field(ge=0.0, le=4.0)]
+Rows = Annotated[int, Field(ge=1)]
+Dim = Annotated[int, Field(ge=1)]
+FrameRange = Annotated[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], Field(strict=False)]
+Modalities = Annotated[tuple[ModalityName, ...], Field(strict=False, min_length=1)]
+
+_LABEL_RANGE = (-3.0, 3.0)
+_MOST_BITS = 8
+_ROWS_PER_GROUP = 5
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One bit of the label: the modalities that see it, the chance that what they see is flipped, and how.
+
+    ``shares``: the modalities see shares whose exclusive-or is the bit; otherwise each sees the bit itself.
+    """
+
+    seen_by: tuple[ModalityName, ...]
+    flip: float
+    shares: bool
+
+    def observe(
+        self, bit_N: NDArray[np.bool_], flip_N: NDArray[np.bool_], masks_NM: NDArray[np.bool_]
+    ) -> dict[ModalityName, NDArray[np.bool_]]:
+        """What each modality sees of N draws; ``masks_NM``: fair bits, of which shares use the first M - 1."""
+        seen_N = bit_N ^ flip_N
+        if not self.shares:
+            return dict.fromkeys(self.seen_by, seen_N)
+        masks = [masks_NM[:, column] for column in range(len(self.seen_by) - 1)]
+        last_N = np.logical_xor.reduce([seen_N, *masks])
+        return dict(zip(self.seen_by, [*masks, last_N], strict=True))
+
+    def information(self, subset: Collection[ModalityName]) -> float:
+        """I(what the modalities of ``subset`` see; the bit) in nats, summed over all states of the channel."""
+        num_masks = len(self.seen_by) - 1 if self.shares else 0
+        states = np.array(list(itertools.product([False, True], repeat=2 + num_masks)))
+        probability = np.where(states[:, 1], self.flip, 1.0 - self.flip) / 2.0 ** (1 + num_masks)
+        views = self.observe(states[:, 0], states[:, 1], states[:, 2:])
+        seen = np.zeros(len(states), dtype=np.int64)
+        for name in self.seen_by:
+            if name in subset:
+                seen = 2 * seen + views[name]
+        joint = np.zeros((seen.max() + 1, 2))
+        np.add.at(joint, (seen, states[:, 0].astype(int)), probability)
+        return float(entr(joint.sum(0)).sum() + entr(joint.sum(1)).sum() - entr(joint).sum())
+
+
+@dataclass(frozen=True)
+class PlantedTruth:
+    """The mutual information between modalities and label of planted data, without error."""
+
+    parts: tuple[_Part, ...]
+
+    def information(self, subset: Collection[ModalityName]) -> float:
+        """I(X_S; Y) in nats of the modalities in ``subset`` together.
+
+        Parts are independent and the label determines every bit, so the parts add up (chain rule).
+        """
+        return math.fsum(part.information(subset) for part in self.parts)
+
+    def all_bits(self) -> dict[str, float]:
+        """I(X_S; Y) in bits of all seven subsets, by names such as ``text+audio``."""
+        subsets = [subset for size in (1, 2, 3) for subset in itertools.combinations(MODALITIES, size)]
+        return {"+".join(subset): self.information(subset) / math.log(2) for subset in subsets}
+
+
+class Planted:
+    """A data set drawn to measure: ``open`` draws its splits, ``truth`` says what they hold."""
+
+    class Config(Block):
+        """Sizes of the parts in bits of information about the label, and of the data."""
+
+        name: Literal["planted"] = "planted"
+        shared_bits: Bits = 0.8
+        """Redundant information: all modalities of ``shared_by`` see it."""
+        shared_by: Modalities = MODALITIES
+        text_bits: Bits = 0.7
+        """Information that only text holds."""
+        audio_bits: Bits = 0.4
+        vision_bits: Bits = 0.3
+        synergy_bits: Bits = 0.6
+        """Information that the modalities of ``synergy_of`` hold only all together."""
+        synergy_of: Modalities = ("audio", "vision")
+        rows_train: Rows = 600
+        rows_valid: Rows = 200
+        rows_test: Rows = 200
+        text_dim: Dim = 24
+        audio_dim: Dim = 12
+        vision_dim: Dim = 16
+        text_frames: FrameRange = (1, 1)
+        """Fewest and most frames of a row; (1, 1) is one vector a row."""
+        audio_frames: FrameRange = (3, 9)
+        vision_frames: FrameRange = (2, 6)
+        noise: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
+        """Half-width of the uniform noise on a bit of amplitude 1; below 1 no information is lost to it."""
+        modalities: Modalities = MODALITIES
+        """Which of the modalities the corpus has."""
+        seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+        @model_validator(mode="after")
+        def _consistent(self) -> Planted.Config:
+            parts = _parts(self)
+            if not 1 <= len(parts) <= _MOST_BITS:
+                rule = f"the parts, each rounded up, must add up to 1 to {_MOST_BITS} bits"
+                raise refuse(len(parts), rule, at=("shared_bits",))
+            if len(set(self.synergy_of)) < 2:
+                raise refuse(self.synergy_of, "synergy needs two or three modalities", at=("synergy_of",))
+            for name in MODALITIES:
+                least, most = getattr(self, f"{name}_frames")
+                if least > most:
+                    raise refuse((least, most), "must be [fewest, most]", at=(f"{name}_frames",))
+                dim, seen = getattr(self, f"{name}_dim"), sum(name in part.seen_by for part in parts)
+                if dim < seen:
+                    raise refuse(dim, f"{name} sees {seen} bits", f"Write {seen} or more.", (f"{name}_dim",))
+            return self
+
+    def __init__(self, config: Config):
+        self.config = config
+
+    def open(self, splits: Sequence[SplitName]) -> Corpus:
+        """Draw the named splits; each depends on the configuration and its own name only."""
+        return Corpus(self.config.name, _LABEL_RANGE, {split: self._draw(split) for split in splits})
+
+    def truth(self) -> PlantedTruth:
+        """The exact information between modalities and label."""
+        return PlantedTruth(_parts(self.config))
+
+    def _draw(self, split: SplitName) -> Split:
+        parts, num_rows = _parts(self.config), getattr(self.config, f"rows_{split}")
+        generator = np.random.default_rng(derive_seed("planted", self.config.seed, split))
+        bits_NK = generator.random((num_rows, len(parts))) < 0.5
+        seen: dict[ModalityName, list[NDArray[np.bool_]]] = {name: [] for name in MODALITIES}
+        for part, bit_N in zip(parts, bits_NK.T, strict=True):
+            flip_N = generator.random(num_rows) < part.flip
+            masks_NM = generator.random((num_rows, len(MODALITIES) - 1)) < 0.5
+            for name, seen_N in part.observe(bit_N, flip_N, masks_NM).items():
+                seen[name].append(seen_N)
+        features = {
+            name: self._lift(name, np.array(seen[name]).reshape(-1, num_rows).T, split) for name in MODALITIES
+        }
+        groups = [f"{split}{row // _ROWS_PER_GROUP:05d}" for row in range(num_rows)]
+        return Split(
+            ids=np.array([f"{group}_{row % _ROWS_PER_GROUP}" for row, group in enumerate(groups)]),
+            groups=np.array(groups),
+            labels=_labels(bits_NK),
+            **{name: features[name] for name in self.config.modalities},
+        )
+
+    def _lift(self, name: ModalityName, bits_NK: NDArray[np.bool_], split: SplitName) -> Features:
+        """Frames whose first K rotated coordinates are the bits as -1 and 1 plus noise, the rest Gaussian."""
+        seed, dim = self.config.seed, getattr(self.config, f"{name}_dim")
+        least, most = getattr(self.config, f"{name}_frames")
+        generator = np.random.default_rng(derive_seed("planted", seed, split, name))
+        lengths_N = generator.integers(least, most + 1, len(bits_NK))
+        frames_LD = generator.standard_normal((lengths_N.sum(), dim))
+        signs_LK = np.repeat(2.0 * bits_NK - 1.0, lengths_N, axis=0)
+        noise_LK = generator.uniform(-self.config.noise, self.config.noise, signs_LK.shape)
+        frames_LD[:, : bits_NK.shape[1]] = signs_LK + noise_LK
+        offsets = np.concatenate([[0], np.cumsum(lengths_N)]).astype(np.int64)
+        return Features((frames_LD @ rotation(seed, name, dim)).astype(np.float32), offsets)
+
+
+def rotation(seed: int, name: ModalityName, dim: int) -> NDArray[np.float64]:
+    """The orthogonal (D, D) matrix that turns bit coordinates into the features of a modality."""
+    generator = np.random.default_rng(derive_seed("planted rotation", seed, name))
+    return np.linalg.qr(generator.standard_normal((dim, dim)))[0]
+
+
+def _labels(bits_NK: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """A different label in [-3, 3] for every pattern of bits.
+
+    The weights 2^(k/K), k = 0 ... K-1, are linearly independent over the rationals: no two signed sums are equal.
+    """
+    num_bits = bits_NK.shape[1]
+    weights_K = 2.0 ** (np.arange(num_bits) / num_bits)
+    return (_LABEL_RANGE[1] * (2.0 * bits_NK - 1.0) @ weights_K / weights_K.sum()).astype(np.float32)
+
+
+def _parts(config: Planted.Config) -> tuple[_Part, ...]:
+    private = [(getattr(config, f"{name}_bits"), (name,)) for name in MODALITIES]
+    return (
+        *_bits_of(config.shared_bits, config.shared_by, shares=False),
+        *(part for bits, seen_by in private for part in _bits_of(bits, seen_by, shares=False)),
+        *_bits_of(config.synergy_bits, config.synergy_of, shares=True),
+    )
+
+
+def _bits_of(bits: float, seen_by: tuple[ModalityName, ...], shares: bool) -> list[_Part]:
+    """As few label bits as can carry ``bits``, each through the same channel."""
+    count = math.ceil(bits)
+    return [_Part(tuple(dict.fromkeys(seen_by)), _flip_for(bits / count), shares)] * count if count else []
+
+
+def _flip_for(bits: float) -> float:
+    """The p of the binary symmetric channel of capacity ``bits``: 1 - h(p) = bits, with p in [0, 1/2]."""
+    return float(
+        brentq(lambda p: (math.log(2) - entr(p) - entr(1 - p)) / math.log(2) - bits, 0.0, 0.5, xtol=1e-15)
+    )
