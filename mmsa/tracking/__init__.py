@@ -1,5 +1,7 @@
 """Tracking: what a search tells its observers, and the MLflow mirror that is one of them."""
 
+from mmsa.tracking.location import Location
+from mmsa.tracking.mirror import Mirror, rebuild
 from mmsa.tracking.observer import Observer, Outcome, Scalar, StudyCard, TrialCard
 
-__all__ = ["Observer", "Outcome", "Scalar", "StudyCard", "TrialCard"]
+__all__ = ["Location", "Mirror", "Observer", "Outcome", "Scalar", "StudyCard", "TrialCard", "rebuild"]

@@ -1,0 +1,164 @@
+"""The MLflow mirror of a search: written by one thread in the background, never waited for.
+
+The mirror holds what MLflow shall say and writes what it does not say yet. Writing is idempotent, so one way
+serves a first launch, a study that continues, a server that comes back, and ``rebuild``.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from mmsa.errors import TrackingError
+from mmsa.tracking.location import Location
+from mmsa.tracking.observer import Outcome, Scalar, StudyCard, TrialCard
+from mmsa.tracking.study_runs import StudyRuns
+
+
+class Mirror:
+    """Observer that keeps MLflow like the study.
+
+    A store that is away, slow or broken costs the search nothing: trials wait in memory, up to ``capacity``
+    of them, and one line tells how to fill what was left out.
+
+    Args:
+        location: the MLflow store.
+        say: takes a line for the user; called from the background thread.
+        interval: seconds between two rounds of writing, and before the next try after a failure.
+        capacity: unwritten trials kept; of the others only the table in the parent run will tell.
+        patience: seconds that ``close`` waits for the last round.
+    """
+
+    def __init__(
+        self,
+        location: Location,
+        say: Callable[[str], None],
+        *,
+        interval: float = 5.0,
+        capacity: int = 1000,
+        patience: float = 15.0,
+    ):
+        self._location, self._say = location, say
+        self._interval, self._capacity, self._patience = interval, capacity, patience
+        self._lock = threading.Lock()
+        self._trials: dict[int, TrialCard] = {}
+        self._unwritten: dict[int, None] = {}  # a set in order of arrival
+        self._dropped = 0
+        self._warned = False
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start_study(self, study: StudyCard, earlier: Sequence[TrialCard]) -> None:
+        """Start writing; ``earlier`` trials that MLflow lacks are written first."""
+        self._study = study
+        for trial in earlier:
+            self._update(trial)
+        self._thread = threading.Thread(target=self._write, name="mlflow-mirror", daemon=True)
+        self._thread.start()
+
+    def trial_started(self, number: int, params: Mapping[str, Scalar], config_yaml: str) -> None:
+        """A trial starts, or starts again from its checkpoint."""
+        fresh = TrialCard(number, "running", params, config_yaml, started=time.time())
+        known = self._trials.get(number, fresh)
+        self._update(replace(known, outcome="running", values=(), reason="", finished=None))
+
+    def trial_epoch(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        """An epoch is over; told again after a crash, what was told first stays."""
+        trial = self._trials[number]
+        self._update(replace(trial, epochs={epoch: dict(metrics)} | dict(trial.epochs)))
+
+    def trial_finished(self, number: int, outcome: Outcome, values: Sequence[float], reason: str) -> None:
+        """A trial ended."""
+        ended = {"outcome": outcome, "values": tuple(values), "reason": reason, "finished": time.time()}
+        self._update(replace(self._trials[number], **ended))  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """Write what is left, for a few seconds at most, and say what could not be written."""
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join(self._patience)
+            left = len(self._unwritten) + self._dropped
+            if left or self._thread.is_alive():
+                self._say(f"MLflow lacks up to {left} trials. {self._advice()}")
+
+    def _advice(self) -> str:
+        return f"To fill the gap: python launch/report.py --study {self._study.name} --rebuild"
+
+    def _update(self, trial: TrialCard) -> None:
+        with self._lock:
+            self._trials[trial.number] = trial
+            self._unwritten[trial.number] = None
+            if len(self._unwritten) > self._capacity:
+                self._forget(next(iter(self._unwritten)))
+                self._dropped += 1
+
+    def _forget(self, number: int) -> None:
+        """Of a trial that will not be written (again) only what the table of trials needs stays in memory."""
+        self._unwritten.pop(number, None)
+        if self._trials[number].outcome != "running":
+            self._trials[number] = replace(self._trials[number], epochs={})
+
+    def _write(self) -> None:
+        runs: StudyRuns | None = None
+        while True:
+            closing = self._closing.is_set()
+            try:
+                if runs is None:
+                    runs = StudyRuns(self._location, self._study)
+                    runs.set_status(running=True, complete=False)
+                self._write_round(runs)
+                if closing:
+                    runs.set_status(running=False, complete=self._complete())
+            except Exception as error:
+                runs = None  # whether the last request arrived is not known: look again
+                self._warn(error)
+            if closing:
+                return
+            self._closing.wait(self._interval)
+
+    def _write_round(self, runs: StudyRuns) -> None:
+        with self._lock:
+            batch = [self._trials[number] for number in self._unwritten]
+        for trial in batch:
+            with (
+                self._lock
+            ):  # to the end of the queue: a trial that MLflow refuses must not hold up the others
+                self._unwritten.pop(trial.number, None)
+                self._unwritten[trial.number] = None
+            runs.write_trial(trial)
+            with self._lock:
+                if self._trials[trial.number] is trial:
+                    self._forget(trial.number)
+        if batch:
+            with self._lock:
+                trials = list(self._trials.values())
+            runs.write_summary(trials)
+
+    def _complete(self) -> bool:
+        return sum(trial.outcome != "running" for trial in self._trials.values()) >= self._study.num_trials
+
+    def _warn(self, error: Exception) -> None:
+        if not self._warned:
+            cause = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+            self._say(f"MLflow cannot be written ({cause}); the search goes on. {self._advice()}")
+            self._warned = True
+
+
+def rebuild(location: Location, study: StudyCard, trials: Sequence[TrialCard]) -> int:
+    """Write into MLflow what it lacks of the ended ``trials``; the number of trials that needed it.
+
+    Raises:
+        TrackingError: when the store cannot be reached.
+    """
+    ended = [trial for trial in trials if trial.outcome != "running"]
+    try:
+        runs = StudyRuns(location, study)
+        written = sum(runs.write_trial(trial) for trial in ended)
+        runs.write_summary(trials)
+        if len(ended) == len(trials):
+            runs.set_status(running=False, complete=len(ended) >= study.num_trials)
+    except Exception as error:
+        raise TrackingError(f"{location.uri}: {error}") from error
+    return written

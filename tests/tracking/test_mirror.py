@@ -1,0 +1,237 @@
+"""The mirror against a real MLflow database, a dead server and a slow one."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmsa.errors import TrackingError
+from mmsa.tracking import Observer, StudyCard, TrialCard
+from mmsa.tracking.location import Location
+from mmsa.tracking.mirror import Mirror, rebuild
+from mmsa.tracking.study_runs import StudyRuns
+
+
+class Store:
+    """What MLflow shows, read with its own client."""
+
+    def __init__(self, location: Location):
+        self.client = location.connect()
+        self.experiment = self.client.get_experiment_by_name("planted").experiment_id
+
+    def runs(self, role: str) -> list[Any]:
+        return list(self.client.search_runs([self.experiment], f"tags.`mmsa.role` = '{role}'"))
+
+    def trial(self, number: int) -> Any:
+        (run,) = [run for run in self.runs("trial") if run.data.tags["mmsa.trial"] == str(number)]
+        return run
+
+    def history(self, number: int, metric: str) -> list[tuple[int, float]]:
+        history = self.client.get_metric_history(self.trial(number).info.run_id, metric)
+        return [(point.step, point.value) for point in history]
+
+    def text(self, run: Any, path: str, folder: Path) -> str:
+        return Path(self.client.download_artifacts(run.info.run_id, path, str(folder))).read_text()
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+def tell(mirror: Observer, trial: TrialCard) -> None:
+    mirror.trial_started(trial.number, trial.params, trial.config_yaml)
+    for epoch, metrics in trial.epochs.items():
+        mirror.trial_epoch(trial.number, epoch, metrics)
+    mirror.trial_finished(trial.number, trial.outcome, trial.values, trial.reason)
+
+
+def mirror_of(location: Location, say: Callable[[str], None], **settings: Any) -> Mirror:
+    return Mirror(location, say, **{"interval": 0.05, **settings})
+
+
+def test_a_search_becomes_a_parent_and_a_child_for_each_trial(
+    location: Location, study: StudyCard, trials: list[TrialCard], said: list[str], tmp_path: Path
+) -> None:
+    mirror = mirror_of(location, said.append)
+    mirror.start_study(study, [])
+    for trial in trials:
+        tell(mirror, trial)
+    mirror.close()
+
+    store = Store(location)
+    (parent,) = store.runs("study")
+    assert said == []
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics["best/valid/mae"] == 0.5
+    assert parent.data.tags["mmsa.best_trial/valid/mae"] == "0"
+    assert parent.data.tags["mmsa.corpus_digest"] == "77ab"
+    assert store.text(parent, "space.yaml", tmp_path) == study.space_yaml
+    assert store.text(parent, "best.yaml", tmp_path) == "seed: 0\n"
+    assert store.text(parent, "trials.csv", tmp_path).splitlines()[2].startswith("1,pruned,0.8,")
+    children = [store.trial(number) for number in range(3)]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    assert [run.data.tags["mmsa.outcome"] for run in children] == ["completed", "pruned", "diverged"]
+    assert [run.info.status for run in children] == ["FINISHED", "KILLED", "FAILED"]
+    assert children[2].data.tags["mmsa.reason"] == "task became nan"
+    assert children[1].data.params == {"optim.lr": "0.1"}
+    assert store.history(0, "valid/mae") == [(1, 0.9), (2, 0.5)]
+    assert store.text(children[1], "config.yaml", tmp_path) == "seed: 1\n"
+
+
+def test_a_study_that_continues_uses_the_runs_it_has(
+    location: Location, study: StudyCard, trials: list[TrialCard], said: list[str]
+) -> None:
+    first = mirror_of(location, said.append)
+    first.start_study(study, [])
+    tell(first, trials[1])
+    first.trial_started(0, trials[0].params, trials[0].config_yaml)
+    first.trial_epoch(0, 1, trials[0].epochs[1])
+    first.close()
+    assert Store(location).runs("study")[0].info.status == "KILLED"
+
+    second = mirror_of(location, said.append)
+    second.start_study(study, [trials[1]])
+    tell(second, trials[0])  # its first epoch is told again
+    tell(second, trials[2])
+    second.close()
+
+    store = Store(location)
+    assert len(store.runs("study")) == 1
+    assert len(store.runs("trial")) == 3
+    assert store.history(0, "valid/mae") == [(1, 0.9), (2, 0.5)]
+    assert store.history(1, "valid/mae") == [(1, 0.8)]
+    assert store.runs("study")[0].info.status == "FINISHED"
+
+
+def test_a_study_made_anew_under_the_same_name_is_another_one(
+    location: Location, study: StudyCard, trials: list[TrialCard]
+) -> None:
+    rebuild(location, study, trials[:1])
+    anew = StudyCard(**{**vars(study), "identity": "91ff"})
+    assert rebuild(location, anew, trials[:1]) == 1
+    assert len(Store(location).runs("study")) == 2
+
+
+def test_rebuild_writes_exactly_what_is_missing(
+    location: Location, study: StudyCard, trials: list[TrialCard]
+) -> None:
+    runs = StudyRuns(location, study)
+    runs.write_trial(trials[1])
+    half = TrialCard(0, "running", trials[0].params, trials[0].config_yaml, epochs={1: trials[0].epochs[1]})
+    runs.write_trial(half)
+
+    assert rebuild(location, study, trials) == 2
+    assert rebuild(location, study, trials) == 0
+    store = Store(location)
+    assert store.history(0, "valid/mae") == [(1, 0.9), (2, 0.5)]
+    assert store.history(1, "valid/mae") == [(1, 0.8)]
+    assert store.trial(0).info.end_time == 110_000
+    assert len(store.runs("trial")) == 3
+
+
+def test_rebuild_leaves_running_trials_to_their_driver(
+    location: Location, study: StudyCard, trials: list[TrialCard]
+) -> None:
+    running = TrialCard(3, "running", {}, "seed: 3\n", epochs={1: {"valid/mae": 0.7}})
+    assert rebuild(location, study, [*trials, running]) == 3
+    assert len(Store(location).runs("trial")) == 3
+    assert Store(location).runs("study")[0].info.status == "RUNNING"
+
+
+def test_a_dead_server_neither_stops_nor_slows_a_search(
+    study: StudyCard, trials: list[TrialCard], said: list[str], tmp_path: Path
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    location = Location.of(tmp_path, f"http://127.0.0.1:{port}")
+    mirror = mirror_of(location, said.append)
+    start = time.monotonic()
+    mirror.start_study(study, [])
+    for trial in trials:
+        tell(mirror, trial)
+    assert time.monotonic() - start < 0.5
+    mirror.close()
+    assert time.monotonic() - start < 20
+    assert len(said) == 2
+    assert "the search goes on" in said[0]
+    assert said[1] == (
+        "MLflow lacks up to 3 trials. To fill the gap: python launch/report.py --study planted-mmim --rebuild"
+    )
+    with pytest.raises(TrackingError, match=str(port)):
+        rebuild(location, study, trials)
+
+
+def test_a_server_that_never_answers_does_not_hold_up_the_end(
+    study: StudyCard, trials: list[TrialCard], said: list[str], tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        location = Location.of(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}")
+        mirror = mirror_of(location, said.append, patience=0.5)
+        start = time.monotonic()
+        mirror.start_study(study, trials)
+        mirror.close()
+        assert time.monotonic() - start < 5
+    assert "lacks up to 3 trials" in said[-1]
+
+
+def test_trials_beyond_the_capacity_are_left_to_rebuild(
+    location: Location,
+    study: StudyCard,
+    trials: list[TrialCard],
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate = threading.Event()
+    connect = Location.connect
+
+    def slow(self: Location) -> Any:
+        gate.wait(10)
+        return connect(self)
+
+    monkeypatch.setattr(Location, "connect", slow)
+    mirror = mirror_of(location, said.append, capacity=2)
+    mirror.start_study(study, trials)
+    gate.set()
+    mirror.close()
+    assert {run.data.tags["mmsa.trial"] for run in Store(location).runs("trial")} == {"1", "2"}
+    assert "lacks up to 1 trials" in said[-1]
+    assert rebuild(location, study, trials) == 1
+
+
+def test_what_was_lost_while_the_store_was_away_is_written_when_it_is_back(
+    location: Location,
+    study: StudyCard,
+    trials: list[TrialCard],
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write, failed = StudyRuns.write_trial, threading.Event()
+
+    def fails_once(self: StudyRuns, trial: TrialCard) -> bool:
+        done = write(self, trial)
+        if not failed.is_set():
+            failed.set()
+            raise ConnectionError("the answer was lost")
+        return done
+
+    monkeypatch.setattr(StudyRuns, "write_trial", fails_once)
+    mirror = mirror_of(location, said.append)
+    mirror.start_study(study, [])
+    tell(mirror, trials[0])
+    assert failed.wait(20)
+    tell(mirror, trials[1])
+    time.sleep(0.2)
+    mirror.close()
+    assert len(said) == 1
+    assert "the answer was lost" in said[0]
+    store = Store(location)
+    assert len(store.runs("trial")) == 2
+    assert store.history(0, "valid/mae") == [(1, 0.9), (2, 0.5)]
