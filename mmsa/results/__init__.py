@@ -1,0 +1,1 @@
+"""Results: the exported configuration, its retraining, the sealed test split, and statistics."""

@@ -1,0 +1,102 @@
+"""The ledger of test openings: one file of JSON lines that only grows.
+
+An opening is written before the test split is read, its metrics after; so a retraining that dies in between
+is counted too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mmsa.errors import DataError
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class Opening:
+    """One opening of a test split.
+
+    Attributes:
+        data_set: name of the data set.
+        config_digest: SHA-256 of the configuration, the seed apart.
+        corpus_digest: SHA-256 of train and valid.
+        study, trial: what the configuration was exported from; None for somebody's own.
+        seeds: of the models that predicted.
+        overrides: what was changed of the exported file.
+        test_digest: SHA-256 of the test split; empty when the retraining died before it was known.
+        metrics: test metrics of each seed; empty likewise.
+    """
+
+    data_set: str
+    config_digest: str
+    corpus_digest: str
+    study: str | None
+    trial: int | None
+    seeds: Sequence[int]
+    overrides: Mapping[str, Any]
+    test_digest: str = ""
+    metrics: Sequence[Mapping[str, float]] = ()
+    date: str = field(default_factory=_now)
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+class Ledger:
+    """The ledger at ``path``, usually ``runs/ledger.jsonl``."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def open(self, opening: Opening) -> None:
+        """Write down that the test split is about to be read."""
+        self._append({"event": "opened", **asdict(opening)})
+
+    def measure(self, opening: Opening, test_digest: str, metrics: Sequence[Mapping[str, float]]) -> None:
+        """Write down what an opening gave."""
+        measured = {"test_digest": test_digest, "metrics": [dict(values) for values in metrics]}
+        self._append({"event": "measured", "id": opening.id, **measured})
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.write(json.dumps(entry) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def openings(self) -> list[Opening]:
+        """All openings, oldest first.
+
+        Raises:
+            DataError: for a line that is not one of ours.
+        """
+        if not self.path.exists():
+            return []
+        found: dict[str, dict[str, Any]] = {}
+        for number, line in enumerate(self.path.read_text(encoding="utf-8").splitlines(), 1):
+            try:
+                entry = json.loads(line)
+                found.setdefault(entry["id"], {}).update(entry)
+            except (ValueError, KeyError, TypeError) as error:
+                raise DataError(f"{self.path}, line {number}: not an entry of the ledger ({error})") from None
+        for entry in found.values():
+            del entry["event"]
+        return [Opening(**entry) for entry in found.values()]
+
+    def openings_of(self, study: str | None, config_digest: str) -> list[Opening]:
+        """The openings for any trial of ``study``; without one, those for the configuration."""
+        return [
+            opening
+            for opening in self.openings()
+            if (opening.study == study if study is not None else opening.config_digest == config_digest)
+        ]
