@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -58,12 +58,17 @@ def _taught(detail: Any, fields: Mapping[str, Any]) -> InitErrorDetails:
     rule, next_step = detail["msg"], str(context.get("next_step", ""))
     if detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1:
         rule, next_step = "is not a setting of this block", did_you_mean(str(detail["loc"][0]), fields)
-    elif (
-        not next_step and isinstance(detail["input"], str) and _NUMBER_WITHOUT_DOT.fullmatch(detail["input"])
-    ):
-        mantissa, exponent = re.split("[eE]", detail["input"])
-        next_step = f"YAML reads {detail['input']} as text; write {mantissa}.0e{exponent}"
+    elif not next_step and isinstance(detail["input"], str):
+        next_step = without_dot(detail["input"])
     return _error_at(detail["loc"], detail["input"], rule, next_step, kind=detail["type"])
+
+
+def without_dot(text: str) -> str:
+    """The next step for a number that YAML reads as text because it lacks a dot; empty for other text."""
+    if not _NUMBER_WITHOUT_DOT.fullmatch(text):
+        return ""
+    mantissa, exponent = re.split("[eE]", text)
+    return f"YAML reads {text} as text; write {mantissa}.0e{int(exponent):+d}"
 
 
 def _error_at(
@@ -76,6 +81,14 @@ def _error_at(
 def refuse(value: object, rule: str, next_step: str = "", at: tuple[int | str, ...] = ()) -> ValidationError:
     """The error a block's own validator raises: the value, the rule it breaks, what to write instead."""
     return ValidationError.from_exception_data("refused", [_error_at(at, value, rule, next_step)])
+
+
+def refuse_all(problems: Iterable[Problem]) -> ValidationError:
+    """Like ``refuse``, for several problems whose paths are relative to the block."""
+    return ValidationError.from_exception_data(
+        "refused",
+        [_error_at((problem.path,), problem.value, problem.rule, problem.next_step) for problem in problems],
+    )
 
 
 class _OneOf:

@@ -1,0 +1,74 @@
+"""What is known of a trial, in plain types: nothing here needs Optuna or Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from mmsa.search.scalars import Scalar
+from mmsa.tracking import Outcome
+
+Metrics = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A trial to be run.
+
+    overrides: what to change of the base configuration, by dotted path.
+    parameters: the same point as the study stores it.
+    resume: the trial was running when an earlier driver died; continue from its checkpoint if it has one.
+    reported: the first objective by epoch, as far as the trial had reported it then.
+    """
+
+    number: int
+    overrides: Mapping[str, Scalar]
+    parameters: Mapping[str, Any]
+    resume: bool = False
+    reported: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What a finished trial leaves behind.
+
+    outcome: ``completed`` (its last epoch, or its own early stop), ``pruned`` (stopped at a rung), ``diverged``
+        (something was no longer finite), ``out_of_memory``, or ``failed`` (anything else).
+    metrics: of the best epoch, with the study's objectives among them.
+    reason: why it ended so, for a reader. best_epoch: counted from 1.
+    notes: anything else worth keeping that JSON can write, such as host and counters.
+    """
+
+    outcome: Outcome
+    metrics: Metrics = field(default_factory=dict)
+    reason: str = ""
+    best_epoch: int | None = None
+    seconds: float = 0.0
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A trial that has begun, as the study remembers it.
+
+    values: of the objectives in order, for completed trials. reported: the first objective by epoch.
+    epochs: the metrics of each epoch, counted from 1. start: which of the starts it tries, if it is one.
+    What was not finite is left out. The rest is as in ``Suggestion`` and ``Ending``.
+    """
+
+    number: int
+    outcome: Outcome
+    overrides: Mapping[str, Scalar]
+    values: tuple[float, ...] = ()
+    metrics: Metrics = field(default_factory=dict)
+    reason: str = ""
+    best_epoch: int | None = None
+    seconds: float = 0.0
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    reported: Mapping[int, float] = field(default_factory=dict)
+    epochs: Mapping[int, Metrics] = field(default_factory=dict)
+    start: str | None = None
+    started: datetime | None = None
+    finished: datetime | None = None

@@ -1,0 +1,174 @@
+"""A study on one page: what is searched, on which base, towards what, with which resources.
+
+``StudyConfig`` is what a space file is read into. It cannot exist with a corner of its space that is not a valid
+``RunConfig``; the checks of the parts are in ``parameters``, those between parts in ``checks``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, WrapValidator, ValidationError, field_validator, model_validator
+
+from mmsa.config import Block, one_of, problems_of, refuse, refuse_all
+from mmsa.errors import Problem, did_you_mean
+from mmsa.experiment import RunConfig
+from mmsa.search.checks import meaning_problems, metric_problem, start_values
+from mmsa.search.parameters import PARAMETER_TYPES, Parameter
+from mmsa.search.samplers import SAMPLERS, TreeParzenEstimator
+from mmsa.search.scalars import Scalar
+from mmsa.search.schedulers import SCHEDULERS, SuccessiveHalving
+from mmsa.search.space import Space, relation_problems
+
+PositiveInt = Annotated[int, Field(ge=1)]
+DEFAULTS = "defaults"
+
+
+class Objective(Block):
+    """A metric of the valid split, and which way it is better."""
+
+    metric: str
+    direction: Literal["minimize", "maximize"]
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, metric: str) -> str:
+        problem = metric_problem(metric)
+        if problem:
+            raise refuse(metric, problem.rule, problem.next_step)
+        return metric
+
+
+def _parse_parameters(value: object, _: object) -> dict[str, Parameter]:
+    """Each parameter by the block of its ``type``, then what is wrong between those that are right."""
+    if not isinstance(value, Mapping):
+        raise refuse(value, "must map dotted paths to parameters", "Write optim.lr: {type: float, ...}.")
+    parameters: dict[str, Parameter] = {}
+    problems: list[Problem] = []
+    for path, settings in value.items():
+        try:
+            parameters[str(path)] = _parse_parameter(settings)
+        except ValidationError as error:
+            problems += [_below(str(path), problem) for problem in problems_of(error)]
+    problems += relation_problems(parameters, frozenset(map(str, value)) - parameters.keys())
+    if problems:
+        raise refuse_all(problems)
+    return parameters
+
+
+def _parse_parameter(settings: object) -> Parameter:
+    if isinstance(settings, tuple(PARAMETER_TYPES.values())):
+        return settings
+    if not isinstance(settings, Mapping):
+        raise refuse(settings, "must be a mapping with a type", "Write {type: float, low: ..., high: ...}.")
+    kind = settings.get("type")
+    if kind not in PARAMETER_TYPES:
+        rule = "is not a type of parameter" if "type" in settings else "a parameter needs a type"
+        raise refuse(kind, rule, did_you_mean(str(kind), PARAMETER_TYPES), at=("type",))
+    return PARAMETER_TYPES[str(kind)].model_validate(settings)
+
+
+def _below(path: str, problem: Problem) -> Problem:
+    at = path if problem.path == "(top level)" else f"{path}.{problem.path}"
+    return Problem(at, problem.value, problem.rule, problem.next_step)
+
+
+_AnyParameters = dict[str, Annotated[Parameter, Field(discriminator="type")]]
+Start = str | Mapping[str, Scalar]
+
+
+class SearchConfig(Block):
+    """What is searched and how."""
+
+    parameters: Annotated[_AnyParameters, WrapValidator(_parse_parameters)] = Field(default_factory=dict)
+    """What is searched, by the dotted path of the setting. Nothing to search is a published baseline."""
+    objectives: Annotated[tuple[Objective, ...], Field(strict=False, min_length=1)]
+    """What is sought; the first decides which trials are stopped early. Two or more give a Pareto front."""
+    trials: PositiveInt
+    """How many trials the study shall have, starts included."""
+    sampler: Annotated[Block, one_of(SAMPLERS)] = TreeParzenEstimator.Config()
+    scheduler: Annotated[Block, one_of(SCHEDULERS)] = SuccessiveHalving.Config()
+    starts: Annotated[tuple[Start, ...], Field(strict=False)] = (DEFAULTS,)
+    """Points to try first: ``defaults`` (always trial 0), the name of a space or exported file, or {path: value}."""
+
+    @field_validator("objectives")
+    @classmethod
+    def _distinct(cls, objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
+        metrics = [objective.metric for objective in objectives]
+        repeated = [metric for metric in metrics if metrics.count(metric) > 1]
+        if repeated:
+            raise refuse(repeated[0], "is an objective twice", "Keep one of the two.")
+        return objectives
+
+
+class Resources(Block):
+    """What one trial gets."""
+
+    workers: PositiveInt = 1
+    """Processes that train one trial together."""
+    gpus_per_worker: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
+    cpus_per_worker: PositiveInt = 1
+
+
+def _salvage(data: object) -> tuple[RunConfig | None, dict[str, Parameter], tuple[Any, ...]]:
+    """The base, if it is right, and those parameters that are right by themselves and among each other."""
+    values = data if isinstance(data, Mapping) else {}
+    search = values.get("search")
+    written = search.get("parameters") if isinstance(search, Mapping) else None
+    parameters: dict[str, Parameter] = {}
+    for path, settings in written.items() if isinstance(written, Mapping) else ():
+        with suppress(ValidationError):
+            parameters[str(path)] = _parse_parameter(settings)
+    while problems := relation_problems(parameters):
+        parameters = {
+            path: parameter
+            for path, parameter in parameters.items()
+            if not any(problem.path.startswith(f"{path}.when") for problem in problems)
+        }
+    try:
+        return RunConfig.model_validate(values.get("base")), parameters, ()
+    except ValidationError:
+        return None, parameters, ()
+
+
+class StudyConfig(Block):
+    """A complete experiment: data, model, objective, optimiser, search, resources."""
+
+    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    """Name of the study: letters, digits, ``-`` and ``_``."""
+    base: RunConfig
+    """Everything that is not searched, and the defaults of what is."""
+    search: SearchConfig
+    resources: Resources = Resources()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _meaningful(cls, data: Any, handler: Any) -> Any:
+        """Adds what is wrong between the parts, as far as the parts are right, to what is wrong within them."""
+        try:
+            config = handler(data)
+        except ValidationError as error:
+            problems = [*problems_of(error), *meaning_problems(*_salvage(data))]
+        else:
+            search = config.search
+            problems = meaning_problems(config.base, search.parameters, search.starts)
+        if problems:
+            raise refuse_all(problems)
+        return config
+
+    @cached_property
+    def space(self) -> Space:
+        """The space of ``search.parameters``."""
+        return Space(self.search.parameters)
+
+    def starts(self) -> list[dict[str, Scalar]]:
+        """The points to try first: the defaults, then the others in order, each once."""
+        points: list[dict[str, Scalar]] = []
+        for start in (DEFAULTS, *self.search.starts):
+            point = start_values(self.space, self.base, start)
+            if point not in points:
+                points.append(point)
+        return points
