@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ _POOL = 16  # batches whose rows are sorted by length together
 
 @dataclass(frozen=True)
 class Sequence:
-    """Padded frames. ``values``: (B, T, D) float32, zero beyond each row's length. ``lengths``: (B,) int64."""
+    """Padded frames. ``values``: (B, T, D) float32, zero beyond each length. ``lengths``: (B,) int64."""
 
     values: Tensor
     lengths: Tensor
@@ -72,14 +73,16 @@ class Batch:
         return Batch(
             self.rows.to(device, non_blocking=True),
             self.labels.to(device, non_blocking=True),
-            *(part if part is None else part.to(device) for part in (self.text, self.audio, self.vision)),
+            self.text and self.text.to(device),
+            self.audio and self.audio.to(device),
+            self.vision and self.vision.to(device),
         )
 
 
 def collate(split: Split, rows: NDArray[np.int64]) -> Batch:
     """The rows at positions ``rows`` of ``split``, padded to the longest of them (at least one step).
 
-    Every tensor owns its memory: the arrays of a split may be shared by many processes and must not be written to.
+    Every tensor owns its memory: the arrays of a split may be shared by many processes.
 
     Raises:
         DataError: for text that is still strings.
@@ -110,24 +113,24 @@ def _padded_tokens(tokens: Tokens, rows: NDArray[np.int64]) -> TokenSequence:
 
 
 def _pad(
-    values_L: NDArray, offsets: NDArray[np.int64], rows: NDArray[np.int64]
-) -> tuple[NDArray, NDArray[np.int64]]:
+    values_L: NDArray[Any], offsets: NDArray[np.int64], rows: NDArray[np.int64]
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """A fresh (B, T, ...) array of the ragged rows, zero beyond each length, and the (B,) lengths."""
-    starts_B = offsets[rows]
-    lengths_B = offsets[rows + 1] - starts_B
-    real_BT = np.arange(max(1, lengths_B.max())) < lengths_B[:, None]
+    starts_B: NDArray[np.int64] = offsets[rows]
+    lengths_B: NDArray[np.int64] = offsets[rows + 1] - starts_B
+    steps_T = np.arange(max(1, int(lengths_B.max())))
+    real_BT = steps_T < lengths_B[:, None]
     padded = np.zeros((*real_BT.shape, *values_L.shape[1:]), values_L.dtype)
-    steps_BT = starts_B[:, None] + np.arange(real_BT.shape[1])
-    padded[real_BT] = values_L[steps_BT[real_BT]]
+    padded[real_BT] = values_L[(starts_B[:, None] + steps_T)[real_BT]]
     return padded, lengths_B
 
 
 class Batches:
     """The batches of a split, epoch after epoch.
 
-    The order is a pure function of ``seed`` and the epoch, so an epoch resumes from its position alone. Rows of
-    similar length share a batch: shuffled rows are sorted by their total frames within pools of 16 batches, and the
-    batches are then shuffled. Batch sizes differ by at most one. Without ``shuffle`` rows go by length, and
+    The order is a pure function of ``seed`` and the epoch, so an epoch resumes from its position alone. Rows
+    of similar length share a batch: shuffled rows are sorted by total frames within pools of 16 batches, and
+    the batches are then shuffled. Batch sizes differ by at most one. Without ``shuffle`` rows go by length;
     ``Batch.rows`` says which they are.
     """
 
@@ -135,7 +138,7 @@ class Batches:
         self.split, self.seed, self.shuffle = split, seed, shuffle
         self._count = -(-len(split) // batch_size)
         lengths = [modality.lengths() for modality in split.modalities().values()]
-        self._frames_N = np.sum(lengths, axis=0, dtype=np.int64)
+        self._frames_N: NDArray[np.int64] = np.stack(lengths).sum(axis=0)
 
     def __len__(self) -> int:
         return self._count

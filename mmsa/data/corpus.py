@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ ModalityName = Literal["text", "audio", "vision"]
 MODALITIES: tuple[ModalityName, ...] = ("text", "audio", "vision")
 
 
-def _frozen(array: NDArray) -> NDArray:
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     view = array.view()
     view.flags.writeable = False
     return view
@@ -35,7 +35,7 @@ class _Arrays:
         for name, value in self._arrays():
             object.__setattr__(self, name, _frozen(value))
 
-    def _arrays(self) -> Iterator[tuple[str, NDArray]]:
+    def _arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
         for field in fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
             if isinstance(value, np.ndarray):
@@ -119,7 +119,7 @@ Modality = Strings | Tokens | Features
 class Split(_Arrays):
     """The rows of one split.
 
-    ids: (N,) unique names. groups: (N,) the video or speaker a row belongs to; statistics resample whole groups.
+    ids: (N,) unique names. groups: (N,) the video or speaker a row belongs to; statistics resample groups.
     labels: (N,) float32 targets. Modalities that the data set lacks, or the configuration left out, are None.
     """
 
@@ -193,6 +193,6 @@ class Corpus:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the train and valid splits: what a search sees, and the same before and after test is opened."""
+        """SHA-256 of train and valid: what a search sees, whether or not test is opened as well."""
         parts = [self.splits[name].digest for name in ("train", "valid") if name in self.splits]
         return hashlib.sha256("".join(parts).encode()).hexdigest()

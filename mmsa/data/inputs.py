@@ -1,4 +1,4 @@
-"""What a model is told about its inputs: the kind and width of each modality, and how to standardise its features."""
+"""What a model is told of its inputs: kind and width of each modality, and how to standardise it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TextInput:
 class FeatureInput:
     """Feature frames of ``dim`` = D columns. ``mean``, ``scale``: (D,) float32, of the frames of train.
 
-    ``(values - mean) / scale`` has mean 0 and standard deviation 1. A column that is constant in train has scale 1.
+    ``(values - mean) / scale`` has mean 0 and standard deviation 1. Constant columns have scale 1.
     """
 
     dim: int
@@ -63,7 +63,7 @@ class FeatureInput:
 class InputSpec:
     """Everything a model needs to know of a corpus to be built. A modality that is absent is None.
 
-    text: strings, tokens or features. audio, vision: features. label_range: smallest and largest label of the scale.
+    text: strings, tokens or features. audio, vision: features. label_range: smallest and largest label.
     """
 
     label_range: tuple[float, float]
@@ -97,7 +97,7 @@ class InputSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form."""
-        inputs = {name: value.to_dict() for name, value in self.modalities().items()}
+        inputs = {str(name): value.to_dict() for name, value in self.modalities().items()}
         return {"label_range": list(self.label_range), **inputs}
 
     @classmethod

@@ -1,11 +1,13 @@
 """Planted data: three modalities and a label whose mutual information is known exactly.
 
 The label is an injective function of K fair, independent bits. Each bit belongs to a part: *shared* (several
-modalities see the same copy of it), *private* (one modality sees it) or *synergistic* (several modalities each see a
-share, and only the exclusive-or of all shares is the bit). What is seen went through a binary symmetric channel, so a
-part of k bits carries k (1 - h(p)) bits of information, any size one asks for. A random rotation lifts what a
-modality sees into R^D, with noise that is bounded along the bits and Gaussian across them. The bits can be read back
-from the features without error, so I(features; label) is I(bits; label) exactly.
+modalities see the same copy of it), *private* (one modality sees it) or *synergistic* (several modalities
+each see a share, and only the exclusive-or of all shares is the bit). What is seen went through a binary
+symmetric channel, so a part of k bits carries k (1 - h(p)) bits of information, any size one asks for.
+
+A random rotation lifts what a modality sees into R^D, with noise that is bounded along the bits and Gaussian
+across them. The bits can be read back from the features without error, so I(features; label) is
+I(bits; label).
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ class _Part:
     def observe(
         self, bit_N: NDArray[np.bool_], flip_N: NDArray[np.bool_], masks_NM: NDArray[np.bool_]
     ) -> dict[ModalityName, NDArray[np.bool_]]:
-        """What each modality sees of N draws; ``masks_NM``: fair bits, of which shares use the first M - 1."""
+        """What each modality sees of N draws. ``masks_NM``: fair bits; M shares use the first M - 1."""
         seen_N = bit_N ^ flip_N
         if not self.shares:
             return dict.fromkeys(self.seen_by, seen_N)
@@ -60,7 +62,7 @@ class _Part:
         return dict(zip(self.seen_by, [*masks, last_N], strict=True))
 
     def information(self, subset: Collection[ModalityName]) -> float:
-        """I(what the modalities of ``subset`` see; the bit) in nats, summed over all states of the channel."""
+        """I(what ``subset`` sees; the bit) in nats, summed over all states of bit, channel and masks."""
         num_masks = len(self.seen_by) - 1 if self.shares else 0
         states = np.array(list(itertools.product([False, True], repeat=2 + num_masks)))
         probability = np.where(states[:, 1], self.flip, 1.0 - self.flip) / 2.0 ** (1 + num_masks)
@@ -198,11 +200,12 @@ def rotation(seed: int, name: ModalityName, dim: int) -> NDArray[np.float64]:
 def _labels(bits_NK: NDArray[np.bool_]) -> NDArray[np.float32]:
     """A different label in [-3, 3] for every pattern of bits.
 
-    The weights 2^(k/K), k = 0 ... K-1, are linearly independent over the rationals: no two signed sums are equal.
+    The weights 2^(k/K), k < K, are linearly independent over the rationals: no two signed sums are equal.
     """
     num_bits = bits_NK.shape[1]
     weights_K = 2.0 ** (np.arange(num_bits) / num_bits)
-    return (_LABEL_RANGE[1] * (2.0 * bits_NK - 1.0) @ weights_K / weights_K.sum()).astype(np.float32)
+    labels_N: NDArray[np.float64] = _LABEL_RANGE[1] * (2.0 * bits_NK - 1.0) @ weights_K / weights_K.sum()
+    return labels_N.astype(np.float32)
 
 
 def _parts(config: Planted.Config) -> tuple[_Part, ...]:

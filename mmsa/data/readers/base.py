@@ -1,0 +1,110 @@
+"""What every reader takes and gives, and what several of them need.
+
+Shapes: N rows, T steps that all rows are padded to, D features.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from mmsa.config import Block
+from mmsa.data.corpus import MODALITIES, Features, ModalityName, Split, SplitName
+from mmsa.data.hazards import finite
+from mmsa.errors import DataError
+
+TextForm = Literal["auto", "strings", "tokens", "features"]
+
+SPLIT_NAMES: dict[str, SplitName] = {
+    "train": "train",
+    "valid": "valid",
+    "val": "valid",
+    "dev": "valid",
+    "development": "valid",
+    "test": "test",
+}
+
+
+class FileConfig(Block):
+    """Settings shared by all data sets that lie in a file."""
+
+    path: Annotated[str, Field(min_length=1)]
+    """The file; may hold ``${VARIABLE}`` and ``~``."""
+    layout: Literal["auto", "npz", "mmsa"] = "auto"
+    """Arrays of all rows (npz) or MMSA's pickle; ``auto`` looks at the first bytes of the file."""
+    split: str | None = None
+    """Which array of an npz file says what split a row belongs to; needed where it has several."""
+    modalities: Annotated[tuple[ModalityName, ...], Field(strict=False, min_length=1)] = MODALITIES
+    """Which modalities are used; the others are not read."""
+    text: TextForm = "auto"
+    """Which form of the text is used; ``auto`` is the first the file has of strings, tokens and features."""
+    allow_shared_groups: bool = False
+    """Accept a video or speaker whose rows lie in several splits, where the published split is like that."""
+
+
+class Reader(ABC):
+    """Base of all readers: one file, read for one configuration."""
+
+    def __init__(self, path: Path, config: FileConfig):
+        self.path, self.config = path, config
+
+    @abstractmethod
+    def read(self, splits: Sequence[SplitName]) -> dict[SplitName, Split]:
+        """The named splits. The rows of others stay on the disk.
+
+        Raises:
+            DataError: for a file that is damaged, or lacks what the configuration asks for.
+        """
+
+
+def frames(padded_NTD: NDArray[Any], lengths_N: NDArray[np.int64] | None, source: str) -> Features:
+    """The real frames of padded rows, as finite float32. (N, D) is one frame a row.
+
+    ``lengths_N``: frames counted from the first step. Without them, zero steps at the end are padding, or
+    those at the start where more rows have them there (MulT's files); zero steps in between are frames.
+    """
+    if padded_NTD.ndim == 2:
+        padded_NTD, lengths_N = padded_NTD[:, None], np.ones(len(padded_NTD), np.int64)
+    num_rows, _, dim = padded_NTD.shape
+    starts_N = np.zeros(num_rows, np.int64)
+    if lengths_N is None:
+        starts_N, lengths_N = _without_padding(padded_NTD)
+    offsets = np.concatenate([[0], np.cumsum(lengths_N)]).astype(np.int64)
+    values = np.empty((offsets[-1], dim), np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold becomes inf, and then 0
+        for row, (start, length) in enumerate(zip(starts_N, lengths_N, strict=True)):
+            values[offsets[row] : offsets[row + 1]] = padded_NTD[row, start : start + length]
+    return Features(finite(values, source), offsets)
+
+
+def _without_padding(padded_NTD: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First real step and number of steps of each row."""
+    num_rows, num_steps, _ = padded_NTD.shape
+    real_NT = np.array([(row != 0).any(axis=1) for row in padded_NTD]).reshape(num_rows, num_steps)
+    empty_N = ~real_NT.any(axis=1)
+    before_N = np.where(empty_N, num_steps, real_NT.argmax(axis=1))
+    after_N = np.where(empty_N, num_steps, real_NT[:, ::-1].argmax(axis=1))
+    if (before_N[~empty_N] > 0).sum() > (after_N[~empty_N] > 0).sum():
+        return before_N, num_steps - before_N
+    return np.zeros(num_rows, np.int64), num_steps - after_N
+
+
+def strings(values: Iterable[Any], what: str) -> NDArray[np.str_]:
+    """(N,) unicode from strings, or from bytes in UTF-8.
+
+    Raises:
+        DataError: for anything else, numbers too: an id such as ``0012`` has lost its zeros in them.
+    """
+    texts = []
+    for value in values:
+        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        if not isinstance(text, str):
+            raise DataError(f"{what}: {value!r} is not a string but of type {type(value).__name__}")
+        texts.append(text)
+    return np.array(texts, dtype=np.str_)

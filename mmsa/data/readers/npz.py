@@ -1,0 +1,161 @@
+"""The npz layout: an array for each column, all rows of all splits in one file, and arrays naming the split.
+
+==============  ==========================  =========================================================
+array           shape                       meaning
+==============  ==========================  =========================================================
+id              (N,) str                    unique names
+video_id        (N,) str                    groups; without it each row is a group of its own
+raw_text        (N,) str                    strings
+text            like audio                  features
+audio, vision   (N, D) or (N, T, D)         one vector a row, or zero-padded frames
+                (sum of length, D)          frames of all rows one after the other, if there is a length
+length          (N,) int                    frames of each row
+label           (N,) float
+split...        (N,) str                    train, valid (val, dev) or test
+==============  ==========================  =========================================================
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from mmsa.data.corpus import Features, ModalityName, Split, SplitName, Strings
+from mmsa.data.hazards import finite, refuse
+from mmsa.data.readers.base import SPLIT_NAMES, Reader, frames, strings
+from mmsa.errors import DataError, Problem, did_you_mean
+
+_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+
+
+class NpzFile:
+    """The arrays of an npz file; chosen rows are read, the others are passed over in the stream."""
+
+    def __init__(self, path: Path):
+        try:
+            self._archive = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise DataError(f"{path}: is not an npz file, or is damaged: {error}") from None
+        self.path = path
+        self.names = [name.removesuffix(".npy") for name in self._archive.namelist()]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._archive.close()
+
+    def rows(self, name: str, chosen_N: NDArray[np.bool_] | None = None) -> NDArray[Any]:
+        """The rows of array ``name`` where ``chosen_N`` is True, or all of them.
+
+        Raises:
+            DataError: for a damaged array, one that needs pickle, or one with another number of rows.
+        """
+        try:
+            with self._archive.open(f"{name}.npy") as stream:
+                return self._read(stream, self._archive.getinfo(f"{name}.npy").file_size, chosen_N)
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise DataError(f"{self.path}: array {name!r} cannot be read: {error}") from None
+
+    def _read(self, stream: IO[bytes], size: int, chosen_N: NDArray[np.bool_] | None) -> NDArray[Any]:
+        version = npy.read_magic(stream)
+        if version not in _HEADERS:
+            raise ValueError(f"its format {version} is only written for structured arrays")
+        shape, fortran, dtype = _HEADERS[version](stream)
+        if dtype.hasobject:
+            raise ValueError("it holds Python objects; save strings as str_ arrays and ragged rows flattened")
+        if fortran and len(shape) > 1:
+            raise ValueError("it is in Fortran order; save np.ascontiguousarray of it")
+        if chosen_N is None:
+            chosen_N = np.ones(shape[0] if shape else 0, np.bool_)
+        if shape[:1] != chosen_N.shape:
+            raise ValueError(f"its shape is {shape}, but there are {len(chosen_N)} rows")
+        start, row_bytes = stream.tell(), dtype.itemsize * int(np.prod(shape[1:], dtype=np.int64))
+        if start + row_bytes * len(chosen_N) != size:
+            raise ValueError(f"it has {size - start} bytes, not {row_bytes * len(chosen_N)}")
+        content = bytearray()
+        for first, end in _runs(chosen_N):
+            stream.seek(start + first * row_bytes)
+            content += stream.read((end - first) * row_bytes)
+        stream.seek(size)  # a compressed array is checked against its checksum when its end is reached
+        return np.frombuffer(content, dtype).reshape(-1, *shape[1:])
+
+
+def _runs(chosen_N: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(R, 2) first and end positions of the runs of True."""
+    edges = np.diff(np.concatenate([[False], chosen_N, [False]]).astype(np.int8))
+    return np.stack([np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)], axis=1)
+
+
+class NpzReader(Reader):
+    """Reads the layout above."""
+
+    def read(self, splits: Sequence[SplitName]) -> dict[SplitName, Split]:
+        """The named splits."""
+        file = NpzFile(self.path)
+        try:
+            self._check_names(file)
+            names = file.rows(self._split_column(file))
+            homes_N = np.array([SPLIT_NAMES.get(str(name), "") for name in names])
+            return {split: self._split(file, split, homes_N == split, names) for split in splits}
+        finally:
+            file.close()
+
+    def _check_names(self, file: NpzFile) -> None:
+        needed = {"id", "label", *(self._array_of(name) for name in self.config.modalities)}
+        refuse(
+            str(self.path),
+            [
+                Problem("array", name, "is not in the file", did_you_mean(name, file.names))
+                for name in sorted(needed - set(file.names))
+            ],
+        )
+
+    def _array_of(self, modality: ModalityName) -> str:
+        if modality != "text":
+            return modality
+        if self.config.text == "tokens":
+            raise DataError(f"{self.path}: an npz file has no tokens; use data.text: strings")
+        return "text" if self.config.text == "features" else "raw_text"
+
+    def _split_column(self, file: NpzFile) -> str:
+        columns = [name for name in file.names if "split" in name]
+        if self.config.split is None and len(columns) == 1:
+            return columns[0]
+        if self.config.split in columns:
+            return str(self.config.split)
+        rule = "must name the array that says which split a row belongs to"
+        advice = did_you_mean(str(self.config.split), columns)
+        raise DataError(f"{self.path}:\n{Problem('data.split', self.config.split, rule, advice)}")
+
+    def _split(
+        self, file: NpzFile, split: SplitName, chosen_N: NDArray[np.bool_], names: NDArray[Any]
+    ) -> Split:
+        if not chosen_N.any():
+            found = ", ".join(map(str, np.unique(names)))
+            raise DataError(f"{self.path}: no row belongs to {split}; {self._split_column(file)} has {found}")
+        ids = strings(file.rows("id", chosen_N), "id")
+        groups = strings(file.rows("video_id", chosen_N), "video_id") if "video_id" in file.names else ids
+        modalities: dict[str, Any] = {
+            name: self._modality(file, name, chosen_N, f"{self.path.name} {split} {name}")
+            for name in self.config.modalities
+        }
+        return Split(ids, groups, file.rows("label", chosen_N).astype(np.float32).reshape(-1), **modalities)
+
+    def _modality(
+        self, file: NpzFile, name: ModalityName, chosen_N: NDArray[np.bool_], source: str
+    ) -> Strings | Features:
+        array = self._array_of(name)
+        if array == "raw_text":
+            return Strings(strings(file.rows(array, chosen_N), array))
+        if "length" not in file.names:
+            return frames(file.rows(array, chosen_N), None, source)
+        lengths_N = file.rows("length").astype(np.int64)
+        values = file.rows(array, np.repeat(chosen_N, lengths_N)).astype(np.float32)
+        offsets = np.concatenate([[0], np.cumsum(lengths_N[chosen_N])]).astype(np.int64)
+        return Features(finite(values, source), offsets)
