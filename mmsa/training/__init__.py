@@ -1,0 +1,23 @@
+"""Training: the loop, metrics, checkpoints, results, and bundles of trained models."""
+
+from mmsa.training.bundle import load_bundle, save_bundle
+from mmsa.training.cost import count_parameters, count_steps, time_step
+from mmsa.training.loop import Progress, epochs, run
+from mmsa.training.metrics import evaluate, metric_names
+from mmsa.training.predictor import Predictor
+from mmsa.training.result import Result
+
+__all__ = [
+    "Predictor",
+    "Progress",
+    "Result",
+    "count_parameters",
+    "count_steps",
+    "epochs",
+    "evaluate",
+    "load_bundle",
+    "metric_names",
+    "run",
+    "save_bundle",
+    "time_step",
+]

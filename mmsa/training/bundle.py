@@ -1,0 +1,68 @@
+"""A trained model as a folder that predicts on raw rows anywhere, and holds nothing that could run code.
+
+===================  ====================================================================================
+config.yaml          the complete configuration of the run
+inputs.json          what the model was built for: widths and standardisation of the features
+weights.safetensors  the weights of the best epoch
+text_encoder/        of a pretrained text encoder: configuration, tokenizer, and its weights if it was frozen
+===================  ====================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from mmsa.config import dump_yaml, load_yaml, parse
+from mmsa.data.inputs import InputSpec
+from mmsa.errors import DataError
+from mmsa.experiment import RunConfig
+from mmsa.models import build_model, save_text_frontend, with_text_frontend
+from mmsa.models.modalities import MultimodalConfig
+from mmsa.training.predictor import Predictor
+from mmsa.training.result import Result
+from mmsa.training.runtime import Runtime
+
+_CONFIG, _INPUTS, _WEIGHTS, _TEXT = "config.yaml", "inputs.json", "weights.safetensors", "text_encoder"
+
+
+def save_bundle(result: Result, directory: Path) -> None:
+    """Write the best model of ``result`` into the folder ``directory``."""
+    predictor = result.predictor
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / _CONFIG).write_text(dump_yaml(result.config.model_dump(mode="json")), encoding="utf-8")
+    (directory / _INPUTS).write_text(json.dumps(predictor.inputs.to_dict()), encoding="utf-8")
+    weights = {name: value.cpu().contiguous() for name, value in predictor.model.state_dict().items()}
+    save_file(weights, directory / _WEIGHTS)
+    save_text_frontend(result.config.model, directory / _TEXT)
+
+
+def load_bundle(directory: Path, cache: Path | None = None) -> Predictor:
+    """The model in ``directory``, ready to predict on the device that its configuration finds here.
+
+    Args:
+        cache: folder that keeps encoded text between predictions.
+
+    Raises:
+        DataError: for a folder that is no bundle, or a damaged one.
+        ConfigError: for a configuration that this version of mmsa does not know.
+    """
+    missing = [name for name in (_CONFIG, _INPUTS, _WEIGHTS) if not (directory / name).is_file()]
+    if missing:
+        raise DataError(
+            f"{directory} is no model bundle: {', '.join(missing)} missing; save_bundle() writes one"
+        )
+    config = parse(RunConfig, load_yaml(directory / _CONFIG), str(directory / _CONFIG))
+    if isinstance(config.model, MultimodalConfig) and (directory / _TEXT).is_dir():
+        config = config.model_copy(update={"model": with_text_frontend(config.model, directory / _TEXT)})
+    runtime = Runtime.of(config.train)
+    try:
+        inputs = InputSpec.from_dict(json.loads((directory / _INPUTS).read_text(encoding="utf-8")))
+        model = build_model(config.model, inputs, weights=False)
+        model.load_state_dict(load_file(directory / _WEIGHTS))
+    except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise DataError(f"{directory} is a damaged model bundle: {error}") from None
+    return Predictor(config, inputs, model.to(runtime.device), runtime.device, cache)

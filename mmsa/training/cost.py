@@ -1,0 +1,50 @@
+"""What a run would cost, measured on its first steps."""
+
+from __future__ import annotations
+
+import time
+from itertools import islice, pairwise
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from mmsa.data import Corpus
+from mmsa.experiment import RunConfig
+from mmsa.training.plan import num_steps
+from mmsa.training.trainer import Position, Trainer
+
+
+def time_step(config: RunConfig, corpus: Corpus, steps: int = 3, *, cache: Path | None = None) -> float:
+    """Seconds of one optimiser step, evaluation not included.
+
+    The median of ``steps`` steps after one to warm up, taken for each pass of the first epoch (estimator
+    passes are cheaper) and averaged by their numbers of batches, so that ``count_steps`` of it make a run.
+    """
+    trainer = Trainer(config, corpus, cache)
+    passes = trainer.plan[0]
+    with trainer.runtime.active():
+        medians = [_median_of_pass(trainer, index, steps) for index in range(len(passes))]
+    batches = [part.num_batches for part in passes]
+    return sum(seconds * count for seconds, count in zip(medians, batches, strict=True)) / sum(batches)
+
+
+def _median_of_pass(trainer: Trainer, index: int, steps: int) -> float:
+    trainer.position = Position(index=index)
+    moments = [time.perf_counter()]
+    for _ in islice(trainer.steps(), min(steps + 1, trainer.plan[0][index].num_batches)):
+        if trainer.runtime.device.type == "cuda":
+            torch.cuda.synchronize(trainer.runtime.device)
+        moments.append(time.perf_counter())
+    durations = [after - before for before, after in pairwise(moments)]
+    return median(durations[1:] or durations)
+
+
+def count_steps(config: RunConfig, corpus: Corpus, *, cache: Path | None = None) -> int:
+    """Optimiser steps of a run that is not stopped early."""
+    return num_steps(Trainer(config, corpus, cache).plan)
+
+
+def count_parameters(config: RunConfig, corpus: Corpus, *, cache: Path | None = None) -> int:
+    """How many numbers a run trains, in model and objective."""
+    return Trainer(config, corpus, cache).num_parameters

@@ -1,0 +1,113 @@
+"""The only way to train: ``epochs`` for those who step the loop, ``run`` for those who want its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmsa.data import Corpus
+from mmsa.experiment import RunConfig
+from mmsa.training.result import Result
+from mmsa.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands at the end of an epoch.
+
+    Attributes:
+        epoch: finished epochs, so the number of this one counted from 1.
+        step: optimiser steps so far.
+        metrics: of this epoch, all finite. ``valid/…``: of the whole split. Means over the epoch's steps:
+            ``loss/<term>`` (weighted, in the scale of the total ``train/loss``), ``loss/estimator/<term>``,
+            ``train/gradient`` (norm before clipping), and monitors of terms such as ``bound/…`` in nats.
+            ``train/lr``: of the main group after the last step.
+        best_epoch: the best epoch so far by ``train.metric``.
+        best: all metrics of the best epoch.
+        finished: whether this was the last epoch.
+    """
+
+    epoch: int
+    step: int
+    metrics: dict[str, float]
+    best_epoch: int
+    best: dict[str, float]
+    finished: bool
+    _trainer: Trainer = field(repr=False, compare=False)
+
+    def save(self, directory: Path) -> None:
+        """Write a checkpoint into the folder ``directory``, in place of one that is there.
+
+        Raises:
+            ValueError: once the next epoch has begun, when the state of this one is gone.
+        """
+        if self._trainer.position.step != self.step:
+            raise ValueError(f"epoch {self.epoch} can be saved only until the next one begins")
+        self._trainer.save(directory)
+
+
+def epochs(
+    config: RunConfig, corpus: Corpus, *, resume: Path | None = None, cache: Path | None = None
+) -> Iterator[Progress]:
+    """Train epoch by epoch; each ``next`` trains one and evaluates it.
+
+    A run resumed from the checkpoint of its last epoch gives that epoch's progress once more and ends.
+
+    Args:
+        corpus: with train and valid; the text raw, or encoded for ``config.model``.
+        resume: folder of a checkpoint to continue from.
+        cache: folder that keeps encoded text between runs.
+
+    Raises:
+        ConfigError: before the first step, for settings that do not fit machine or data.
+        CheckpointError: before the first step, for a checkpoint that cannot be continued.
+        TrainingDiverged: in the epoch in which a number stopped being finite.
+    """
+    return _drive(_start(config, corpus, resume, cache))
+
+
+def _ignore(progress: Progress) -> None:
+    pass
+
+
+def run(
+    config: RunConfig,
+    corpus: Corpus,
+    report: Callable[[Progress], None] = _ignore,
+    *,
+    resume: Path | None = None,
+    cache: Path | None = None,
+) -> Result:
+    """Train to the end and call ``report`` after each epoch. Arguments and errors as for ``epochs``."""
+    trainer = _start(config, corpus, resume, cache)
+    for progress in _drive(trainer):
+        report(progress)
+    return trainer.result()
+
+
+def _start(config: RunConfig, corpus: Corpus, resume: Path | None, cache: Path | None) -> Trainer:
+    trainer = Trainer(config, corpus, cache)
+    if resume is not None:
+        trainer.resume(resume)
+    return trainer
+
+
+def _drive(trainer: Trainer) -> Iterator[Progress]:
+    if trainer.finished:
+        yield _progress(trainer)
+    while not trainer.finished:
+        trainer.train_epoch()
+        yield _progress(trainer)
+
+
+def _progress(trainer: Trainer) -> Progress:
+    return Progress(
+        epoch=trainer.position.epoch,
+        step=trainer.position.step,
+        metrics=trainer.history[-1],
+        best_epoch=trainer.selection.epoch,
+        best=trainer.selection.metrics,
+        finished=trainer.finished,
+        _trainer=trainer,
+    )

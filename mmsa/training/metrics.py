@@ -1,0 +1,133 @@
+"""Metrics of a whole split, as the literature of multimodal sentiment analysis computes them.
+
+The label scale decides which: ``[-3, 3]`` is the family of CMU-MOSI and CMU-MOSEI, ``[-1, 1]`` is CH-SIMS;
+any other scale has the two metrics that need no classes. Names say how a zero label is counted, because both
+conventions are published as "Acc-2":
+
+=============================  =============================================================================
+``mae``, ``pearson``           mean of abs(prediction - label); Pearson correlation
+``acc7``, ``acc5``             MOSI: clipped to [-3, 3] or [-2, 2], rounded half to even, part that agrees
+``acc2_negative_nonnegative``  MOSI ("has0"): all rows, classes ``>= 0``
+``acc2_negative_positive``     MOSI ("non0"): rows whose label is not 0, classes ``> 0``
+``acc2_nonpositive_positive``  SIMS: all rows, classes ``> 0``
+``acc3``, ``acc5``             SIMS: right-closed bins with inner edges -0.1, 0.1 and -0.7, -0.1, 0.1, 0.7
+``f1_…``                       F1 of the classes of that Acc-2, weighted by how many labels each class has
+=============================  =============================================================================
+
+On the SIMS scale labels and predictions are first clipped to [-1, 1], for MAE and Pearson as well. What is
+undefined is 0.0 and not NaN: Pearson where labels or predictions are constant, Acc-2 and F1 of no rows.
+
+Shapes: N rows of the split, M of them that count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import pearsonr
+from sklearn.metrics import f1_score
+
+Values = NDArray[np.floating[Any]]
+Rows = NDArray[Any]
+
+TWO_CLASSES = "acc2_"
+"""Prefix of the accuracies that have an F1 beside them."""
+
+_MOSI = (-3.0, 3.0)
+_SIMS = (-1.0, 1.0)
+_SIMS_EDGES_3 = np.array([-0.1, 0.1], np.float32)
+_SIMS_EDGES_5 = np.array([-0.7, -0.1, 0.1, 0.7], np.float32)
+
+
+def evaluate(labels: Values, predictions: Values, label_range: tuple[float, float]) -> dict[str, float]:
+    """All metrics of the label scale, by name.
+
+    Args:
+        labels: (N,) the truth.
+        predictions: (N,) finite predictions.
+        label_range: the smallest and largest label the scale allows.
+    """
+    labels_N, predictions_N = on_scale(labels, label_range), on_scale(predictions, label_range)
+    metrics = {
+        "mae": float(np.abs(predictions_N - labels_N).mean(dtype=np.float64)),
+        "pearson": _pearson(labels_N, predictions_N),
+    }
+    for name, sorted_rows in classes(labels_N, predictions_N, label_range).items():
+        labels_M = sorted_rows.truth[sorted_rows.counted]
+        predictions_M = sorted_rows.predicted[sorted_rows.counted]
+        metrics[name] = float((labels_M == predictions_M).mean()) if len(labels_M) else 0.0
+        if name.startswith(TWO_CLASSES):
+            metrics[f1_name(name)] = _weighted_f1(labels_M, predictions_M)
+    return metrics
+
+
+def metric_names(label_range: tuple[float, float]) -> tuple[str, ...]:
+    """The names ``evaluate`` gives for a label scale."""
+    anything = np.zeros(1, np.float32)
+    return tuple(evaluate(anything, anything, label_range))
+
+
+def f1_name(accuracy: str) -> str:
+    """The F1 that belongs to an Acc-2."""
+    return accuracy.replace(TWO_CLASSES, "f1_", 1)
+
+
+def on_scale(values: Values, label_range: tuple[float, float]) -> NDArray[np.float32]:
+    """Labels or predictions as they are compared.
+
+    In float32: a label written as 0.1 lies on the edge 0.1 in the precision it was stored in.
+    """
+    values_N = np.asarray(values, np.float32)
+    return np.clip(values_N, *_SIMS) if label_range == _SIMS else values_N
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Labels and predictions sorted into classes.
+
+    truth, predicted: (N,) class of each row. counted: (N,) whether the row counts.
+    """
+
+    truth: Rows
+    predicted: Rows
+    counted: NDArray[np.bool_]
+
+
+def classes(labels_N: Values, predictions_N: Values, label_range: tuple[float, float]) -> dict[str, Classes]:
+    """The classes behind each accuracy of the label scale, by its name; of what ``on_scale`` returns."""
+    sort_by: dict[str, Callable[[Values], Rows]] = {}
+    if label_range == _MOSI:
+        sort_by = {
+            "acc7": lambda values: np.rint(np.clip(values, -3, 3)),
+            "acc5": lambda values: np.rint(np.clip(values, -2, 2)),
+            "acc2_negative_nonnegative": lambda values: values >= 0,
+            "acc2_negative_positive": lambda values: values > 0,
+        }
+    if label_range == _SIMS:
+        sort_by = {
+            "acc3": lambda values: np.digitize(values, _SIMS_EDGES_3, right=True),
+            "acc5": lambda values: np.digitize(values, _SIMS_EDGES_5, right=True),
+            "acc2_nonpositive_positive": lambda values: values > 0,
+        }
+    every_N = np.ones(len(labels_N), bool)
+    counted = {"acc2_negative_positive": labels_N != 0}
+    return {
+        name: Classes(sort(labels_N), sort(predictions_N), counted.get(name, every_N))
+        for name, sort in sort_by.items()
+    }
+
+
+def _pearson(labels_N: Values, predictions_N: Values) -> float:
+    if np.ptp(labels_N) == 0 or np.ptp(predictions_N) == 0:
+        return 0.0
+    return float(pearsonr(labels_N.astype(np.float64), predictions_N.astype(np.float64)).statistic)
+
+
+def _weighted_f1(labels_M: Rows, predictions_M: Rows) -> float:
+    if len(labels_M) == 0:
+        return 0.0
+    return float(f1_score(labels_M, predictions_M, average="weighted", zero_division=0.0))

@@ -1,0 +1,155 @@
+"""The optimiser, its parameter groups, and the course of its learning rates.
+
+One optimiser holds every group. A step moves the parameters that have a gradient, and the loop computes
+gradients in the groups of the current pass only: a group that a pass leaves alone keeps weights and moments.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+
+from mmsa.experiment import OptimConfig, TrainConfig
+from mmsa.models import Model
+from mmsa.objectives import Objective
+
+GROUPS = ("main", "pretrained", "estimator")
+_PLATEAU_FACTOR = 0.5
+_CLASSES: Mapping[str, type[torch.optim.Adam]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+
+
+def trained_parameters(model: Model, objective: Objective) -> dict[str, list[nn.Parameter]]:
+    """The parameters of model and objective by group, every group of ``GROUPS`` present.
+
+    Raises:
+        ValueError: unless each trainable parameter is declared in exactly one known group; one that is not
+            declared would stay as it was drawn, without a word.
+    """
+    groups: dict[str, list[nn.Parameter]] = {name: [] for name in GROUPS}
+    for module in (model, objective):
+        for name, parameters in module.parameter_groups().items():
+            if name not in groups:
+                raise ValueError(
+                    f"{type(module).__name__} declares the parameter group {name!r}; known: {GROUPS}"
+                )
+            groups[name] += [parameter for parameter in parameters if parameter.requires_grad]
+    declared = Counter(id(parameter) for parameters in groups.values() for parameter in parameters)
+    wrong = {
+        name: declared[id(parameter)]
+        for name, parameter in (*model.named_parameters(), *objective.named_parameters())
+        if parameter.requires_grad and declared[id(parameter)] != 1
+    }
+    if wrong:
+        raise ValueError(
+            f"each trained parameter is declared in one group once, not as often as here: {wrong}"
+        )
+    return groups
+
+
+def build_optimiser(
+    config: OptimConfig, model: Model, groups: Mapping[str, Sequence[nn.Parameter]]
+) -> torch.optim.Optimizer:
+    """Adam or AdamW over ``groups``, as fused kernels.
+
+    In the pretrained group, vectors (biases and normalisations) are not decayed, as in the training of BERT,
+    and ``layer_decay`` lowers the learning rate layer by layer towards the input.
+    """
+    settings: list[dict[str, Any]] = [
+        {"name": "main", "params": groups["main"], "lr": config.lr, "weight_decay": config.weight_decay},
+        {
+            "name": "estimator",
+            "params": groups["estimator"],
+            "lr": config.lr_estimator,
+            "weight_decay": config.weight_decay_estimator,
+        },
+        *_pretrained_settings(config, model, groups["pretrained"]),
+    ]
+    return _CLASSES[config.name]([group for group in settings if group["params"]], lr=config.lr, fused=True)
+
+
+def _pretrained_settings(
+    config: OptimConfig, model: Model, parameters: Sequence[nn.Parameter]
+) -> list[dict[str, Any]]:
+    """One optimiser group for each depth below the output, decayed matrices and undecayed vectors apart."""
+    depths = {id(model.get_parameter(name)): depth for name, depth in model.pretrained_depths().items()}
+    by_kind: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for parameter in parameters:
+        by_kind.setdefault((depths.get(id(parameter), 0), parameter.ndim >= 2), []).append(parameter)
+    return [
+        {
+            "name": "pretrained",
+            "params": members,
+            "lr": config.lr_pretrained * config.layer_decay**depth,
+            "weight_decay": config.weight_decay_pretrained if decayed else 0.0,
+        }
+        for (depth, decayed), members in sorted(by_kind.items(), key=lambda item: item[0])
+    ]
+
+
+class Schedule:
+    """The learning rates of all groups over a run: warm-up, then constant, linear, cosine or plateau.
+
+    Linear and cosine reach 0 after the last of ``total_steps``. Plateau halves the rates after more than half
+    of ``train.patience`` epochs without improvement: a lower rate is tried before the run stops early.
+    """
+
+    def __init__(
+        self, optimiser: torch.optim.Optimizer, optim: OptimConfig, train: TrainConfig, total_steps: int
+    ):
+        self.optimiser = optimiser
+        self.warmup_steps = math.ceil(optim.warmup * total_steps)
+        self.total_steps = total_steps
+        self.shape = optim.schedule
+        self._by_step = LambdaLR(optimiser, self.factor)
+        self._by_epoch = ReduceLROnPlateau(
+            optimiser,
+            "min" if train.direction == "minimize" else "max",
+            factor=_PLATEAU_FACTOR,
+            patience=train.patience // 2,
+            threshold=0.0,
+        )
+
+    def factor(self, step: int) -> float:
+        """What the base rates are multiplied by at ``step``, counted from 0; plateau comes on top."""
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        progress = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
+        if self.shape == "linear":
+            return 1.0 - progress
+        if self.shape == "cosine":
+            return 0.5 * (1.0 + math.cos(math.pi * progress))
+        return 1.0
+
+    def after_step(self) -> None:
+        """Call after each optimiser step."""
+        # After the warm-up of a plateau schedule the rates belong to the plateau, which this would overwrite.
+        if self.shape != "plateau" or self._by_step.last_epoch < self.warmup_steps:
+            self._by_step.step()
+
+    def after_epoch(self, metric: float) -> None:
+        """Call after each evaluation with the metric that decides."""
+        if self.shape == "plateau":
+            self._by_epoch.step(metric)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint needs; the rates themselves are in the optimiser's state."""
+        return {"by_step": self._by_step.state_dict(), "by_epoch": self._by_epoch.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where ``state_dict`` was taken."""
+        self._by_step.load_state_dict(state["by_step"])
+        self._by_epoch.load_state_dict(state["by_epoch"])
+
+
+def clip_gradient(parameters: Iterable[nn.Parameter], max_norm: float) -> Tensor:
+    """Scale the gradients of ``parameters`` down to a joint norm of ``max_norm``, 0 meaning no limit.
+
+    Returns the norm before, a scalar on their device; nothing waits for the device.
+    """
+    return nn.utils.clip_grad_norm_(parameters, max_norm if max_norm > 0 else math.inf)

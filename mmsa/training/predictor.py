@@ -1,0 +1,72 @@
+"""Predictions of a trained model on whole splits.
+
+Shapes: N rows of the split.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from mmsa.config import Block
+from mmsa.data import Features, Split
+from mmsa.data.batches import Batches
+from mmsa.data.inputs import FeatureInput, InputSpec
+from mmsa.errors import DataError
+from mmsa.experiment import RunConfig
+from mmsa.models import Model, encode_split
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, split: Split, batch_size: int, device: torch.device) -> NDArray[np.float32]:
+    """(N,) predictions in the order of ``split``, whose text is ``readable``; in float32 on every device."""
+    model.eval()
+    predictions_N = torch.empty(len(split), device=device)
+    for batch in Batches(split, batch_size, shuffle=False).epoch(0):
+        on_device = batch.to(device)
+        predictions_N[on_device.rows] = model(on_device).prediction
+    array: NDArray[np.float32] = predictions_N.cpu().numpy()
+    return array
+
+
+def readable(split: Split, config: Block, cache: Path | None) -> Split:
+    """``split`` with its text as the model of ``config`` reads it; text that is features already stays."""
+    return split if isinstance(split.text, Features) else encode_split(split, config, cache)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained model with all it takes to use it on raw rows.
+
+    config: of the run. inputs: what the model was built for. model: on ``device``, with the best weights.
+    cache: folder of encoded text, None to encode anew each time.
+    """
+
+    config: RunConfig
+    inputs: InputSpec
+    model: Model
+    device: torch.device
+    cache: Path | None = None
+
+    def predict(self, split: Split) -> NDArray[np.float32]:
+        """(N,) predictions for rows as the data set brings them, text included. Labels are not looked at.
+
+        Raises:
+            DataError: for rows that lack a modality the model reads, or bring it in another width.
+        """
+        encoded = readable(split, self.config.model, self.cache)
+        self._check(encoded)
+        return predict(self.model, encoded, self.config.train.eval_batch_size, self.device)
+
+    def _check(self, split: Split) -> None:
+        for name, expected in self.inputs.modalities().items():
+            found = getattr(split, name)
+            if found is None:
+                raise DataError(f"the model reads {name}, which these rows do not have")
+            if isinstance(expected, FeatureInput) and found.dim != expected.dim:
+                raise DataError(f"the model reads {name} of {expected.dim} dimensions, not of {found.dim}")

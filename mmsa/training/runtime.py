@@ -1,0 +1,72 @@
+"""Where and how a run computes: device, precision, threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+
+from mmsa.errors import ConfigError, Problem
+from mmsa.experiment import TrainConfig
+from mmsa.models import Representations
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What ``train.device``, ``train.precision`` and ``train.threads`` mean on this machine.
+
+    device: of all tensors. autocast: whether training computes forward passes in bfloat16. threads: of the
+    CPU, 0 leaves them.
+    """
+
+    device: torch.device
+    autocast: bool
+    threads: int
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> Runtime:
+        """Look at the machine.
+
+        Raises:
+            ConfigError: for a GPU that is not there.
+        """
+        has_gpu = torch.cuda.is_available()
+        if config.device == "cuda" and not has_gpu:
+            problem = Problem(
+                "train.device", "cuda", "no CUDA device is available here", "Write auto or cpu."
+            )
+            raise ConfigError("train", [problem])
+        on_gpu = has_gpu and config.device != "cpu"
+        fast_bfloat16 = on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+        autocast = config.precision == "bfloat16" or (config.precision == "auto" and fast_bfloat16)
+        return cls(torch.device("cuda" if on_gpu else "cpu"), autocast, config.threads)
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Compute with the configured threads and deterministic cuDNN kernels, and restore both."""
+        threads, cudnn = torch.get_num_threads(), torch.backends.cudnn
+        deterministic, benchmark = cudnn.deterministic, cudnn.benchmark
+        torch.set_num_threads(self.threads or threads)
+        cudnn.deterministic, cudnn.benchmark = True, False
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            cudnn.deterministic, cudnn.benchmark = deterministic, benchmark
+
+    def forward_context(self) -> torch.autocast:
+        """Around the forward pass of a model in training. Losses are outside of it, in float32."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
+
+
+def in_float32(representations: Representations) -> Representations:
+    """The same representations in the precision that losses are computed in."""
+    return replace(
+        representations,
+        unimodal={name: value.float() for name, value in representations.unimodal.items()},
+        fusion=representations.fusion.float(),
+        prediction=representations.prediction.float(),
+        extra={name: value.float() for name, value in representations.extra.items()},
+    )

@@ -1,0 +1,292 @@
+"""The state of a run and the three things that move it: a step, the end of an epoch, a checkpoint.
+
+On a CPU a run is a pure function of configuration, corpus and number of threads: weights are drawn from
+``config.seed``, the order of batches from the seed and the number of the pass, and all other randomness of an
+epoch from the seed and the number of the epoch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from mmsa.data import Corpus
+from mmsa.data.batches import Batch, Batches
+from mmsa.data.inputs import InputSpec
+from mmsa.errors import CheckpointError, TrainingDiverged
+from mmsa.experiment import RunConfig
+from mmsa.models import build_model
+from mmsa.objectives import STRATEGIES, Objective
+from mmsa.seeding import derive_seed, random_state, restore_random_state, seed_everything
+from mmsa.training.checkpoint import State, read_checkpoint, write_checkpoint
+from mmsa.training.metrics import evaluate
+from mmsa.training.monitors import Monitors
+from mmsa.training.optimisers import Schedule, build_optimiser, clip_gradient, trained_parameters
+from mmsa.training.plan import PlannedPass, lay_out, num_steps
+from mmsa.training.predictor import Predictor, predict, readable
+from mmsa.training.result import Result
+from mmsa.training.runtime import Runtime, in_float32
+from mmsa.training.selection import PREFIX, Selection, check_metric
+
+_STEPS_BETWEEN_CHECKS = 50  # of an accelerator, where each look at a value makes the host wait
+
+
+@dataclass
+class Position:
+    """How far a run has come.
+
+    epoch: finished epochs. index: finished passes of the epoch in progress. batch: finished batches of the
+    pass in progress. step: optimiser steps over all epochs.
+    """
+
+    epoch: int = 0
+    index: int = 0
+    batch: int = 0
+    step: int = 0
+
+
+class Trainer:
+    """A run in progress.
+
+    Raises:
+        ConfigError: for a metric or device that is not there, or an encoder that cannot read the data.
+    """
+
+    def __init__(self, config: RunConfig, corpus: Corpus, cache: Path | None = None):
+        check_metric(config.train.metric, corpus.label_range)
+        self.config, self.cache = config, cache
+        self.runtime = Runtime.of(config.train)
+        with self.runtime.active():
+            self._build(corpus)
+
+    def _build(self, corpus: Corpus) -> None:
+        config, device = self.config, self.runtime.device
+        splits = {name: readable(split, config.model, self.cache) for name, split in corpus.splits.items()}
+        self.corpus = Corpus(corpus.name, corpus.label_range, splits)
+        self.inputs = InputSpec.of(self.corpus)
+        self.batches = Batches(
+            self.corpus["train"], config.train.batch_size, derive_seed("batches", config.seed)
+        )
+
+        seed_everything(derive_seed("weights", config.seed))
+        self.model = build_model(config.model, self.inputs).to(device)
+        self.objective = Objective(config.objective, self.model.dims).to(device)
+        self.groups = trained_parameters(self.model, self.objective)
+
+        strategy = STRATEGIES[config.objective.strategy.name](config.objective.strategy)  # type: ignore[attr-defined]
+        has_estimators = bool(self.groups["estimator"])
+        self.plan = lay_out(strategy, config.train.epochs, len(self.batches), has_estimators)
+        self.optimiser = build_optimiser(config.optim, self.model, self.groups)
+        self.schedule = Schedule(self.optimiser, config.optim, config.train, num_steps(self.plan))
+        self.average = (
+            AveragedModel(
+                self.model,
+                multi_avg_fn=get_ema_multi_avg_fn(config.train.average),  # type: ignore[no-untyped-call]
+            )
+            if config.train.average > 0
+            else None
+        )
+        self.position = Position()
+        self.monitors = Monitors()
+        self.selection = Selection(config.train)
+        self.history: list[dict[str, float]] = []
+        self.seconds = 0.0
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is no further epoch to train."""
+        epoch = self.position.epoch
+        return epoch == self.config.train.epochs or self.selection.exhausted(epoch)
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers are trained."""
+        return sum(parameter.numel() for group in self.groups.values() for parameter in group)
+
+    def train_epoch(self) -> None:
+        """Train to the end of the epoch from wherever the run stands, and evaluate.
+
+        Raises:
+            TrainingDiverged: where a loss, monitor, gradient or prediction stopped being finite.
+        """
+        start = time.perf_counter()
+        with self.runtime.active():
+            for _ in self.steps():
+                pass
+            self._end_epoch()
+        self.seconds += time.perf_counter() - start
+
+    def steps(self) -> Iterator[PlannedPass]:
+        """Train to the end of the epoch, giving way after each step, where ``save`` may be called."""
+        here = self.position
+        if (here.index, here.batch) == (0, 0):
+            self._start_epoch()
+        self.model.train()
+        self.objective.train()
+        passes = self.plan[here.epoch]
+        while here.index < len(passes):
+            current = passes[here.index]
+            batches = self.batches.epoch(current.order, start=here.batch)
+            for batch in islice(batches, current.num_batches - here.batch):
+                self._step(current, batch.to(self.runtime.device))
+                here.batch += 1
+                here.step += 1
+                yield current
+            here.index, here.batch = here.index + 1, 0
+
+    def _start_epoch(self) -> None:
+        seed_everything(derive_seed("epoch", self.config.seed, self.position.epoch))
+        self.objective.start_epoch(self.position.epoch)
+        self.monitors = Monitors()
+
+    def _step(self, current: PlannedPass, batch: Batch) -> None:
+        step = self.position.step
+        self.optimiser.zero_grad()
+        try:
+            values = self._gradients(current, batch)
+        except LinAlgError:
+            self.monitors.check()  # a decomposition refuses what an earlier, unchecked step has spoilt
+            raise
+        self.monitors.add(step, values)
+        if self.runtime.device.type == "cpu" or step % _STEPS_BETWEEN_CHECKS == 0:
+            self.monitors.check()
+        self.optimiser.step()
+        self.schedule.after_step()
+        if self.average is not None and current.loss != "estimator":
+            self.average.update_parameters(self.model)
+
+    def _gradients(self, current: PlannedPass, batch: Batch) -> dict[str, Tensor]:
+        """Clipped gradients in the parameters that ``current`` steps, and what to monitor.
+
+        The two losses share one forward pass and nothing else: the main loss gives no gradient to estimators,
+        which some terms fit against it, and the estimators give none to the model.
+        """
+        trains_model = current.loss != "estimator"
+        with torch.set_grad_enabled(trains_model), self.runtime.forward_context():
+            outputs = self.model(batch)
+        representations = in_float32(outputs)
+        values: dict[str, Tensor] = {}
+        if trains_model:
+            value = self.objective(representations, batch.labels)
+            values |= {f"loss/{name}": loss for name, loss in value.losses.items()}
+            values |= value.monitors
+            values["train/loss"] = value.total()
+            values["train/gradient"] = self._backward(values["train/loss"], self._stepped(current))
+        if current.loss != "main":
+            losses = self.objective.estimator_losses(representations, batch.labels)
+            values |= {f"loss/estimator/{name}": loss for name, loss in losses.items()}
+            if losses:
+                total = torch.stack(list(losses.values())).sum()
+                values["train/gradient/estimator"] = self._backward(total, self.groups["estimator"])
+        return values
+
+    def _stepped(self, current: PlannedPass) -> list[nn.Parameter]:
+        """The parameters of model and terms, without estimators, that ``current`` steps."""
+        return [
+            parameter for name in current.groups if name != "estimator" for parameter in self.groups[name]
+        ]
+
+    def _backward(self, loss: Tensor, parameters: list[nn.Parameter]) -> Tensor:
+        """Gradients of ``loss`` in ``parameters`` and nowhere else, clipped; their norm before."""
+        torch.autograd.backward(loss, inputs=parameters)
+        return clip_gradient(parameters, self.config.optim.clip_norm)
+
+    def _end_epoch(self) -> None:
+        metrics = self.monitors.means() | {"train/lr": float(self.optimiser.param_groups[0]["lr"])}
+        metrics |= self._evaluate()
+        self.position.epoch, self.position.index = self.position.epoch + 1, 0
+        self.history.append(metrics)
+        self.selection.consider(self.position.epoch, metrics, self._evaluated)
+        self.schedule.after_epoch(metrics[self.config.train.metric])
+
+    @property
+    def _evaluated(self) -> nn.Module:
+        return self.model if self.average is None else self.average.module
+
+    def _evaluate(self) -> dict[str, float]:
+        split = self.corpus["valid"]
+        predictions_N = predict(
+            self._evaluated, split, self.config.train.eval_batch_size, self.runtime.device
+        )
+        bad_N = ~np.isfinite(predictions_N)
+        if bad_N.any():
+            raise TrainingDiverged(self.position.step, "prediction", float(predictions_N[bad_N][0]))
+        metrics = evaluate(split.labels, predictions_N, self.corpus.label_range)
+        return {PREFIX + name: value for name, value in metrics.items()}
+
+    def result(self) -> Result:
+        """What the run gave. It ends the run: the model gets the weights of the best epoch."""
+        self.model.load_state_dict(self.selection.weights)
+        return Result(
+            config=self.config,
+            best_epoch=self.selection.epoch,
+            metrics=self.selection.metrics,
+            history=self.history,
+            seconds=self.seconds,
+            num_parameters=self.num_parameters,
+            counters={"epochs": self.position.epoch, "steps": self.position.step},
+            predictor=Predictor(self.config, self.inputs, self.model, self.runtime.device, self.cache),
+        )
+
+    def save(self, directory: Path) -> None:
+        """Write a checkpoint to continue from exactly, at the end of an epoch or between two steps."""
+        write_checkpoint(
+            directory,
+            {
+                **self._identity(),
+                "position": asdict(self.position),
+                "model": self.model.state_dict(),
+                "objective": self.objective.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "schedule": self.schedule.state_dict(),
+                "average": None if self.average is None else self.average.state_dict(),
+                "random": random_state(),
+                "monitors": self.monitors.state_dict(),
+                "selection": self.selection.state_dict(),
+                "history": self.history,
+                "seconds": self.seconds,
+            },
+        )
+
+    def resume(self, directory: Path) -> None:
+        """Continue where ``save`` was called.
+
+        Raises:
+            CheckpointError: for a damaged checkpoint, or one of another configuration or other data.
+        """
+        state = read_checkpoint(directory, self._identity())
+        try:
+            self._restore(state)
+        except torch.OutOfMemoryError:
+            raise
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{directory} does not fit this version of mmsa ({error}); delete it and start the run anew"
+            ) from None
+
+    def _restore(self, state: State) -> None:
+        self.position = Position(**state["position"])
+        self.model.load_state_dict(state["model"])
+        self.objective.load_state_dict(state["objective"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        restore_random_state(state["random"])
+        self.monitors.load_state_dict(state["monitors"], self.runtime.device)
+        self.selection.load_state_dict(state["selection"])
+        self.history = state["history"]
+        self.seconds = state["seconds"]
+
+    def _identity(self) -> State:
+        """What a checkpoint must have been written for."""
+        return {"config": self.config.model_dump(mode="json"), "corpus": self.corpus.digest}
