@@ -1,1 +1,24 @@
-"""Information: estimators as losses, conditional information, distributions whose truth is known."""
+"""Information: estimators as losses, conditional information, distributions whose truth is known.
+
+Usable by itself on any tensors. Importing it fills the registries.
+"""
+
+from mmsa.information.critics import CRITICS
+from mmsa.information.density_estimators import CLUB, BarberAgakov, L1Out
+from mmsa.information.estimators import ESTIMATORS, Estimator, Spec, Value
+from mmsa.information.gradients import GradientNormaliser
+from mmsa.information.score_estimators import InfoNCE, InfoNCEAnchor
+
+__all__ = [
+    "CLUB",
+    "CRITICS",
+    "ESTIMATORS",
+    "BarberAgakov",
+    "Estimator",
+    "GradientNormaliser",
+    "InfoNCE",
+    "InfoNCEAnchor",
+    "L1Out",
+    "Spec",
+    "Value",
+]

@@ -1,8 +1,9 @@
-"""Objectives on score matrices: pure functions, in nats.
+"""Objectives and readings on score matrices: pure functions, in nats.
 
-``scores_NN[i, j] = f(x_i, y_j)``: the diagonal holds the pairs of the joint distribution, everything else the
-pairs of the product of the marginals. Scores are reduced in float32 at least. Each function says what it is: a
-bound, a plug-in estimate, or a surrogate.
+``scores_NN[i, j] = f(x_i, y_j)``: the diagonal holds N pairs of the joint distribution p, everything else
+N(N-1) pairs of the product of the marginals q. Every f is read as an estimate of the log density ratio log
+p/q, so one critic serves several functions. Scores are reduced in float32 at least. Each function says what
+it is: a lower bound on the mutual information, a plug-in estimate, or a surrogate.
 """
 
 from __future__ import annotations
@@ -10,11 +11,44 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from mmsa.information.densities import at_least_float32
 
-def _at_least_float32(scores_NN: Tensor) -> Tensor:
-    return scores_NN if scores_NN.dtype == torch.float64 else scores_NN.float()
+LOG_RATIO_CAP = 20.0
+"""Where ``soft_cap`` begins, in nats: far above what e^f can be averaged over by any batch."""
+
+
+def soft_cap(log_ratio: Tensor, cap: float = LOG_RATIO_CAP) -> Tensor:
+    """Identity up to ``cap``, logarithmic growth above, so that e^f continues linearly and never overflows.
+
+    A capped critic is still a critic: a bound that holds for every f holds for the capped one.
+    """
+    above = F.relu(log_ratio - cap)
+    return log_ratio - above + torch.log1p(above)
+
+
+def off_diagonal(scores_NN: Tensor, fill: float = -math.inf) -> Tensor:
+    """The scores with their diagonal replaced by ``fill``."""
+    return scores_NN.masked_fill(torch.eye(len(scores_NN), dtype=torch.bool, device=scores_NN.device), fill)
+
+
+def logmeanexp_off_diagonal(scores_NN: Tensor) -> Tensor:
+    """log of the mean of e^f over the pairs of the product distribution, scalar."""
+    count = len(scores_NN) * (len(scores_NN) - 1)
+    return off_diagonal(at_least_float32(scores_NN)).flatten().logsumexp(0) - math.log(count)
+
+
+def mean_off_diagonal(values_NN: Tensor) -> Tensor:
+    """Mean over the pairs of the product distribution, scalar."""
+    count = len(values_NN) * (len(values_NN) - 1)
+    return off_diagonal(at_least_float32(values_NN), 0.0).sum() / count
+
+
+def plugin(scores_NN: Tensor) -> Tensor:
+    """E_p f: the information itself where f is the log density ratio (GAN-DIME, InfoNCE-anchor); no bound."""
+    return at_least_float32(scores_NN).diagonal().mean()
 
 
 def infonce(scores_NN: Tensor, temperature: float = 1.0, symmetric: bool = False) -> Tensor:
@@ -22,8 +56,144 @@ def infonce(scores_NN: Tensor, temperature: float = 1.0, symmetric: bool = False
 
     The softmax of row i runs over the columns; ``symmetric`` averages with the softmax over the rows.
     """
-    scores_NN = _at_least_float32(scores_NN) / temperature
+    scores_NN = at_least_float32(scores_NN) / temperature
     positives_N = scores_NN.diagonal()
     by_row = (positives_N - scores_NN.logsumexp(1)).mean()
     by_column = (positives_N - scores_NN.logsumexp(0)).mean() if symmetric else by_row
     return 0.5 * (by_row + by_column) + math.log(len(scores_NN))
+
+
+def infonce_anchor(scores_NN: Tensor, anchor: float = 1.0) -> Tensor:
+    """Objective of InfoNCE-anchor (arXiv 2510.25983): log-likelihood of a (K+1)-way classifier, K = N - 1.
+
+    Which of K candidates belongs to x_i, or none of them (the anchor class, of weight ``anchor``)? The anchor
+    removes InfoNCE's free factor, so the optimum is the density ratio itself and ``plugin`` reads it. With
+    the pair present, the candidates are it and all other y but one, averaged over which one is left out.
+    """
+    scores_NN = at_least_float32(scores_NN)
+    candidates = len(scores_NN) - 1
+    log_anchor = math.log(anchor)
+    left_out_NN = _logsumexp_leaving_one_out(scores_NN, log_anchor)
+    present = plugin(scores_NN) - mean_off_diagonal(left_out_NN)
+    noise_N = off_diagonal(scores_NN).logsumexp(1)
+    absent = (log_anchor - torch.logaddexp(noise_N, torch.full_like(noise_N, log_anchor))).mean()
+    return (candidates * present + anchor * absent) / (candidates + anchor)
+
+
+def _logsumexp_leaving_one_out(scores_NN: Tensor, log_constant: float) -> Tensor:
+    """[i, j] = log(e^constant + sum over k != j of e^f_ik), without subtracting nearly equal numbers."""
+    edge_N1 = torch.full_like(scores_NN[:, :1], log_constant)
+    before_NN = torch.cat([edge_N1, scores_NN], 1).logcumsumexp(1)[:, :-1]
+    after_NN = scores_NN.flip(1).logcumsumexp(1).flip(1)[:, 1:]
+    return torch.cat([torch.logaddexp(before_NN[:, :-1], after_NN), before_NN[:, -1:]], 1)
+
+
+def jsd(scores_NN: Tensor) -> Tensor:
+    """Lower bound on the Jensen-Shannon divergence of p and q, <= ln 2 (Hjelm et al. 2019).
+
+    ln 2 - 1/2 E_p softplus(-f) - 1/2 E_q softplus(f): ln 2 minus the balanced cross-entropy of a classifier
+    with logit f. A surrogate: it grows with the information but is not on its scale.
+    """
+    scores_NN = at_least_float32(scores_NN)
+    cross_entropy = F.softplus(-scores_NN.diagonal()).mean() + mean_off_diagonal(F.softplus(scores_NN))
+    return math.log(2) - 0.5 * cross_entropy
+
+
+@torch.no_grad()
+def jsd_lower_bound(jensen_shannon: Tensor, largest: float = 60.0) -> Tensor:
+    """The least information a Jensen-Shannon divergence allows (arXiv 2510.20644), >= 0, without gradient.
+
+    Solves JS(Bernoulli(1), Bernoulli(e^-y)) = divergence for y in [0, ``largest``] by bisection in float64.
+    """
+    gap = math.log(2) - jensen_shannon.double()
+    low, high = torch.zeros_like(gap), torch.full_like(gap, largest)
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        ratio = torch.exp(-middle)
+        too_small = 0.5 * ((1 + ratio) * torch.log1p(ratio) + ratio * middle) > gap
+        low, high = torch.where(too_small, middle, low), torch.where(too_small, high, middle)
+    return torch.where(gap >= math.log(2), 0.0, 0.5 * (low + high))
+
+
+def nwj(scores_NN: Tensor) -> Tensor:
+    """Nguyen, Wainwright and Jordan (2010): 1 + E_p f - E_q e^f, a lower bound, tight at f = log p/q.
+
+    Poole et al. (2019) write f - 1 for this f. Scores are softly capped.
+    """
+    scores_NN = soft_cap(at_least_float32(scores_NN))
+    return 1 + plugin(scores_NN) - logmeanexp_off_diagonal(scores_NN).exp()
+
+
+def tuba(scores_NN: Tensor, log_baseline_N: Tensor) -> Tensor:
+    """TUBA (Poole et al. 2019): NWJ of f - log a(x), a lower bound for any baseline a > 0 of the row."""
+    return nwj(at_least_float32(scores_NN) - log_baseline_N[:, None])
+
+
+def interpolated(scores_NN: Tensor, log_baseline_N: Tensor, alpha: float) -> Tensor:
+    """I_alpha (Poole et al. 2019, eq. 13): TUBA (alpha 0) to InfoNCE (alpha 1), low bias to low variance.
+
+    The baseline is alpha x (mean of e^f in the row) + (1 - alpha) x a(x): over all columns for the joint
+    pairs, over the columns of q for the others.
+    """
+    scores_NN = at_least_float32(scores_NN)
+    columns = len(scores_NN)
+    joint_N = scores_NN.logsumexp(1) - math.log(columns)
+    product_N = off_diagonal(scores_NN).logsumexp(1) - math.log(columns - 1)
+    joint_term = soft_cap(scores_NN.diagonal() - _log_interpolate(joint_N, log_baseline_N, alpha)).mean()
+    against_NN = scores_NN - _log_interpolate(product_N, log_baseline_N, alpha)[:, None]
+    return 1 + joint_term - logmeanexp_off_diagonal(soft_cap(against_NN)).exp()
+
+
+def _log_interpolate(log_a: Tensor, log_b: Tensor, alpha: float) -> Tensor:
+    if alpha in (0.0, 1.0):
+        return log_a if alpha == 1.0 else log_b
+    return torch.logaddexp(log_a + math.log(alpha), log_b + math.log1p(-alpha))
+
+
+def dv(scores_NN: Tensor) -> Tensor:
+    """Donsker and Varadhan: E_p f - log E_q e^f, a lower bound only with infinitely many product pairs."""
+    return plugin(scores_NN) - logmeanexp_off_diagonal(scores_NN)
+
+
+def mine(scores_NN: Tensor, log_average: Tensor) -> Tensor:
+    """The value of ``dv`` with MINE's gradient (Belghazi et al. 2018): E_p grad f - E_q[grad e^f] / average.
+
+    ``log_average`` is the log of the running mean of E_q e^f with this batch counted in, without gradient.
+    """
+    log_mean = logmeanexp_off_diagonal(scores_NN)
+    partition = torch.exp(log_mean - log_average)
+    return plugin(scores_NN) - log_mean.detach() - (partition - partition.detach())
+
+
+def smile(scores_NN: Tensor, clip: float) -> Tensor:
+    """SMILE's reading (Song and Ermon 2020): E_p f - log E_q e^clamp(f, -clip, clip); neither bound."""
+    scores_NN = at_least_float32(scores_NN)
+    return plugin(scores_NN) - logmeanexp_off_diagonal(scores_NN.clamp(-clip, clip))
+
+
+def flo(scores_NN: Tensor, pointwise_N: Tensor) -> Tensor:
+    """FLO (Guo et al. 2022): 1 + E_p[u - e^(u - f) mean_j e^f_j], a lower bound for any u(x, y).
+
+    ``pointwise_N`` is u at the joint pairs, best where u is the pointwise information. Its excess over the
+    scores' own estimate of it is softly capped.
+    """
+    scores_NN = at_least_float32(scores_NN)
+    noise_N = off_diagonal(scores_NN).logsumexp(1) - math.log(len(scores_NN) - 1)
+    contrast_N = scores_NN.diagonal() - noise_N
+    excess_N = soft_cap(pointwise_N - contrast_N)
+    return 1 + (contrast_N + excess_N - excess_N.exp()).mean()
+
+
+def club(log_density_NN: Tensor) -> Tensor:
+    """CLUB (Cheng et al. 2020): E_p log q(y|x) - E_q log q(y|x), for ``[i, j] = log q(y_j | x_i)``.
+
+    A penalty. At a perfect q it is the information *plus* KL(q || p): never report it as information.
+    """
+    return plugin(log_density_NN) - mean_off_diagonal(log_density_NN)
+
+
+def l1out(log_density_NN: Tensor) -> Tensor:
+    """Leave-one-out upper bound (Poole et al. 2019): E[log q(y_i|x_i) - log mean_{j != i} q(y_i|x_j)]."""
+    log_density_NN = at_least_float32(log_density_NN)
+    others_N = off_diagonal(log_density_NN).logsumexp(0) - math.log(len(log_density_NN) - 1)
+    return (log_density_NN.diagonal() - others_N).mean()

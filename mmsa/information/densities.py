@@ -16,13 +16,18 @@ Shrinkage = float | Literal["ledoit_wolf"]
 
 LOG_2PI = math.log(2 * math.pi)
 VARIANCE_FLOOR = 1e-8
-"""Added to every variance, in units of max(1, largest |feature|)^2, so that a constant has a finite entropy."""
+"""Added to every variance, in units of max(1, largest |feature|)^2: a constant has a finite entropy."""
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """``values``, raised to float32 from anything narrower."""
+    return values if values.dtype == torch.float64 else values.float()
 
 
 def gaussian_log_density(y_BD: Tensor, mean_BD: Tensor, log_variance_BD: Tensor) -> Tensor:
     """log N(y; mean, diag(exp(log_variance))) of each row, (B,) nats, normaliser included."""
     quadratic_B = gaussian_log_density_mmim_code(y_BD, mean_BD, log_variance_BD)
-    return quadratic_B - 0.5 * (log_variance_BD.float() + LOG_2PI).sum(-1)
+    return quadratic_B - 0.5 * (at_least_float32(log_variance_BD) + LOG_2PI).sum(-1)
 
 
 def gaussian_log_density_mmim_code(y_BD: Tensor, mean_BD: Tensor, log_variance_BD: Tensor) -> Tensor:
@@ -31,8 +36,8 @@ def gaussian_log_density_mmim_code(y_BD: Tensor, mean_BD: Tensor, log_variance_B
     Not a density: without -1/2 log variance it grows towards 0 with the variance, so nothing built on it is a
     bound on information.
     """
-    y_BD, mean_BD, log_variance_BD = y_BD.float(), mean_BD.float(), log_variance_BD.float()
-    return -0.5 * ((y_BD - mean_BD).square() * torch.exp(-log_variance_BD)).sum(-1)
+    error_BD = at_least_float32(y_BD) - at_least_float32(mean_BD)
+    return -0.5 * (error_BD.square() * torch.exp(-at_least_float32(log_variance_BD))).sum(-1)
 
 
 def ledoit_wolf_shrinkage(centred_ND: Tensor, count: Tensor) -> Tensor:

@@ -1,0 +1,164 @@
+"""Critics: networks that score pairs, f(x, y).
+
+A critic embeds each side once and then scores every row against every column, so that a batch spread over
+processes embeds its own samples only. No critic has batch statistics: they would leak the pairing.
+Shapes: R rows, C columns, E embedding.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from mmsa.config import Block
+from mmsa.registry import Registry
+
+CRITICS: Registry[Any] = Registry("critic")
+
+Width = Annotated[int, Field(ge=1, le=4096)]
+
+
+class MLPConfig(Block):
+    """The shape of a perceptron with ReLU units."""
+
+    hidden: Width = 256
+    layers: Annotated[int, Field(ge=1, le=8)] = 2
+    """Hidden layers."""
+    norm: Literal["none", "layer"] = "none"
+
+
+def mlp(config: MLPConfig, inputs: int, outputs: int) -> nn.Sequential:
+    """Perceptron from ``inputs`` to ``outputs`` features."""
+    layers: list[nn.Module] = []
+    for layer in range(config.layers):
+        layers.append(nn.Linear(config.hidden if layer else inputs, config.hidden))
+        if config.norm == "layer":
+            layers.append(nn.LayerNorm(config.hidden))
+        layers.append(nn.ReLU())
+    return nn.Sequential(*layers, nn.Linear(config.hidden, outputs))
+
+
+class Critic(nn.Module):
+    """Base of all critics. ``score_range`` is the largest difference between two scores it can give."""
+
+    score_range: float = math.inf
+
+    def embed_x(self, x_RD: Tensor) -> Tensor:
+        """What ``score`` needs of each x."""
+        return x_RD
+
+    def embed_y(self, y_CD: Tensor) -> Tensor:
+        """What ``score`` needs of each y."""
+        return y_CD
+
+    def score(self, x_RE: Tensor, y_CE: Tensor) -> Tensor:
+        """Scores (R, C) of embedded rows against embedded columns."""
+        raise NotImplementedError
+
+    def forward(self, x_RD: Tensor, y_CD: Tensor) -> Tensor:
+        """Scores (R, C) of rows against columns."""
+        return self.score(self.embed_x(x_RD), self.embed_y(y_CD))
+
+
+@CRITICS.register("separable")
+class Separable(Critic):
+    """f = g(x) . h(y): 2N network passes and one product; the choice for large batches."""
+
+    class Config(MLPConfig):
+        """Shape of both towers."""
+
+        name: Literal["separable"] = "separable"
+        embedding: Width = 32
+
+    def __init__(self, config: Config, x_dim: int, y_dim: int):
+        super().__init__()
+        self.x_tower = mlp(config, x_dim, config.embedding)
+        self.y_tower = mlp(config, y_dim, config.embedding)
+
+    def embed_x(self, x_RD: Tensor) -> Tensor:
+        """g(x), (R, embedding)."""
+        embedded: Tensor = self.x_tower(x_RD)
+        return embedded
+
+    def embed_y(self, y_CD: Tensor) -> Tensor:
+        """h(y), (C, embedding)."""
+        embedded: Tensor = self.y_tower(y_CD)
+        return embedded
+
+    def score(self, x_RE: Tensor, y_CE: Tensor) -> Tensor:
+        """Inner products (R, C)."""
+        return x_RE @ y_CE.T
+
+
+@CRITICS.register("cosine")
+class Cosine(Separable):
+    """f = cosine of g(x) and h(y), in [-1, 1]: meant for InfoNCE with a temperature well below 1."""
+
+    class Config(Separable.Config):
+        """Shape of both towers."""
+
+        name: Literal["cosine"] = "cosine"  # type: ignore[assignment]
+
+    score_range = 2.0
+
+    def score(self, x_RE: Tensor, y_CE: Tensor) -> Tensor:
+        """Cosines (R, C)."""
+        return F.normalize(x_RE, dim=1) @ F.normalize(y_CE, dim=1).T
+
+
+@CRITICS.register("bilinear")
+class Bilinear(Critic):
+    """f = x' W y: the cheapest, for representations that are already learned."""
+
+    class Config(Block):
+        """No settings."""
+
+        name: Literal["bilinear"] = "bilinear"
+
+    def __init__(self, config: Config, x_dim: int, y_dim: int):
+        super().__init__()
+        self.weight = nn.Linear(x_dim, y_dim, bias=False)
+
+    def embed_x(self, x_RD: Tensor) -> Tensor:
+        """x' W, (R, y_dim)."""
+        embedded: Tensor = self.weight(x_RD)
+        return embedded
+
+    def score(self, x_RE: Tensor, y_CE: Tensor) -> Tensor:
+        """Inner products (R, C)."""
+        return x_RE @ y_CE.T
+
+
+@CRITICS.register("joint")
+class Joint(Critic):
+    """f = network([x, y]): N^2 passes; less bias than a separable critic, overfits small sets sooner."""
+
+    class Config(MLPConfig):
+        """Shape of the network."""
+
+        name: Literal["joint"] = "joint"
+
+    def __init__(self, config: Config, x_dim: int, y_dim: int):
+        super().__init__()
+        self.x_part = nn.Linear(x_dim, config.hidden, bias=False)
+        self.y_part = nn.Linear(y_dim, config.hidden)
+        self.network = nn.Sequential(nn.ReLU(), mlp(config, config.hidden, 1))
+
+    def embed_x(self, x_RD: Tensor) -> Tensor:
+        """The x half of the first layer, (R, hidden)."""
+        embedded: Tensor = self.x_part(x_RD)
+        return embedded
+
+    def embed_y(self, y_CD: Tensor) -> Tensor:
+        """The y half of the first layer, (C, hidden)."""
+        embedded: Tensor = self.y_part(y_CD)
+        return embedded
+
+    def score(self, x_RE: Tensor, y_CE: Tensor) -> Tensor:
+        """Scores (R, C); memory R x C x hidden."""
+        scores_RC1: Tensor = self.network(x_RE[:, None] + y_CE[None])
+        return scores_RC1.squeeze(-1)

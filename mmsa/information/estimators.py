@@ -1,0 +1,114 @@
+"""What every estimator of mutual information declares, takes and gives.
+
+An estimator is a *loss* (its gradient makes a representation informative), a *penalty* (its gradient makes it
+uninformative; never reported as information) or a *measure* (no gradient). The value read during training is
+a monitor: critic and encoder move together, so it says little about the information itself. Shapes: N
+samples, D features.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.distributed import ProcessGroup
+
+from mmsa.errors import DataError
+from mmsa.registry import Registry
+
+ESTIMATORS: Registry[Any] = Registry("information estimator")
+
+
+def unbounded(n: int) -> float:
+    """The ceiling of an estimator without one."""
+    return float("inf")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What an estimator declares about itself.
+
+    role: what it may be used for. kind: what its reading is of the information: ``lower`` or ``upper`` bound
+    (in expectation), consistent ``plugin`` estimate, or a ``surrogate`` that merely grows with it. unit:
+    nats, or None where the number has no unit. ceiling: the largest reading a batch of n can give. reducible:
+    how the objective of a batch follows from parts of it (given all negatives): by their ``mean``, by the log
+    of a mean of exponentials, or only from the ``gather``\\ ed batch.
+    """
+
+    role: Literal["loss", "penalty", "measure"]
+    kind: Literal["lower", "upper", "plugin", "surrogate"]
+    reducible: Literal["mean", "logmeanexp", "gather"]
+    unit: Literal["nat"] | None = "nat"
+    ceiling: Callable[[int], float] = unbounded
+
+
+@dataclass(frozen=True)
+class Value:
+    """What an estimator gives for one batch.
+
+    loss: scalar to minimise; for a measure it carries no gradient. monitor: the reading, detached scalar in
+    the declared unit. ceiling: the largest reading this batch could have given.
+    """
+
+    loss: Tensor
+    monitor: Tensor
+    ceiling: float
+
+
+class Estimator(nn.Module, ABC):
+    """Base of all estimators: built from its ``Config`` and the numbers of features of x and y.
+
+    State that outlives a batch is in buffers. ``group`` names the processes a batch is spread over (None:
+    this one holds it all); see ``mmsa.information.distributed``.
+    """
+
+    spec: ClassVar[Spec]
+    group: ProcessGroup | None = None
+
+    def forward(self, x_ND: Tensor, y_ND: Tensor) -> Value:
+        """Value of one batch of pairs.
+
+        Raises:
+            DataError: for inputs that are not two matrices with the same number of rows.
+        """
+        if x_ND.ndim != 2 or y_ND.ndim != 2 or len(x_ND) != len(y_ND):
+            raise DataError(
+                f"x {tuple(x_ND.shape)} and y {tuple(y_ND.shape)} must be (N, D) with one row per pair"
+            )
+        dtype = next((p.dtype for p in self.parameters()), torch.promote_types(x_ND.dtype, torch.float32))
+        return self.estimate(x_ND.to(dtype), y_ND.to(dtype))
+
+    @abstractmethod
+    def estimate(self, x_ND: Tensor, y_ND: Tensor) -> Value:
+        """``forward`` on checked inputs in the precision of the parameters."""
+
+    def inner_loss(self, x_ND: Tensor, y_ND: Tensor) -> Tensor | None:
+        """The loss that fits the ``inner`` parameters, for detached inputs; None without such parameters."""
+        return None
+
+    def inner_parameters(self) -> list[nn.Parameter]:
+        """Parameters that ``inner_loss`` fits; ``loss`` has no gradient into them."""
+        return []
+
+    def critic_parameters(self) -> list[nn.Parameter]:
+        """Parameters that ``loss`` fits together with the representations."""
+        inner = {id(parameter) for parameter in self.inner_parameters()}
+        return [parameter for parameter in self.parameters() if id(parameter) not in inner]
+
+    def ceiling(self, n: int) -> float:
+        """The largest reading with this configuration and n pairs; at most the declared one."""
+        return self.spec.ceiling(n)
+
+
+def refuse_fewer_than_two(pairs: int) -> None:
+    """Information needs pairs that do not belong together.
+
+    Raises:
+        DataError: for fewer than two pairs.
+    """
+    if pairs < 2:
+        raise DataError(f"{pairs} pair(s) in the batch; at least 2 are needed. Use a larger batch.")

@@ -1,0 +1,75 @@
+"""Where gradients of an estimator go, and how large they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.distributed import ProcessGroup
+
+from mmsa.information.distributed import sum_over
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """What is computed inside has gradients into its inputs, and none into the parameters of ``module``."""
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+
+
+class GradientNormaliser(nn.Module):
+    """Divides a loss by the running size of its gradient, so that one range of coefficients fits every loss.
+
+    Objectives differ in scale by orders of magnitude (a Jensen-Shannon divergence stays below 0.69, CLUB goes
+    to tens of nats), and their gradients differ again with batch size and critic. After division a
+    coefficient of 1 moves each representation with a gradient of unit root-mean-square length per sample,
+    whatever the estimator, the batch size and the number of processes. The running mean of squares counts the
+    current batch, so that no batch is amplified beyond 1 / sqrt(``rate``); below ``floor`` a gradient is
+    taken for noise and not raised.
+    """
+
+    mean_square: Tensor
+    steps: Tensor
+
+    def __init__(self, rate: float = 0.01, floor: float = 1e-4):
+        super().__init__()
+        self.rate, self.floor = rate, floor
+        self.register_buffer("mean_square", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def forward(
+        self, loss: Tensor, representations: tuple[Tensor, ...], group: ProcessGroup | None = None
+    ) -> Tensor:
+        """``loss`` / running gradient size.
+
+        Args:
+            loss: a mean over samples, computed from ``representations``.
+            representations: the (N, D) inputs of the estimator; those without gradient do not count.
+            group: the processes the batch is spread over.
+        """
+        reached = [value for value in representations if value.requires_grad]
+        if self.training and loss.requires_grad and reached:
+            self._update(torch.autograd.grad(loss, reached, retain_graph=True), group)
+        correction = 1 - (1 - self.rate) ** self.steps.clamp(min=1)
+        size = (self.mean_square / correction).sqrt().clamp(min=self.floor)
+        return loss / torch.where(self.steps > 0, size, 1.0).to(loss.dtype)
+
+    def _update(self, gradients: tuple[Tensor, ...], group: ProcessGroup | None) -> None:
+        """Count one batch: its squared gradient per sample is N^2 / N times the squared gradient of the mean.
+
+        On W processes each holds W times its part of the gradient (they are averaged later), hence W^2.
+        """
+        squared = torch.stack([gradient.double().square().sum() for gradient in gradients]).sum()
+        samples = squared.new_tensor(len(gradients[0]))
+        processes = 1 if group is None else group.size()
+        mean_square = sum_over(squared, group) / processes**2 * sum_over(samples, group)
+        self.mean_square.lerp_(mean_square, self.rate)
+        self.steps += 1
