@@ -54,7 +54,8 @@ class RepresentationDims:
 class Model(nn.Module, ABC):
     """Base of all models.
 
-    A model is built from its ``Config`` and the ``InputSpec`` of the corpus, and owns every parameter it trains.
+    A model is built from its ``Config`` and the ``InputSpec`` of the corpus, and owns every parameter it
+    trains.
     """
 
     dims: RepresentationDims
@@ -65,7 +66,18 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """All parameters, each in exactly one named group: ``pretrained`` (a fine-tuned encoder) or ``main``."""
+        """All parameters that require a gradient, each in exactly one named group.
+
+        The groups are ``pretrained`` (a fine-tuned encoder) and ``main``; an empty one may be left out.
+        """
+
+    def pretrained_depths(self) -> dict[str, int]:
+        """The layers between each parameter of a fine-tuned encoder, by name, and the encoder's output.
+
+        0 for the last layer; frozen parameters are listed as well. Layer-wise decay of the learning rate
+        needs it.
+        """
+        return {}
 
 
 MODELS: Registry[Any] = Registry("model")

@@ -3,11 +3,14 @@
 from mmsa.objectives.base import TASKS, TERMS, Term, TermConfig, TermValue
 from mmsa.objectives.objective import Objective, ObjectiveConfig
 from mmsa.objectives.strategies import STRATEGIES, Pass
+from mmsa.objectives.terms import CPC, BarberAgakov
 
 __all__ = [
+    "CPC",
     "STRATEGIES",
     "TASKS",
     "TERMS",
+    "BarberAgakov",
     "Objective",
     "ObjectiveConfig",
     "Pass",

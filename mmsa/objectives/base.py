@@ -1,7 +1,8 @@
 """What every loss term takes and gives, and the objective that adds them up.
 
-A term sees representations and labels, never a model. Its value is a *loss* (smaller is better for the optimiser);
-what it says about information on the way is a monitor, logged under ``bound/…`` and never called a measurement.
+A term sees representations and labels, never a model. Its value is a *loss* (smaller is better for the
+optimiser); what it says about information on the way is a monitor, logged under ``bound/…`` and never called
+a measurement.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class TermConfig(Block):
 class TermValue:
     """What a term gives for one batch.
 
-    loss: scalar to be minimised, before the weight. monitors: detached scalars by name, such as ``bound/cpc/text``
-    or ``entropy/skipped``, averaged over the epoch by the loop.
+    loss: scalar to be minimised, before the weight. monitors: detached scalars by name, such as
+    ``bound/cpc/text`` or ``entropy/skipped``, averaged over the epoch by the loop.
     """
 
     loss: Tensor
@@ -42,7 +43,7 @@ class TermValue:
 class Term(nn.Module):
     """Base of all terms: built from its ``Config`` and the ``RepresentationDims`` of the model.
 
-    All state that outlives a batch (memories, running averages) lives in buffers, so that checkpoints carry it.
+    All state that outlives a batch (memories, running averages) lives in buffers: checkpoints carry those.
     """
 
     def forward(self, representations: Representations, labels_B: Tensor) -> TermValue:
@@ -50,14 +51,14 @@ class Term(nn.Module):
         raise NotImplementedError
 
     def estimator_loss(self, representations: Representations, labels_B: Tensor) -> Tensor | None:
-        """The loss that fits the term's own estimator, on representations already detached; None without one."""
+        """The loss that fits the term's own estimator, on detached representations; None without one."""
         return None
 
     def start_epoch(self, epoch: int) -> None:
         """Called before the first batch of each epoch (counted from 0)."""
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """All trained parameters: ``estimator`` (fitted by ``estimator_loss``) or ``main`` (with the model)."""
+        """All parameters that require a gradient: ``estimator``, fitted by ``estimator_loss``, or ``main``."""
         return {"main": list(self.parameters())}
 
 

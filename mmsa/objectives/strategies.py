@@ -17,8 +17,8 @@ STRATEGIES: Registry[Any] = Registry("training strategy")
 class Pass:
     """One pass over the training split.
 
-    loss: ``estimator`` fits the terms' own estimators on detached representations, and never back-propagates through
-    the encoders; ``main`` is the weighted sum of task and terms; ``joint`` is both in one step.
+    loss: ``estimator`` fits the terms' own estimators on detached representations, and never back-propagates
+    through the encoders; ``main`` is the weighted sum of task and terms; ``joint`` is both in one step.
     groups: the parameter groups that are stepped. fraction: the part of the batches that is visited.
     """
 

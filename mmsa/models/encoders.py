@@ -1,0 +1,145 @@
+"""Encoders of one modality: padded frames in, one vector a row out.
+
+Shapes: B rows, T time steps, D input features, W the encoder's output width. One vector a row is T = 1.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from mmsa.config import Block
+from mmsa.data.batches import Sequence
+from mmsa.data.inputs import FeatureInput
+from mmsa.models.layers import FeatureNorm, masked_mean
+from mmsa.registry import Registry
+
+Width = Annotated[int, Field(ge=1)]
+Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+ENCODERS: Registry[Any] = Registry("encoder")
+"""Encoders of feature frames, for audio and vision."""
+TEXT_ENCODERS: Registry[Any] = Registry("text encoder")
+"""The same and ``pretrained``, for text."""
+
+
+class FeatureEncoder(nn.Module, ABC):
+    """Base: standardises, encodes, and gives a zero vector for every row that lacks the modality."""
+
+    output: int
+
+    def __init__(self, inputs: FeatureInput):
+        super().__init__()
+        self.norm = FeatureNorm(inputs.mean, inputs.scale)
+
+    def forward(self, sequence: Sequence) -> Tensor:
+        """(B, W)."""
+        present_B1 = (sequence.lengths > 0)[:, None]
+        return self.encode(self.norm(sequence.values), sequence).masked_fill(~present_B1, 0.0)
+
+    @abstractmethod
+    def encode(self, x_BTD: Tensor, sequence: Sequence) -> Tensor:
+        """(B, W) from standardised frames; rows of length 0 may hold any finite value."""
+
+
+class RecurrentConfig(Block):
+    """Settings of a recurrent encoder."""
+
+    hidden: Width = 32
+    layers: Annotated[int, Field(ge=1, le=8)] = 1
+    bidirectional: bool = False
+    dropout: Dropout = 0.1
+    """Between layers, and on the final state."""
+    output: Width = 16
+    """Width of the vector the final state is projected to."""
+
+
+class Recurrent(FeatureEncoder):
+    """The final state of the last layer, both directions side by side, projected linearly."""
+
+    network: type[nn.LSTM] | type[nn.GRU]
+
+    def __init__(self, config: RecurrentConfig, inputs: FeatureInput):
+        super().__init__(inputs)
+        self.output = config.output
+        self.rnn = self.network(
+            inputs.dim,
+            config.hidden,
+            config.layers,
+            batch_first=True,
+            bidirectional=config.bidirectional,
+            dropout=config.dropout if config.layers > 1 else 0.0,
+        )
+        self.directions = 1 + config.bidirectional
+        self.dropout = nn.Dropout(config.dropout)
+        self.project = nn.Linear(self.directions * config.hidden, config.output)
+
+    def encode(self, x_BTD: Tensor, sequence: Sequence) -> Tensor:
+        """(B, W)."""
+        steps = sequence.lengths.clamp(min=1).cpu()
+        packed = pack_padded_sequence(x_BTD, steps, batch_first=True, enforce_sorted=False)
+        _, state = self.rnn(packed)
+        state_SBH = state[0] if isinstance(self.rnn, nn.LSTM) else state
+        final_BH = torch.cat(state_SBH[-self.directions :].unbind(), dim=-1)
+        projected: Tensor = self.project(self.dropout(final_BH))
+        return projected
+
+
+@TEXT_ENCODERS.register("lstm")
+@ENCODERS.register("lstm")
+class LSTM(Recurrent):
+    """Long short-term memory, the acoustic and visual encoder of MMIM and Self-MM."""
+
+    network = nn.LSTM
+
+    class Config(RecurrentConfig):
+        """Settings of the LSTM."""
+
+        name: Literal["lstm"] = "lstm"
+
+
+@TEXT_ENCODERS.register("gru")
+@ENCODERS.register("gru")
+class GRU(Recurrent):
+    """Gated recurrent unit, the acoustic and visual encoder of MIMRL's recorded runs."""
+
+    network = nn.GRU
+
+    class Config(RecurrentConfig):
+        """Settings of the GRU."""
+
+        name: Literal["gru"] = "gru"
+
+
+@TEXT_ENCODERS.register("mlp")
+@ENCODERS.register("mlp")
+class MLP(FeatureEncoder):
+    """The mean over time through one hidden layer; the encoder for data that brings one vector a row."""
+
+    class Config(Block):
+        """Settings of the MLP."""
+
+        name: Literal["mlp"] = "mlp"
+        hidden: Width = 64
+        dropout: Dropout = 0.1
+        output: Width = 16
+
+    def __init__(self, config: Config, inputs: FeatureInput):
+        super().__init__(inputs)
+        self.output = config.output
+        self.layers = nn.Sequential(
+            nn.Linear(inputs.dim, config.hidden),
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.hidden, config.output),
+        )
+
+    def encode(self, x_BTD: Tensor, sequence: Sequence) -> Tensor:
+        """(B, W)."""
+        encoded: Tensor = self.layers(masked_mean(x_BTD, sequence.mask()))
+        return encoded

@@ -1,0 +1,57 @@
+"""Small layers that several models share. Shapes: B rows, T time steps, D features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+LARGEST_DEVIATION = 10.0
+"""Standardised features beyond this are clipped: one saturated frame must not decide a batch."""
+
+
+class FeatureNorm(nn.Module):
+    """Standardises features by the train split's statistics, held in buffers, and clips outliers."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, mean_D: NDArray[np.float32], scale_D: NDArray[np.float32]):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean_D, dtype=torch.float32))
+        self.register_buffer("scale", torch.tensor(scale_D, dtype=torch.float32))
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """(B, T, D) within +-10 standard deviations."""
+        return ((x_BTD - self.mean) / self.scale).clamp(-LARGEST_DEVIATION, LARGEST_DEVIATION)
+
+
+class AttentionPooling(nn.Module):
+    """A learnt average over time: softmax of one score a step, padding excluded."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.score = nn.Linear(dim, 1)
+
+    def forward(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+        """(B, D); the mean of what is there where a row has no step at all."""
+        score_BT: Tensor = self.score(x_BTD).squeeze(-1).float()
+        score_BT = score_BT.masked_fill(~mask_BT, torch.finfo(torch.float32).min)
+        weight_BT1 = score_BT.softmax(-1)[..., None]
+        return (weight_BT1 * x_BTD).sum(1)
+
+
+def masked_mean(x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+    """(B, D) mean over the real steps of each row; zero for a row without any."""
+    count_B1 = mask_BT.sum(1, keepdim=True).clamp(min=1)
+    return x_BTD.masked_fill(~mask_BT[..., None], 0.0).sum(1) / count_B1
+
+
+def initialise_xavier(parameters: Iterable[nn.Parameter]) -> None:
+    """Xavier-normal for every weight of two or more axes, recurrent ones included, as MMIM initialises."""
+    for parameter in parameters:
+        if parameter.dim() >= 2:
+            nn.init.xavier_normal_(parameter)

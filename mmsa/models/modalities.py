@@ -1,0 +1,73 @@
+"""What the published models share: one encoder for each modality that the data bring."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from torch import Tensor, nn
+
+from mmsa.config import Block, one_of
+from mmsa.data.batches import Batch
+from mmsa.data.corpus import ModalityName
+from mmsa.data.inputs import FeatureInput, InputSpec, TextInput
+from mmsa.models.base import Model
+from mmsa.models.encoders import ENCODERS, LSTM, TEXT_ENCODERS, FeatureEncoder
+from mmsa.models.pretrained import layers_above
+from mmsa.models.text import FrozenText, PretrainedConfig, PretrainedText, does_not_read
+
+
+class MultimodalConfig(Block):
+    """An encoder for each modality; those of modalities that the data lack are not built."""
+
+    text: Annotated[Block, one_of(TEXT_ENCODERS)] = LSTM.Config(hidden=64, output=64)
+    audio: Annotated[Block, one_of(ENCODERS)] = LSTM.Config()
+    vision: Annotated[Block, one_of(ENCODERS)] = LSTM.Config()
+
+
+def _build_encoder(
+    config: Block, inputs: TextInput | FeatureInput, weights: bool
+) -> FeatureEncoder | PretrainedText:
+    if isinstance(config, PretrainedConfig):
+        if isinstance(inputs, TextInput) and config.finetune:
+            return PretrainedText(config, weights=weights)
+        if isinstance(inputs, FeatureInput) and not config.finetune:
+            return FrozenText(config, inputs)
+    elif isinstance(inputs, FeatureInput):
+        encoder: FeatureEncoder = TEXT_ENCODERS[config.name](config, inputs)  # type: ignore[attr-defined]
+        return encoder
+    raise does_not_read(config, inputs.kind if isinstance(inputs, TextInput) else "features")
+
+
+class MultimodalModel(Model):
+    """Base of models that encode each modality on its own first."""
+
+    def __init__(self, config: MultimodalConfig, inputs: InputSpec, weights: bool):
+        super().__init__()
+        self.encoders = nn.ModuleDict()
+        self.widths: dict[ModalityName, int] = {}
+        for name, part in inputs.modalities().items():
+            encoder = _build_encoder(getattr(config, name), part, weights)
+            self.encoders[name] = encoder
+            self.widths[name] = encoder.output
+
+    def encode(self, batch: Batch) -> dict[ModalityName, Tensor]:
+        """The vector of each modality, (B, D_m); zero where a row lacks it."""
+        return {name: self.encoders[name](getattr(batch, name)) for name in self.widths}
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """All trained parameters: the backbone of a fine-tuned text encoder, and the rest."""
+        depths = self.pretrained_depths()
+        groups: dict[str, list[nn.Parameter]] = {"main": [], "pretrained": []}
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                groups["pretrained" if name in depths else "main"].append(parameter)
+        return groups
+
+    def pretrained_depths(self) -> dict[str, int]:
+        """Layers between each parameter of the text encoder's backbone and its output."""
+        return {
+            f"{prefix}.backbone.{name}": depth
+            for prefix, module in self.named_modules()
+            if isinstance(module, PretrainedText)
+            for name, depth in layers_above(module.backbone).items()
+        }

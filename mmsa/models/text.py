@@ -1,0 +1,144 @@
+"""The ``pretrained`` text encoder: any encoder of transformers, frozen or fine-tuned.
+
+Frozen, the backbone is no part of the model: ``encode_text`` turns strings into features once per corpus.
+Fine-tuned, it turns strings into tokens, and the backbone is trained with the model in the parameter group
+``pretrained``. Shapes: B rows, T tokens, D the backbone's width, W the encoder's output width.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from mmsa.config import Block
+from mmsa.data.batches import Sequence, TokenSequence
+from mmsa.data.inputs import FeatureInput
+from mmsa.errors import ConfigError, Problem
+from mmsa.models.encoders import TEXT_ENCODERS, Dropout, FeatureEncoder
+from mmsa.models.layers import AttentionPooling, masked_mean
+from mmsa.models.pretrained import encoder_folder, layers_above, load_backbone
+
+Pooling = Literal["cls", "mean", "cls_mean", "attention"]
+
+
+def pool(states_BTD: Tensor, mask_BT: Tensor, pooling: Pooling) -> Tensor:
+    """One vector a row from token states by a fixed rule: (B, D), or (B, 2 D) for ``cls_mean``."""
+    parts = {"cls": lambda: states_BTD[:, 0], "mean": lambda: masked_mean(states_BTD, mask_BT)}
+    return torch.cat([parts[part]() for part in pooling.split("_")], dim=-1)
+
+
+class PretrainedConfig(Block):
+    """Which encoder, and what is done with it."""
+
+    name: Literal["pretrained"] = "pretrained"
+    path: str = "bert-base-uncased"
+    """A folder, ``package:<module>/<folder>`` in an installed package, or a name on the Hugging Face hub."""
+    finetune: bool = False
+    """Train the encoder with the model, instead of computing its features once."""
+    pooling: Pooling = "mean"
+    """From token states to one vector: first token, mean, both side by side, or a learnt attention."""
+    max_length: Annotated[int, Field(ge=3)] = 50
+    """Tokens kept of each text, special ones included."""
+    dropout: Dropout = 0.1
+    """On the pooled vector. Inside a fine-tuned encoder its own configuration decides."""
+    output: Annotated[int, Field(ge=0)] = 0
+    """Width of a linear projection of the pooled vector; 0 keeps the encoder's own width."""
+    freeze_layers: Annotated[int, Field(ge=0)] = 0
+    """When fine-tuning: lowest layers left as they are, with the embeddings below them."""
+
+
+def does_not_read(encoder: Block, kind: Literal["strings", "tokens", "features"]) -> ConfigError:
+    """The error for a text encoder that is given a kind of text it cannot read."""
+    if kind == "features":
+        next_step = "Write model.text: {name: lstm}, gru or mlp."
+    elif isinstance(encoder, PretrainedConfig):
+        next_step = "Pass the corpus through encode_text before the model is built."
+    else:
+        next_step = "Write model.text: {name: pretrained, path: <encoder>}."
+    rule = f"does not read text that comes as {kind}"
+    return ConfigError("model", [Problem("model.text.name", encoder.name, rule, next_step)])  # type: ignore[attr-defined]
+
+
+class _Head(nn.Module):
+    """Dropout and an optional projection of the pooled vector."""
+
+    def __init__(self, config: PretrainedConfig, width: int):
+        super().__init__()
+        self.output = config.output or width
+        self.dropout = nn.Dropout(config.dropout)
+        self.project = nn.Linear(width, config.output) if config.output else nn.Identity()
+
+    def forward(self, pooled_BD: Tensor) -> Tensor:
+        """(B, W)."""
+        projected: Tensor = self.project(self.dropout(pooled_BD))
+        return projected
+
+
+class FrozenText(FeatureEncoder):
+    """What is trained on top of features that ``encode_text`` computed."""
+
+    def __init__(self, config: PretrainedConfig, inputs: FeatureInput):
+        super().__init__(inputs)
+        self.attention = AttentionPooling(inputs.dim) if config.pooling == "attention" else None
+        self.head = _Head(config, inputs.dim)
+        self.output = self.head.output
+
+    def encode(self, x_BTD: Tensor, sequence: Sequence) -> Tensor:
+        """(B, W)."""
+        mask_BT = sequence.mask()
+        pooled_BD = self.attention(x_BTD, mask_BT) if self.attention else masked_mean(x_BTD, mask_BT)
+        encoded: Tensor = self.head(pooled_BD)
+        return encoded
+
+
+@TEXT_ENCODERS.register("pretrained")
+class PretrainedText(nn.Module):
+    """A pretrained encoder trained with the model: tokens in, one vector a row out."""
+
+    Config = PretrainedConfig
+
+    def __init__(self, config: PretrainedConfig, *, weights: bool = True):
+        """Load the backbone.
+
+        Args:
+            weights: read the pretrained weights; without, they are left for a state dict to fill.
+
+        Raises:
+            DataError: where the encoder is not found.
+            ConfigError: for more frozen layers than the encoder has.
+        """
+        super().__init__()
+        self.backbone = load_backbone(encoder_folder(config.path), weights=weights)
+        self.pooling = config.pooling
+        width = int(self.backbone.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        self.attention = AttentionPooling(width) if config.pooling == "attention" else None
+        self.head = _Head(config, 2 * width if config.pooling == "cls_mean" else width)
+        self.output = self.head.output
+        self._freeze(config.freeze_layers)
+
+    def _freeze(self, layers: int) -> None:
+        above = layers_above(self.backbone)
+        count = max(above.values())
+        if layers > count:
+            rule = f"is more than the {count} layers of the encoder"
+            raise ConfigError(
+                "model", [Problem("model.text.freeze_layers", layers, rule, f"Give 0 to {count}.")]
+            )
+        for name, parameter in self.backbone.named_parameters():
+            parameter.requires_grad_(layers == 0 or above[name] < count - layers)
+
+    def forward(self, tokens: TokenSequence) -> Tensor:
+        """(B, W); zero for rows without a token."""
+        mask_BT = tokens.mask()
+        attended_BT = mask_BT.clone()
+        attended_BT[:, 0] = True  # a row that attends to nothing would be NaN
+        states_BTD = self.backbone(input_ids=tokens.ids, attention_mask=attended_BT.long()).last_hidden_state
+        if self.attention:
+            pooled_BD = self.attention(states_BTD, mask_BT)
+        else:
+            pooled_BD = pool(states_BTD, mask_BT, self.pooling)
+        encoded: Tensor = self.head(pooled_BD)
+        return encoded.masked_fill(~mask_BT[:, :1], 0.0)

@@ -1,0 +1,6 @@
+"""Information terms. Importing this package registers them."""
+
+from mmsa.objectives.terms.barber_agakov import BarberAgakov
+from mmsa.objectives.terms.cpc import CPC
+
+__all__ = ["CPC", "BarberAgakov"]
