@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import pickle
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -26,3 +30,56 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in missing.items():
             if marker in item.keywords:
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def write_mmsa_pickle() -> Callable[..., dict[str, dict[str, Any]]]:
+    """A function that writes random data in the layout of MMSA's ``unaligned_50.pkl`` and returns them."""
+    return _write_mmsa_pickle
+
+
+def _write_mmsa_pickle(
+    path: Path,
+    rows: Mapping[str, int] | None = None,
+    steps: tuple[int, int, int] = (50, 375, 500),
+    dims: tuple[int, int, int] = (768, 5, 20),
+    seed: int = 0,
+    protocol: int = 4,
+    change: Callable[[dict[str, dict[str, Any]]], None] = lambda content: None,
+) -> dict[str, dict[str, Any]]:
+    """``steps`` and ``dims``: of text, audio, vision. ``change`` may edit the content before it is saved."""
+    random = np.random.default_rng(seed)
+    rows = rows or {"train": 12, "valid": 6, "test": 6}
+    content = {split: _mmsa_split(random, split, count, steps, dims) for split, count in rows.items()}
+    change(content)
+    path.write_bytes(pickle.dumps(content, protocol=protocol))
+    return content
+
+
+def _mmsa_split(
+    random: np.random.Generator, split: str, rows: int, steps: tuple[int, ...], dims: tuple[int, ...]
+) -> dict[str, Any]:
+    labels = random.uniform(-3, 3, rows).astype(np.float32)
+    lengths = [random.integers(min(3, longest), longest + 1, rows) for longest in steps]
+    mask = np.arange(steps[0]) < lengths[0][:, None]
+    words = [" ".join(random.choice(["good", "bad", "film", "plot"], 5)) for _ in range(rows)]
+
+    def padded(modality: int) -> np.ndarray:
+        values = random.standard_normal((rows, steps[modality], dims[modality])).astype(np.float32)
+        return values * (np.arange(steps[modality]) < lengths[modality][:, None])[:, :, None]
+
+    return {
+        "raw_text": np.array(words),
+        "id": np.array([f"-{split}_{row // 3}$_${row % 3}" for row in range(rows)]),
+        "text": padded(0),
+        "text_bert": np.stack(
+            [random.integers(100, 30000, mask.shape) * mask, mask, 0 * mask], axis=1
+        ).astype(np.float32),
+        "audio": padded(1),
+        "vision": padded(2),
+        "audio_lengths": lengths[1].tolist(),
+        "vision_lengths": lengths[2].tolist(),
+        "annotations": np.array(["Negative", "Neutral", "Positive"])[np.sign(labels).astype(int) + 1],
+        "classification_labels": np.sign(labels) + 1,
+        "regression_labels": labels,
+    }

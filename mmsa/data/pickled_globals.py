@@ -62,10 +62,11 @@ def _array(content: Any, dtype: Any, shape: Any, order: str, *axis_order: object
         raise ValueError(f"an array of type {dtype!r} and shape {shape!r}")
     if dtype.dtype.hasobject:
         return _object_array(content, shape, order)
+    count, size = math.prod(shape), dtype.dtype.itemsize
     raw = content.encode("latin1") if isinstance(content, str) else content
-    if not isinstance(raw, (bytes, memoryview)) or len(raw) != math.prod(shape) * dtype.dtype.itemsize:
+    if not isinstance(raw, (bytes, memoryview)) or len(raw) != count * size or (count and not size):
         raise ValueError(f"the content of an array does not fill its shape {shape!r}")
-    if len(raw) == 0:
+    if count == 0:
         return np.zeros(shape, dtype.dtype)
     return np.frombuffer(raw, dtype.dtype).reshape(shape, order="F" if order == "F" else "C")
 
@@ -88,6 +89,11 @@ def _encode(text: str, encoding: str) -> bytes:
     if encoding not in ("latin1", "latin-1"):
         raise UnsafePickle(f"asks for the codec {encoding!r}")
     return text.encode("latin1")
+
+
+def _empty_bytes() -> bytes:
+    """How Python 3 writes ``b""`` in the protocols of Python 2."""
+    return b""
 
 
 def new_dict(*arguments: Any) -> dict[Any, Any]:
@@ -122,7 +128,7 @@ def _allowed() -> dict[tuple[str, str], Any]:
         allowed[f"{core}.numeric", "_frombuffer"] = _array
     for builtins in ("builtins", "__builtin__"):
         allowed |= {(builtins, name): _Name() for name in ("int", "float", "str", "bool")}
-        allowed |= {(builtins, "list"): list, (builtins, "dict"): new_dict}
+        allowed |= {(builtins, "list"): list, (builtins, "dict"): new_dict, (builtins, "bytes"): _empty_bytes}
         allowed |= {(builtins, "set"): new_set, (builtins, "frozenset"): new_set}
     return allowed
 

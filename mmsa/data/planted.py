@@ -102,13 +102,13 @@ class Planted:
         """Sizes of the parts in bits of information about the label, and of the data."""
 
         name: Literal["planted"] = "planted"
-        shared_bits: Bits = 0.8
+        shared_bits: Bits = 1.0
         """Redundant information: all modalities of ``shared_by`` see it."""
         shared_by: Modalities = MODALITIES
-        text_bits: Bits = 0.7
+        text_bits: Bits = 0.9
         """Information that only text holds."""
-        audio_bits: Bits = 0.4
-        vision_bits: Bits = 0.3
+        audio_bits: Bits = 0.5
+        vision_bits: Bits = 0.4
         synergy_bits: Bits = 0.6
         """Information that the modalities of ``synergy_of`` hold only all together."""
         synergy_of: Modalities = ("audio", "vision")
@@ -201,9 +201,10 @@ def _labels(bits_NK: NDArray[np.bool_]) -> NDArray[np.float32]:
     """A different label in [-3, 3] for every pattern of bits.
 
     The weights 2^(k/K), k < K, are linearly independent over the rationals: no two signed sums are equal.
+    Shared bits weigh most, synergistic ones least.
     """
     num_bits = bits_NK.shape[1]
-    weights_K = 2.0 ** (np.arange(num_bits) / num_bits)
+    weights_K = 2.0 ** (np.arange(num_bits)[::-1] / num_bits)
     labels_N: NDArray[np.float64] = _LABEL_RANGE[1] * (2.0 * bits_NK - 1.0) @ weights_K / weights_K.sum()
     return labels_N.astype(np.float32)
 

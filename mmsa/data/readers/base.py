@@ -6,7 +6,7 @@ Shapes: N rows, T steps that all rows are padded to, D features.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -108,3 +108,21 @@ def strings(values: Iterable[Any], what: str) -> NDArray[np.str_]:
             raise DataError(f"{what}: {value!r} is not a string but of type {type(value).__name__}")
         texts.append(text)
     return np.array(texts, dtype=np.str_)
+
+
+def assemble(
+    source: str,
+    ids: NDArray[np.str_],
+    groups: NDArray[np.str_],
+    labels: NDArray[np.float32],
+    modalities: Mapping[str, Any],
+) -> Split:
+    """A split of columns that were read one by one.
+
+    Raises:
+        DataError: for columns of different lengths.
+    """
+    try:
+        return Split(ids, groups, labels, **modalities)
+    except DataError as error:
+        raise DataError(f"{source}: {error}; every column must have a row for each id") from None

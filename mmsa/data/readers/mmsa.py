@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from mmsa.data.corpus import Features, ModalityName, Split, SplitName, Strings, Tokens
 from mmsa.data.hazards import refuse
-from mmsa.data.readers.base import SPLIT_NAMES, Reader, TextForm, frames, strings
+from mmsa.data.readers.base import SPLIT_NAMES, Reader, TextForm, assemble, frames, strings
 from mmsa.data.unpickling import load
 from mmsa.errors import DataError, Problem, did_you_mean
 
@@ -90,7 +90,7 @@ class MmsaReader(Reader):
             for name in self.config.modalities
         }
         labels = _numbers(table, "regression_labels", source).astype(np.float32).reshape(-1)
-        return Split(ids, _groups(ids, source), labels, **modalities)
+        return assemble(f"{self.path} {split}", ids, _groups(ids, source), labels, modalities)
 
 
 def _groups(ids: NDArray[np.str_], source: str) -> NDArray[np.str_]:

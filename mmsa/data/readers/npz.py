@@ -20,6 +20,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 
 from mmsa.data.corpus import Features, ModalityName, Split, SplitName, Strings
 from mmsa.data.hazards import finite, refuse
-from mmsa.data.readers.base import SPLIT_NAMES, Reader, frames, strings
+from mmsa.data.readers.base import SPLIT_NAMES, Reader, assemble, frames, strings
 from mmsa.errors import DataError, Problem, did_you_mean
 
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -83,7 +84,7 @@ class NpzFile:
             stream.seek(start + first * row_bytes)
             content += stream.read((end - first) * row_bytes)
         stream.seek(size)  # a compressed array is checked against its checksum when its end is reached
-        return np.frombuffer(content, dtype).reshape(-1, *shape[1:])
+        return np.frombuffer(content, dtype).reshape(int(chosen_N.sum()), *shape[1:])
 
 
 def _runs(chosen_N: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -97,14 +98,11 @@ class NpzReader(Reader):
 
     def read(self, splits: Sequence[SplitName]) -> dict[SplitName, Split]:
         """The named splits."""
-        file = NpzFile(self.path)
-        try:
+        with closing(NpzFile(self.path)) as file:
             self._check_names(file)
             names = file.rows(self._split_column(file))
             homes_N = np.array([SPLIT_NAMES.get(str(name), "") for name in names])
             return {split: self._split(file, split, homes_N == split, names) for split in splits}
-        finally:
-            file.close()
 
     def _check_names(self, file: NpzFile) -> None:
         needed = {"id", "label", *(self._array_of(name) for name in self.config.modalities)}
@@ -145,7 +143,8 @@ class NpzReader(Reader):
             name: self._modality(file, name, chosen_N, f"{self.path.name} {split} {name}")
             for name in self.config.modalities
         }
-        return Split(ids, groups, file.rows("label", chosen_N).astype(np.float32).reshape(-1), **modalities)
+        labels = file.rows("label", chosen_N).astype(np.float32).reshape(-1)
+        return assemble(f"{self.path} {split}", ids, groups, labels, modalities)
 
     def _modality(
         self, file: NpzFile, name: ModalityName, chosen_N: NDArray[np.bool_], source: str
