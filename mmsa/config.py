@@ -1,9 +1,9 @@
 """The strict base of every configuration block, and the one way to change a configuration.
 
-A block is a frozen pydantic model that refuses unknown keys and does no guessing about types. A component's block
-stands beside the component's class as its nested ``Config``; ``one_of`` and ``keyed_by`` find it through the
-registry by the name the user wrote. ``with_overrides`` is the only function that turns ``{dotted path: value}``
-into a new configuration: search, retrain, export and the command line all go through it.
+A block is a frozen pydantic model that refuses unknown keys and does no guessing about types. A component's
+block stands beside the component's class as its nested ``Config``; ``one_of`` and ``keyed_by`` find it
+through the registry by the name the user wrote. ``with_overrides`` is the only function that turns
+``{dotted path: value}`` into a new configuration: search, retrain, export and the command line use it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,10 @@ def _taught(detail: Any, fields: Mapping[str, Any]) -> InitErrorDetails:
         rule, next_step = "is not a setting of this block", did_you_mean(str(detail["loc"][0]), fields)
     elif not next_step and isinstance(detail["input"], str):
         next_step = without_dot(detail["input"])
-    return _error_at(detail["loc"], detail["input"], rule, next_step, kind=detail["type"])
+    value = detail["input"]
+    if detail["type"] == "missing":
+        value, rule = None, "is required"
+    return _error_at(detail["loc"], value, rule, next_step, kind=detail["type"])
 
 
 def without_dot(text: str) -> str:
@@ -74,7 +77,7 @@ def without_dot(text: str) -> str:
 def _error_at(
     location: tuple[int | str, ...], value: object, rule: str, next_step: str, kind: str = "refused"
 ) -> InitErrorDetails:
-    message = PydanticCustomError(kind, "{rule}", {"rule": rule, "next_step": next_step})  # type: ignore[arg-type]
+    message = PydanticCustomError(kind, "{rule}", {"rule": rule, "next_step": next_step})
     return InitErrorDetails(type=message, loc=location, input=value)
 
 
@@ -122,11 +125,12 @@ class _OneOf:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        return {"oneOf": [_config_of(self.registry[name]).model_json_schema() for name in self.registry]}
+        options = [_schema_of(self.registry[name], handler) for name in self.registry]
+        return {"type": "object", "required": ["name"], "oneOf": options}
 
 
 class _KeyedBy:
-    """Validates ``{name: settings}`` by the ``Config`` each key stands for; ``null`` settings mean the defaults."""
+    """Validates ``{name: settings}`` by the ``Config`` each key stands for; ``null`` means the defaults."""
 
     def __init__(self, registry: Registry[Any]):
         self.registry = registry
@@ -167,7 +171,8 @@ class _KeyedBy:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        properties = {name: _config_of(self.registry[name]).model_json_schema() for name in self.registry}
+        settings = {name: _schema_of(self.registry[name], handler) for name in self.registry}
+        properties = {name: {"anyOf": [schema, {"type": "null"}]} for name, schema in settings.items()}
         return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
@@ -184,6 +189,11 @@ def keyed_by(registry: Registry[Any]) -> Any:
 def _config_of(component: Any) -> type[Block]:
     config: type[Block] = component.Config
     return config
+
+
+def _schema_of(component: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    """A reference to the JSON schema of the component's block, which the handler keeps with all others."""
+    return handler(_config_of(component).__pydantic_core_schema__)
 
 
 def _dump(block: Block) -> dict[str, Any]:
@@ -222,8 +232,8 @@ def problems_of(error: ValidationError) -> list[Problem]:
 def with_overrides(config: BlockT, changes: Mapping[str, Any], source: str = "overrides") -> BlockT:
     """A new configuration with the values at the dotted paths of ``changes`` replaced.
 
-    Naming another component (a path that ends in ``.name``) starts from that component's defaults: the settings of
-    the one it replaces mean nothing to it. Paths below it apply on top.
+    Naming another component (a path that ends in ``.name``) starts from that component's defaults: the
+    settings of the one it replaces mean nothing to it. Paths below it apply on top.
 
     Raises:
         ConfigError: for unknown paths and refused values, all at once.
@@ -289,7 +299,7 @@ def dump_yaml(values: Mapping[str, Any]) -> str:
 
 
 def expand_path(path: str) -> Path:
-    """``path`` with ``${VARIABLE}`` and ``~`` filled in. Records keep the unexpanded form, so that they travel.
+    """``path`` with ``${VARIABLE}`` and ``~`` filled in. Records keep the unexpanded form: they travel.
 
     Raises:
         DataError: for a variable that is not set.

@@ -1,1 +1,1 @@
-"""Search: the space grammar, the durable study, and the trials that Ray Tune runs. The only importer of both."""
+"""Search: the space grammar, the durable study (Optuna), and the trials that Ray Tune runs."""

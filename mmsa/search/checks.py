@@ -1,4 +1,4 @@
-"""What must hold between a base configuration, the parameters that change it, the starts and the objectives."""
+"""What must hold between a base configuration, the parameters that change it, starts and objectives."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ SPACES = Path(mmsa.__file__).resolve().parent.parent / "search_spaces"
 
 
 def find_space(name: str | Path) -> Path:
-    """The file a name stands for: in the working folder, then among the shipped spaces, with or without ``.yaml``.
+    """The file a name stands for, with or without ``.yaml``: in the working folder, or a shipped space.
 
     Raises:
         ConfigError: when there is none, with the nearest shipped name.
@@ -69,7 +69,7 @@ def _missing_starts(values: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _with_starts_read(config: StudyConfig, source: str) -> StudyConfig:
-    """``config`` with the points of the files that its starts name, so that it does not depend on them later."""
+    """``config`` with points in place of the files that its starts name, which may change later."""
     starts: list[str | Mapping[str, Scalar]] = []
     problems: list[Problem] = []
     for position, start in enumerate(config.search.starts):

@@ -1,7 +1,7 @@
 """The vocabulary of a search space: what a parameter may be, and which values it takes.
 
-Every parameter stands for one native Optuna distribution (and, with ``zero``, a gate beside it), so that what the
-study stores can be read by any Optuna tool and modelled by any sampler.
+Every parameter stands for one native Optuna distribution (and, with ``zero``, a gate beside it), so that what
+the study stores can be read by any Optuna tool and modelled by any sampler.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial
 from pydantic import Field, field_validator, model_validator
+from typing_extensions import override
 
 from mmsa.config import Block, refuse, without_dot
 from mmsa.search.scalars import Scalar, same
@@ -27,7 +28,8 @@ Values = Annotated[tuple[Scalar, ...], Field(strict=False)]
 GATE = ":zero"
 """Suffix of the Optuna parameter that decides whether a parameter with ``zero`` is exactly 0.
 
-It is uniform on [0, 1]; below the probability of ``zero`` the value is 0 and the parameter itself is not sampled.
+It is uniform on [0, 1]; below the probability of ``zero`` the value is 0, and the parameter itself is not
+sampled.
 """
 
 _GRID_TOLERANCE = 1e-8  # multiples of a decimal step are not exact in binary
@@ -35,7 +37,7 @@ _GRID_TOLERANCE = 1e-8  # multiples of a decimal step are not exact in binary
 
 class _Parameter(Block):
     when: Mapping[str, Scalar | Values] = {}
-    """The parameter exists only while each named parameter has the value, or one of the values, given here."""
+    """The parameter exists only while each one named here has the value, or one of the values, given."""
 
     def conditions(self) -> dict[str, tuple[Scalar, ...]]:
         """The allowed values of each parent."""
@@ -96,30 +98,38 @@ class FloatParameter(_Parameter):
             raise refuse(self.low, "low must be above 0 when log is true", advice, at=("low",))
         return self
 
+    @override
     def distribution(self) -> FloatDistribution:
         return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
 
+    @override
     def distributions(self, path: str) -> dict[str, BaseDistribution]:
         gate = {} if self.zero is None else {path + GATE: FloatDistribution(0.0, 1.0)}
         return {**gate, path: self.distribution()}
 
+    @override
     def takes(self, value: object) -> bool:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return False
         return (self.zero is not None and value == 0) or _in_range(value, self.low, self.high, self.step)
 
+    @override
     def corners(self) -> tuple[Scalar, ...]:
         return (self.low, self.high) if self.zero is None else (0.0, self.low, self.high)
 
+    @override
     def rule(self) -> str:
         grid = "" if self.step is None else f" in steps of {self.step}"
         return f"must be from {self.low} to {self.high}{grid}{'' if self.zero is None else ', or 0'}"
 
+    @override
     def suggest(self, trial: Trial, path: str) -> float:
         if self.zero is not None and trial.suggest_float(path + GATE, 0.0, 1.0) < self.zero:
             return 0.0
-        return trial.suggest_float(path, self.low, self.high, log=self.log, step=self.step)
+        value: float = trial.suggest_float(path, self.low, self.high, log=self.log, step=self.step)
+        return value
 
+    @override
     def encode(self, path: str, value: Scalar) -> dict[str, Any]:
         number = float(value)
         if self.zero is None:
@@ -128,6 +138,7 @@ class FloatParameter(_Parameter):
             return {path + GATE: self.zero / 2}
         return {path + GATE: (1 + self.zero) / 2, path: number}
 
+    @override
     def decode(self, path: str, params: Mapping[str, Any]) -> float:
         if self.zero is not None and params[path + GATE] < self.zero:
             return 0.0
@@ -152,21 +163,27 @@ class IntParameter(_Parameter):
             raise refuse(self.low, "low must be 1 or more when log is true", "Write low: 1.", at=("low",))
         return self
 
+    @override
     def distribution(self) -> IntDistribution:
         return IntDistribution(self.low, self.high, log=self.log, step=self.step or 1)
 
+    @override
     def takes(self, value: object) -> bool:
         return type(value) is int and _in_range(value, self.low, self.high, self.step)
 
+    @override
     def corners(self) -> tuple[Scalar, ...]:
         return (self.low, self.high)
 
+    @override
     def rule(self) -> str:
         grid = "" if self.step is None else f" in steps of {self.step}"
         return f"must be a whole number from {self.low} to {self.high}{grid}"
 
+    @override
     def suggest(self, trial: Trial, path: str) -> int:
-        return trial.suggest_int(path, self.low, self.high, log=self.log, step=self.step or 1)
+        value: int = trial.suggest_int(path, self.low, self.high, log=self.log, step=self.step or 1)
+        return value
 
 
 class CategoricalParameter(_Parameter):
@@ -204,18 +221,23 @@ class CategoricalParameter(_Parameter):
             raise refuse(choices, f"{repeated[0]!r} is a choice twice", "Keep one of the two.")
         return choices
 
+    @override
     def distribution(self) -> CategoricalDistribution:
         return CategoricalDistribution(self.choices)
 
+    @override
     def takes(self, value: object) -> bool:
         return any(same(value, choice) for choice in self.choices)
 
+    @override
     def corners(self) -> tuple[Scalar, ...]:
         return self.choices
 
+    @override
     def rule(self) -> str:
         return f"must be one of {', '.join(map(repr, self.choices))}"
 
+    @override
     def suggest(self, trial: Trial, path: str) -> Scalar:
         value: Scalar = trial.suggest_categorical(path, self.choices)
         return value

@@ -34,8 +34,8 @@ class Suggestion:
 class Ending:
     """What a finished trial leaves behind.
 
-    outcome: ``completed`` (its last epoch, or its own early stop), ``pruned`` (stopped at a rung), ``diverged``
-        (something was no longer finite), ``out_of_memory``, or ``failed`` (anything else).
+    outcome: ``completed`` (its last epoch, or its own early stop), ``pruned`` (stopped at a rung),
+        ``diverged`` (something was no longer finite), ``out_of_memory``, or ``failed`` (anything else).
     metrics: of the best epoch, with the study's objectives among them.
     reason: why it ended so, for a reader. best_epoch: counted from 1.
     notes: anything else worth keeping that JSON can write, such as host and counters.

@@ -5,12 +5,15 @@ from __future__ import annotations
 import warnings
 from typing import Annotated, Any, Literal
 
+import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from pydantic import Field
 
 from mmsa.config import Block
 from mmsa.registry import Registry
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 SAMPLERS: Registry[Any] = Registry("sampler")
 

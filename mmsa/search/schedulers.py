@@ -14,7 +14,7 @@ SCHEDULERS: Registry[Any] = Registry("scheduler")
 
 @SCHEDULERS.register("asha")
 class SuccessiveHalving:
-    """Asynchronous successive halving (Li et al. 2020), stopping form: at each rung the best 1/reduction go on."""
+    """Asynchronous successive halving (Li et al. 2020), stopping form: the best of each rung go on."""
 
     class Config(Block):
         """Where the rungs are."""

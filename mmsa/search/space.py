@@ -75,7 +75,8 @@ class Space:
         """Optuna's parameters for a point: the inverse of ``decode``.
 
         Raises:
-            ConfigError: for values outside their range, unknown or missing parameters, and parameters that do not
+            ConfigError: for values outside their range, unknown or missing parameters, and parameters that do
+            not
                 exist beside the other values; all at once.
         """
         problems = [
@@ -124,7 +125,7 @@ class Space:
                 yield path, value, self.point_with(path, value, base)
 
     def point_with(self, path: str, value: Scalar, base: Block) -> dict[str, Scalar]:
-        """A complete point in which ``path`` has ``value``, its ancestors allow it, and the rest is as in ``base``."""
+        """A complete point in which ``path`` has ``value``; all else is as in ``base`` where that can be."""
         point: dict[str, Scalar] = {}
         for name, parameter in self.parameters.items():
             if self.exists(name, point):
@@ -147,7 +148,8 @@ class Space:
 def value_at(config: Block, path: str) -> Any:
     """The value at a dotted path of a configuration.
 
-    A component that the configuration does not name, such as a loss term to be searched, has its own defaults.
+    A component that the configuration does not name, such as a loss term to be searched, has its own
+    defaults.
     """
     found = _walk(config.model_dump(), path)
     parent, _, _ = path.rpartition(".")
@@ -168,7 +170,7 @@ def _walk(values: Any, path: str) -> Any:
 
 
 def requirements(path: str, parameters: Mapping[str, Parameter]) -> dict[str, tuple[Scalar, ...]]:
-    """What every ancestor may be while ``path`` exists; an empty tuple where conditions contradict each other."""
+    """What every ancestor may be while ``path`` exists; empty where conditions contradict each other."""
     required: dict[str, tuple[Scalar, ...]] = {}
     for parent, allowed in parameters[path].conditions().items():
         for ancestor, values in ((parent, allowed), *requirements(parent, parameters).items()):
@@ -182,7 +184,8 @@ def relation_problems(
 ) -> list[Problem]:
     """What is wrong between parameters, each of which is right by itself.
 
-    ``others`` are names of parameters that are wrong by themselves: they may be parents, but tell nothing more.
+    ``others`` are names of parameters that are wrong by themselves: they may be parents, but tell nothing
+    more.
     """
     problems = [
         problem

@@ -32,7 +32,8 @@ class DriverLock:
             holder = self._file.read().strip() or "another process"
             self._file.close()
             raise StudyError(
-                f"{folder}: {holder} is searching this study. Wait for it, or stop it and run the same command again."
+                f"{folder}: {holder} is searching this study. "
+                "Wait for it, or stop it and run the same command again."
             ) from None
         self._file.truncate(0)
         self._file.write(f"process {os.getpid()} on {socket.gethostname()}")
@@ -60,8 +61,8 @@ def open_storage(folder: Path, url: str | None) -> BaseStorage:
 def mend_journal(folder: Path) -> None:
     """Remove what a driver that died while writing left behind. Call it with the driver's lock held.
 
-    The last line may be half written: nobody was told that it was stored, so it is cut off. The journal's own lock
-    would keep the next writer waiting for half a minute.
+    The last line may be half written: nobody was told that it was stored, so it is cut off. The journal's own
+    lock would keep the next writer waiting for half a minute.
     """
     path = folder / JOURNAL
     path.with_name(JOURNAL + ".lock").unlink(missing_ok=True)

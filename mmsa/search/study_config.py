@@ -1,30 +1,40 @@
 """A study on one page: what is searched, on which base, towards what, with which resources.
 
-``StudyConfig`` is what a space file is read into. It cannot exist with a corner of its space that is not a valid
-``RunConfig``; the checks of the parts are in ``parameters``, those between parts in ``checks``.
+``StudyConfig`` is what a space file is read into. It cannot exist with a corner of its space that is not a
+valid ``RunConfig``; the checks of the parts are in ``parameters``, those between parts in ``checks``.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, WrapValidator, ValidationError, field_validator, model_validator
+from optuna.samplers import BaseSampler
+from pydantic import BeforeValidator, Field, ValidationError, WrapValidator, field_validator, model_validator
 
 from mmsa.config import Block, one_of, problems_of, refuse, refuse_all
 from mmsa.errors import Problem, did_you_mean
 from mmsa.experiment import RunConfig
 from mmsa.search.checks import meaning_problems, metric_problem, start_values
-from mmsa.search.parameters import PARAMETER_TYPES, Parameter
+from mmsa.search.parameters import (
+    PARAMETER_TYPES,
+    CategoricalParameter,
+    FloatParameter,
+    IntParameter,
+    Parameter,
+)
 from mmsa.search.samplers import SAMPLERS, TreeParzenEstimator
 from mmsa.search.scalars import Scalar
 from mmsa.search.schedulers import SCHEDULERS, SuccessiveHalving
 from mmsa.search.space import Space, relation_problems
+from mmsa.seeding import derive_seed
 
 PositiveInt = Annotated[int, Field(ge=1)]
 DEFAULTS = "defaults"
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 
 
 class Objective(Block):
@@ -60,7 +70,7 @@ def _parse_parameters(value: object, _: object) -> dict[str, Parameter]:
 
 
 def _parse_parameter(settings: object) -> Parameter:
-    if isinstance(settings, tuple(PARAMETER_TYPES.values())):
+    if isinstance(settings, FloatParameter | IntParameter | CategoricalParameter):
         return settings
     if not isinstance(settings, Mapping):
         raise refuse(settings, "must be a mapping with a type", "Write {type: float, low: ..., high: ...}.")
@@ -92,7 +102,8 @@ class SearchConfig(Block):
     sampler: Annotated[Block, one_of(SAMPLERS)] = TreeParzenEstimator.Config()
     scheduler: Annotated[Block, one_of(SCHEDULERS)] = SuccessiveHalving.Config()
     starts: Annotated[tuple[Start, ...], Field(strict=False)] = (DEFAULTS,)
-    """Points to try first: ``defaults`` (always trial 0), the name of a space or exported file, or {path: value}."""
+    """Points to try first: ``defaults`` (always trial 0), the name of a space or exported file, or
+    {path: value}."""
 
     @field_validator("objectives")
     @classmethod
@@ -134,10 +145,30 @@ def _salvage(data: object) -> tuple[RunConfig | None, dict[str, Parameter], tupl
         return None, parameters, ()
 
 
+def _direction_problems(base: RunConfig, objectives: tuple[Objective, ...]) -> list[Problem]:
+    return [
+        Problem(
+            f"search.objectives.{position}.direction",
+            objective.direction,
+            f"base.train.direction of the same metric is {base.train.direction}",
+            "Exchange the wrong one of the two.",
+        )
+        for position, objective in enumerate(objectives)
+        if objective.metric == base.train.metric and objective.direction != base.train.direction
+    ]
+
+
+def _check_name(name: object) -> object:
+    if isinstance(name, str) and not re.match(_NAME, name):
+        advice = f"Write {re.sub('[^A-Za-z0-9_-]+', '-', name).strip('-_') or 'my-study'}."
+        raise refuse(name, "may hold letters, digits, - and _, and starts with a letter or digit", advice)
+    return name
+
+
 class StudyConfig(Block):
     """A complete experiment: data, model, objective, optimiser, search, resources."""
 
-    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    study: Annotated[str, Field(pattern=_NAME), BeforeValidator(_check_name)]
     """Name of the study: letters, digits, ``-`` and ``_``."""
     base: RunConfig
     """Everything that is not searched, and the defaults of what is."""
@@ -147,7 +178,7 @@ class StudyConfig(Block):
     @model_validator(mode="wrap")
     @classmethod
     def _meaningful(cls, data: Any, handler: Any) -> Any:
-        """Adds what is wrong between the parts, as far as the parts are right, to what is wrong within them."""
+        """Adds what is wrong between the parts, as far as they are right, to what is wrong within them."""
         try:
             config = handler(data)
         except ValidationError as error:
@@ -155,6 +186,7 @@ class StudyConfig(Block):
         else:
             search = config.search
             problems = meaning_problems(config.base, search.parameters, search.starts)
+            problems += _direction_problems(config.base, search.objectives)
         if problems:
             raise refuse_all(problems)
         return config
@@ -163,6 +195,16 @@ class StudyConfig(Block):
     def space(self) -> Space:
         """The space of ``search.parameters``."""
         return Space(self.search.parameters)
+
+    def build_sampler(self, num_trials: int) -> BaseSampler:
+        """The sampler of a study that has ``num_trials`` trials.
+
+        A seeded sampler that is made anew would repeat its first points; the number of trials makes it go on.
+        """
+        block: Any = self.search.sampler
+        seed = derive_seed("sampler", self.study, self.base.seed, num_trials)
+        sampler: BaseSampler = SAMPLERS[block.name](block).build(seed, self.space.conditional)
+        return sampler
 
     def starts(self) -> list[dict[str, Scalar]]:
         """The points to try first: the defaults, then the others in order, each once."""
