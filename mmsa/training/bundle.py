@@ -65,4 +65,4 @@ def load_bundle(directory: Path, cache: Path | None = None) -> Predictor:
         model.load_state_dict(load_file(directory / _WEIGHTS))
     except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise DataError(f"{directory} is a damaged model bundle: {error}") from None
-    return Predictor(config, inputs, model.to(runtime.device), runtime.device, cache)
+    return Predictor(config, inputs, model.to(runtime.device), runtime, cache)

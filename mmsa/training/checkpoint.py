@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import pickle
-import tempfile
+import shutil
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 
@@ -17,6 +18,8 @@ _FORMAT = 1
 
 State = dict[str, Any]
 
+_UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, BadZipFile, UnpicklingError)
+
 
 def write_checkpoint(directory: Path, state: State) -> None:
     """Put ``state`` (tensors, numbers, strings, and lists and mappings of them) into ``directory``.
@@ -24,20 +27,24 @@ def write_checkpoint(directory: Path, state: State) -> None:
     The folder appears with its first complete checkpoint in it; a crash or a full disk at any moment leaves
     the previous state of the folder, or none.
     """
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}-") as work:
-        complete = Path(work) / directory.name
-        complete.mkdir()
-        with (complete / _FILE).open("wb") as stream:
+    partial = directory.with_name(
+        f".{directory.name}.partial"
+    )  # always the same, so that leftovers do not pile up
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        with (partial / _FILE).open("wb") as stream:
             torch.save({"format": _FORMAT, **state}, stream)
             stream.flush()
             os.fsync(stream.fileno())
         if directory.exists():
-            (complete / _FILE).replace(directory / _FILE)
+            (partial / _FILE).replace(directory / _FILE)
             _sync(directory)
         else:
-            _sync(complete)
-            complete.replace(directory)
+            _sync(partial)
+            partial.replace(directory)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     _sync(directory.parent)
 
 
@@ -63,8 +70,9 @@ def read_checkpoint(directory: Path, expected: State) -> State:
     if not file.is_file():
         raise CheckpointError(f"{directory} holds no {_FILE}; start the run without resuming")
     try:
+        _check_sums(file)
         state = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, LookupError, pickle.UnpicklingError) as error:
+    except _UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
             f"{file} is damaged, or is no checkpoint of mmsa ({reason}); "
@@ -81,6 +89,14 @@ def read_checkpoint(directory: Path, expected: State) -> State:
             + "\n".join(differences)
         )
     return state
+
+
+def _check_sums(file: Path) -> None:
+    """Compare all parts of ``file`` with their checksums, which ``torch.load`` does not look at."""
+    with ZipFile(file) as parts:
+        damaged = parts.testzip()
+    if damaged is not None:
+        raise BadZipFile(f"{damaged} has a wrong checksum")
 
 
 def _differences(path: str, found: object, expected: object) -> list[str]:

@@ -20,6 +20,7 @@ from mmsa.data.inputs import FeatureInput, InputSpec
 from mmsa.errors import DataError
 from mmsa.experiment import RunConfig
 from mmsa.models import Model, encode_split
+from mmsa.training.runtime import Runtime
 
 
 @torch.inference_mode()
@@ -43,14 +44,14 @@ def readable(split: Split, config: Block, cache: Path | None) -> Split:
 class Predictor:
     """A trained model with all it takes to use it on raw rows.
 
-    config: of the run. inputs: what the model was built for. model: on ``device``, with the best weights.
-    cache: folder of encoded text, None to encode anew each time.
+    config: of the run. inputs: what the model was built for. model: with the best weights, on the device of
+    ``runtime``. cache: folder of encoded text, None to encode anew each time.
     """
 
     config: RunConfig
     inputs: InputSpec
     model: Model
-    device: torch.device
+    runtime: Runtime
     cache: Path | None = None
 
     def predict(self, split: Split) -> NDArray[np.float32]:
@@ -59,9 +60,10 @@ class Predictor:
         Raises:
             DataError: for rows that lack a modality the model reads, or bring it in another width.
         """
-        encoded = readable(split, self.config.model, self.cache)
-        self._check(encoded)
-        return predict(self.model, encoded, self.config.train.eval_batch_size, self.device)
+        with self.runtime.active():
+            encoded = readable(split, self.config.model, self.cache)
+            self._check(encoded)
+            return predict(self.model, encoded, self.config.train.eval_batch_size, self.runtime.device)
 
     def _check(self, split: Split) -> None:
         for name, expected in self.inputs.modalities().items():

@@ -18,12 +18,13 @@ class Runtime:
     """What ``train.device``, ``train.precision`` and ``train.threads`` mean on this machine.
 
     device: of all tensors. autocast: whether training computes forward passes in bfloat16. threads: of the
-    CPU, 0 leaves them.
+    CPU, 0 leaves them. steps_between_checks: that all is finite, which the host has to wait for.
     """
 
     device: torch.device
     autocast: bool
     threads: int
+    steps_between_checks: int
 
     @classmethod
     def of(cls, config: TrainConfig) -> Runtime:
@@ -41,7 +42,8 @@ class Runtime:
         on_gpu = has_gpu and config.device != "cpu"
         fast_bfloat16 = on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
         autocast = config.precision == "bfloat16" or (config.precision == "auto" and fast_bfloat16)
-        return cls(torch.device("cuda" if on_gpu else "cpu"), autocast, config.threads)
+        device = torch.device("cuda" if on_gpu else "cpu")
+        return cls(device, autocast, config.threads, steps_between_checks=50 if on_gpu else 1)
 
     @contextmanager
     def active(self) -> Iterator[None]:

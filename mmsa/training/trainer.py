@@ -37,8 +37,6 @@ from mmsa.training.result import Result
 from mmsa.training.runtime import Runtime, in_float32
 from mmsa.training.selection import PREFIX, Selection, check_metric
 
-_STEPS_BETWEEN_CHECKS = 50  # of an accelerator, where each look at a value makes the host wait
-
 
 @dataclass
 class Position:
@@ -157,7 +155,7 @@ class Trainer:
             self.monitors.check()  # a decomposition refuses what an earlier, unchecked step has spoilt
             raise
         self.monitors.add(step, values)
-        if self.runtime.device.type == "cpu" or step % _STEPS_BETWEEN_CHECKS == 0:
+        if step % self.runtime.steps_between_checks == 0:
             self.monitors.check()
         self.optimiser.step()
         self.schedule.after_step()
@@ -234,7 +232,7 @@ class Trainer:
             seconds=self.seconds,
             num_parameters=self.num_parameters,
             counters={"epochs": self.position.epoch, "steps": self.position.step},
-            predictor=Predictor(self.config, self.inputs, self.model, self.runtime.device, self.cache),
+            predictor=Predictor(self.config, self.inputs, self.model, self.runtime, self.cache),
         )
 
     def save(self, directory: Path) -> None:

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from mmsa.data.batches import Batch
+from mmsa.experiment import OptimConfig, TrainConfig
+from mmsa.models import Model, RepresentationDims, Representations
+from mmsa.objectives import Objective, ObjectiveConfig
+from mmsa.training.optimisers import Schedule, build_optimiser, clip_gradient, trained_parameters
+
+
+class Stacked(Model):
+    """An embedding, three "layers" and a head; the head alone is ``main``."""
+
+    dims = RepresentationDims({"text": 4}, 4)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(5, 4)
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(3))
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, batch: Batch) -> Representations:
+        raise NotImplementedError
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        pretrained = [self.embedding.weight, *self.layers.parameters()]
+        return {"main": list(self.head.parameters()), "pretrained": pretrained}
+
+    def pretrained_depths(self) -> dict[str, int]:
+        depths = {f"layers.{i}.{name}": 2 - i for i in range(3) for name in ("weight", "bias")}
+        return {"embedding.weight": 3, **depths}
+
+
+@pytest.fixture
+def model() -> Stacked:
+    return Stacked()
+
+
+@pytest.fixture
+def objective(model: Stacked) -> Objective:
+    return Objective(ObjectiveConfig(), model.dims)
+
+
+class TestGroups:
+    def test_all_parameters_once(self, model, objective):
+        groups = trained_parameters(model, objective)
+        assert list(groups) == ["main", "pretrained", "estimator"]
+        assert [len(group) for group in groups.values()] == [2, 7, 0]
+
+    def test_frozen_parameters_belong_nowhere(self, model, objective):
+        model.embedding.weight.requires_grad_(False)
+        assert len(trained_parameters(model, objective)["pretrained"]) == 6
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda groups: groups | {"main": groups["main"][:1]}, "head.bias': 0"),
+            (
+                lambda groups: groups | {"pretrained": groups["pretrained"] + groups["main"]},
+                "head.weight': 2",
+            ),
+            (lambda groups: groups | {"main": groups["main"] * 2}, "head.weight': 2"),
+            (lambda groups: groups | {"bert": []}, "declares the parameter group 'bert'"),
+        ],
+    )
+    def test_a_wrong_partition_is_refused(self, model, objective, monkeypatch, change, message):
+        wrong = change(model.parameter_groups())
+        monkeypatch.setattr(model, "parameter_groups", lambda: wrong)
+        with pytest.raises(ValueError, match=message):
+            trained_parameters(model, objective)
+
+    def test_rates_and_decay_of_each_parameter(self, model, objective):
+        config = OptimConfig(
+            lr=0.1, lr_pretrained=0.01, layer_decay=0.5, weight_decay=0.2, weight_decay_pretrained=0.3
+        )
+        optimiser = build_optimiser(config, model, trained_parameters(model, objective))
+        found = {id(p): (g["lr"], g["weight_decay"]) for g in optimiser.param_groups for p in g["params"]}
+        by_name = {name: found.pop(id(parameter)) for name, parameter in model.named_parameters()}
+        assert not found
+        assert by_name == {
+            "head.weight": (0.1, 0.2),
+            "head.bias": (0.1, 0.2),
+            "layers.2.weight": (0.01, 0.3),
+            "layers.2.bias": (0.01, 0.0),
+            "layers.1.weight": (0.005, 0.3),
+            "layers.1.bias": (0.005, 0.0),
+            "layers.0.weight": (0.0025, 0.3),
+            "layers.0.bias": (0.0025, 0.0),
+            "embedding.weight": (0.00125, 0.3),
+        }
+
+    @pytest.mark.parametrize(("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
+    def test_the_named_optimiser_leaves_parameters_without_gradient_alone(self, model, objective, name, kind):
+        config = OptimConfig(name=name, weight_decay=0.5, weight_decay_pretrained=0.5)
+        optimiser = build_optimiser(config, model, trained_parameters(model, objective))
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        model.head(torch.ones(2, 4)).sum().backward()
+        optimiser.step()
+        changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
+        assert type(optimiser) is kind
+        assert changed == {"head.weight", "head.bias"}
+
+
+class TestSchedule:
+    def test_shapes_after_warm_up(self):
+        def factors(shape: str) -> list[float]:
+            optim = OptimConfig(lr=1.0, schedule=shape, warmup=0.2)
+            parameter = nn.Parameter(torch.zeros(1))
+            return [
+                Schedule(torch.optim.AdamW([parameter]), optim, TrainConfig(), 10).factor(step)
+                for step in range(11)
+            ]
+
+        assert factors("constant") == factors("plateau") == [0.5, *[1.0] * 10]
+        assert factors("linear") == pytest.approx([0.5, 1.0, *[1 - step / 8 for step in range(9)]])
+        cosine = [0.5 + 0.5 * math.cos(math.pi * step / 8) for step in range(9)]
+        assert factors("cosine") == pytest.approx([0.5, 1.0, *cosine])
+
+    def test_the_optimiser_follows(self):
+        optim = OptimConfig(lr=2.0, schedule="linear", warmup=0.25)
+        parameter = nn.Parameter(torch.zeros(1))
+        optimiser = torch.optim.AdamW([parameter], lr=optim.lr)
+        schedule = Schedule(optimiser, optim, TrainConfig(), 8)
+        found = []
+        for _ in range(8):
+            found.append(optimiser.param_groups[0]["lr"])
+            optimiser.step()
+            schedule.after_step()
+        assert found == pytest.approx([1.0, 2.0, 2.0, *[2 * (1 - step / 6) for step in range(1, 6)]])
+
+    @pytest.mark.parametrize(("direction", "sign"), [("minimize", 1), ("maximize", -1)])
+    def test_plateau_halves_after_half_the_patience_and_keeps_its_warm_up(self, direction, sign):
+        optim = OptimConfig(lr=1.0, schedule="plateau", warmup=2 / 16)
+        train = TrainConfig(patience=4, direction=direction)
+        optimiser = torch.optim.AdamW([nn.Parameter(torch.zeros(1))], lr=optim.lr)
+        schedule = Schedule(optimiser, optim, train, 16)
+        found = []
+        for metric in (3.0, 2.0, 2.0, 2.5, 2.1, 1.9, 1.9, 1.9):
+            found.append(optimiser.param_groups[0]["lr"])
+            for _ in range(2):
+                optimiser.step()
+                schedule.after_step()
+            schedule.after_epoch(sign * metric)
+        assert found == pytest.approx([0.5, 1, 1, 1, 1, 0.5, 0.5, 0.5])
+
+
+def test_clipping_scales_to_the_limit_and_zero_is_no_limit():
+    parameters = [nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))]
+
+    def clipped(limit: float) -> tuple[float, float]:
+        for parameter in parameters:
+            parameter.grad = torch.tensor([3.0, 4.0])
+        before = clip_gradient(parameters, limit)
+        after = torch.cat([parameter.grad for parameter in parameters]).norm()
+        return float(before), float(after)
+
+    assert clipped(1.0) == pytest.approx((math.sqrt(50), 1.0), rel=1e-5)
+    assert clipped(100.0) == clipped(0.0) == pytest.approx((math.sqrt(50), math.sqrt(50)))
