@@ -82,8 +82,10 @@ class BarberAgakovMMIMCode(Estimator):
         """The negative term as a loss."""
         mean_ND, scale_ND = self.conditional.mean_and_scale(x_ND)
         quadratic_N = gaussian_log_density_mmim_code(y_ND, mean_ND, 2 * scale_ND.log())
-        quadratic = gather_rows(quadratic_N, self.group).mean()
-        return Value(-quadratic, quadratic.detach(), 0.0)
+        quadratic_N = gather_rows(quadratic_N, self.group)
+        refuse_fewer_than_two(len(quadratic_N))
+        quadratic = quadratic_N.mean()
+        return Value(-quadratic, quadratic.detach(), self.ceiling(len(quadratic_N)))
 
 
 class PenaltyConfig(Block):

@@ -33,10 +33,10 @@ class Spec:
     """What an estimator declares about itself.
 
     role: what it may be used for. kind: what its reading is of the information: ``lower`` or ``upper`` bound
-    (in expectation), consistent ``plugin`` estimate, or a ``surrogate`` that merely grows with it. unit:
-    nats, or None where the number has no unit. ceiling: the largest reading a batch of n can give. reducible:
-    how the objective of a batch follows from parts of it (given all negatives): by their ``mean``, by the log
-    of a mean of exponentials, or only from the ``gather``\\ ed batch.
+    (in expectation), consistent ``plugin`` estimate, or a ``surrogate`` that merely grows with it.
+    unit: nats, or None where the number has no unit. ceiling: the largest reading a batch of n can give.
+    reducible: how the objective follows from blocks of rows, each scored against all columns: as their
+    ``mean``, as the log of a mean of exponentials (``logmeanexp``), or only from the whole (``gather``).
     """
 
     role: Literal["loss", "penalty", "measure"]

@@ -95,7 +95,7 @@ class InfoNCEAnchor(ScoreEstimator):
         anchor: Annotated[float, Field(gt=0.0, le=100.0)] = 1.0
         """Weight of the class "none of the candidates", against 1 for each candidate."""
 
-    spec = Spec("loss", "plugin", "gather")
+    spec = Spec("loss", "plugin", "mean")
 
     def __init__(self, config: Config, x_dim: int, y_dim: int):
         super().__init__(config, x_dim, y_dim)
@@ -224,7 +224,7 @@ class Interpolated(BaselineEstimator):
         alpha: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
         """1 is InfoNCE, 0 is TUBA."""
 
-    spec = Spec("loss", "lower", "gather")
+    spec = Spec("loss", "lower", "mean")
 
     def __init__(self, config: Config, x_dim: int, y_dim: int):
         super().__init__(config, x_dim, y_dim)
