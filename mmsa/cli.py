@@ -19,8 +19,8 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it (128 + SIGINT)."""
 
 
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """``--runs`` and ``--set``, which mean the same in every script."""
+def add_runs_argument(parser: argparse.ArgumentParser) -> None:
+    """``--runs``."""
     parser.add_argument(
         "--runs",
         type=Path,
@@ -28,6 +28,11 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of studies, tracking database and caches (default: $MMSA_RUNS, or runs)",
     )
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--runs`` and ``--set``, which mean the same in every script."""
+    add_runs_argument(parser)
     parser.add_argument(
         "--set",
         dest="assignments",
@@ -36,6 +41,13 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="replace the setting at a dotted path, such as data.path=/data/mosei.pkl; may be repeated",
     )
+
+
+def add_tracking_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--mlflow-uri`` or ``--no-mlflow``."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--mlflow-uri", metavar="URI", help="MLflow server or database (default: in --runs)")
+    group.add_argument("--no-mlflow", action="store_true", help="write nothing to MLflow")
 
 
 def overrides(assignments: Sequence[str]) -> dict[str, Any]:

@@ -28,7 +28,6 @@ class Provenance(Block):
     seed: int
     threads: int
     """CPU threads the trial ran with, on which the last bits of its value depend."""
-    device: str
     corpus_digest: str
     """SHA-256 of the train and valid splits."""
     git_commit: str | None
@@ -49,7 +48,7 @@ def save_export(exported: Exported, path: Path) -> None:
     """Write the file; a reader never sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(dump_yaml(exported.model_dump()), encoding="utf-8")
+    partial.write_text(dump_yaml(exported.model_dump(mode="json")), encoding="utf-8")
     partial.replace(path)
 
 

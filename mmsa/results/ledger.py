@@ -11,12 +11,15 @@ import json
 import os
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from mmsa.errors import DataError
+
+LEDGER = "ledger.jsonl"
+"""Name of the ledger in the folder of runs."""
 
 
 def _now() -> str:
@@ -46,13 +49,13 @@ class Opening:
     seeds: Sequence[int]
     overrides: Mapping[str, Any]
     test_digest: str = ""
-    metrics: Sequence[Mapping[str, float]] = ()
+    metrics: Sequence[Mapping[str, float]] = field(default_factory=list)
     date: str = field(default_factory=_now)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
 class Ledger:
-    """The ledger at ``path``, usually ``runs/ledger.jsonl``."""
+    """The ledger in the file ``path``, which need not exist yet."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -82,16 +85,17 @@ class Ledger:
         """
         if not self.path.exists():
             return []
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, Opening] = {}
         for number, line in enumerate(self.path.read_text(encoding="utf-8").splitlines(), 1):
             try:
                 entry = json.loads(line)
-                found.setdefault(entry["id"], {}).update(entry)
-            except (ValueError, KeyError, TypeError) as error:
-                raise DataError(f"{self.path}, line {number}: not an entry of the ledger ({error})") from None
-        for entry in found.values():
-            del entry["event"]
-        return [Opening(**entry) for entry in found.values()]
+                if entry.pop("event") == "opened":
+                    found[entry["id"]] = Opening(**entry)
+                else:
+                    found[entry["id"]] = replace(found[entry["id"]], **entry)
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                raise DataError(f"{self.path}, line {number}: no entry of the ledger ({error!r})") from None
+        return list(found.values())
 
     def openings_of(self, study: str | None, config_digest: str) -> list[Opening]:
         """The openings for any trial of ``study``; without one, those for the configuration."""

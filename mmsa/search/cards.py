@@ -44,7 +44,7 @@ def trial_card(study: StudyView, trial: TrialRecord) -> TrialCard:
         number=trial.number,
         outcome=trial.outcome,
         params=trial.overrides,
-        config_yaml=dump_yaml(trial_config(study.config, trial).model_dump()),
+        config_yaml=dump_yaml(trial_config(study.config, trial).model_dump(mode="json")),
         values=trial.values,
         reason=trial.reason,
         epochs=trial.epochs,

@@ -115,7 +115,7 @@ class StudyRuns:
             history = self._client.get_metric_history(run.run_id, self.study.metrics[0])
             run.epochs = {metric.step for metric in history}
         return [
-            _metric(name, value, epoch)
+            metric(name, value, epoch)
             for epoch in sorted(set(trial.epochs) - run.epochs)
             for name, value in trial.epochs[epoch].items()
         ]
@@ -124,7 +124,7 @@ class StudyRuns:
         from mlflow.entities import RunTag
 
         best = [
-            _metric(f"best/{name}", value, 0)
+            metric(f"best/{name}", value, 0)
             for name, value in zip(self.study.metrics, trial.values, strict=False)
         ]
         num_epochs = len((run.epochs or set()) | set(trial.epochs))
@@ -148,7 +148,7 @@ class StudyRuns:
         for index, name in enumerate(self.study.metrics):
             order = ranked(self.study, trials, index)
             if order:
-                metrics.append(_metric(f"best/{name}", order[0].values[index], len(trials)))
+                metrics.append(metric(f"best/{name}", order[0].values[index], len(trials)))
                 tags[f"mmsa.best_trial/{name}"] = str(order[0].number)
                 if index == 0:
                     self._client.log_text(self.parent, order[0].config_yaml, "best.yaml")
@@ -174,7 +174,8 @@ def _trial_run(run: Run) -> _TrialRun:
     return _TrialRun(run.info.run_id, True, tags["mmsa.outcome"], int(tags["mmsa.epochs"]))
 
 
-def _metric(name: str, value: float, step: int) -> Metric:
+def metric(name: str, value: float, step: int) -> Metric:
+    """A point of a curve, as of now."""
     from mlflow.entities import Metric
 
     return Metric(name, float(value), int(1000 * time.time()), step)

@@ -1,0 +1,35 @@
+"""Write the best configuration of a study to one file that retrains by itself."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmsa.cli import add_runs_argument, exit_code
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--study", required=True, help="name of the study")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the YAML file to write")
+    parser.add_argument("--trial", type=int, metavar="N", help="number of the trial (default: the best)")
+    parser.add_argument("--storage", metavar="URL", help="database of the study, if it is not in --runs")
+    add_runs_argument(parser)
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = arguments()
+    from mmsa.results.export import export
+    from mmsa.search.study import read_study
+
+    exported = export(read_study(args.study, args.runs, args.storage), args.out, args.trial)
+    known = exported.provenance
+    assert known is not None
+    print(f"{args.out}: trial {known.trial} of {known.study}, {known.metric} {known.value:.4f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

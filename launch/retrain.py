@@ -1,0 +1,62 @@
+"""Train a frozen configuration over several seeds, then open test once and say how sure the result is."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmsa.cli import add_common_arguments, add_tracking_arguments, exit_code, overrides
+from mmsa.errors import TrackingError
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--config", required=True, type=Path, metavar="FILE", help="exported file, or a run configuration"
+    )
+    parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="number of seeds (default: 3)")
+    parser.add_argument(
+        "--threads", type=positive, metavar="N", help="CPU threads (default: as the trial ran)"
+    )
+    parser.add_argument("--register", metavar="NAME", help="name of the MLflow model (default: the study's)")
+    add_common_arguments(parser)
+    add_tracking_arguments(parser)
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = arguments()
+    from mmsa.results.exported import load_export
+    from mmsa.results.publish import publish
+    from mmsa.results.retrain import retrain
+    from mmsa.tracking import Location
+
+    changes = overrides(args.assignments)
+    if args.threads is not None:
+        changes["train.threads"] = args.threads
+    report = retrain(
+        load_export(args.config), num_seeds=args.seeds, overrides=changes, runs=args.runs, say=print
+    )
+    print(report.text())
+    if args.no_mlflow:
+        return 0
+    location = Location.of(args.runs, args.mlflow_uri)
+    try:
+        model = publish(report, location, args.register)
+    except TrackingError as error:  # the result stands in the ledger all the same
+        print(f"MLflow has nothing of this retraining: {error}", file=sys.stderr)
+        return 0
+    print(f"registered model: {model}\nto browse: {location.how_to_browse()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

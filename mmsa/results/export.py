@@ -1,0 +1,63 @@
+"""From a study to one file that retrains by itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mmsa.errors import StudyError
+from mmsa.results.exported import Exported, Provenance, save_export
+from mmsa.search.cards import trial_config
+from mmsa.search.records import TrialRecord
+from mmsa.search.study import StudyView
+
+
+def export(study: StudyView, path: Path, trial: int | None = None) -> Exported:
+    """Write the best trial of a study, or the one with the number ``trial``, to ``path``.
+
+    Raises:
+        StudyError: when there is no such trial, or it has no result.
+    """
+    record = _best(study) if trial is None else _numbered(study, trial)
+    config, known = trial_config(study.config, record), study.attributes
+    provenance = Provenance(
+        study=study.name,
+        trial=record.number,
+        metric=study.config.search.objectives[0].metric,
+        value=record.values[0],
+        best_epoch=record.best_epoch,
+        seed=config.seed,
+        threads=config.train.threads,
+        corpus_digest=known["corpus_digest"],
+        git_commit=known["git_commit"],
+        git_dirty=known["git_dirty"],
+        versions=known["versions"],
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    exported = Exported(config=config, provenance=provenance)
+    save_export(exported, path)
+    return exported
+
+
+def _best(study: StudyView) -> TrialRecord:
+    best = study.best()
+    if best is None:
+        raise StudyError(
+            f"study {study.name!r} has no completed trial yet; continue it with launch/search.py"
+        )
+    return best
+
+
+def _numbered(study: StudyView, number: int) -> TrialRecord:
+    records = {record.number: record for record in study.trials()}
+    if number not in records:
+        raise StudyError(f"study {study.name!r} has no trial {number}, only 0 to {max(records, default=0)}")
+    if records[number].outcome != "completed":
+        raise StudyError(
+            f"trial {number} of study {study.name!r} has no result: it is {_state(records[number])}"
+        )
+    return records[number]
+
+
+def _state(record: TrialRecord) -> str:
+    return f"{record.outcome} ({record.reason})" if record.reason else record.outcome

@@ -1,0 +1,75 @@
+"""A retraining, told to MLflow."""
+
+from __future__ import annotations
+
+import mmsa.results.served
+from mmsa.config import dump_yaml
+from mmsa.provenance import git_state, versions
+from mmsa.results.retrained import RetrainReport, SeedResult
+from mmsa.tracking import Location
+from mmsa.tracking.retrained import RetrainCard, SeedCard, log_retrained
+
+
+def publish(report: RetrainReport, location: Location, model_name: str | None = None) -> str:
+    """Write the report and its models to MLflow and register the seed that is best on valid; the model's URI.
+
+    Args:
+        report: of ``retrain``.
+        location: the MLflow store.
+        model_name: to register under; the study's name, or that of the data set, without one.
+
+    Raises:
+        TrackingError: when the store cannot be written.
+    """
+    opening = report.opening
+    tags = {
+        "study": opening.study,
+        "trial": opening.trial,
+        "corpus_digest": opening.corpus_digest,
+        "config_digest": opening.config_digest,
+        "opening": opening.id,
+        "reproduced": report.reproduced,
+        "git_commit": (git_state() or (None,))[0],
+    }
+    card = RetrainCard(
+        data_set=str(report.config.data.name),  # type: ignore[attr-defined]
+        tags={name: str(value) for name, value in tags.items() if value is not None},
+        config_yaml=dump_yaml(report.config.model_dump(mode="json")),
+        report=report.text(),
+        metrics=_metrics(report),
+        seeds=[_seed_card(result) for result in report.seeds],
+        registered=_best_on_valid(report).seed,
+        inputs=report.kinds,
+        loader=mmsa.results.served.__name__,
+        requirements=[f"{name}=={version}" for name, version in versions().items() if name != "python"],
+    )
+    return log_retrained(location, card, model_name or opening.study or opening.data_set)
+
+
+def _metrics(report: RetrainReport) -> dict[str, float]:
+    """Mean over seeds, standard deviation and 95 % interval of every test metric."""
+    metrics: dict[str, float | None] = {}
+    for name, interval in report.intervals.items():
+        metrics |= {
+            f"test/{name}": interval.estimate,
+            f"test_sd/{name}": report.deviation(name),
+            f"test_low95/{name}": interval.low95,
+            f"test_high95/{name}": interval.high95,
+        }
+    return {name: value for name, value in metrics.items() if value is not None}
+
+
+def _seed_card(result: SeedResult) -> SeedCard:
+    return SeedCard(
+        seed=result.seed,
+        best_epoch=result.best_epoch,
+        epochs=dict(enumerate(result.history, 1)),
+        test={f"test/{name}": value for name, value in result.test.items()},
+        bundle=result.bundle,
+    )
+
+
+def _best_on_valid(report: RetrainReport) -> SeedResult:
+    train = report.config.train
+    sign = 1.0 if train.direction == "minimize" else -1.0
+    return min(report.seeds, key=lambda result: sign * result.metrics[train.metric])

@@ -1,0 +1,63 @@
+"""A study in a few lines: how its trials ended, the best of them, and what was seen of test."""
+
+from __future__ import annotations
+
+from mmsa.results.ledger import Ledger, Opening
+from mmsa.search.cards import study_card, trial_card
+from mmsa.search.study import StudyView
+from mmsa.tracking.observer import StudyCard, TrialCard
+from mmsa.tracking.summary import count_outcomes, ranked
+
+_TOP = 5
+
+
+def report(study: StudyView, ledger: Ledger) -> str:
+    """The lines of ``launch/report.py``."""
+    card = study_card(study)
+    trials = [trial_card(study, record) for record in study.trials()]
+    counts = ", ".join(
+        f"{count} {outcome.replace('_', ' ')}" for outcome, count in count_outcomes(trials).items()
+    )
+    lines = [f"study {card.name} on {card.data_set}: {len(trials)} of {card.num_trials} trials begun"]
+    lines += [f"  {counts or 'none yet'}"]
+    for objective, (metric, direction) in enumerate(zip(card.metrics, card.directions, strict=True)):
+        lines += [f"best by {metric} ({direction}):", *_top(card, trials, objective)]
+    return "\n".join([*lines, *_test(ledger.openings_of(card.name, ""))])
+
+
+def _top(card: StudyCard, trials: list[TrialCard], objective: int) -> list[str]:
+    """The best trials, and trial 0 (the defaults) for comparison."""
+    order = ranked(card, trials, objective)
+    if not order:
+        return ["  no trial completed yet"]
+    shown = order[:_TOP] + [trial for trial in order[_TOP:] if trial.number == 0]
+    return [f"  {_line(trial, objective)}" for trial in shown]
+
+
+def _line(trial: TrialCard, objective: int) -> str:
+    params = ", ".join(f"{path}={_short(value)}" for path, value in trial.params.items())
+    mark = " (defaults)" if trial.number == 0 else ""
+    return f"{trial.values[objective]:.4f}  trial {trial.number}{mark}: {params}"
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _test(openings: list[Opening]) -> list[str]:
+    if not openings:
+        return ["test: never opened for this study"]
+    lines = [f"test: opened {len(openings)} times for this study"]
+    return lines + [f"  {opening.date}  {_opening(opening)}" for opening in openings]
+
+
+def _opening(opening: Opening) -> str:
+    changes = "".join(f", {path}={value}" for path, value in opening.overrides.items())
+    what = f"trial {opening.trial}{changes}, {len(opening.seeds)} seeds"
+    if not opening.metrics:
+        return f"{what}: nothing was recorded"
+    means = {
+        name: sum(metrics[name] for metrics in opening.metrics) / len(opening.metrics)
+        for name in opening.metrics[0]
+    }
+    return f"{what}: " + ", ".join(f"{name} {mean:.4f}" for name, mean in means.items())

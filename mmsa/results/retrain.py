@@ -1,0 +1,168 @@
+"""Retraining a frozen configuration: several seeds, then the test split, once. Needs no Ray, no Optuna."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmsa.config import with_overrides
+from mmsa.data import Corpus, Features, Split, Strings, open_corpus
+from mmsa.errors import DataError
+from mmsa.experiment import RunConfig
+from mmsa.provenance import versions
+from mmsa.results.exported import Exported
+from mmsa.results.ledger import LEDGER, Ledger, Opening
+from mmsa.results.retrained import RetrainReport, SeedResult
+from mmsa.results.statistics import cluster_bootstrap
+from mmsa.seeding import derive_seed
+from mmsa.training import Progress, evaluate, load_bundle, run, save_bundle
+
+Say = Callable[[str], None]
+
+_WHERE_DATA_LIES = {"data.path"}
+
+
+def retrain(
+    exported: Exported, *, num_seeds: int, overrides: Mapping[str, Any], runs: Path, say: Say
+) -> RetrainReport:
+    """Train on train and choose the epoch on valid for every seed; then open test once for all of them.
+
+    The first seed is the configuration's own, so that it repeats the exported trial. Models go to
+    ``runs``/retrained, the opening of test into the ledger.
+
+    Args:
+        exported: the file, see ``load_export``.
+        num_seeds: at least 1.
+        overrides: changes of the configuration by dotted path.
+        runs: the folder of all runs.
+        say: takes a line of progress.
+
+    Raises:
+        ConfigError: for overrides that do not fit.
+        DataError: when the data is missing, or not what the search saw.
+        TrainingDiverged: when a seed does; test stays closed then.
+    """
+    config = with_overrides(exported.config, overrides, "--set")
+    corpus = open_corpus(config.data)
+    _check_same_data(exported, overrides, corpus)
+    folder = runs / "retrained" / f"{_subject(exported) or corpus.name}-{digest(config)[:12]}"
+    seeds = [config.seed, *(derive_seed("retrain", config.seed, number) for number in range(1, num_seeds))]
+    trained = []
+    for number, seed in enumerate(seeds, 1):
+        seeded = with_overrides(config, {"seed": seed})
+        prefix = f"seed {number}/{num_seeds} ({seed})"
+        trained.append(_train(seeded, corpus, folder / f"seed-{seed}", runs / "cache", prefix, say))
+        if number == 1:
+            reproduced = _compare(exported, overrides, trained[0], say)
+    return _open_test(exported, config, corpus, overrides, trained, reproduced, runs)
+
+
+def digest(config: RunConfig) -> str:
+    """SHA-256 of a configuration, the seed apart."""
+    values = config.model_dump(mode="json", exclude={"seed"})
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _subject(exported: Exported) -> str | None:
+    return exported.provenance.study if exported.provenance else None
+
+
+def _check_same_data(exported: Exported, overrides: Mapping[str, Any], corpus: Corpus) -> None:
+    expected = exported.provenance.corpus_digest if exported.provenance else corpus.digest
+    other_data = any(path.startswith("data.") for path in overrides.keys() - _WHERE_DATA_LIES)
+    if corpus.digest != expected and not other_data:
+        raise DataError(
+            f"{corpus.name}: train and valid (digest {corpus.digest[:12]}) are not those that study "
+            f"{_subject(exported)!r} saw ({expected[:12]}); set data.path to those, or search again"
+        )
+
+
+def _train(config: RunConfig, corpus: Corpus, bundle: Path, cache: Path, prefix: str, say: Say) -> SeedResult:
+    metric = config.train.metric
+
+    def tell(progress: Progress) -> None:
+        value, best = progress.metrics[metric], progress.best[metric]
+        say(f"{prefix} epoch {progress.epoch}: {metric} {value:.4f} (best {best:.4f}, {progress.best_epoch})")
+
+    result = run(config, corpus, tell, cache=cache)
+    save_bundle(result, bundle)
+    return SeedResult(config.seed, result.best_epoch, result.metrics, tuple(result.history), bundle)
+
+
+def _compare(exported: Exported, overrides: Mapping[str, Any], first: SeedResult, say: Say) -> bool | None:
+    """Whether the first seed is the exported trial again, to the last bit."""
+    known = exported.provenance
+    if known is None or overrides.keys() - _WHERE_DATA_LIES:
+        return None
+    value = first.metrics[known.metric]
+    if value == known.value:
+        say(f"trial {known.trial} of {known.study} is reproduced exactly: {known.metric} {value!r}")
+        return True
+    here = versions()
+    changed = [
+        f"{name} {then}, here {here.get(name)}"
+        for name, then in known.versions.items()
+        if here.get(name) != then
+    ]
+    say(
+        f"trial {known.trial} of {known.study} gave {known.metric} {known.value!r}, here it is {value!r}: "
+        f"{'; '.join(changed) or 'the same versions, so another processor or accelerator'}"
+    )
+    return False
+
+
+def _open_test(
+    exported: Exported,
+    config: RunConfig,
+    corpus: Corpus,
+    overrides: Mapping[str, Any],
+    trained: Sequence[SeedResult],
+    reproduced: bool | None,
+    runs: Path,
+) -> RetrainReport:
+    opening = Opening(
+        data_set=corpus.name,
+        config_digest=digest(config),
+        corpus_digest=corpus.digest,
+        study=_subject(exported),
+        trial=exported.provenance.trial if exported.provenance else None,
+        seeds=[result.seed for result in trained],
+        overrides=dict(overrides),
+    )
+    ledger = Ledger(runs / LEDGER)
+    earlier = len(ledger.openings_of(opening.study, opening.config_digest))
+    ledger.open(opening)
+    test = open_corpus(config.data, ("test",))["test"]
+    predictions_SN = np.stack([load_bundle(r.bundle, runs / "cache").predict(test) for r in trained])
+    seeds = tuple(
+        replace(result, test=evaluate(test.labels, predictions_N, corpus.label_range))
+        for result, predictions_N in zip(trained, predictions_SN, strict=True)
+    )
+    ledger.measure(opening, test.digest, [result.test for result in seeds])
+    return RetrainReport(
+        exported=exported,
+        config=config,
+        opening=opening,
+        earlier=earlier,
+        seeds=seeds,
+        reproduced=reproduced,
+        intervals=cluster_bootstrap(test.labels, predictions_SN, test.groups, corpus.label_range),
+        kinds=_kinds(test),
+        num_rows=len(test),
+        num_groups=len(np.unique(test.groups)),
+    )
+
+
+def _kinds(split: Split) -> dict[str, str]:
+    def kind(modality: object) -> str:
+        if isinstance(modality, Strings):
+            return "strings"
+        return "features" if isinstance(modality, Features) else "tokens"
+
+    return {name: kind(modality) for name, modality in split.modalities().items()}

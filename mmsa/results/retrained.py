@@ -1,0 +1,102 @@
+"""What a retraining gave, and how it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mmsa.experiment import RunConfig
+from mmsa.results.exported import Exported
+from mmsa.results.ledger import Opening
+from mmsa.results.statistics import Interval
+
+_FEW_GROUPS = 20
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """One retrained model.
+
+    best_epoch: chosen on valid. metrics: of that epoch, with prefixes. history: the metrics of every epoch.
+    bundle: folder of the model. test: metrics on the test split, without a prefix; empty until it is opened.
+    """
+
+    seed: int
+    best_epoch: int
+    metrics: Mapping[str, float]
+    history: tuple[Mapping[str, float], ...]
+    bundle: Path
+    test: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RetrainReport:
+    """What a retraining gave.
+
+    Attributes:
+        exported: the file that was retrained.
+        config: what was run, with the first seed.
+        opening: the entry in the ledger.
+        earlier: how often test had been opened before for the study, or for a configuration of none.
+        seeds: one result each, in order.
+        reproduced: whether the first seed gave exactly the exported value; None where that cannot be asked.
+        intervals: of every test metric averaged over seeds.
+        kinds: how a raw row gives each modality it has: ``strings``, ``tokens`` or ``features``.
+        num_rows: of the test split.
+        num_groups: of the test split.
+    """
+
+    exported: Exported
+    config: RunConfig
+    opening: Opening
+    earlier: int
+    seeds: tuple[SeedResult, ...]
+    reproduced: bool | None
+    intervals: Mapping[str, Interval]
+    kinds: Mapping[str, str]
+    num_rows: int
+    num_groups: int
+
+    def deviation(self, metric: str) -> float | None:
+        """Standard deviation of a test metric over seeds; None for a single seed."""
+        values = [result.test[metric] for result in self.seeds]
+        return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+    def text(self) -> str:
+        """The report as lines for a terminal or a log."""
+        title = f"test: {len(self.seeds)} seeds, {self.num_rows} rows of {self.num_groups} groups"
+        seeds = "".join(f"{f'seed {result.seed}':>16}" for result in self.seeds)
+        lines = [title, f"{'':<28}{seeds}{'mean ± sd':>18}{'90 % interval':>20}{'95 % interval':>20}"]
+        lines += [self._row(metric) for metric in self.intervals]
+        lines.append(
+            "intervals: of the mean over seeds, by drawing whole groups of the test split (cluster bootstrap)"
+        )
+        if self.num_groups < _FEW_GROUPS:
+            lines.append(
+                f"{self.num_groups} groups are few: take these intervals as a lower limit of the doubt"
+            )
+        return "\n".join([*lines, self._openings()])
+
+    def _row(self, metric: str) -> str:
+        interval, deviation = self.intervals[metric], self.deviation(metric)
+        values = "".join(f"{result.test[metric]:>16.4f}" for result in self.seeds)
+        spread = "" if deviation is None else f" ± {deviation:.4f}"
+        mean = f"{interval.estimate:.4f}{spread}"
+        bounds = [_bounds(interval.low90, interval.high90), _bounds(interval.low95, interval.high95)]
+        return f"{metric:<28}{values}{mean:>18}{bounds[0]:>20}{bounds[1]:>20}"
+
+    def _openings(self) -> str:
+        subject = f"study {self.opening.study}" if self.opening.study else "this configuration"
+        if self.earlier == 0:
+            return f"test was opened for the first time for {subject}"
+        return (
+            f"test had been opened {self.earlier} times before for {subject}: "
+            "whatever was chosen after the first look is no longer a test of it"
+        )
+
+
+def _bounds(low: float | None, high: float | None) -> str:
+    return "-" if low is None or high is None else f"{low:.4f} to {high:.4f}"

@@ -1,0 +1,149 @@
+"""A retraining in MLflow: a run, a child for each seed, a registered model that predicts on raw rows."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmsa.errors import TrackingError
+from mmsa.tracking.location import Location
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.models import ModelSignature
+
+ALIAS = "current"
+"""Alias of the version that was registered last."""
+
+
+@dataclass(frozen=True)
+class SeedCard:
+    """One retrained model: metrics by epoch, those of the best epoch on test, the folder of the model."""
+
+    seed: int
+    best_epoch: int
+    epochs: Mapping[int, Mapping[str, float]]
+    test: Mapping[str, float]
+    bundle: Path
+
+
+@dataclass(frozen=True)
+class RetrainCard:
+    """All that is worth showing of a retraining.
+
+    Attributes:
+        data_set: names the experiment.
+        tags: study, trial, digests.
+        config_yaml: the exported file, as it was run.
+        report: the table as text.
+        metrics: over all seeds.
+        seeds: one card each.
+        registered: which of the seeds is registered.
+        inputs: how a raw row gives each modality: ``strings``, ``tokens`` or ``features``.
+        loader: the module whose ``_load_pyfunc`` opens the model's folder.
+        requirements: packages with versions that the model needs.
+    """
+
+    data_set: str
+    tags: Mapping[str, str]
+    config_yaml: str
+    report: str
+    metrics: Mapping[str, float]
+    seeds: Sequence[SeedCard]
+    registered: int
+    inputs: Mapping[str, str]
+    loader: str
+    requirements: Sequence[str]
+
+
+def log_retrained(location: Location, card: RetrainCard, model_name: str) -> str:
+    """Write a retraining and register its model; the model's URI.
+
+    Raises:
+        TrackingError: when the store cannot be written.
+    """
+    try:
+        return _log(location, card, model_name)
+    except Exception as error:
+        raise TrackingError(f"{location.uri}: {error}") from error
+
+
+def _log(location: Location, card: RetrainCard, model_name: str) -> str:
+    client = location.connect()
+    experiment = location.experiment(client, card.data_set)
+    tags = {"mmsa.role": "retrain", **{f"mmsa.{name}": value for name, value in card.tags.items()}}
+    parent = client.create_run(experiment, tags=tags, run_name="retrain").info.run_id
+    client.log_text(parent, card.config_yaml, "config.yaml")
+    client.log_text(parent, card.report, "report.txt")
+    _log_metrics(client, parent, {0: card.metrics})
+    for seed in card.seeds:
+        child_tags = {**tags, "mmsa.role": "seed", "mmsa.seed": str(seed.seed), "mlflow.parentRunId": parent}
+        child = client.create_run(experiment, tags=child_tags, run_name=f"seed {seed.seed}").info.run_id
+        _log_metrics(client, child, seed.epochs)
+        _log_metrics(client, child, {seed.best_epoch: seed.test})
+        if seed.seed == card.registered:
+            uri = _register(client, experiment, child, seed.bundle, card, model_name)
+        client.set_terminated(child)
+    client.set_terminated(parent)
+    return uri
+
+
+def _log_metrics(client: MlflowClient, run_id: str, epochs: Mapping[int, Mapping[str, float]]) -> None:
+    from mmsa.tracking.study_runs import metric
+
+    points = [
+        metric(name, value, epoch) for epoch, values in epochs.items() for name, value in values.items()
+    ]
+    client.log_batch(run_id, metrics=points)
+
+
+def _register(
+    client: MlflowClient, experiment: str, run_id: str, bundle: Path, card: RetrainCard, name: str
+) -> str:
+    """Log the model's folder and make it the newest version of ``name``. Nothing in it is a pickle."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+
+    model = client.create_logged_model(experiment, name=name, source_run_id=run_id, model_type="pyfunc")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        with warnings.catch_warnings():
+            # MLflow warns of its own type hints, and of a missing input example, which would be data.
+            warnings.simplefilter("ignore", UserWarning)
+            from mlflow.pyfunc import save_model
+
+            save_model(
+                path,
+                loader_module=card.loader,
+                data_path=str(bundle),
+                signature=_signature(card.inputs),
+                pip_requirements=list(card.requirements),
+            )
+        client.log_model_artifacts(model.model_id, str(path))
+    client.finalize_logged_model(model.model_id, "READY")
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+            raise
+    version = client.create_model_version(name, model.artifact_location, run_id=run_id)
+    client.set_registered_model_alias(name, ALIAS, version.version)
+    return f"models:/{name}@{ALIAS}"
+
+
+def _signature(inputs: Mapping[str, str]) -> ModelSignature:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import Array
+
+    types = {
+        "strings": DataType.string,
+        "tokens": Array(DataType.long),
+        "features": Array(Array(DataType.float)),
+    }
+    columns = [ColSpec(types[kind], name) for name, kind in inputs.items()]
+    return ModelSignature(Schema(columns), Schema([ColSpec(DataType.float, "prediction")]))

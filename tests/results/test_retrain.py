@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mmsa.results.retrain
+from mmsa.data import Corpus, open_corpus
+from mmsa.errors import ConfigError, DataError, TrainingDiverged
+from mmsa.results.export import export
+from mmsa.results.exported import Exported
+from mmsa.results.ledger import LEDGER, Ledger
+from mmsa.results.report import report
+from mmsa.results.retrain import retrain
+from mmsa.results.retrained import RetrainReport
+from mmsa.search.study import StudyView
+
+
+@pytest.fixture
+def exported(study: StudyView, tmp_path: Path) -> Exported:
+    return export(study, tmp_path / "best.yaml", trial=1)
+
+
+def again(exported: Exported, runs: Path, **settings: Any) -> tuple[RetrainReport, list[str]]:
+    said: list[str] = []
+    arguments: dict[str, Any] = {"num_seeds": 1, "overrides": {}, "runs": runs, "say": said.append}
+    return retrain(exported, **{**arguments, **settings}), said
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_exported_trial_is_reproduced_to_the_last_bit(
+    study: StudyView, tmp_path: Path, number: int
+) -> None:
+    exported = export(study, tmp_path / "trial.yaml", trial=number)
+    result, said = again(exported, tmp_path)
+    assert result.reproduced is True
+    assert result.seeds[0].metrics["valid/mae"] == study.trials()[number].values[0]
+    assert said[-1].startswith(f"trial {number} of small is reproduced exactly")
+    assert said[0].startswith("seed 1/1 (0) epoch 1: valid/mae ")
+
+
+def test_a_value_that_differs_is_told_with_what_may_explain_it(exported: Exported, tmp_path: Path) -> None:
+    known = exported.provenance
+    assert known is not None
+    other = known.model_copy(update={"value": known.value + 1e-9, "versions": {"torch": "1.0"}})
+    result, said = again(exported.model_copy(update={"provenance": other}), tmp_path)
+    assert result.reproduced is False
+    assert "torch 1.0, here " in said[-1]
+
+
+def test_test_is_opened_once_after_all_seeds_and_written_down(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+
+    def opened(config: Any, splits: Sequence[Any] = ("train", "valid")) -> Corpus:
+        events.append("+".join(splits))
+        if "test" in splits:
+            assert len(Ledger(tmp_path / LEDGER).openings()) == 1
+        return open_corpus(config, splits)
+
+    monkeypatch.setattr(mmsa.results.retrain, "open_corpus", opened)
+    result, _ = again(exported, tmp_path, num_seeds=2, say=lambda line: events.append(line[:8]))
+    assert events == ["train+valid", *["seed 1/2"] * 3, "trial 1 ", *["seed 2/2"] * 3, "test"]
+    (opening,) = Ledger(tmp_path / LEDGER).openings()
+    assert opening.seeds == [result.seeds[0].seed, result.seeds[1].seed]
+    assert opening.metrics == [dict(seed.test) for seed in result.seeds]
+    assert opening.test_digest == open_corpus(exported.config.data, ("test",))["test"].digest
+
+
+def test_the_report_has_every_seed_the_spread_and_the_interval(exported: Exported, tmp_path: Path) -> None:
+    result, _ = again(exported, tmp_path, num_seeds=2)
+    maes = [seed.test["mae"] for seed in result.seeds]
+    assert maes[0] != maes[1]
+    assert result.intervals["mae"].estimate == pytest.approx(sum(maes) / 2)
+    assert result.deviation("mae") == pytest.approx(abs(maes[0] - maes[1]) / 2**0.5)
+    lines = result.text().splitlines()
+    assert lines[0] == "test: 2 seeds, 40 rows of 8 groups"
+    mae = next(line for line in lines if line.startswith("mae"))
+    assert f"{sum(maes) / 2:.4f} ± " in mae
+    assert lines[-2].startswith("8 groups are few")
+    assert lines[-1] == "test was opened for the first time for study small"
+
+
+def test_every_further_opening_is_held_against_the_study(
+    exported: Exported, study: StudyView, tmp_path: Path
+) -> None:
+    assert report(study, Ledger(tmp_path / LEDGER)).endswith("test: never opened for this study")
+    again(exported, tmp_path)
+    result, _ = again(exported, tmp_path, overrides={"optim.lr": 0.01})
+    assert result.earlier == 1
+    assert result.reproduced is None
+    assert "had been opened 1 times before for study small" in result.text()
+    lines = report(study, Ledger(tmp_path / LEDGER)).splitlines()
+    assert lines[-3] == "test: opened 2 times for this study"
+    assert "trial 1, optim.lr=0.01, 1 seeds: mae " in lines[-1]
+
+
+def test_a_seed_that_diverges_leaves_test_closed(exported: Exported, tmp_path: Path) -> None:
+    with pytest.raises(TrainingDiverged):
+        again(exported, tmp_path, overrides={"optim.lr": 1e30, "optim.clip_norm": 0.0})
+    assert not (tmp_path / LEDGER).exists()
+
+
+def test_other_data_than_the_search_saw_is_refused(exported: Exported, tmp_path: Path) -> None:
+    known = exported.provenance
+    assert known is not None
+    elsewhere = exported.model_copy(
+        update={"provenance": known.model_copy(update={"corpus_digest": "0" * 64})}
+    )
+    with pytest.raises(DataError, match="are not those that study 'small' saw"):
+        again(elsewhere, tmp_path)
+
+
+def test_other_data_on_purpose_is_another_question(exported: Exported, tmp_path: Path) -> None:
+    result, _ = again(exported, tmp_path, overrides={"data.seed": 1})
+    assert result.reproduced is None
+    assert result.opening.overrides == {"data.seed": 1}
+
+
+def test_an_unknown_override_names_the_nearest(exported: Exported, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"optim\.lrr(.|\n)*'lr'"):
+        again(exported, tmp_path, overrides={"optim.lrr": 0.1})
+
+
+def test_retraining_needs_neither_search_library_nor_mlflow() -> None:
+    code = (
+        "import sys, mmsa.results.retrain, mmsa.results.exported, mmsa.results.publish\n"
+        "print({'ray', 'optuna', 'mlflow'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("set()\n", "")
