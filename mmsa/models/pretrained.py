@@ -107,11 +107,14 @@ def load_tokenizer(folder: Path) -> Any:
     """
     transformers = _quiet_transformers()
     try:
-        return transformers.AutoTokenizer.from_pretrained(
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
     except (OSError, ValueError) as error:
         raise DataError(f"{folder}: holds no tokenizer that transformers can read: {error}") from None
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes of missing files
+        raise DataError(f"{folder}: holds no vocabulary; save the tokenizer of the encoder there as well")
+    return tokenizer
 
 
 def load_backbone(folder: Path, *, weights: bool = True) -> nn.Module:
@@ -129,14 +132,17 @@ def load_backbone(folder: Path, *, weights: bool = True) -> nn.Module:
     settings: dict[str, Any] = {"trust_remote_code": False, "dtype": torch.float32}
     try:
         if weights:
-            backbone = transformers.AutoModel.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, **settings
+            backbone, report = transformers.AutoModel.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **settings
             )
         else:
             config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-            backbone = transformers.AutoModel.from_config(config, **settings)
+            backbone, report = transformers.AutoModel.from_config(config, **settings), {"missing_keys": []}
     except (OSError, ValueError) as error:
         raise DataError(f"{folder}: holds no encoder that transformers can read: {error}") from None
+    missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
+    if missing:
+        raise DataError(f"{folder}: the weights lack {len(missing)} parameters, such as {missing[0]}")
     if getattr(backbone, "pooler", None) is not None:
         backbone.pooler = None
     in_evaluation: nn.Module = backbone.eval()

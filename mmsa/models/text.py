@@ -41,7 +41,7 @@ class PretrainedConfig(Block):
     pooling: Pooling = "mean"
     """From token states to one vector: first token, mean, both side by side, or a learnt attention."""
     max_length: Annotated[int, Field(ge=3)] = 50
-    """Tokens kept of each text, special ones included."""
+    """Tokens kept of each text, special ones included, as far as the encoder has positions for them."""
     dropout: Dropout = 0.1
     """On the pooled vector. Inside a fine-tuned encoder its own configuration decides."""
     output: Annotated[int, Field(ge=0)] = 0

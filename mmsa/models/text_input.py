@@ -74,12 +74,14 @@ def encode_split(split: Split, config: Block, cache: Path | None) -> Split:
 
 def _encoded(text: Strings | Tokens, encoder: PretrainedConfig, cache: Path | None) -> Tokens | Features:
     folder = encoder_folder(encoder.path)
-    key = [encoder_digest(folder), encoder.max_length, _text_digest(text)]
+    sizes = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    max_length = min(encoder.max_length, sizes.get("max_position_embeddings", encoder.max_length))
+    key = [encoder_digest(folder), max_length, _text_digest(text)]
 
     def tokens() -> Tokens:
         if isinstance(text, Tokens):
-            return _shortened(_checked_ids(text, encoder, folder), encoder.max_length)
-        arrays = _cached(cache, ["tokens", *key], lambda: _tokenised(text, folder, encoder.max_length))
+            return _shortened(_checked_ids(text, encoder, sizes["vocab_size"]), max_length)
+        arrays = _cached(cache, ["tokens", *key], lambda: _tokenised(text, folder, max_length))
         return Tokens(arrays["ids"], arrays["offsets"])
 
     if encoder.finetune:
@@ -121,14 +123,14 @@ def _tokenised(text: Strings, folder: Path, max_length: int) -> Arrays:
     """Ragged token ids with the special tokens; a blank text has none, as a row that lacks the modality."""
     present = [value for value in text.values.tolist() if value.strip()]
     tokenizer = load_tokenizer(folder)
+    max_length = min(max_length, tokenizer.model_max_length)
     ids = iter(tokenizer(present, truncation=True, max_length=max_length)["input_ids"] if present else [])
     rows = [next(ids) if value.strip() else [] for value in text.values.tolist()]
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
     return {"ids": np.array([token for row in rows for token in row], dtype=np.int64), "offsets": offsets}
 
 
-def _checked_ids(tokens: Tokens, encoder: PretrainedConfig, folder: Path) -> Tokens:
-    vocabulary = json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab_size"]
+def _checked_ids(tokens: Tokens, encoder: PretrainedConfig, vocabulary: int) -> Tokens:
     if len(tokens.ids) and not 0 <= tokens.ids.min() <= tokens.ids.max() < vocabulary:
         raise DataError(
             f"token ids run from {tokens.ids.min()} to {tokens.ids.max()}, but {encoder.path} knows "

@@ -58,7 +58,7 @@ class Term(nn.Module):
         """Called before the first batch of each epoch (counted from 0)."""
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """All parameters that require a gradient: ``estimator``, fitted by ``estimator_loss``, or ``main``."""
+        """All parameters that require a gradient: ``estimator`` (for ``estimator_loss``) or ``main``."""
         return {"main": list(self.parameters())}
 
 

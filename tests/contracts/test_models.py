@@ -1,0 +1,196 @@
+"""What every registered model has to do. A new model joins with one line in ``CASES``."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mmsa.data import Corpus, Features, Split, Strings
+from mmsa.data.batches import Batch, collate
+from mmsa.data.corpus import MODALITIES
+from mmsa.data.inputs import InputSpec
+from mmsa.models import MODELS, Model, build_model, encode_text
+
+CASES: dict[str, dict[str, Any]] = {"late_fusion": {"hidden": 24}, "mmim": {"fusion": 24}}
+SUBSETS = [subset for size in (1, 2, 3) for subset in itertools.combinations(MODALITIES, size)]
+TEXTS = ["features", "frozen", "attention", "finetuned"]
+DIMS = {"text": 6, "audio": 5, "vision": 7}
+ROWS = 12
+
+
+def ragged(dim: int, seed: int) -> Features:
+    """Rows of 1 to 6 frames with a constant and a wild column; the second and the last row have no frame."""
+    random = np.random.default_rng(seed)
+    lengths = [*random.integers(1, 7, ROWS - 1), 0]
+    lengths[1] = 0
+    rows = [random.standard_normal((length, dim)).astype(np.float32) for length in lengths]
+    for row in rows:
+        row[:, 0] = 3.0
+        row[:, 1] *= 1e6
+    return Features.from_rows(rows, dim)
+
+
+def corpus_with(subset: tuple[str, ...], text: str) -> Corpus:
+    """One split as train, whose text is features or strings, the second and the last row blank."""
+    random = np.random.default_rng(0)
+    words = ["the film was good", "", "bad", "not good", "i liked it very very much", "plot"] * 2
+    words[-1] = " "
+    modalities: dict[str, Any] = {
+        name: ragged(DIMS[name], seed) for seed, name in enumerate(MODALITIES) if name in subset
+    }
+    if "text" in subset and text != "features":
+        modalities["text"] = Strings(np.array(words))
+    names = np.array([f"row{row}" for row in range(ROWS)])
+    labels = random.uniform(-3, 3, ROWS).astype(np.float32)
+    return Corpus("case", (-3.0, 3.0), {"train": Split(names, names, labels, **modalities)})
+
+
+def build(
+    name: str, encoder: Path, subset: tuple[str, ...] = MODALITIES, text: str = "features"
+) -> tuple[Model, Batch, Any, InputSpec]:
+    """The model in evaluation mode, a batch of all rows, and what the model was built from."""
+    values: dict[str, Any] = {"name": name, **CASES[name]}
+    if text != "features":
+        pooling = "attention" if text == "attention" else "cls_mean"
+        values["text"] = {"name": "pretrained", "path": str(encoder), "pooling": pooling}
+        values["text"]["finetune"] = text == "finetuned"
+    config = MODELS[name].Config.model_validate(values)
+    corpus = encode_text(corpus_with(subset, text), config, None)
+    inputs = InputSpec.of(corpus)
+    torch.manual_seed(0)
+    model = build_model(config, inputs)
+    return model.eval(), collate(corpus["train"], np.arange(ROWS)), config, inputs
+
+
+def rows_of(batch: Batch, rows: list[int]) -> Batch:
+    """Some rows of a batch in that order, with the padding of the whole."""
+    parts = {name: getattr(batch, name) for name in MODALITIES if getattr(batch, name) is not None}
+    for name, part in parts.items():
+        fields = {field: getattr(part, field)[rows] for field in part.__dataclass_fields__}
+        parts[name] = replace(part, **fields)
+    return replace(batch, rows=batch.rows[rows], labels=batch.labels[rows], **parts)
+
+
+models = pytest.mark.parametrize("name", list(MODELS))
+texts = pytest.mark.parametrize("text", TEXTS)
+
+
+def test_every_model_has_a_case() -> None:
+    assert set(CASES) == set(MODELS)
+
+
+@models
+@pytest.mark.parametrize("subset", SUBSETS, ids="-".join)
+def test_any_subset_of_the_modalities_gives_the_declared_shapes(
+    name: str, subset: tuple[str, ...], tiny_encoder: Path
+) -> None:
+    model, batch, *_ = build(name, tiny_encoder, subset)
+    found = model(batch)
+    assert found.prediction.shape == (ROWS,)
+    assert found.fusion.shape == (ROWS, model.dims.fusion)
+    assert {m: vector.shape[1] for m, vector in found.unimodal.items()} == dict(model.dims.unimodal)
+    assert tuple(found.unimodal) == subset
+    assert all(vector.isfinite().all() for vector in (found.prediction, found.fusion))
+
+
+@models
+@texts
+def test_a_row_that_lacks_a_modality_has_a_zero_vector(name: str, text: str, tiny_encoder: Path) -> None:
+    model, batch, *_ = build(name, tiny_encoder, text=text)
+    for vector_BD in model.train()(batch).unimodal.values():
+        assert (vector_BD[[1, -1]] == 0).all()
+        assert vector_BD[0].abs().sum() > 0
+
+
+@models
+@texts
+def test_neither_order_nor_company_nor_padding_changes_a_row(
+    name: str, text: str, tiny_encoder: Path
+) -> None:
+    model, batch, *_ = build(name, tiny_encoder, text=text)
+    whole = model(batch)
+    backwards = list(reversed(range(ROWS)))
+    torch.testing.assert_close(
+        model(rows_of(batch, backwards)).prediction, whole.prediction[backwards], rtol=1e-5, atol=1e-5
+    )
+    longer = replace(
+        batch, audio=replace(batch.audio, values=torch.nn.functional.pad(batch.audio.values, (0, 0, 0, 5)))
+    )
+    torch.testing.assert_close(model(longer).fusion, whole.fusion, rtol=1e-5, atol=1e-5)
+    for row in range(ROWS):
+        alone = model(rows_of(batch, [row]))
+        torch.testing.assert_close(alone.fusion, whole.fusion[[row]], rtol=1e-5, atol=1e-5)
+
+
+@models
+@texts
+def test_groups_partition_the_trained_parameters(name: str, text: str, tiny_encoder: Path) -> None:
+    model, *_ = build(name, tiny_encoder, text=text)
+    groups = model.parameter_groups()
+    grouped = [id(parameter) for parameters in groups.values() for parameter in parameters]
+    assert sorted(grouped) == sorted(id(p) for p in model.parameters() if p.requires_grad)
+    assert set(groups) <= {"main", "pretrained"}
+    assert bool(groups.get("pretrained")) == (text == "finetuned")
+    in_pretrained = {id(p) for p in groups.get("pretrained", [])}
+    named = {id(model.get_parameter(name)) for name in model.pretrained_depths()}
+    assert named == in_pretrained
+
+
+@models
+@texts
+def test_every_parameter_gets_a_gradient(name: str, text: str, tiny_encoder: Path) -> None:
+    model, batch, *_ = build(name, tiny_encoder, text=text)
+    model.train()
+    (model(batch).prediction - batch.labels).square().sum().backward()
+    for parameter_name, parameter in model.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.isfinite().all(), parameter_name
+    assert all(parameter.grad.abs().sum() > 0 for parameter in model.parameter_groups()["main"])
+
+
+@models
+@texts
+def test_overfits_one_batch(name: str, text: str, tiny_encoder: Path) -> None:
+    model, batch, *_ = build(name, tiny_encoder, text=text)
+    batch = rows_of(batch, [0, *range(2, ROWS - 1)])
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(120):
+        optimiser.zero_grad()
+        loss = (model(batch).prediction - batch.labels).abs().mean()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert min(losses) < 0.2 * losses[0]
+
+
+@models
+@texts
+def test_saved_weights_make_the_same_model_without_pretrained_ones(
+    name: str, text: str, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    model, batch, config, inputs = build(name, tiny_encoder, text=text)
+    save_file(model.state_dict(), tmp_path / "weights.safetensors")
+    torch.manual_seed(1)
+    again = build_model(config, InputSpec.from_dict(inputs.to_dict()), weights=False).eval()
+    again.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+    assert torch.equal(again(batch).prediction, model(batch).prediction)
+    assert torch.equal(again(batch).fusion, model(batch).fusion)
+
+
+@models
+def test_training_from_the_same_seed_is_the_same(name: str, tiny_encoder: Path) -> None:
+    predictions = []
+    for _ in range(2):
+        model, batch, *_ = build(name, tiny_encoder)
+        model.train()
+        torch.manual_seed(3)
+        predictions.append(model(batch).prediction)
+    assert torch.equal(*predictions)
