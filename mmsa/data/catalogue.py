@@ -21,9 +21,8 @@ logger = logging.getLogger("mmsa.data")
 DATA_SETS: Registry[Any] = Registry("data set")
 DATA_SETS.register("planted")(Planted)
 
-_MMSA_PROJECT = "the README of the GitHub repository thuiar/MMSA links to it"
+_MMSA_PROJECT = "the README of the GitHub repository thuiar/MMSA says where to get it"
 _CMU = f"{_MMSA_PROJECT}; access to the recordings is given by the CMU MultiComp Lab"
-_THUIAR = f"{_MMSA_PROJECT}, and its authors give access to the recordings"
 
 
 def open_corpus(config: Block, splits: Sequence[SplitName] = ("train", "valid")) -> Corpus:
@@ -126,7 +125,7 @@ class Sims(FileDataSet):
 
     label_range = (-1.0, 1.0)
     expected = ("SIMS/Processed/unaligned_39.pkl",)
-    source = _THUIAR
+    source = _MMSA_PROJECT
 
     class Config(FileConfig):
         """Where the file is and what of it is used."""
@@ -140,7 +139,7 @@ class SimsV2(FileDataSet):
 
     label_range = (-1.0, 1.0)
     expected = ("sims_unaligned.pkl", "ch-simsv2s.pkl")
-    source = _THUIAR
+    source = "ask the authors, who maintain the GitHub repository thuiar/ch-sims-v2"
 
     class Config(FileConfig):
         """Where the file is and what of it is used."""

@@ -62,11 +62,10 @@ def _array(content: Any, dtype: Any, shape: Any, order: str, *axis_order: object
         raise ValueError(f"an array of type {dtype!r} and shape {shape!r}")
     if dtype.dtype.hasobject:
         return _object_array(content, shape, order)
-    count, size = math.prod(shape), dtype.dtype.itemsize
     raw = content.encode("latin1") if isinstance(content, str) else content
-    if not isinstance(raw, (bytes, memoryview)) or len(raw) != count * size or (count and not size):
-        raise ValueError(f"the content of an array does not fill its shape {shape!r}")
-    if count == 0:
+    if not isinstance(raw, (bytes, memoryview)):
+        raise ValueError(f"an array with a {type(raw).__name__} as its content")
+    if math.prod(shape) == 0:
         return np.zeros(shape, dtype.dtype)
     return np.frombuffer(raw, dtype.dtype).reshape(shape, order="F" if order == "F" else "C")
 

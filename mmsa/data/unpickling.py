@@ -1,6 +1,6 @@
 """Reading pickles that nobody vouches for: numpy arrays, containers, strings and numbers, and nothing else.
 
-``load`` is a pickle machine of its own. It does not use ``pickle``, imports no name the file mentions, and
+``load`` is a pickle machine of its own. It calls nothing of ``pickle``, imports no name the file mentions, and
 calls only the few functions that stand in for numpy's constructors. Every opcode and every global is either
 interpreted or refused. Protocols 0 to 5, with the latin1 strings of Python 2.
 
@@ -139,11 +139,9 @@ class _Machine:
 
     def _bytes(self, length_size: int) -> bytes | memoryview:
         length = int.from_bytes(self.file.read(length_size), "little")
-        start = self.file.tell()
-        content = self.view[start : start + length]
-        if len(content) < length:
-            raise ValueError("it ends early")
-        self.file.seek(length, 1)
+        self.file.seek(length, 1)  # refuses to go beyond the end
+        end = self.file.tell()
+        content = self.view[end - length : end]
         return content if length > _SHORT else bytes(content)
 
     def _since_mark(self) -> list[Any]:

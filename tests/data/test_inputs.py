@@ -46,6 +46,11 @@ def test_a_constant_column_is_centred_and_not_scaled(constant: float) -> None:
     assert audio.mean.tolist() == [np.float32(constant)]
 
 
+def test_a_column_that_only_rounding_moves_is_not_scaled() -> None:
+    values = np.array([[7.1], [np.nextafter(np.float32(7.1), np.float32(8))]], np.float32)
+    assert FeatureInput.of(ragged(values)).scale.tolist() == [1.0]
+
+
 def test_a_column_of_small_numbers_is_scaled() -> None:
     audio = FeatureInput.of(ragged(np.array([[1e-9], [-1e-9], [1e-9], [-1e-9]])))
     np.testing.assert_allclose(audio.scale, [1e-9], rtol=1e-5)

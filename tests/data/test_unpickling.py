@@ -198,6 +198,7 @@ def test_an_extension_code_that_this_process_knows_is_refused_too(file: Path) ->
         b"B\xff\xff\xff\x7fab.",  # more bytes announced than there are
         pickle.dumps(1) * 2,
         pickle.dumps(np.arange(4), 3).replace(b"K\x04\x85", b"K\x05\x85"),  # a shape larger than its content
+        pickle.dumps(np.array(["a"]), 3).replace(b"U1", b"U0"),  # strings of no length
     ],
 )
 def test_says_so_when_a_file_is_damaged_or_something_else(file: Path, program: bytes) -> None:

@@ -57,6 +57,14 @@ def test_without_lengths_zero_steps_at_the_end_are_padding(tmp_path: Path, write
     assert audio.lengths()[0] == 0
 
 
+def test_a_split_that_is_not_asked_for_is_not_looked_at(tmp_path: Path, write_mmsa_pickle: Writer) -> None:
+    def spoil(content: dict[str, Any]) -> None:
+        content["test"] = {"id": content["train"]["id"], "regression_labels": ["secret"]}
+
+    write_mmsa_pickle(tmp_path / "f.pkl", change=spoil, **SMALL)
+    assert list(corpus_of(tmp_path / "f.pkl").splits) == ["train", "valid"]
+
+
 def test_the_forms_of_the_text(tmp_path: Path, write_mmsa_pickle: Writer) -> None:
     content = write_mmsa_pickle(tmp_path / "f.pkl", **SMALL)
     bert, hidden = content["train"]["text_bert"], content["train"]["text"]
