@@ -1,6 +1,6 @@
 """Reading pickles that nobody vouches for: numpy arrays, containers, strings and numbers, and nothing else.
 
-``load`` is a pickle machine of its own. It calls nothing of ``pickle``, imports no name the file mentions, and
+``load`` is a pickle machine of its own. It calls nothing of ``pickle``, imports no name of the file, and
 calls only the few functions that stand in for numpy's constructors. Every opcode and every global is either
 interpreted or refused. Protocols 0 to 5, with the latin1 strings of Python 2.
 
