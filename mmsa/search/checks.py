@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -57,27 +57,26 @@ def meaning_problems(
             del searched[path]
     space = Space(sound(searched))
     problems += _corner_problems(space, base)
-    if len(space.parameters) == len(parameters):
-        problems += _start_problems(space, base, starts)
+    defaults = _default_problems(space, base)
+    problems += defaults
+    for position, start in enumerate(starts):
+        if isinstance(start, Mapping):
+            problems += [
+                Problem(f"search.starts.{position}.{p.path}", p.value, p.rule, p.next_step)
+                for p in _start_problems(space, base, start, parameters)
+                if p.path in start or f"base.{p.path}" not in {default.path for default in defaults}
+            ]
     return problems
 
 
-def start_values(space: Space, base: RunConfig, start: str | Mapping[str, Scalar]) -> dict[str, Scalar]:
+def start_values(space: Space, base: RunConfig, start: Mapping[str, Scalar]) -> dict[str, Scalar]:
     """The complete point of a start: what it writes, and the defaults for the rest.
 
     Raises:
         ConfigError: for values that the space does not have, with paths relative to the start.
     """
-    given = {} if isinstance(start, str) else dict(start)
-    unknown = [
-        Problem(path, value, "is not a parameter of this space", did_you_mean(path, space.parameters))
-        for path, value in given.items()
-        if path not in space.parameters
-    ]
-    if unknown:
-        raise ConfigError("start", unknown)
-    values = space.values_of(with_overrides(base, given, "start"))
-    space.encode({**values, **given}, "start")
+    values = space.values_of(with_overrides(base, start, "start"))
+    space.encode({**values, **start})
     return values
 
 
@@ -125,26 +124,28 @@ def _corner_problems(space: Space, base: RunConfig) -> list[Problem]:
     return list(problems.values())
 
 
-def _start_problems(
-    space: Space, base: RunConfig, starts: Sequence[str | Mapping[str, Scalar]]
-) -> list[Problem]:
-    problems = []
+def _default_problems(space: Space, base: RunConfig) -> list[Problem]:
     try:
         space.encode(space.values_of(base))
     except ConfigError as error:
         advice = "Trial 0 is always the defaults: write another value in `base`, or widen the range."
-        problems += [Problem(f"base.{p.path}", p.value, p.rule, advice) for p in error.problems]
-    for position, start in enumerate(starts):
-        if not isinstance(start, str):
-            try:
-                start_values(space, base, start)
-            except ConfigError as error:
-                at = f"search.starts.{position}"
-                problems += [
-                    Problem(f"{at}.{p.path}", p.value, p.rule, p.next_step)
-                    for p in error.problems
-                    if p.path in start or not problems
-                ]
+        return [Problem(f"base.{p.path}", p.value, p.rule, advice) for p in error.problems]
+    return []
+
+
+def _start_problems(
+    space: Space, base: RunConfig, start: Mapping[str, Scalar], names: Collection[str]
+) -> list[Problem]:
+    """``names`` are those of all parameters, also of the ones that are wrong and not in ``space``."""
+    problems = [
+        Problem(path, value, "is not a parameter of this space", did_you_mean(path, names))
+        for path, value in start.items()
+        if path not in names
+    ]
+    try:
+        start_values(space, base, {path: start[path] for path in start if path in space.parameters})
+    except ConfigError as error:
+        problems += error.problems
     return problems
 
 

@@ -26,9 +26,13 @@ def find_space(name: str | Path) -> Path:
         for candidate in (folder / name, folder / f"{name}.yaml"):
             if candidate.is_file():
                 return candidate
-    shipped = [str(path.relative_to(SPACES)) for path in sorted(SPACES.rglob("*.yaml"))]
     rule = f"no such file here ({Path.cwd()}) or among the shipped spaces"
-    raise ConfigError("space", [Problem("(file)", str(name), rule, did_you_mean(str(name), shipped))])
+    raise ConfigError("space", [Problem("(file)", str(name), rule, did_you_mean(str(name), shipped()))])
+
+
+def shipped() -> list[str]:
+    """The names of the spaces that come with mmsa."""
+    return [str(path.relative_to(SPACES)) for path in sorted(SPACES.rglob("*.yaml"))]
 
 
 def load_space(name: str | Path, overrides: Mapping[str, Any] | None = None) -> StudyConfig:
@@ -64,8 +68,8 @@ def _missing_starts(values: Mapping[str, Any]) -> Iterator[Problem]:
             try:
                 find_space(start)
             except ConfigError as error:
-                (problem,) = error.problems
-                yield Problem(f"search.starts.{position}", start, problem.rule, problem.next_step)
+                advice = did_you_mean(start, [DEFAULTS, *shipped()])
+                yield Problem(f"search.starts.{position}", start, error.problems[0].rule, advice)
 
 
 def _with_starts_read(config: StudyConfig, source: str) -> StudyConfig:

@@ -13,10 +13,18 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from optuna.samplers import BaseSampler
-from pydantic import BeforeValidator, Field, ValidationError, WrapValidator, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from mmsa.config import Block, one_of, problems_of, refuse, refuse_all
-from mmsa.errors import Problem, did_you_mean
+from mmsa.errors import ConfigError, Problem, did_you_mean
 from mmsa.experiment import RunConfig
 from mmsa.search.checks import meaning_problems, metric_problem, start_values
 from mmsa.search.parameters import (
@@ -95,7 +103,7 @@ class SearchConfig(Block):
 
     parameters: Annotated[_AnyParameters, WrapValidator(_parse_parameters)] = Field(default_factory=dict)
     """What is searched, by the dotted path of the setting. Nothing to search is a published baseline."""
-    objectives: Annotated[tuple[Objective, ...], Field(strict=False, min_length=1)]
+    objectives: Annotated[tuple[Objective, ...], Field(strict=False, json_schema_extra={"minItems": 1})]
     """What is sought; the first decides which trials are stopped early. Two or more give a Pareto front."""
     trials: PositiveInt
     """How many trials the study shall have, starts included."""
@@ -108,6 +116,9 @@ class SearchConfig(Block):
     @field_validator("objectives")
     @classmethod
     def _distinct(cls, objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
+        if not objectives:
+            advice = "Write [{metric: valid/mae, direction: minimize}]."
+            raise refuse(objectives, "needs at least one objective", advice)
         metrics = [objective.metric for objective in objectives]
         repeated = [metric for metric in metrics if metrics.count(metric) > 1]
         if repeated:
@@ -124,25 +135,33 @@ class Resources(Block):
     cpus_per_worker: PositiveInt = 1
 
 
-def _salvage(data: object) -> tuple[RunConfig | None, dict[str, Parameter], tuple[Any, ...]]:
-    """The base, if it is right, and those parameters that are right by themselves and among each other."""
+def _salvage(data: object) -> tuple[RunConfig | None, dict[str, Parameter], list[Start]]:
+    """What is right by itself of a base, parameters and starts that are not right together."""
     values = data if isinstance(data, Mapping) else {}
-    search = values.get("search")
-    written = search.get("parameters") if isinstance(search, Mapping) else None
+    search = values["search"] if isinstance(values.get("search"), Mapping) else {}
+    written, starts = search.get("parameters"), search.get("starts")
     parameters: dict[str, Parameter] = {}
     for path, settings in written.items() if isinstance(written, Mapping) else ():
         with suppress(ValidationError):
             parameters[str(path)] = _parse_parameter(settings)
     while problems := relation_problems(parameters):
-        parameters = {
-            path: parameter
-            for path, parameter in parameters.items()
-            if not any(problem.path.startswith(f"{path}.when") for problem in problems)
-        }
+        wrong = {path for path in parameters if any(p.path.startswith(f"{path}.when") for p in problems)}
+        parameters = {path: parameter for path, parameter in parameters.items() if path not in wrong}
+    base: RunConfig | None = None
+    with suppress(ValidationError):
+        base = RunConfig.model_validate(values.get("base"))
+    return (
+        base,
+        parameters,
+        [_point_or_defaults(start) for start in (starts if isinstance(starts, list) else ())],
+    )
+
+
+def _point_or_defaults(start: object) -> Start:
     try:
-        return RunConfig.model_validate(values.get("base")), parameters, ()
+        return TypeAdapter(dict[str, Scalar]).validate_python(start, strict=True)
     except ValidationError:
-        return None, parameters, ()
+        return DEFAULTS
 
 
 def _direction_problems(base: RunConfig, objectives: tuple[Objective, ...]) -> list[Problem]:
@@ -207,10 +226,17 @@ class StudyConfig(Block):
         return sampler
 
     def starts(self) -> list[dict[str, Scalar]]:
-        """The points to try first: the defaults, then the others in order, each once."""
+        """The points to try first: the defaults, then the others in order, each once.
+
+        Raises:
+            ConfigError: for a start that still is the name of a file; ``load_space`` reads those.
+        """
         points: list[dict[str, Scalar]] = []
         for start in (DEFAULTS, *self.search.starts):
-            point = start_values(self.space, self.base, start)
+            if isinstance(start, str) and start != DEFAULTS:
+                rule, advice = "names a file that was not read", "Read the space with load_space."
+                raise ConfigError(self.study, [Problem("search.starts", start, rule, advice)])
+            point = start_values(self.space, self.base, {} if isinstance(start, str) else start)
             if point not in points:
                 points.append(point)
         return points

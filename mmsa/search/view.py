@@ -35,7 +35,7 @@ class StudyView:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """``identity``, ``corpus_digest``, ``git_commit``, ``git_dirty``, ``versions``, ``space`` (YAML)."""
+        """``identity``, ``corpus_digest``, ``git_commit``, ``git_dirty``, ``versions``, ``threads``, ``space``."""
         attributes: dict[str, Any] = self._study.user_attrs
         return attributes
 
@@ -62,14 +62,20 @@ class StudyView:
         """Every trial that has begun, by number."""
         return [self._record(trial) for trial in self._trials() if trial.state != TrialState.WAITING]
 
+    def trial(self, number: int) -> TrialRecord:
+        """The trial of that number, which has begun."""
+        return self._record(self._trials()[number])
+
     def best(self) -> TrialRecord | None:
-        """The completed trial that is best by the first objective, then by the others in order."""
+        """The completed trial of the smallest rank."""
+        completed = (record for record in self.trials() if record.outcome == "completed")
+        return min(completed, key=self.rank, default=None)
+
+    def rank(self, completed: TrialRecord) -> tuple[float, ...]:
+        """Smaller is better: by the first objective, then by the others in order, then the earlier trial."""
         signs = [1.0 if o.direction == "minimize" else -1.0 for o in self.config.search.objectives]
-        return min(
-            (record for record in self.trials() if record.outcome == "completed"),
-            key=lambda record: [sign * value for sign, value in zip(signs, record.values, strict=True)],
-            default=None,
-        )
+        values = (sign * value for sign, value in zip(signs, completed.values, strict=True))
+        return (*values, completed.number)
 
     def _trials(self) -> list[FrozenTrial]:
         trials: list[FrozenTrial] = self._study.get_trials(deepcopy=False)
