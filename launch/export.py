@@ -22,7 +22,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     args = arguments()
     from mmsa.results.export import export
-    from mmsa.search.study import read_study
+    from mmsa.search.view import read_study
 
     exported = export(read_study(args.study, args.runs, args.storage), args.out, args.trial)
     known = exported.provenance

@@ -23,7 +23,7 @@ def main() -> int:
     from mmsa.results.ledger import LEDGER, Ledger
     from mmsa.results.report import report
     from mmsa.search.cards import study_card, trial_card
-    from mmsa.search.study import read_study
+    from mmsa.search.view import read_study
     from mmsa.tracking import Location, rebuild
 
     study = read_study(args.study, args.runs, args.storage)

@@ -9,7 +9,7 @@ from mmsa.errors import StudyError
 from mmsa.results.exported import Exported, Provenance, save_export
 from mmsa.search.cards import trial_config
 from mmsa.search.records import TrialRecord
-from mmsa.search.study import StudyView
+from mmsa.search.view import StudyView
 
 
 def export(study: StudyView, path: Path, trial: int | None = None) -> Exported:
@@ -19,7 +19,7 @@ def export(study: StudyView, path: Path, trial: int | None = None) -> Exported:
         StudyError: when there is no such trial, or it has no result.
     """
     record = _best(study) if trial is None else _numbered(study, trial)
-    config, known = trial_config(study.config, record), study.attributes
+    config, known = trial_config(study, record), study.attributes
     provenance = Provenance(
         study=study.name,
         trial=record.number,

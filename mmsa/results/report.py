@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmsa.results.ledger import Ledger, Opening
 from mmsa.search.cards import study_card, trial_card
-from mmsa.search.study import StudyView
+from mmsa.search.view import StudyView
 from mmsa.tracking.observer import StudyCard, TrialCard
 from mmsa.tracking.summary import count_outcomes, ranked
 

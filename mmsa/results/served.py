@@ -32,35 +32,39 @@ class ServedModel:
         """One column, ``prediction``, in the order of the rows.
 
         Args:
-            table: a column for each modality the model reads. ``text``: strings, or as below. ``audio``,
-                ``vision``: frames, an array (time steps, dimensions) in each cell.
+            table: a column for each modality the model reads. ``text``: strings, token ids, or as the others.
+                ``audio``, ``vision``: an array (time steps, dimensions) in each cell.
             params: what MLflow passes on; there are none.
 
         Raises:
-            DataError: for cells that are neither.
+            DataError: for cells of another shape.
         """
         from pandas import DataFrame
 
-        columns = {name: _modality(name, table[name].tolist()) for name in MODALITIES if name in table}
+        cells = {name: table[name].tolist() for name in MODALITIES if name in table}
         rows = Split(
             ids=np.arange(len(table)).astype(np.str_),
             groups=np.arange(len(table)).astype(np.str_),
             labels=np.zeros(len(table), np.float32),
-            **columns,
+            text=_text(cells["text"]) if "text" in cells else None,
+            audio=_features("audio", cells["audio"]) if "audio" in cells else None,
+            vision=_features("vision", cells["vision"]) if "vision" in cells else None,
         )
         return DataFrame({"prediction": self._predictor.predict(rows)}, index=table.index)
 
 
-def _modality(name: str, cells: Sequence[Any]) -> Modality:
+def _text(cells: Sequence[Any]) -> Modality:
     if all(isinstance(cell, str) for cell in cells):
         return Strings(np.array(cells, np.str_))
     arrays = [np.asarray(cell) for cell in cells]
-    shapes = {array.shape[1:] for array in arrays}
-    if shapes == {()} and arrays[0].ndim == 1:
+    if all(array.ndim == 1 for array in arrays):
         offsets = np.cumsum([0, *(len(array) for array in arrays)])
         return Tokens(np.concatenate(arrays).astype(np.int64), offsets.astype(np.int64))
-    if len(shapes) != 1 or arrays[0].ndim != 2:
-        raise DataError(
-            f"{name}: each cell must be a string, or an array (time steps, dimensions) of the same dimensions"
-        )
-    return Features.from_rows([array.astype(np.float32) for array in arrays], arrays[0].shape[1])
+    return _features("text", cells)
+
+
+def _features(name: str, cells: Sequence[Any]) -> Features:
+    arrays = [np.asarray(cell, np.float32) for cell in cells]
+    if any(array.ndim != 2 for array in arrays) or len({array.shape[1] for array in arrays}) != 1:
+        raise DataError(f"{name}: each cell must be an array (time steps, dimensions) of as many dimensions")
+    return Features.from_rows(arrays, arrays[0].shape[1])

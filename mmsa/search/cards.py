@@ -7,24 +7,27 @@ from datetime import datetime
 from mmsa.config import dump_yaml, with_overrides
 from mmsa.experiment import RunConfig
 from mmsa.search.records import Suggestion, TrialRecord
-from mmsa.search.study import StudyView
-from mmsa.search.study_config import StudyConfig
+from mmsa.search.view import StudyView
 from mmsa.tracking import StudyCard, TrialCard
 
 
-def trial_config(config: StudyConfig, trial: Suggestion | TrialRecord) -> RunConfig:
+def trial_config(study: StudyView, trial: Suggestion | TrialRecord) -> RunConfig:
     """The complete configuration of a trial: what it runs, what export writes, what retrain repeats.
 
-    Threads are always pinned, because the last bits of a sum on a CPU depend on their number.
+    Threads are always pinned, to the number the study began with.
     """
-    threads = config.base.train.threads or config.resources.cpus_per_worker
-    return with_overrides(config.base, {"train.threads": threads, **trial.overrides})
+    pinned = {"train.threads": study.attributes["threads"]}
+    return with_overrides(study.config.base, {**pinned, **trial.overrides})
 
 
 def study_card(study: StudyView) -> StudyCard:
     """The study as its observers see it."""
     known = study.attributes
-    tags = {name: str(known[name]) for name in ("corpus_digest", "git_commit", "git_dirty") if name in known}
+    tags = {
+        "corpus_digest": known["corpus_digest"],
+        "git_commit": str(known["git_commit"]),
+        "git_dirty": str(known["git_dirty"]),
+    }
     objectives = study.config.search.objectives
     return StudyCard(
         name=study.name,
@@ -44,7 +47,7 @@ def trial_card(study: StudyView, trial: TrialRecord) -> TrialCard:
         number=trial.number,
         outcome=trial.outcome,
         params=trial.overrides,
-        config_yaml=dump_yaml(trial_config(study.config, trial).model_dump(mode="json")),
+        config_yaml=dump_yaml(trial_config(study, trial).model_dump(mode="json")),
         values=trial.values,
         reason=trial.reason,
         epochs=trial.epochs,

@@ -10,8 +10,9 @@ from mmsa.config import parse
 from mmsa.data import open_corpus
 from mmsa.search.cards import trial_config
 from mmsa.search.records import Ending
-from mmsa.search.study import Study, StudyView, read_study
+from mmsa.search.study import Study
 from mmsa.search.study_config import StudyConfig
+from mmsa.search.view import StudyView, read_study
 from mmsa.training import Progress, run
 
 SPACE = {
@@ -19,7 +20,7 @@ SPACE = {
     "base": {
         "data": {"name": "planted", "rows_train": 80, "rows_valid": 40, "rows_test": 40},
         "model": {"name": "late_fusion"},
-        "train": {"epochs": 3, "threads": 1, "device": "cpu"},
+        "train": {"epochs": 3, "device": "cpu"},
     },
     "search": {
         "parameters": {"optim.lr": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}},
@@ -45,7 +46,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
             def tell(progress: Progress, number: int = suggestion.number) -> None:
                 study.report(number, progress.epoch, progress.metrics, progress.best["valid/mae"])
 
-            result = run(trial_config(config, suggestion), corpus, tell)
+            result = run(trial_config(study, suggestion), corpus, tell)
             study.finish(suggestion.number, Ending("completed", result.metrics, best_epoch=result.best_epoch))
     return runs
 

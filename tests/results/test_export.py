@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,16 @@ from mmsa.errors import ConfigError, StudyError
 from mmsa.results.export import export
 from mmsa.results.exported import Exported, load_export
 from mmsa.search.cards import trial_config
-from mmsa.search.study import StudyView
+from mmsa.search.study import Study
+from mmsa.search.study_config import Resources
+from mmsa.search.view import StudyView, read_study
 
 
 def test_the_best_trial_becomes_a_file_that_loads_back(study: StudyView, tmp_path: Path) -> None:
     exported = export(study, tmp_path / "deep" / "best.yaml")
     best = min(study.trials(), key=lambda record: record.values)
     assert load_export(tmp_path / "deep" / "best.yaml") == exported
-    assert exported.config == trial_config(study.config, best)
+    assert exported.config == trial_config(study, best)
     known = exported.provenance
     assert known is not None
     assert (known.study, known.trial, known.value) == ("small", best.number, best.values[0])
@@ -59,3 +62,12 @@ def test_every_problem_of_a_file_is_told_at_once(study: StudyView, tmp_path: Pat
 def test_a_missing_file_says_what_writes_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"does not exist(.|\n)*launch/export\.py"):
         load_export(tmp_path / "best.yaml")
+
+
+def test_threads_stay_those_the_study_began_with(searched: Path, tmp_path: Path) -> None:
+    shutil.copytree(searched, tmp_path / "runs")
+    config = read_study("small", tmp_path / "runs").config
+    more = config.model_copy(update={"resources": Resources(cpus_per_worker=3)})
+    Study.open(more, tmp_path / "runs").close()
+    exported = export(read_study("small", tmp_path / "runs"), tmp_path / "best.yaml")
+    assert exported.config.train.threads == 1

@@ -18,7 +18,7 @@ from mmsa.results.publish import publish
 from mmsa.results.retrain import retrain
 from mmsa.results.retrained import RetrainReport
 from mmsa.search.cards import study_card, trial_card
-from mmsa.search.study import StudyView, read_study
+from mmsa.search.view import StudyView, read_study
 from mmsa.tracking import Location, rebuild
 
 
