@@ -35,7 +35,8 @@ class StudyView:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """``identity``, ``corpus_digest``, ``git_commit``, ``git_dirty``, ``versions``, ``threads``, ``space``."""
+        """``identity``, ``corpus_digest``, ``git_commit``, ``git_dirty``, ``versions``, ``threads`` and
+        ``space`` (YAML)."""
         attributes: dict[str, Any] = self._study.user_attrs
         return attributes
 
