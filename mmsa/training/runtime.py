@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 from mmsa.errors import ConfigError, Problem
 from mmsa.experiment import TrainConfig
 from mmsa.models import Representations
+
+K = TypeVar("K", bound=str)
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,15 @@ class Runtime:
 
 
 def in_float32(representations: Representations) -> Representations:
-    """The same representations in the precision that losses are computed in."""
+    """The same representations in the precision that losses are computed in; integers stay integers."""
     return replace(
         representations,
-        unimodal={name: value.float() for name, value in representations.unimodal.items()},
+        unimodal=_floats(representations.unimodal),
         fusion=representations.fusion.float(),
         prediction=representations.prediction.float(),
-        extra={name: value.float() for name, value in representations.extra.items()},
+        extra=_floats(representations.extra),
     )
+
+
+def _floats(values: Mapping[K, Tensor]) -> dict[K, Tensor]:
+    return {name: value.float() if value.is_floating_point() else value for name, value in values.items()}
