@@ -3,22 +3,27 @@
 Usable by itself on any tensors. Importing it fills the registries.
 """
 
+from mmsa.information.conditional import CONDITIONAL_ESTIMATORS, ConditionalEstimator
 from mmsa.information.critics import CRITICS
 from mmsa.information.density_estimators import CLUB, BarberAgakov, L1Out
 from mmsa.information.estimators import ESTIMATORS, Estimator, Spec, Value
 from mmsa.information.gradients import GradientNormaliser
+from mmsa.information.neighbours import Triples
 from mmsa.information.score_estimators import InfoNCE, InfoNCEAnchor
 
 __all__ = [
     "CLUB",
+    "CONDITIONAL_ESTIMATORS",
     "CRITICS",
     "ESTIMATORS",
     "BarberAgakov",
+    "ConditionalEstimator",
     "Estimator",
     "GradientNormaliser",
     "InfoNCE",
     "InfoNCEAnchor",
     "L1Out",
     "Spec",
+    "Triples",
     "Value",
 ]

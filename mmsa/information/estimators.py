@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -59,36 +59,22 @@ class Value:
     ceiling: float
 
 
-class Estimator(nn.Module, ABC):
-    """Base of all estimators: built from its ``Config`` and the numbers of features of x and y.
+class EstimatorModule(nn.Module):
+    """What estimators of information and of conditional information share.
 
-    State that outlives a batch is in buffers. ``group`` names the processes a batch is spread over (None:
-    this one holds it all); see ``mmsa.information.distributed``.
+    State that outlives a batch is in the state dict. ``group`` names the processes a batch is spread over
+    (None: this one holds it all); see ``mmsa.information.distributed``.
     """
 
     spec: ClassVar[Spec]
     group: ProcessGroup | None = None
 
-    def forward(self, x_ND: Tensor, y_ND: Tensor) -> Value:
-        """Value of one batch of pairs.
-
-        Raises:
-            DataError: for inputs that are not two matrices with the same number of rows.
-        """
-        if x_ND.ndim != 2 or y_ND.ndim != 2 or len(x_ND) != len(y_ND):
-            raise DataError(
-                f"x {tuple(x_ND.shape)} and y {tuple(y_ND.shape)} must be (N, D) with one row per pair"
-            )
-        dtype = next((p.dtype for p in self.parameters()), torch.promote_types(x_ND.dtype, torch.float32))
-        return self.estimate(x_ND.to(dtype), y_ND.to(dtype))
-
-    @abstractmethod
-    def estimate(self, x_ND: Tensor, y_ND: Tensor) -> Value:
-        """``forward`` on checked inputs in the precision of the parameters."""
-
-    def inner_loss(self, x_ND: Tensor, y_ND: Tensor) -> Tensor | None:
-        """The loss that fits the ``inner`` parameters, for detached inputs; None without such parameters."""
-        return None
+    def spread_over(self, group: ProcessGroup | None) -> Self:
+        """Let each process of ``group`` give its own rows of a common batch."""
+        for module in self.modules():
+            if isinstance(module, EstimatorModule):
+                module.group = group
+        return self
 
     def inner_parameters(self) -> list[nn.Parameter]:
         """Parameters that ``inner_loss`` fits; ``loss`` has no gradient into them."""
@@ -99,9 +85,46 @@ class Estimator(nn.Module, ABC):
         inner = {id(parameter) for parameter in self.inner_parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) not in inner]
 
+    def in_precision_of_parameters(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """The inputs in the dtype of the parameters; float32 at least where there are none."""
+        own = next((parameter.dtype for parameter in self.parameters()), None)
+        return tuple(value.to(own or torch.promote_types(value.dtype, torch.float32)) for value in inputs)
+
     def ceiling(self, n: int) -> float:
-        """The largest reading with this configuration and n pairs; at most the declared one."""
+        """The largest reading with this configuration and n samples; at most the declared one."""
         return self.spec.ceiling(n)
+
+
+class Estimator(EstimatorModule, ABC):
+    """Base of all estimators of I(X; Y): built from its ``Config`` and the numbers of features of x and y."""
+
+    def forward(self, x_ND: Tensor, y_ND: Tensor) -> Value:
+        """Value of one batch of pairs.
+
+        Raises:
+            DataError: for inputs that are not matrices with the same number of rows, or for a single pair.
+        """
+        refuse_mismatch(x=x_ND, y=y_ND)
+        return self.estimate(*self.in_precision_of_parameters(x_ND, y_ND))
+
+    @abstractmethod
+    def estimate(self, x_ND: Tensor, y_ND: Tensor) -> Value:
+        """``forward`` on checked inputs in the precision of the parameters."""
+
+    def inner_loss(self, x_ND: Tensor, y_ND: Tensor) -> Tensor | None:
+        """The loss that fits the inner parameters, for detached inputs; None without such parameters."""
+        return None
+
+
+def refuse_mismatch(**inputs: Tensor) -> None:
+    """Samples are rows.
+
+    Raises:
+        DataError: for inputs that are not matrices with the same number of rows.
+    """
+    if any(value.ndim != 2 for value in inputs.values()) or len({len(v) for v in inputs.values()}) != 1:
+        shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in inputs.items())
+        raise DataError(f"{shapes}: each must be a matrix (samples, features) with one row per sample")
 
 
 def refuse_fewer_than_two(pairs: int) -> None:

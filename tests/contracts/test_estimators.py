@@ -81,7 +81,7 @@ def test_one_pair_is_refused(case):
 @EVERY
 def test_mismatched_inputs_are_refused(case):
     x, y = pairs()
-    with pytest.raises(DataError, match="one row per pair"):
+    with pytest.raises(DataError, match="one row per sample"):
         build(case)(x, y[:-1])
 
 

@@ -1,33 +1,44 @@
 """Every estimator on two processes that share a batch, against one process that holds it all."""
 
+import conditional_cases
+import estimator_cases
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
-from estimator_cases import CASES, X_DIM, Y_DIM, build
 
-from mmsa.information import ESTIMATORS, GradientNormaliser
+from mmsa.information import ESTIMATORS, GradientNormaliser, Triples
 
 WORLD, ROWS, STEPS = 2, 11, 3
 FIRST_ROWS = 7  # the two parts differ in size
-TRAINED = [case for case in CASES if ESTIMATORS[CASES[case]["name"]].spec.role != "measure"]
+PAIRS = [
+    case
+    for case, config in estimator_cases.CASES.items()
+    if ESTIMATORS[config["name"]].spec.role != "measure"
+]
+TRIPLES = list(conditional_cases.CASES)
+BANK = Triples(*(value.double() for value in conditional_cases.chain(50, 1)))
 
 
 def trace(case, rows, group):
     """Values and parameter gradients of three steps; gradients are averaged as training averages them."""
-    estimator = build(case).double()
-    estimator.group = group
+    conditional = case in TRIPLES
+    estimator = (conditional_cases if conditional else estimator_cases).build(case)
+    estimator = estimator.double().spread_over(group)
     normaliser = GradientNormaliser()
-    encoder = torch.nn.Linear(3, X_DIM + Y_DIM).double()
+    encoder = torch.nn.Linear(3, 3 if conditional else 4).double()
     generator = torch.Generator().manual_seed(5)
     parameters = [*encoder.parameters(), *estimator.parameters()]
     steps = []
     for _ in range(STEPS):
         batch = torch.randn(ROWS, 3, generator=generator, dtype=torch.float64)[rows]
-        x, y = encoder(batch).split([X_DIM, Y_DIM], 1)
-        value = estimator(x, y)
-        loss = normaliser(value.loss, (x, y), group)
-        inner = estimator.inner_loss(x.detach(), y.detach())
+        inputs = encoder(batch).chunk(3 if conditional else 2, 1)
+        detached = [value.detach() for value in inputs]
+        if conditional:
+            value, inner = estimator(Triples(*inputs), BANK), estimator.inner_loss(Triples(*detached), BANK)
+        else:
+            value, inner = estimator(*inputs), estimator.inner_loss(*detached)
+        loss = normaliser(value.loss, inputs, group)
         total = loss if inner is None else loss + inner
         gradients = torch.autograd.grad(total, parameters)
         flat = torch.cat([gradient.flatten() for gradient in gradients])
@@ -50,7 +61,7 @@ def work(rank, folder):
     store = dist.FileStore(f"{folder}/rendezvous", WORLD)
     dist.init_process_group("gloo", rank=rank, world_size=WORLD, store=store)
     rows = slice(0, FIRST_ROWS) if rank == 0 else slice(FIRST_ROWS, ROWS)
-    traces = {case: trace(case, rows, dist.group.WORLD) for case in TRAINED}
+    traces = {case: trace(case, rows, dist.group.WORLD) for case in PAIRS + TRIPLES}
     torch.save(traces, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
@@ -62,7 +73,7 @@ def two_processes(tmp_path_factory):
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(WORLD)]
 
 
-@pytest.mark.parametrize("case", TRAINED)
+@pytest.mark.parametrize("case", PAIRS + TRIPLES)
 def test_two_processes_give_the_value_and_gradient_of_one(case, two_processes):
     expected = trace(case, slice(None), None)
     for rank in range(WORLD):

@@ -1,0 +1,283 @@
+"""Estimators of conditional information I(X; Y | Z).
+
+``cmi_knn`` and its other readings (CMINE, Molavipour et al. 2020) train a classifier between the batch and a
+product batch that nearest neighbours make from a feature bank; the logit estimates the log ratio
+p(x, y, z) / p(x|z) p(y, z). ``cmi_difference`` needs no bank: I(X; Y, Z) - I(X; Z).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Annotated, Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from mmsa.config import Block, one_of, refuse
+from mmsa.information.bounds import soft_cap
+from mmsa.information.critics import MLPConfig, mlp
+from mmsa.information.distributed import gather_rows
+from mmsa.information.estimators import (
+    ESTIMATORS,
+    Estimator,
+    EstimatorModule,
+    Spec,
+    Value,
+    refuse_fewer_than_two,
+    refuse_mismatch,
+)
+from mmsa.information.gradients import frozen
+from mmsa.information.neighbours import Triples, product_batch
+from mmsa.information.score_estimators import GanDime
+from mmsa.registry import Registry
+from mmsa.seeding import derive_seed
+
+CONDITIONAL_ESTIMATORS: Registry[Any] = Registry("conditional information estimator")
+
+
+def conditional_jsd(joint_J: Tensor, product_P: Tensor) -> Tensor:
+    """Lower bound on the Jensen-Shannon divergence of joint and product batch: ln 2 - cross-entropy."""
+    return math.log(2) - 0.5 * (F.softplus(-joint_J).mean() + F.softplus(product_P).mean())
+
+
+def conditional_dv(joint_J: Tensor, product_P: Tensor) -> Tensor:
+    """Donsker-Varadhan reading of logits."""
+    return joint_J.mean() - (product_P.logsumexp(0) - math.log(len(product_P)))
+
+
+def conditional_nwj(joint_J: Tensor, product_P: Tensor) -> Tensor:
+    """NWJ reading of softly capped logits."""
+    return 1 + soft_cap(joint_J).mean() - soft_cap(product_P).exp().mean()
+
+
+def conditional_mimrl_code(joint_J: Tensor, product_P: Tensor) -> Tensor:
+    """MIMRL's released formula: 1 + 1/2 mean log r(joint) - 1/2 mean *log* r(product).
+
+    Here r = g / (1 - g + 1e-6) with g the sigmoid of the logit clamped to +-10. An ideal classifier gives
+    1 + 1/2 (KL(p || q) + KL(q || p)), so the number is no information.
+    """
+
+    def log_ratio(logits: Tensor) -> Tensor:
+        clamped = logits.clamp(-10, 10)
+        return F.logsigmoid(clamped) - torch.log(torch.sigmoid(-clamped) + 1e-6)
+
+    return 1 + 0.5 * log_ratio(joint_J).mean() - 0.5 * log_ratio(product_P).mean()
+
+
+class ConditionalEstimator(EstimatorModule, ABC):
+    """Base: built from its ``Config`` and the numbers of features of x, y and z."""
+
+    def forward(self, triples: Triples, bank: Triples) -> Value:
+        """Value of one batch of triples; ``bank`` is detached and the same on all processes.
+
+        Raises:
+            DataError: for inputs that are not matrices with the same number of rows, or too small a bank.
+        """
+        return self.estimate(*self._checked(triples, bank))
+
+    @abstractmethod
+    def estimate(self, triples: Triples, bank: Triples) -> Value:
+        """``forward`` on checked inputs in the precision of the parameters."""
+
+    @abstractmethod
+    def inner_loss(self, triples: Triples, bank: Triples) -> Tensor | None:
+        """The loss that fits the inner parameters, for detached inputs; None without such parameters."""
+
+    def _checked(self, triples: Triples, bank: Triples) -> tuple[Triples, Triples]:
+        for samples in (triples, bank):
+            refuse_mismatch(x=samples.x, y=samples.y, z=samples.z)
+        convert = self.in_precision_of_parameters
+        return Triples(*convert(*triples)), Triples(*convert(*bank))
+
+
+class NeighbourConfig(Block):
+    """Settings shared by the readings of the neighbour classifier."""
+
+    classifier: MLPConfig = MLPConfig()
+    k: Annotated[int, Field(ge=1, le=100)] = 2
+    """Neighbours per anchor; the product batch holds (batch size / k) different (y, z)."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the choice of anchors."""
+
+
+@CONDITIONAL_ESTIMATORS.register("cmi_knn")
+class NeighbourClassifier(ConditionalEstimator):
+    """The classifier, read as the mean log ratio of the joint batch (CMINE's LDR).
+
+    Gradients reach a representation through the joint half only. The draw of a product batch depends on the
+    seed and the number of batches so far, hence not on the process that makes it.
+    """
+
+    class Config(NeighbourConfig):
+        """Classifier and neighbours."""
+
+        name: Literal["cmi_knn"] = "cmi_knn"
+
+    spec = Spec("loss", "plugin", "mean")
+
+    def __init__(self, config: NeighbourConfig, x_dim: int, y_dim: int, z_dim: int):
+        super().__init__()
+        self.k, self.seed = config.k, config.seed
+        self.classifier = mlp(config.classifier, x_dim + y_dim + z_dim, 1)
+        self.draws = 0
+
+    def get_extra_state(self) -> Tensor:
+        """How many product batches were drawn in training; kept on the host, where it seeds the next."""
+        return torch.tensor(self.draws)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Continue the sequence of draws."""
+        self.draws = int(state)
+
+    def logits(self, triples: Triples, bank: Triples) -> tuple[Tensor, Tensor]:
+        """Logits of the joint batch (J,) and of a product batch (P,); each process computes its part."""
+        joint_J = gather_rows(self._logit(triples), self.group)
+        refuse_fewer_than_two(len(joint_J))
+        generator = torch.Generator(bank.z.device)
+        generator.manual_seed(derive_seed("product batch", self.seed, self.draws))
+        if self.training:
+            self.draws += 1
+        product = product_batch(bank, len(joint_J), self.k, generator)
+        rank, processes = (0, 1) if self.group is None else (self.group.rank(), self.group.size())
+        own = Triples(*(part.tensor_split(processes)[rank] for part in product))
+        return joint_J, gather_rows(self._logit(own), self.group)
+
+    def _logit(self, triples: Triples) -> Tensor:
+        logit_N1: Tensor = self.classifier(torch.cat(triples, 1))
+        return logit_N1.squeeze(1)
+
+    def estimate(self, triples: Triples, bank: Triples) -> Value:
+        """The classifier's cross-entropy as a loss."""
+        joint_J, product_P = self.logits(triples, bank)
+        loss = -conditional_jsd(joint_J, product_P)
+        monitor = self.reading(joint_J.detach(), product_P.detach())
+        return Value(loss, monitor, self.ceiling(len(joint_J)))
+
+    def reading(self, joint_J: Tensor, product_P: Tensor) -> Tensor:
+        """The monitor."""
+        return joint_J.mean()
+
+    def inner_loss(self, triples: Triples, bank: Triples) -> Tensor | None:
+        """None: the classifier is fitted by the loss."""
+        return None
+
+
+@CONDITIONAL_ESTIMATORS.register("cmi_knn_dv")
+class NeighbourDonskerVaradhan(NeighbourClassifier):
+    """The classifier of ``cmi_knn``, read by Donsker-Varadhan."""
+
+    class Config(NeighbourConfig):
+        """Classifier and neighbours."""
+
+        name: Literal["cmi_knn_dv"] = "cmi_knn_dv"
+
+    spec = Spec("loss", "lower", "mean")
+
+    def reading(self, joint_J: Tensor, product_P: Tensor) -> Tensor:
+        """The bound."""
+        return conditional_dv(joint_J, product_P)
+
+
+@CONDITIONAL_ESTIMATORS.register("cmi_knn_nwj")
+class NeighbourNWJ(NeighbourClassifier):
+    """The classifier of ``cmi_knn``, read by NWJ."""
+
+    class Config(NeighbourConfig):
+        """Classifier and neighbours."""
+
+        name: Literal["cmi_knn_nwj"] = "cmi_knn_nwj"
+
+    spec = Spec("loss", "lower", "mean")
+
+    def reading(self, joint_J: Tensor, product_P: Tensor) -> Tensor:
+        """The bound."""
+        return conditional_nwj(joint_J, product_P)
+
+
+@CONDITIONAL_ESTIMATORS.register("cmi_knn_mimrl_code")
+class NeighbourMIMRLCode(NeighbourClassifier):
+    """MIMRL's procedure: the classifier is fitted apart; the loss is minus its number, no information."""
+
+    class Config(NeighbourConfig):
+        """Classifier and neighbours."""
+
+        name: Literal["cmi_knn_mimrl_code"] = "cmi_knn_mimrl_code"
+
+    spec = Spec("loss", "surrogate", "mean", unit=None)
+
+    def estimate(self, triples: Triples, bank: Triples) -> Value:
+        """Minus the released formula."""
+        with frozen(self.classifier):
+            joint_J, product_P = self.logits(triples, bank)
+            value = conditional_mimrl_code(joint_J, product_P)
+        return Value(-value, value.detach(), self.ceiling(len(joint_J)))
+
+    def inner_loss(self, triples: Triples, bank: Triples) -> Tensor:
+        """The classifier's cross-entropy."""
+        return -conditional_jsd(*self.logits(*self._checked(triples, bank)))
+
+    def inner_parameters(self) -> list[nn.Parameter]:
+        """Those of the classifier."""
+        return list(self.classifier.parameters())
+
+
+@CONDITIONAL_ESTIMATORS.register("cmi_difference")
+class Difference(ConditionalEstimator):
+    """I(X; Y, Z) - I(X; Z) with two critics of the same kind. The errors of the two do not cancel."""
+
+    class Config(Block):
+        """The estimator of both terms."""
+
+        name: Literal["cmi_difference"] = "cmi_difference"
+        estimator: Annotated[Block, one_of(ESTIMATORS)] = GanDime.Config()
+        """A plug-in estimator: two bounds with one ceiling would differ by nothing."""
+
+        @model_validator(mode="after")
+        def _is_a_plugin(self) -> Difference.Config:
+            spec: Spec = ESTIMATORS[self.estimator.name].spec  # type: ignore[attr-defined]
+            if (spec.role, spec.kind) != ("loss", "plugin"):
+                known = [name for name in ESTIMATORS if _is_plugin_loss(ESTIMATORS[name].spec)]
+                raise refuse(
+                    self.estimator.name,  # type: ignore[attr-defined]
+                    "is not a plug-in estimator; the difference of two bounds means nothing",
+                    f"Use one of {', '.join(known)}.",
+                    at=("estimator", "name"),
+                )
+            return self
+
+    spec = Spec("loss", "plugin", "gather")
+
+    def __init__(self, config: Config, x_dim: int, y_dim: int, z_dim: int):
+        super().__init__()
+        build = ESTIMATORS[config.estimator.name]  # type: ignore[attr-defined]
+        self.whole: Estimator = build(config.estimator, x_dim, y_dim + z_dim)
+        self.condition: Estimator = build(config.estimator, x_dim, z_dim)
+
+    def estimate(self, triples: Triples, bank: Triples) -> Value:
+        """Wants I(X; Y, Z) and does not want I(X; Z); the bank is not used."""
+        whole = self.whole(triples.x, torch.cat([triples.y, triples.z], 1))
+        with frozen(self.condition):
+            condition = self.condition(triples.x, triples.z)
+        return Value(whole.loss - condition.loss, whole.monitor - condition.monitor, whole.ceiling)
+
+    def inner_loss(self, triples: Triples, bank: Triples) -> Tensor:
+        """Fits the critic of I(X; Z), and what either estimator fits apart."""
+        triples, _ = self._checked(triples, bank)
+        together_ND = torch.cat([triples.y, triples.z], 1)
+        losses = [
+            self.condition(triples.x, triples.z).loss,
+            self.condition.inner_loss(triples.x, triples.z),
+            self.whole.inner_loss(triples.x, together_ND),
+        ]
+        return torch.stack([loss for loss in losses if loss is not None]).sum()
+
+    def inner_parameters(self) -> list[nn.Parameter]:
+        """Those of I(X; Z), and the inner ones of I(X; Y, Z)."""
+        return [*self.condition.parameters(), *self.whole.inner_parameters()]
+
+
+def _is_plugin_loss(spec: Spec) -> bool:
+    return (spec.role, spec.kind) == ("loss", "plugin")
