@@ -6,15 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmsa.cli import add_common_arguments, add_tracking_arguments, exit_code, overrides
+from mmsa.cli import add_common_arguments, add_tracking_arguments, exit_code, overrides, positive
 from mmsa.errors import TrackingError
-
-
-def positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
 
 
 def arguments() -> argparse.Namespace:

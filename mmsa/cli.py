@@ -50,6 +50,14 @@ def add_tracking_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--no-mlflow", action="store_true", help="write nothing to MLflow")
 
 
+def positive(text: str) -> int:
+    """Type of an argument that counts something."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
 def overrides(assignments: Sequence[str]) -> dict[str, Any]:
     """``{dotted path: value}`` of ``key=value`` texts; values are read as YAML, as in a space file.
 

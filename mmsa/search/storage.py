@@ -55,7 +55,7 @@ def open_storage(folder: Path, url: str | None) -> BaseStorage:
     try:
         return RDBStorage(url)
     except Exception as error:
-        raise StudyError(f"--storage {_without_password(url)}: {error}") from error
+        raise StudyError(f"--storage {without_password(url)}: {error}") from error
 
 
 def mend_journal(folder: Path) -> None:
@@ -73,7 +73,8 @@ def mend_journal(folder: Path) -> None:
         journal.truncate(text.rfind(b"\n") + 1)
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
+    """The URL of a database, fit to be printed."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 

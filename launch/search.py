@@ -1,0 +1,70 @@
+"""Search a space, or go on with a search that was stopped: the same command again continues it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+
+from mmsa.cli import (
+    INTERRUPTED,
+    add_common_arguments,
+    add_tracking_arguments,
+    exit_code,
+    overrides,
+    positive,
+)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--space", required=True, metavar="NAME", help="space file: here, or among search_spaces/"
+    )
+    parser.add_argument(
+        "--trials", metavar="N|+N", help="trials in all, or so many more (default: as the space says)"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be done and what it would cost, and stop"
+    )
+    parser.add_argument("--storage", metavar="URL", help="database of the study (default: a file in --runs)")
+    parser.add_argument("--ray-address", metavar="HOST:PORT", help="cluster to use (default: this machine)")
+    parser.add_argument("--concurrency", type=positive, metavar="N", help="most trials at once")
+    add_common_arguments(parser)
+    add_tracking_arguments(parser)
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = arguments()
+    from rich.console import Console
+
+    from mmsa.search.executor import SearchOptions, run_search
+    from mmsa.search.load import load_space
+    from mmsa.search.preview import dry_run
+    from mmsa.search.progress import ProgressDisplay
+    from mmsa.tracking import Location, Mirror, Observer
+
+    config = load_space(args.space, overrides(args.assignments))
+    if args.dry_run:
+        for paragraph in dry_run(config, args.runs / "cache"):
+            print(paragraph, flush=True)
+        return 0
+    console = Console()
+    say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    observers: list[Observer] = [ProgressDisplay(console)]
+    browse = ""
+    if not args.no_mlflow:
+        location = Location.of(args.runs, args.mlflow_uri)
+        observers.append(Mirror(location, say))
+        browse = location.how_to_browse()
+    options = SearchOptions(
+        args.runs, args.storage, args.trials, args.ray_address, concurrency=args.concurrency
+    )
+    summary = run_search(config, options, observers, say)
+    say(summary.text(browse))
+    return INTERRUPTED if summary.interrupted else int(not summary.successful)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -1,0 +1,123 @@
+"""Ray, started quietly: a private local cluster by default, or one that already runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import ray
+
+from mmsa.errors import StudyError
+from mmsa.search.study_config import Resources
+
+_SETTINGS = {
+    "RAY_AIR_NEW_OUTPUT": "0",  # Tune's tables; ours are in `progress`
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # workers would run at nice 15
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the executor has its own
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a diverged trial has no value to report
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the study is the truth; Tune's snapshots are never read
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+}
+_SECONDS_TO_ANSWER = 10.0
+
+
+@contextmanager
+def ray_cluster(address: str | None = None, cpus: int | None = None) -> Iterator[None]:
+    """Connect to a cluster, unless this process is connected to one already.
+
+    Args:
+        address: ``host:port`` of a running cluster; None starts one on this machine, for the context only.
+        cpus: that a new local cluster offers; None is all that this machine has.
+
+    Raises:
+        StudyError: when the cluster cannot be reached.
+    """
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    for logger in ("ray.tune", "ray.train"):
+        logging.getLogger(logger).setLevel(logging.CRITICAL)  # failures are in the study, with reasons
+    if ray.is_initialized():
+        yield
+        return
+    if address is None:
+        _start_local(cpus)
+    else:
+        _connect(address)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _start_local(cpus: int | None) -> None:
+    if "RAY_AUTH_TOKEN_PATH" not in os.environ:
+        # Ray would write a token to the home folder, which may be read-only; this one lives as long as we do.
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+
+
+def _connect(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection(
+            (host, int(port)), _SECONDS_TO_ANSWER
+        ).close()  # Ray itself would wait for minutes
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise StudyError(
+            f"--ray-address {address}: {error}\n"
+            "Give host:port of a running cluster of the same Ray and Python versions; "
+            "if it asks for a token, export RAY_AUTH_MODE=token and RAY_AUTH_TOKEN."
+        ) from error
+
+
+@dataclass(frozen=True)
+class Slots:
+    """What a trial gets on this cluster, and how many trials it runs at once.
+
+    notes: what differs from what the space file asks for, in words.
+    """
+
+    cpus: float
+    gpus: float
+    count: int
+    notes: tuple[str, ...] = ()
+
+
+def slots(resources: Resources, needs_gpu: bool) -> Slots:
+    """Fit ``resources`` to the connected cluster. A smaller machine runs the same trials, only slower.
+
+    Args:
+        needs_gpu: trials cannot run without a GPU.
+
+    Raises:
+        StudyError: where they have to.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    most_cpus, most_gpus = (max(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
+    cpus, gpus, notes = float(resources.cpus_per_worker), resources.gpus_per_worker, []
+    if cpus > most_cpus:
+        notes.append(f"the space asks for {cpus:g} CPUs a trial; no machine here has more than {most_cpus:g}")
+        cpus = most_cpus
+    if gpus > most_gpus:
+        if needs_gpu:
+            raise StudyError(f"trials need {gpus:g} GPUs (train.device is cuda); no machine here has them")
+        notes.append(f"the space asks for {gpus:g} GPUs a trial; no machine here has more than {most_gpus:g}")
+        gpus = most_gpus
+    elif most_gpus and not gpus:
+        notes.append("there are GPUs, but the space asks for none (resources.gpus_per_worker)")
+    count = sum(_fitting(node, cpus, gpus) for node in nodes)
+    return Slots(cpus, gpus, count, tuple(notes))
+
+
+def _fitting(node: dict[str, float], cpus: float, gpus: float) -> int:
+    by_cpu = int(node.get("CPU", 0.0) // cpus)
+    return min(by_cpu, int(node.get("GPU", 0.0) // gpus)) if gpus else by_cpu

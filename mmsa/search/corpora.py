@@ -1,0 +1,53 @@
+"""Which corpus a trial trains on: the shared one, or its own where the search changes the text encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmsa.data import Corpus, open_corpus
+from mmsa.experiment import RunConfig
+from mmsa.models import encode_text
+from mmsa.models.text import PretrainedConfig
+
+_AFTER_ENCODING = {"dropout", "output", "freeze_layers"}
+
+
+def prepare(config: RunConfig, cache: Path) -> Corpus:
+    """Train and valid of the configured data set, text encoded for the model. Test is not opened.
+
+    Raises:
+        DataError: for files that are missing or damaged.
+        ConfigError: for an encoder that cannot read the data set's text.
+    """
+    return encode_text(open_corpus(config.data, ("train", "valid")), config.model, cache)
+
+
+class Corpora:
+    """The corpora of one worker: the two that come from the driver, and the latest encoded for one trial.
+
+    Args:
+        raw: train and valid as the data set has them. Searches do not change the data.
+        encoded: the same with text encoded for ``base``.
+        cache: folder of encoded text.
+    """
+
+    def __init__(self, raw: Corpus, encoded: Corpus, base: RunConfig, cache: Path):
+        self._raw, self._cache = raw, cache
+        self._shared = (_encoding(base), encoded)
+        self._own = self._shared
+
+    def of(self, config: RunConfig) -> Corpus:
+        """The corpus to train ``config`` on."""
+        wanted = _encoding(config)
+        for encoding, corpus in (self._shared, self._own):
+            if encoding == wanted:
+                return corpus
+        self._own = self._shared  # frees the previous one before the next one is made
+        self._own = (wanted, encode_text(self._raw, config.model, self._cache))
+        return self._own[1]
+
+
+def _encoding(config: RunConfig) -> object:
+    """Equal for configurations that read the same encoded text."""
+    text = getattr(config.model, "text", None)
+    return text.model_dump(exclude=_AFTER_ENCODING) if isinstance(text, PretrainedConfig) else None

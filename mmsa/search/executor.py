@@ -1,0 +1,232 @@
+"""A search from start to end: the study says what to run, Ray Tune runs it, observers are told."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler
+
+from mmsa.data import Corpus, open_corpus
+from mmsa.models import encode_text
+from mmsa.search.cards import study_card, trial_card
+from mmsa.search.cluster import Slots, ray_cluster, slots
+from mmsa.search.halving import Halving
+from mmsa.search.schedulers import SCHEDULERS
+from mmsa.search.searcher import DEFAULTS, StopRequest, StudyCallback, StudySearcher
+from mmsa.search.storage import without_password
+from mmsa.search.study import Study
+from mmsa.search.study_config import StudyConfig
+from mmsa.search.summary import SearchSummary
+from mmsa.search.trial import SearchTrial, Workplace
+from mmsa.tracking import Observer, Outcome
+
+MOST_CRASHES = 2
+"""How often a trial whose process died is started again."""
+INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How a launch runs, as opposed to what is searched.
+
+    Attributes:
+        runs: folder of all studies.
+        storage: SQLAlchemy URL of the study; a journal file in its folder without one.
+        trials: ``"N"`` in all or ``"+N"`` more; what the space file says without it.
+        ray_address: of a running cluster; one of its own on this machine without it.
+        cpus: that a cluster of its own offers; all without it.
+        concurrency: most trials at once; as many as the cluster has room for without it.
+        checkpoint_seconds: time between two checkpoints of a trial.
+    """
+
+    runs: Path
+    storage: str | None = None
+    trials: str | None = None
+    ray_address: str | None = None
+    cpus: int | None = None
+    concurrency: int | None = None
+    checkpoint_seconds: float = 5.0
+
+
+def run_search(
+    config: StudyConfig, options: SearchOptions, observers: Sequence[Observer], say: Callable[[str], None]
+) -> SearchSummary:
+    """Begin a study, or continue it, until it has the trials it was asked for.
+
+    SIGINT and SIGTERM end the search between two steps; what runs is continued by the next launch. The second
+    one ends it at once.
+
+    Args:
+        observers: are told of every trial.
+        say: takes a line for the user.
+
+    Raises:
+        DataError: for data that are missing or damaged.
+        StudyError: for a study or a cluster that cannot be used.
+        ConfigError: for settings that do not fit the data.
+    """
+    started = time.monotonic()
+    raw = open_corpus(config.base.data, ("train", "valid"))
+    stop = StopRequest()
+    with Study.open(config, options.runs, options.storage) as study:
+        study.bind_corpus(raw.digest)
+        if options.trials is not None:
+            study.extend(options.trials)
+        ended_before = _ended(study)
+        say(_beginning(study))
+        _start(observers, study)
+        try:
+            if study.remaining:
+                _run_trials(study, raw, options, observers, stop, say)
+        finally:
+            for observer in observers:
+                observer.close()
+        return _summary(study, options, ended_before, time.monotonic() - started, stop)
+
+
+def _beginning(study: Study) -> str:
+    counts = study.counts()
+    running = counts.pop("running", 0)
+    if not counts and not running:
+        return f"study {study.name}: {study.asked} trials"
+    line = f"study {study.name}: continues; {study.finished} of {study.asked} trials have ended"
+    return line + (f", {running} were interrupted and go on from their checkpoints" if running else "")
+
+
+def _start(observers: Sequence[Observer], study: Study) -> None:
+    earlier = [trial_card(study, trial) for trial in study.trials() if trial.outcome != "running"]
+    for observer in observers:
+        observer.start_study(study_card(study), earlier)
+
+
+def _run_trials(
+    study: Study,
+    raw: Corpus,
+    options: SearchOptions,
+    observers: Sequence[Observer],
+    stop: StopRequest,
+    say: Callable[[str], None],
+) -> None:
+    base, cache = study.config.base, (options.runs / "cache").resolve()
+    encoded = encode_text(raw, base.model, cache)
+    workplace = Workplace(
+        base, study.config.search.objectives[0].metric, cache, options.checkpoint_seconds, Path.cwd()
+    )
+    scratch = (
+        study.folder / "ray"
+    ).resolve()  # Tune keeps errors and its own state here, of no use afterwards
+    with _stopped_by_signals(stop), ray_cluster(options.ray_address, options.cpus):
+        room = slots(study.config.resources, needs_gpu=base.train.device == "cuda")
+        for note in room.notes:
+            say(f"note: {note}")
+        halving = _halving(study)
+        shutil.rmtree(scratch, ignore_errors=True)
+        tune.run(
+            tune.with_parameters(SearchTrial, corpora=(raw, encoded), workplace=workplace),
+            num_samples=-1,
+            search_alg=StudySearcher(study, halving),
+            scheduler=halving or FIFOScheduler(),
+            callbacks=[StudyCallback(study, observers, stop)],
+            stop=stop,
+            max_concurrent_trials=min(filter(None, (options.concurrency, room.count, study.remaining))),
+            max_failures=MOST_CRASHES,
+            reuse_actors=True,
+            **_tune_settings(room, scratch),
+        )
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _tune_settings(room: Slots, scratch: Path) -> Mapping[str, Any]:
+    return {
+        "resources_per_trial": tune.PlacementGroupFactory([{"CPU": room.cpus, "GPU": room.gpus}]),
+        "storage_path": str(scratch),
+        "name": "tune",
+        "trial_name_creator": _name,
+        "trial_dirname_creator": _name,
+        "raise_on_failed_trial": False,
+        "verbose": 0,
+    }
+
+
+def _name(trial: tune.experiment.Trial) -> str:
+    return f"trial-{trial.config['assignment'].number}"
+
+
+def _halving(study: Study) -> Halving | None:
+    """The scheduler with the rungs that the study's finished trials reached; None without rungs."""
+    search, epochs = study.config.search, study.config.base.train.epochs
+    block: Any = search.scheduler
+    if not SCHEDULERS[block.name](block).rungs(epochs):
+        return None
+    halving = Halving(
+        time_attr="epoch",
+        metric="value",
+        mode="min" if search.objectives[0].direction == "minimize" else "max",
+        max_t=epochs,
+        grace_period=block.grace,
+        reduction_factor=block.reduction,
+        stop_last_trials=False,  # a trial ends by itself at its last epoch, and is completed then
+    )
+    for trial in study.trials():
+        if trial.outcome != "running":
+            halving.record(f"study-{trial.number}", trial.reported)
+    return halving
+
+
+@contextmanager
+def _stopped_by_signals(stop: StopRequest) -> Iterator[None]:
+    """The first SIGINT or SIGTERM asks for a stop; after it, signals do what they did before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may change handlers
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def ask_to_stop(number: int, frame: object) -> None:
+        stop.because(INTERRUPTED)
+        restore()
+
+    for number in before:
+        signal.signal(number, ask_to_stop)
+    try:
+        yield
+    finally:
+        restore()
+
+
+def _summary(
+    study: Study, options: SearchOptions, before: Counter[Outcome], seconds: float, stop: StopRequest
+) -> SearchSummary:
+    counts = _ended(study)
+    best, defaults = study.best(), [trial for trial in study.trials() if trial.number == DEFAULTS]
+    return SearchSummary(
+        study=study.name,
+        runs=options.runs,
+        storage=options.storage and without_password(options.storage),
+        counts=counts,
+        num_trials=study.asked,
+        launched=counts - before,
+        seconds=seconds,
+        metric=study.config.search.objectives[0].metric,
+        best=None if best is None else (best.number, best.values[0]),
+        default=defaults[0].values[0] if defaults and defaults[0].values else None,
+        interrupted=stop.reason == INTERRUPTED,
+        gave_up="" if stop.reason == INTERRUPTED else stop.reason,
+    )
+
+
+def _ended(study: Study) -> Counter[Outcome]:
+    return Counter(trial.outcome for trial in study.trials() if trial.outcome != "running")

@@ -1,0 +1,112 @@
+"""What a search shows: a line for each finished trial and, on a terminal, a status line below them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from mmsa.tracking import Outcome, Scalar, StudyCard, TrialCard
+
+ENDS: tuple[Outcome, ...] = ("completed", "pruned", "diverged", "out_of_memory", "failed")
+"""The five ways a trial ends."""
+_STYLES = {
+    "completed": "green",
+    "pruned": "dim",
+    "diverged": "yellow",
+    "out_of_memory": "yellow",
+    "failed": "red",
+}
+
+
+def best_of(values: Mapping[int, float], direction: str) -> int | None:
+    """The number of the trial with the best value; the earliest of equal ones."""
+    sign = 1 if direction == "minimize" else -1
+    return min(values, key=lambda number: (sign * values[number], number), default=None)
+
+
+class ProgressDisplay:
+    """Observer that writes to a console."""
+
+    def __init__(self, console: Console):
+        self._console = console
+        self._live: Live | None = None
+
+    def start_study(self, study: StudyCard, earlier: Sequence[TrialCard]) -> None:
+        """Count what an earlier launch finished, and start the clock."""
+        self._study = study
+        self._counts = Counter(trial.outcome for trial in earlier)
+        self._values = {t.number: t.values[0] for t in earlier if t.outcome == "completed"}
+        self._epochs: dict[int, int] = {}
+        self._finished_before = len(earlier)
+        self._started = time.monotonic()
+        if self._console.is_terminal:
+            self._live = Live(
+                console=self._console, get_renderable=self._status, refresh_per_second=2, transient=True
+            )
+            self._live.start()
+
+    def trial_started(self, number: int, params: Mapping[str, Scalar], config_yaml: str) -> None:
+        """One more runs."""
+        self._epochs.setdefault(number, 0)
+
+    def trial_epoch(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        """It got further."""
+        self._epochs[number] = epoch
+
+    def trial_finished(self, number: int, outcome: Outcome, values: Sequence[float], reason: str) -> None:
+        """One more is done: its line."""
+        epoch = self._epochs.pop(number, 0)
+        self._counts[outcome] += 1
+        if outcome == "completed":
+            self._values[number] = values[0]
+        self._console.print(self._line(number, outcome, epoch, values, reason), soft_wrap=True)
+
+    def close(self) -> None:
+        """Take the status line away."""
+        if self._live is not None:
+            self._live.stop()
+
+    def _line(self, number: int, outcome: Outcome, epoch: int, values: Sequence[float], reason: str) -> Text:
+        done = f"{sum(self._counts.values())}/{self._study.num_trials}"
+        line = Text(f"{done:>9}  trial {number:<4} ")
+        line.append(f"{spoken(outcome):<13}", _STYLES[outcome])
+        line.append(f" epoch {epoch:<3} ")
+        named = zip(self._study.metrics, values, strict=False)
+        line.append("  ".join(f"{metric} {value:.4f}" for metric, value in named))
+        if self._best() == number:
+            line.append("  best so far", "bold")
+        if reason and outcome != "pruned":
+            line.append(f"  {reason.strip().splitlines()[-1]}", "dim")
+        return line
+
+    def _status(self) -> Text:
+        counts = "  ".join(f"{spoken(end)} {self._counts[end]}" for end in ENDS)
+        parts = [f"running {len(self._epochs)}  {counts}"]
+        best = self._best()
+        if best is not None:
+            parts.append(f"best {self._study.metrics[0]} {self._values[best]:.4f} (trial {best})")
+        parts += self._pace()
+        return Text(" | ".join(parts), no_wrap=True, overflow="ellipsis")
+
+    def _best(self) -> int | None:
+        return best_of(self._values, self._study.directions[0])
+
+    def _pace(self) -> list[str]:
+        finished = sum(self._counts.values())
+        now_finished = finished - self._finished_before
+        if not now_finished:
+            return []
+        seconds_each = (time.monotonic() - self._started) / now_finished
+        left = timedelta(seconds=round(max(0, self._study.num_trials - finished) * seconds_each))
+        return [f"{3600 / seconds_each:.0f} trials/h", f"{left} left"]
+
+
+def spoken(outcome: Outcome) -> str:
+    """An outcome as people write it."""
+    return outcome.replace("_", " ")

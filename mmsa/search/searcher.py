@@ -1,0 +1,167 @@
+"""Between Ray Tune and the study: Tune asks here for trials, and tells here what became of them.
+
+Tune's own Optuna searcher calls stopped trials complete, never sees the last result of a trial, and leaves a
+trial running for ever after a NaN. Here the searcher only asks, and everything is told through Tune's
+callbacks, which see every result.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback, Stopper
+from ray.tune.experiment import Trial
+from ray.tune.search import Searcher
+
+from mmsa.config import dump_yaml
+from mmsa.search.cards import trial_config
+from mmsa.search.halving import Halving
+from mmsa.search.records import Ending, TrialRecord
+from mmsa.search.study import Study
+from mmsa.search.trial import CHECKPOINT, Assignment, Report
+from mmsa.tracking import Observer
+
+MOST_FAILURES_IN_A_ROW = 5
+"""Failed trials after one another at which a search stops: more of the same would teach nothing."""
+
+DEFAULTS = 0
+"""Number of the trial that runs the defaults. All others are compared with it, so it runs to its end."""
+
+
+class StudySearcher(Searcher):  # type: ignore[misc]
+    """Hands out the study's trials, the ones that a dead driver left running first."""
+
+    def __init__(self, study: Study, halving: Halving | None):
+        super().__init__()
+        self._study, self._halving = study, halving
+
+    def suggest(self, trial_id: str) -> dict[str, Assignment] | str:
+        """The next trial, or that there is none."""
+        suggestion = self._study.ask()
+        if suggestion is None:
+            return str(Searcher.FINISHED)
+        if self._halving is not None:
+            self._halving.record(trial_id, suggestion.reported)
+            if suggestion.number == DEFAULTS:
+                self._halving.spare(trial_id)
+        config = trial_config(self._study, suggestion)
+        folder = trial_folder(self._study, suggestion.number)
+        return {"assignment": Assignment(suggestion.number, config, suggestion.overrides, folder)}
+
+    def on_trial_complete(self, trial_id: str, result: object = None, error: bool = False) -> None:
+        """Nothing: ``StudyCallback`` is told more."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study is durable."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: every launch is a fresh Tune run."""
+
+
+class StudyCallback(Callback):  # type: ignore[misc]
+    """Tells study and observers what happens to trials, and cleans up behind them."""
+
+    def __init__(self, study: Study, observers: Sequence[Observer], stop: StopRequest):
+        self._study, self._observers, self._stop = study, observers, stop
+        self._objective = study.config.search.objectives[0].metric
+        self._failures_in_a_row = 0
+        self._checkpoints = Checkpoints(study)
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A trial starts, or starts again after its process died."""
+        assignment = _assignment(trial)
+        config_yaml = dump_yaml(assignment.config.model_dump(mode="json"))
+        for observer in self._observers:
+            observer.trial_started(assignment.number, assignment.overrides, config_yaml)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """An epoch is over, or the trial ended by itself."""
+        report: Report = result["report"]
+        number = _assignment(trial).number
+        if report.metrics:
+            value = report.best.get(self._objective, math.nan)
+            self._study.report(number, report.epoch, report.metrics, value)
+            for observer in self._observers:
+                observer.trial_epoch(number, report.epoch, report.metrics)
+        if report.outcome != "running":
+            self._finish(number, report.ending())
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Tune is done with a trial: one that has not ended by itself was stopped at a rung."""
+        report: Report = trial.last_result["report"]
+        if report.outcome == "running":
+            reason = f"not among the best after epoch {report.epoch}"
+            self._finish(_assignment(trial).number, report.ending("pruned", reason))
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Its process died more often than it is started again."""
+        report: Report | None = (trial.last_result or {}).get("report")
+        reason = f"its process died {trial.num_failures} times; the last time: {trial.get_error()}"
+        ending = report.ending("failed", reason) if report else Ending("failed", reason=reason)
+        self._finish(_assignment(trial).number, ending)
+
+    def _finish(self, number: int, ending: Ending) -> None:
+        outcome = self._study.finish(number, ending)
+        record = self._study.trial(number)
+        for observer in self._observers:
+            observer.trial_finished(number, outcome, record.values, record.reason)
+        self._failures_in_a_row = self._failures_in_a_row + 1 if outcome == "failed" else 0
+        if self._failures_in_a_row == MOST_FAILURES_IN_A_ROW:
+            self._stop.because(f"{MOST_FAILURES_IN_A_ROW} trials in a row failed; the last: {record.reason}")
+        self._checkpoints.ended(record)
+
+
+class Checkpoints:
+    """Of all trials that have ended, only the best one's checkpoint stays on disk."""
+
+    def __init__(self, study: Study):
+        self._study = study
+        self._best: TrialRecord | None = None
+        for trial in study.trials():
+            if trial.outcome != "running":
+                self.ended(trial)
+
+    def ended(self, trial: TrialRecord) -> None:
+        """Delete the checkpoint that is not needed any more now."""
+        loser: TrialRecord | None = trial
+        if trial.outcome == "completed" and (
+            self._best is None or self._study.rank(trial) < self._study.rank(self._best)
+        ):
+            loser, self._best = self._best, trial
+        if loser is not None:
+            shutil.rmtree(trial_folder(self._study, loser.number) / CHECKPOINT, ignore_errors=True)
+
+
+def trial_folder(study: Study, number: int) -> Path:
+    """What belongs to one trial only."""
+    return (study.folder / "trials" / str(number)).resolve()
+
+
+class StopRequest(Stopper):  # type: ignore[misc]
+    """Ends a search between two steps; trials that run stay as they are, for the next launch."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+
+    def because(self, reason: str) -> None:
+        """Stop now."""
+        self.reason = reason
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No single trial is stopped."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether a stop was asked for."""
+        return bool(self.reason)
+
+
+def _assignment(trial: Trial) -> Assignment:
+    assignment: Assignment = trial.config["assignment"]
+    return assignment

@@ -1,0 +1,95 @@
+"""What a search came to, and the commands that go on from there."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from mmsa.search.progress import ENDS, spoken
+from mmsa.tracking import Outcome
+
+DEFAULT_RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class SearchSummary:
+    """The end of one launch.
+
+    Attributes:
+        study: its name.
+        runs: the folder of all runs.
+        storage: URL of the study's database without its password, None for the file in ``runs``.
+        counts: trials of the study by how they ended.
+        num_trials: how many the study shall have.
+        launched: ends of trials in this launch, by how they ended.
+        seconds: how long this launch took.
+        metric: name of the first objective.
+        best: number and value of the best trial by the first objective, None without a completed trial.
+        default: value of trial 0, which runs the defaults; None when it has none.
+        interrupted: stopped by a signal.
+        gave_up: why it stopped by itself before it was done, empty otherwise.
+    """
+
+    study: str
+    runs: Path
+    storage: str | None
+    counts: Mapping[Outcome, int]
+    num_trials: int
+    launched: Mapping[Outcome, int]
+    seconds: float
+    metric: str
+    best: tuple[int, float] | None
+    default: float | None
+    interrupted: bool = False
+    gave_up: str = ""
+
+    @property
+    def done(self) -> bool:
+        """Whether the study has the trials it was asked for."""
+        return sum(self.counts.values()) >= self.num_trials
+
+    @property
+    def successful(self) -> bool:
+        """Whether it is done, has a best trial, and not half of this launch's trials failed."""
+        failed = 2 * self.launched.get("failed", 0) >= max(1, sum(self.launched.values()))
+        return self.done and self.best is not None and not failed
+
+    def text(self, browse: str = "") -> str:
+        """The summary for a terminal or a log; ``browse`` is the command that shows the study in MLflow."""
+        return "\n".join([self._ends(), *self._results(), *self._next_steps(browse)])
+
+    def _ends(self) -> str:
+        counts = ", ".join(f"{self.counts[end]} {spoken(end)}" for end in ENDS if self.counts.get(end))
+        return (
+            f"study {self.study}: {sum(self.counts.values())} of {self.num_trials} trials ended"
+            f" ({counts or 'none'}); {sum(self.launched.values())} of them in this launch, in "
+            f"{timedelta(seconds=round(self.seconds))}"
+        )
+
+    def _results(self) -> list[str]:
+        if self.best is None:
+            return ["no trial completed"]
+        number, value = self.best
+        default = "without a result" if self.default is None else f"{self.metric} {self.default:.4f}"
+        return [f"best:     trial {number}, {self.metric} {value:.4f}", f"defaults: trial 0, {default}"]
+
+    def _next_steps(self, browse: str) -> list[str]:
+        if self.gave_up:
+            return [f"stopped: {self.gave_up}"]
+        if not self.done:
+            return ["to continue, run the same command again"]
+        if self.best is None:
+            return []
+        return ["next:", *(f"  {command}" for command in [*self._commands(), browse] if command)]
+
+    def _commands(self) -> list[str]:
+        best = f"{self.study}-best.yaml"
+        runs = "" if self.runs == DEFAULT_RUNS else f" --runs {shlex.quote(str(self.runs))}"
+        storage = "" if self.storage is None else f" --storage {shlex.quote(self.storage)}"
+        return [
+            f"python launch/export.py --study {self.study}{runs}{storage} --out {best}",
+            f"python launch/retrain.py --config {best}{runs} --seeds 3",
+        ]
