@@ -1,0 +1,194 @@
+"""What every registered loss term has to do. A new term joins with one line in ``CASES``."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from mmsa.config import parse
+from mmsa.models import RepresentationDims, Representations
+from mmsa.objectives import TERMS, Objective, ObjectiveConfig, Term
+
+CASES: dict[str, list[dict[str, Any]]] = {
+    "cpc": [
+        {},
+        {"direction": "paper", "temperature": 0.1},
+        {"direction": "mmim_code", "layers": 3},
+    ],
+    "barber_agakov": [
+        {},
+        {"likelihood": "mmim_code", "memory": 0},
+        {"projection": "trained", "memory": 3, "vision_to_audio": True},
+        {"projection": "none"},
+    ],
+}
+VARIANTS = [(name, settings) for name, variants in CASES.items() for settings in variants]
+DIMS = RepresentationDims({"text": 12, "audio": 8, "vision": 6}, fusion=10)
+LABELS = {
+    "mixed": lambda rows: torch.linspace(-3, 3, rows),
+    "positive": lambda rows: torch.full((rows,), 2.0),
+    "zero": torch.zeros,
+}
+
+variants = pytest.mark.parametrize(
+    ("name", "settings"), VARIANTS, ids=[f"{name}-{i}" for i, (name, _) in enumerate(VARIANTS)]
+)
+
+
+def build(name: str, settings: dict[str, Any], dims: RepresentationDims = DIMS) -> Term:
+    """The term in training mode."""
+    torch.manual_seed(0)
+    term: Term = TERMS[name](TERMS[name].Config.model_validate(settings), dims)
+    return term.train()
+
+
+def representations(rows: int, seed: int = 0, dims: RepresentationDims = DIMS) -> Representations:
+    """Random leaves that require gradients."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def leaf(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator).requires_grad_()
+
+    unimodal = {modality: leaf(rows, width) for modality, width in dims.unimodal.items()}
+    return Representations(unimodal, leaf(rows, dims.fusion), leaf(rows))
+
+
+def tensors_of(given: Representations) -> list[Tensor]:
+    return [*given.unimodal.values(), given.fusion]
+
+
+def test_every_term_has_a_case() -> None:
+    assert set(CASES) == set(TERMS)
+
+
+@variants
+def test_the_objective_builds_it_from_yaml_and_weighs_it(name: str, settings: dict[str, Any]) -> None:
+    config = parse(ObjectiveConfig, {"terms": {name: {"weight": 0.5, **settings}}}, "test")
+    torch.manual_seed(0)
+    objective = Objective(config, DIMS)
+    given, labels_B = representations(24), LABELS["mixed"](24)
+    weighed = objective(given, labels_B).losses[name]
+    torch.testing.assert_close(weighed, 0.5 * build(name, settings)(given, labels_B).loss)
+
+
+@variants
+@pytest.mark.parametrize("rows", [1, 2, 3, 24])
+@pytest.mark.parametrize("labels", list(LABELS))
+def test_loss_and_gradients_are_finite(name: str, settings: dict[str, Any], rows: int, labels: str) -> None:
+    term, given, labels_B = build(name, settings), representations(rows), LABELS[labels](rows)
+    for _ in range(3):
+        loss = term(given, labels_B).loss
+        loss.backward()
+        assert loss.isfinite()
+        assert loss.shape == ()
+    leaves = [leaf.grad for leaf in (*tensors_of(given), *term.parameters()) if leaf.grad is not None]
+    assert leaves
+    assert all(gradient.isfinite().all() for gradient in leaves)
+
+
+@variants
+def test_constant_representations_are_survived(name: str, settings: dict[str, Any]) -> None:
+    term, given = build(name, settings), representations(16)
+    constant = Representations(
+        {m: torch.zeros_like(v).requires_grad_() for m, v in given.unimodal.items()},
+        torch.ones_like(given.fusion).requires_grad_(),
+        given.prediction,
+    )
+    loss = term(constant, LABELS["mixed"](16)).loss
+    loss.backward()
+    assert loss.isfinite()
+    assert all(t.grad.isfinite().all() for t in tensors_of(constant) if t.grad is not None)
+
+
+@variants
+def test_main_loss_reaches_every_representation_it_reads(name: str, settings: dict[str, Any]) -> None:
+    given = representations(24)
+    build(name, settings)(given, LABELS["mixed"](24)).loss.backward()
+    reached = {m for m, vector in given.unimodal.items() if vector.grad is not None and vector.grad.any()}
+    assert reached == {"text", "audio", "vision"}
+
+
+@variants
+def test_each_parameter_is_in_one_group_and_trained_by_its_loss(name: str, settings: dict[str, Any]) -> None:
+    term, given, labels_B = build(name, settings), representations(24), LABELS["mixed"](24)
+    groups = term.parameter_groups()
+    grouped = [id(parameter) for parameters in groups.values() for parameter in parameters]
+    assert sorted(grouped) == sorted(id(p) for p in term.parameters() if p.requires_grad)
+    losses = {"main": term(given, labels_B).loss, "estimator": term.estimator_loss(given.detach(), labels_B)}
+    assert set(groups) <= set(losses)
+    assert (losses["estimator"] is None) == (not groups.get("estimator"))
+    for group, parameters in groups.items():
+        if parameters:
+            gradients = torch.autograd.grad(losses[group], parameters, retain_graph=True)
+            assert all(gradient.any() and gradient.isfinite().all() for gradient in gradients)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [case for case in VARIANTS if TERMS[case[0]].estimator_loss is not Term.estimator_loss],
+)
+def test_fitting_the_estimator_trains_nothing_else(name: str, settings: dict[str, Any]) -> None:
+    term, given, labels_B = build(name, settings), representations(24), LABELS["mixed"](24)
+    loss = term.estimator_loss(given.detach(), labels_B)
+    loss.backward()
+    fitted = {id(p) for p in term.parameters() if p.grad is not None}
+    assert fitted == {id(p) for p in term.parameter_groups()["estimator"]}
+    assert all(tensor.grad is None for tensor in tensors_of(given))
+
+
+@variants
+def test_the_order_of_rows_does_not_matter(name: str, settings: dict[str, Any]) -> None:
+    given, labels_B = representations(24), LABELS["mixed"](24)
+    order = torch.randperm(24, generator=torch.Generator().manual_seed(1))
+    shuffled = Representations(
+        {m: v[order] for m, v in given.unimodal.items()}, given.fusion[order], given.prediction[order]
+    )
+    expected = build(name, settings)(given, labels_B).loss
+    torch.testing.assert_close(build(name, settings)(shuffled, labels_B[order]).loss, expected)
+
+
+@variants
+def test_an_absent_modality_leaves_the_others(name: str, settings: dict[str, Any]) -> None:
+    dims = RepresentationDims({"text": 12, "audio": 8}, fusion=10)
+    value = build(name, settings, dims)(representations(24, dims=dims), LABELS["mixed"](24))
+    assert value.loss.isfinite()
+    assert not [monitor for monitor in value.monitors if "vision" in monitor]
+
+
+@variants
+def test_monitors_are_detached_scalars(name: str, settings: dict[str, Any]) -> None:
+    for monitor in build(name, settings)(representations(24), LABELS["mixed"](24)).monitors.values():
+        assert monitor.shape == ()
+        assert monitor.isfinite()
+        assert not monitor.requires_grad
+
+
+@variants
+def test_a_checkpoint_in_the_middle_of_an_epoch_continues_alike(name: str, settings: dict[str, Any]) -> None:
+    """State with remembered batches of different sizes goes through a file into a term of another seed."""
+    term = build(name, settings)
+    for seed, rows in enumerate((24, 23, 24, 7)):
+        term(representations(rows, seed), LABELS["mixed"](rows))
+    file = io.BytesIO()
+    torch.save(term.state_dict(), file)
+    file.seek(0)
+    torch.manual_seed(99)
+    again = TERMS[name](TERMS[name].Config.model_validate(settings), DIMS)
+    again.load_state_dict(torch.load(file, weights_only=True))
+    given, labels_B = representations(24, 5), LABELS["mixed"](24)
+    assert torch.equal(again(given, labels_B).loss, term(given, labels_B).loss)
+
+
+@variants
+def test_an_epoch_starts_without_memory_and_evaluation_leaves_none(
+    name: str, settings: dict[str, Any]
+) -> None:
+    term, labels_B = build(name, settings), LABELS["mixed"](24)
+    fresh = term.eval()(representations(24), labels_B).loss
+    term.train()(representations(24, 7), labels_B)
+    term.start_epoch(1)
+    torch.testing.assert_close(term(representations(24), labels_B).loss, fresh)

@@ -1,0 +1,73 @@
+"""Losses of every model and term at a fixed seed, on planted data: what a refactoring must not change."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmsa.config import parse
+from mmsa.data import open_corpus
+from mmsa.data.batches import Batches
+from mmsa.data.inputs import InputSpec
+from mmsa.experiment import RunConfig
+from mmsa.models import build_model
+from mmsa.objectives import Objective
+
+FILE = Path(__file__).with_name("losses.json")
+DATA = {"name": "planted", "rows_train": 60, "rows_valid": 5, "rows_test": 5}
+CASES: dict[str, dict[str, Any]] = {
+    "late_fusion": {"model": {"name": "late_fusion"}},
+    "mmim": {
+        "model": {"name": "mmim", "audio": {"name": "gru", "layers": 2, "bidirectional": True}},
+        "objective": {"terms": {"cpc": {}, "barber_agakov": {}}},
+    },
+    "mmim_as_in_its_code": {
+        "model": {"name": "mmim", "vision": {"name": "mlp"}},
+        "objective": {
+            "terms": {
+                "cpc": {"direction": "mmim_code"},
+                "barber_agakov": {"likelihood": "mmim_code", "vision_to_audio": True},
+            }
+        },
+    },
+}
+
+
+def losses(case: str) -> list[dict[str, float]]:
+    """Each loss on three training steps of plain gradient descent, on a CPU in float32."""
+    config = parse(RunConfig, {"data": DATA, **CASES[case]}, case)
+    corpus = open_corpus(config.data, ("train",))
+    torch.manual_seed(0)
+    model = build_model(config.model, InputSpec.of(corpus))
+    objective = Objective(config.objective, model.dims)
+    parameters = [*model.parameters(), *objective.parameters()]
+    steps = []
+    for batch in Batches(corpus["train"], 20).epoch(0):
+        representations = model(batch)
+        value = objective(representations, batch.labels)
+        estimators = objective.estimator_losses(representations, batch.labels)
+        found = dict(value.losses) | {f"estimator/{name}": loss for name, loss in estimators.items()}
+        steps.append({name: float(loss.detach()) for name, loss in found.items()})
+        total = torch.stack([value.total(), *estimators.values()]).sum()
+        trained = [parameter for parameter in parameters if parameter.requires_grad]
+        for parameter, gradient in zip(trained, torch.autograd.grad(total, trained), strict=True):
+            parameter.data -= 0.01 * gradient
+    return steps
+
+
+def recorded() -> dict[str, list[dict[str, float]]]:
+    """What the file says."""
+    values: dict[str, list[dict[str, float]]] = json.loads(FILE.read_text(encoding="utf-8"))
+    return values
+
+
+def record() -> None:
+    """Write what the code says now into the file."""
+    values = {
+        case: [{name: round(loss, 6) for name, loss in step.items()} for step in losses(case)]
+        for case in CASES
+    }
+    FILE.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,91 @@
+"""The CPC term against the formulas of MMIM's paper and code, written out in loops."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mmsa.models import RepresentationDims, Representations
+from mmsa.objectives import CPC
+
+WIDTH, ROWS = 5, 7
+
+
+def term(modalities: tuple[str, ...] = ("text",), **settings: Any) -> CPC:
+    torch.manual_seed(0)
+    return CPC(CPC.Config(**settings), RepresentationDims(dict.fromkeys(modalities, WIDTH), WIDTH))
+
+
+def given(modalities: tuple[str, ...] = ("text",), rows: int = ROWS) -> Representations:
+    generator = torch.Generator().manual_seed(1)
+    vectors = {name: torch.randn(rows, WIDTH, generator=generator) for name in modalities}
+    return Representations(vectors, torch.randn(rows, WIDTH, generator=generator), torch.zeros(rows))
+
+
+@torch.no_grad()
+def similarity(subject: CPC, representations: Representations, temperature: float) -> Tensor:
+    """s[i, j] of modality vector i and the prediction from fused vector j."""
+    vectors = representations.unimodal["text"]
+    predicted = subject.heads["text"](representations.fusion)
+    rows = [[torch.cosine_similarity(v, p, dim=0) for p in predicted] for v in vectors]
+    return torch.tensor(rows) / temperature
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.2])
+def test_mmim_code_contrasts_a_vector_with_all_predictions(temperature: float) -> None:
+    subject, representations = term(direction="mmim_code", temperature=temperature), given()
+    scores = similarity(subject, representations, temperature)
+    nce = -sum(scores[i, i] - torch.logsumexp(scores[i], 0) for i in range(ROWS)) / ROWS
+    value = subject(representations, torch.zeros(ROWS))
+    torch.testing.assert_close(value.loss, nce - math.log(ROWS))
+    torch.testing.assert_close(value.monitors["bound/cpc/text"], math.log(ROWS) - nce)
+
+
+def test_paper_contrasts_a_prediction_with_all_vectors() -> None:
+    subject, representations = term(direction="paper"), given()
+    scores = similarity(subject, representations, 1.0)
+    nce = -sum(scores[i, i] - torch.logsumexp(scores[:, i], 0) for i in range(ROWS)) / ROWS
+    torch.testing.assert_close(subject(representations, torch.zeros(ROWS)).loss, nce - math.log(ROWS))
+
+
+def test_both_is_the_mean_of_the_two() -> None:
+    losses = {
+        direction: term(direction=direction)(given(), torch.zeros(ROWS)).loss
+        for direction in ("both", "paper", "mmim_code")
+    }
+    torch.testing.assert_close(losses["both"], (losses["paper"] + losses["mmim_code"]) / 2)
+
+
+def test_the_loss_is_the_mean_over_the_modalities() -> None:
+    modalities = ("text", "audio", "vision")
+    value = term(modalities)(given(modalities), torch.zeros(ROWS))
+    bounds = torch.stack([value.monitors[f"bound/cpc/{name}"] for name in modalities])
+    torch.testing.assert_close(value.loss, -bounds.mean())
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0])
+def test_two_opposite_rows_reach_the_documented_ceiling(temperature: float) -> None:
+    subject = term(temperature=temperature)
+    subject.heads["text"] = nn.Identity()
+    opposite = torch.stack([torch.ones(WIDTH), -torch.ones(WIDTH)])
+    value = subject(Representations({"text": opposite}, opposite, torch.zeros(2)), torch.zeros(2))
+    ceiling = math.log(2) - math.log(1 + math.exp(-2 / temperature))
+    torch.testing.assert_close(value.monitors["bound/cpc/text"], torch.tensor(ceiling))
+
+
+def test_the_length_of_a_vector_does_not_matter() -> None:
+    subject, representations = term(), given()
+    longer = Representations(
+        {"text": 100 * representations.unimodal["text"]}, representations.fusion, representations.prediction
+    )
+    labels_B = torch.zeros(ROWS)
+    torch.testing.assert_close(subject(longer, labels_B).loss, subject(representations, labels_B).loss)
+
+
+def test_deeper_predictions_have_tanh_between_their_layers() -> None:
+    kinds = [type(layer) for layer in term(layers=3).heads["text"]]
+    assert kinds == [nn.Linear, nn.Tanh, nn.Linear, nn.Tanh, nn.Linear]
