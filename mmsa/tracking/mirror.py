@@ -79,9 +79,13 @@ class Mirror:
         self._closing.set()
         if self._thread is not None:
             self._thread.join(self._patience)
-            left = len(self._unwritten) + self._dropped
-            if left or self._thread.is_alive():
-                self._say(f"MLflow lacks up to {left} trials. {self._advice()}")
+            if self.unwritten or self._thread.is_alive():
+                self._say(f"MLflow lacks up to {self.unwritten} trials. {self._advice()}")
+
+    @property
+    def unwritten(self) -> int:
+        """How many trials MLflow does not show as they are, as far as is known."""
+        return len(self._unwritten) + self._dropped
 
     def _advice(self) -> str:
         return f"To fill the gap: python launch/report.py --study {self._study.name} --rebuild"

@@ -130,7 +130,10 @@ def _register(
     except MlflowException as error:
         if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
             raise
-    version = client.create_model_version(name, model.artifact_location, run_id=run_id)
+    # A server wants to know which model the folder belongs to; a database looks that up only through the run.
+    version = client.create_model_version(
+        name, model.artifact_location, run_id=run_id, model_id=model.model_id
+    )
     client.set_registered_model_alias(name, ALIAS, version.version)
     return f"models:/{name}@{ALIAS}"
 
