@@ -4,10 +4,12 @@ Usable by itself on any tensors. Importing it fills the registries.
 """
 
 from mmsa.information.conditional import CONDITIONAL_ESTIMATORS, ConditionalEstimator
+from mmsa.information.copula import GaussianCopula, gaussian_copula_information
 from mmsa.information.critics import CRITICS
 from mmsa.information.density_estimators import CLUB, BarberAgakov, L1Out
 from mmsa.information.estimators import ESTIMATORS, Estimator, Spec, Value
 from mmsa.information.gradients import GradientNormaliser
+from mmsa.information.ksg import KSG, ksg_information
 from mmsa.information.neighbours import Triples
 from mmsa.information.score_estimators import InfoNCE, InfoNCEAnchor
 
@@ -16,9 +18,11 @@ __all__ = [
     "CONDITIONAL_ESTIMATORS",
     "CRITICS",
     "ESTIMATORS",
+    "KSG",
     "BarberAgakov",
     "ConditionalEstimator",
     "Estimator",
+    "GaussianCopula",
     "GradientNormaliser",
     "InfoNCE",
     "InfoNCEAnchor",
@@ -26,4 +30,6 @@ __all__ = [
     "Spec",
     "Triples",
     "Value",
+    "gaussian_copula_information",
+    "ksg_information",
 ]

@@ -48,6 +48,8 @@ CASES: dict[str, dict] = {
     },
     "barber_agakov_mmim_code": {"name": "barber_agakov_mmim_code", "conditional": DIAGONAL},
     "club": {"name": "club", "conditional": DIAGONAL},
+    "gaussian_copula": {"name": "gaussian_copula"},
+    "ksg": {"name": "ksg"},
     "l1out": {"name": "l1out", "conditional": MIXTURE},
 }
 
