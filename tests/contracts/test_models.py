@@ -157,6 +157,17 @@ def test_every_parameter_gets_a_gradient(name: str, text: str, tiny_encoder: Pat
 
 @models
 @texts
+def test_bfloat16_autocast_gives_nearly_the_same(name: str, text: str, tiny_encoder: Path) -> None:
+    model, batch, *_ = build(name, tiny_encoder, text=text)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model(batch).prediction
+    torch.testing.assert_close(found.float(), model(batch).prediction, rtol=0.0, atol=0.03)
+    found.float().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+@models
+@texts
 def test_overfits_one_batch(name: str, text: str, tiny_encoder: Path) -> None:
     model, batch, *_ = build(name, tiny_encoder, text=text)
     batch = rows_of(batch, [0, *range(2, ROWS - 1)])

@@ -182,6 +182,21 @@ def test_fine_tuning_reaches_every_parameter(tiny_encoder: Path, pooling: str) -
     assert all(parameter.grad.isfinite().all() for parameter in subject.parameters())
 
 
+def test_no_row_attends_to_nothing(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some attention kernels give NaN for such a row."""
+    subject = trained(tiny_encoder)
+    masks: list[torch.Tensor] = []
+    forward = subject.backbone.forward
+
+    def spy(**inputs: torch.Tensor) -> Any:
+        masks.append(inputs["attention_mask"])
+        return forward(**inputs)
+
+    monkeypatch.setattr(subject.backbone, "forward", spy)
+    subject(TOKENS)
+    assert masks[0].sum(1).tolist() == [4, 3, 1]
+
+
 def test_frozen_layers_are_the_lowest(tiny_encoder: Path) -> None:
     subject = trained(tiny_encoder, freeze_layers=1)
     subject(TOKENS).square().sum().backward()
