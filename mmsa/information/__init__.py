@@ -12,6 +12,7 @@ from mmsa.information.gradients import GradientNormaliser
 from mmsa.information.ksg import KSG, ksg_information
 from mmsa.information.neighbours import Triples
 from mmsa.information.score_estimators import InfoNCE, InfoNCEAnchor
+from mmsa.information.surrogates import SURROGATES
 
 __all__ = [
     "CLUB",
@@ -19,6 +20,7 @@ __all__ = [
     "CRITICS",
     "ESTIMATORS",
     "KSG",
+    "SURROGATES",
     "BarberAgakov",
     "ConditionalEstimator",
     "Estimator",

@@ -33,7 +33,8 @@ def gaussian_information(x_ND: Array, y_ND: Array) -> float:
     """Information of jointly Gaussian x and y from canonical correlations, less its finite-sample bias.
 
     The bias, about D_x D_y / 2N, is that of log determinants of sample covariances, known exactly for
-    Gaussian samples (Misra et al. 2005, as in Ince et al. 2017). Constant and collinear features are left out.
+    Gaussian samples (Misra et al. 2005, as in Ince et al. 2017). Constant and collinear features are left
+    out.
 
     Raises:
         DataError: when there are not more samples than features in x and y together, plus one.

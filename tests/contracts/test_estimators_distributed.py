@@ -3,6 +3,7 @@
 import conditional_cases
 import estimator_cases
 import pytest
+import surrogate_cases
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
@@ -17,14 +18,17 @@ PAIRS = [
     if ESTIMATORS[config["name"]].spec.role != "measure"
 ]
 TRIPLES = list(conditional_cases.CASES)
+SURROGATES = list(surrogate_cases.CASES)
+EVERY = PAIRS + TRIPLES + SURROGATES
 BANK = Triples(*(value.double() for value in conditional_cases.chain(50, 1)))
 
 
 def trace(case, rows, group):
     """Values and parameter gradients of three steps; gradients are averaged as training averages them."""
     conditional = case in TRIPLES
-    estimator = (conditional_cases if conditional else estimator_cases).build(case)
-    estimator = estimator.double().spread_over(group)
+    source = conditional_cases if conditional else surrogate_cases if case in SURROGATES else estimator_cases
+    estimator = source.build(case).double().spread_over(group)
+    torch.manual_seed(1)
     normaliser = GradientNormaliser()
     encoder = torch.nn.Linear(3, 3 if conditional else 4).double()
     generator = torch.Generator().manual_seed(5)
@@ -61,7 +65,7 @@ def work(rank, folder):
     store = dist.FileStore(f"{folder}/rendezvous", WORLD)
     dist.init_process_group("gloo", rank=rank, world_size=WORLD, store=store)
     rows = slice(0, FIRST_ROWS) if rank == 0 else slice(FIRST_ROWS, ROWS)
-    traces = {case: trace(case, rows, dist.group.WORLD) for case in PAIRS + TRIPLES}
+    traces = {case: trace(case, rows, dist.group.WORLD) for case in EVERY}
     torch.save(traces, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
@@ -73,7 +77,7 @@ def two_processes(tmp_path_factory):
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(WORLD)]
 
 
-@pytest.mark.parametrize("case", PAIRS + TRIPLES)
+@pytest.mark.parametrize("case", EVERY)
 def test_two_processes_give_the_value_and_gradient_of_one(case, two_processes):
     expected = trace(case, slice(None), None)
     for rank in range(WORLD):
