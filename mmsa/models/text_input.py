@@ -152,9 +152,10 @@ def _features(tokens: Tokens, folder: Path, encoder: PretrainedConfig) -> Arrays
     """Pooled vectors, or for ``attention`` the states of all tokens; rows without a token have no frame."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     backbone = load_backbone(folder).to(device)
+    width = int(backbone.config.hidden_size) * (2 if encoder.pooling == "cls_mean" else 1)  # type: ignore[union-attr, arg-type]
     lengths = tokens.lengths()
     by_length = np.argsort(lengths, kind="stable")[np.count_nonzero(lengths == 0) :]
-    frames: list[NDArray[np.float32]] = [np.empty((0, 0), np.float32)] * len(tokens)
+    frames: list[NDArray[np.float32]] = [np.empty((0, width), np.float32)] * len(tokens)
     for start in range(0, len(by_length), _ROWS_AT_ONCE):
         rows = by_length[start : start + _ROWS_AT_ONCE]
         ids_BT = pad_sequence(
@@ -169,10 +170,7 @@ def _features(tokens: Tokens, folder: Path, encoder: PretrainedConfig) -> Arrays
             parts = list(pool(states_BTD, mask_BT, encoder.pooling)[:, None])
         for row, part in zip(rows, parts, strict=True):
             frames[row] = part.float().cpu().numpy()
-    width = int(backbone.config.hidden_size) * (2 if encoder.pooling == "cls_mean" else 1)  # type: ignore[union-attr, arg-type]
-    features = Features.from_rows(
-        [frame if frame.size else frame.reshape(0, width) for frame in frames], width
-    )
+    features = Features.from_rows(frames, width)
     return {"values": np.ascontiguousarray(features.values), "offsets": features.offsets}
 
 
