@@ -37,7 +37,8 @@ def save_bundle(result: Result, directory: Path) -> None:
     (directory / _INPUTS).write_text(json.dumps(predictor.inputs.to_dict()), encoding="utf-8")
     weights = {name: value.cpu().contiguous() for name, value in predictor.model.state_dict().items()}
     save_file(weights, directory / _WEIGHTS)
-    save_text_frontend(result.config.model, directory / _TEXT)
+    if predictor.inputs.text is not None:
+        save_text_frontend(result.config.model, directory / _TEXT)
 
 
 def load_bundle(directory: Path, cache: Path | None = None) -> Predictor:
