@@ -64,7 +64,10 @@ class GaussianEntropy(Entropy):
 
 @ENTROPIES.register("kde")
 class KernelEntropy(Entropy):
-    """-mean log of a leave-one-out kernel density with Silverman's bandwidth; low dimensions only."""
+    """-mean log of a leave-one-out kernel density with Silverman's bandwidth.
+
+    For few dimensions and one cluster: Silverman's width is the Gaussian's, far too wide for several clusters.
+    """
 
     class Config(Block):
         """No settings."""
