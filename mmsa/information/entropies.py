@@ -66,7 +66,7 @@ class GaussianEntropy(Entropy):
 class KernelEntropy(Entropy):
     """-mean log of a leave-one-out kernel density with Silverman's bandwidth.
 
-    For few dimensions and one cluster: Silverman's width is the Gaussian's, far too wide for several clusters.
+    For few dimensions and one cluster: the width is that of a Gaussian, far too wide for several clusters.
     """
 
     class Config(Block):
