@@ -7,6 +7,7 @@ the study stores can be read by any Optuna tool and modelled by any sampler.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from optuna.distributions import (
@@ -258,9 +259,14 @@ def _check_range(low: float, high: float, log: bool, step: float | None) -> None
         raise refuse(high, "high must be above low", "Write a single value in `base` instead.", at=("high",))
     if log and step is not None:
         raise refuse(step, "step and log exclude each other", "Remove one of the two.", at=("step",))
-    if step is not None and not _in_range(high, low, high, step):
-        rule = f"high must be a whole number of steps of {step} above low"
-        raise refuse(high, rule, f"Write high: {low + (high - low) // step * step}.", at=("high",))
+    if step is not None:
+        # As the decimals that were written, which is how Optuna reads them: 0.3 is three times 0.1.
+        start, end, stride = Decimal(str(low)), Decimal(str(high)), Decimal(str(step))
+        last = start + (end - start) // stride * stride
+        if last != end:
+            rule = f"high must be a whole number of steps of {step} above low"
+            advice = f"Write high: {last if last > start else start + stride}."
+            raise refuse(high, rule, advice, at=("high",))
 
 
 def _in_range(value: float, low: float, high: float, step: float | None) -> bool:

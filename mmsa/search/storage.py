@@ -2,46 +2,30 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import socket
 from pathlib import Path
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from mmsa.errors import StudyError
+from mmsa.search.locks import Held, ProcessLock
 
 JOURNAL = "study.journal"
 
 
-class DriverLock:
-    """The right to write to a study. The kernel takes it back when the process that holds it dies.
+def lock_study(folder: Path) -> ProcessLock:
+    """The right to write to the study in ``folder``.
 
     Raises:
-        StudyError: when another process holds it.
+        StudyError: when another driver has it.
     """
-
-    def __init__(self, folder: Path):
-        path = folder / "driver.lock"
-        self._file = path.open("a+", encoding="utf-8")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.seek(0)
-            holder = self._file.read().strip() or "another process"
-            self._file.close()
-            raise StudyError(
-                f"{folder}: {holder} is searching this study. "
-                "Wait for it, or stop it and run the same command again."
-            ) from None
-        self._file.truncate(0)
-        self._file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        self._file.flush()
-
-    def release(self) -> None:
-        """Give the right back."""
-        self._file.close()
+    try:
+        return ProcessLock(folder / "driver.lock")
+    except Held as error:
+        raise StudyError(
+            f"{folder}: {error.holder} is searching this study. "
+            "Wait for it, or stop it and run the same command again."
+        ) from None
 
 
 def open_storage(folder: Path, url: str | None) -> BaseStorage:

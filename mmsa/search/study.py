@@ -1,6 +1,6 @@
 """The durable study: what was asked, what runs, how every trial ended. Optuna's storage is the truth.
 
-One driver at a time writes (``DriverLock``). Every write can be repeated: a driver that dies between two of
+One driver at a time writes (``lock_study``). Every write can be repeated: a driver that dies between two of
 them leaves a trial that the next driver adopts under the same number and finishes again.
 """
 
@@ -21,8 +21,10 @@ from mmsa.config import dump_yaml
 from mmsa.errors import StudyError
 from mmsa.provenance import git_state, versions
 from mmsa.search.changes import refuse_changes
+from mmsa.search.locks import ProcessLock
 from mmsa.search.records import Ending, Metrics, Suggestion
-from mmsa.search.storage import DriverLock, mend_journal, open_storage
+from mmsa.search.scalars import Scalar
+from mmsa.search.storage import lock_study, mend_journal, open_storage
 from mmsa.search.study_config import StudyConfig
 from mmsa.search.view import EPOCH, StudyView, read_study, remembered_config, reported
 from mmsa.tracking import Outcome
@@ -41,7 +43,7 @@ _STATES: Mapping[Outcome, TrialState] = {
 class Study(StudyView):
     """A study as the one driver that may write to it sees it; a context manager."""
 
-    def __init__(self, optuna_study: optuna.Study, config: StudyConfig, folder: Path, lock: DriverLock):
+    def __init__(self, optuna_study: optuna.Study, config: StudyConfig, folder: Path, lock: ProcessLock):
         super().__init__(optuna_study, config)
         self.folder = folder
         self._lock = lock
@@ -61,19 +63,20 @@ class Study(StudyView):
         Raises:
             StudyError: when another driver has it, or when it cannot continue with this configuration.
         """
+        starts = config.starts()
         folder = runs / config.study
         (folder / "trials").mkdir(parents=True, exist_ok=True)
-        lock = DriverLock(folder)
+        lock = lock_study(folder)
         try:
             mend_journal(folder)
             study = cls(_optuna_study(config, folder, storage), config, folder, lock)
-            study._settle()
+            study._settle(starts)
         except BaseException:
             lock.release()
             raise
         return study
 
-    def _settle(self) -> None:
+    def _settle(self, starts: list[dict[str, Scalar]]) -> None:
         """Bring what the study remembers up to date with its configuration; may be repeated at any point."""
         remembered = self.attributes
         identity = _identity(self.folder, remembered.get("identity"))
@@ -93,15 +96,15 @@ class Study(StudyView):
         if remembered.get("space") != space:
             self._remember(space=space)
         (self.folder / "space.yaml").write_text(space, encoding="utf-8")
-        self._enqueue_starts()
+        self._enqueue(starts)
 
     def _remember(self, **attributes: Any) -> None:
         for name, value in attributes.items():
             self._study.set_user_attr(name, value)
 
-    def _enqueue_starts(self) -> None:
+    def _enqueue(self, starts: list[dict[str, Scalar]]) -> None:
         known = sum("start" in trial.user_attrs for trial in self._trials())
-        for position, point in enumerate(self.config.starts()[known:], start=known):
+        for position, point in enumerate(starts[known:], start=known):
             name = "defaults" if position == 0 else f"start {position}"
             self._study.enqueue_trial(self.config.space.encode(point), user_attrs={"start": name})
 
@@ -167,9 +170,13 @@ class Study(StudyView):
         """
         trial, known = self._running[number], self._trials()[number]
         if f"{EPOCH}{epoch}" not in known.user_attrs:
-            trial.set_user_attr(f"{EPOCH}{epoch}", _finite(metrics))
-        if math.isfinite(value) and epoch not in known.intermediate_values:
-            trial.storage.set_trial_intermediate_value(trial._trial_id, epoch, value)
+            remembered = {"metrics": _finite(metrics), "value": value if math.isfinite(value) else None}
+            trial.set_user_attr(f"{EPOCH}{epoch}", remembered)
+        # With these the sampler ranks pruned trials. With several objectives Optuna has no use for them: a
+        # pruned trial that has any makes TPE raise.
+        single = len(self.config.search.objectives) == 1
+        if single and math.isfinite(value) and epoch not in known.intermediate_values:
+            trial.report(value, epoch)
 
     def finish(self, number: int, ending: Ending) -> Outcome:
         """Remember how a trial ended; a trial that has ended stays as it is.

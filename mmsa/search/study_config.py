@@ -83,10 +83,10 @@ def _parse_parameter(settings: object) -> Parameter:
     if not isinstance(settings, Mapping):
         raise refuse(settings, "must be a mapping with a type", "Write {type: float, low: ..., high: ...}.")
     kind = settings.get("type")
-    if kind not in PARAMETER_TYPES:
+    if not isinstance(kind, str) or kind not in PARAMETER_TYPES:
         rule = "is not a type of parameter" if "type" in settings else "a parameter needs a type"
         raise refuse(kind, rule, did_you_mean(str(kind), PARAMETER_TYPES), at=("type",))
-    return PARAMETER_TYPES[str(kind)].model_validate(settings)
+    return PARAMETER_TYPES[kind].model_validate(settings)
 
 
 def _below(path: str, problem: Problem) -> Problem:

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mmsa.config import parse
 from mmsa.errors import StudyError, did_you_mean
-from mmsa.search.records import Metrics, TrialRecord
+from mmsa.search.records import TrialRecord
 from mmsa.search.storage import JOURNAL, open_storage
 from mmsa.search.study_config import StudyConfig
 from mmsa.tracking import Outcome
@@ -93,7 +93,7 @@ class StudyView:
             overrides=overrides,
             values=tuple(trial.values) if trial.state == TrialState.COMPLETE else (),
             reported=reported(trial),
-            epochs=_epochs(trial),
+            epochs={number: epoch["metrics"] for number, epoch in _epochs(trial).items()},
             start=trial.user_attrs.get("start"),
             started=trial.datetime_start,
             finished=trial.datetime_complete,
@@ -127,9 +127,10 @@ def remembered_config(attributes: Mapping[str, Any], name: str) -> StudyConfig:
 
 def reported(trial: FrozenTrial) -> dict[int, float]:
     """The first objective by epoch."""
-    return dict(trial.intermediate_values)
+    values = {number: epoch["value"] for number, epoch in _epochs(trial).items()}
+    return {number: value for number, value in values.items() if value is not None}
 
 
-def _epochs(trial: FrozenTrial) -> dict[int, Metrics]:
+def _epochs(trial: FrozenTrial) -> dict[int, dict[str, Any]]:
     numbers = (int(name.removeprefix(EPOCH)) for name in trial.user_attrs if name.startswith(EPOCH))
     return {number: trial.user_attrs[f"{EPOCH}{number}"] for number in sorted(numbers)}

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from mmsa.config import dump_yaml
+from mmsa.search.preview import dry_run, samples
+
+
+def test_a_dry_run_says_what_would_happen_and_makes_no_study(tmp_path, monkeypatch, make_study_config):
+    monkeypatch.chdir(tmp_path)
+    parameters = {
+        "optim.lr": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True},
+        "model.dropout": {"type": "float", "low": 0.0, "high": 0.5, "zero": 0.5},
+    }
+    config = make_study_config(parameters, trials=6)
+    text = "\n".join(dry_run(config, tmp_path / "cache"))
+    for line in dump_yaml(config.base.model_dump()).splitlines():
+        assert f"  {line}\n" in text
+    assert "searched parameters: 2\n" in text
+    assert text.count("sampled configuration") == 3
+    assert "planted, 40 rows to train on, 20 to validate" in text
+    assert "trained parameters: " in text
+    assert "ms/step x 4 steps x 6 trials = " in text  # 2 epochs of 2 batches
+    assert not [path for path in tmp_path.rglob("*") if path != tmp_path / "cache"]
+
+
+def test_samples_lie_in_the_space(make_study_config):
+    config = make_study_config()
+    points = samples(config)
+    assert len({point["optim.lr"] for point in points}) == 3
+    for point in points:
+        assert config.space.decode(config.space.encode(point)) == point

@@ -1,0 +1,293 @@
+"""Every word of a space is interpreted or refused, with path, value, rule and next step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mmsa.config import parse
+from mmsa.errors import ConfigError, Problem
+from mmsa.search.study_config import StudyConfig
+
+LR = {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}
+NAMES = {"type": "categorical", "choices": ["adam", "adamw"]}
+
+
+def problems(values: dict[str, Any]) -> list[Problem]:
+    with pytest.raises(ConfigError) as caught:
+        parse(StudyConfig, values, "space.yaml")
+    return list(caught.value.problems)
+
+
+def changed(block: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {name: value for name, value in {**block, **changes}.items() if value is not None}
+
+
+BY_ITSELF = [
+    (changed(LR, low="1e-4"), "low", "'1e-4'", "valid number", "write 1.0e-4"),
+    (changed(LR, high="1E-1"), "high", "'1E-1'", "valid number", "write 1.0e-1"),
+    (changed(LR, low=0.5), "high", "0.1", "above low, which is 0.5", "Exchange"),
+    (changed(LR, low=0.1), "high", "0.1", "above low", "single value in `base`"),
+    (changed(LR, low=0.0), "low", "0.0", "above 0 when log", "zero"),
+    (changed(LR, low=-1.0), "low", "-1.0", "above 0 when log", "zero"),
+    (changed(LR, step=0.1), "step", "0.1", "exclude each other", "Remove"),
+    (changed(LR, log=None, low=0.0, step=0.03), "high", "0.1", "whole number of steps", "Write high: 0.09"),
+    (changed(LR, log=None, step=0.0), "step", "0.0", "greater than 0", ""),
+    (changed(LR, low=float("nan")), "low", "nan", "finite", ""),
+    (changed(LR, high=float("inf")), "high", "inf", "finite", ""),
+    (changed(LR, zero=0.0), "zero", "0.0", "greater than 0", ""),
+    (changed(LR, zero=1.0), "zero", "1.0", "less than 1", ""),
+    (changed(LR, hihg=1.0), "hihg", "1.0", "not a setting", "Did you mean 'high'?"),
+    (changed(LR, log="yes"), "log", "'yes'", "valid boolean", ""),
+    (changed(LR, high=None), "high", "None", "is required", ""),
+    (changed(LR, type=None), "type", "None", "needs a type", "Known: categorical, float, int."),
+    (changed(LR, type="flaot"), "type", "'flaot'", "not a type", "Did you mean 'float'?"),
+    (changed(LR, type=["float"]), "type", "['float']", "not a type", ""),
+    ([1e-4, 1e-1], "", "[0.0001, 0.1]", "must be a mapping", "type: float"),
+    ({"type": "int", "low": 1, "high": 1}, "high", "1", "above low", "single value"),
+    ({"type": "int", "low": 0, "high": 4, "log": True}, "low", "0", "1 or more when log", "low: 1"),
+    ({"type": "int", "low": 1, "high": 8, "step": 2}, "high", "8", "whole number of steps", "Write high: 7"),
+    ({"type": "int", "low": 1.5, "high": 8}, "low", "1.5", "valid integer", ""),
+    ({"type": "int", "low": 1, "high": 8, "zero": 0.5}, "zero", "0.5", "not a setting", ""),
+    (changed(NAMES, choices=["adam"]), "choices", "('adam',)", "at least two", "`base`"),
+    (changed(NAMES, choices=[]), "choices", "()", "at least two", "`base`"),
+    (changed(NAMES, choices="adam"), "choices", "'adam'", "valid tuple", ""),
+    (changed(NAMES, choices=["a", "b", "a"]), "choices", "('a', 'b', 'a')", "'a' is a choice twice", "Keep"),
+    (changed(NAMES, choices=[True, 1]), "choices", "(True, 1)", "of one type, not bool, int", ""),
+    (changed(NAMES, choices=[1, 1.0]), "choices", "(1, 1.0)", "of one type, not float, int", "Write 1.0"),
+    (changed(NAMES, choices=["1e-4", 1e-3]), "choices.0", "'1e-4'", "YAML reads as text", "1.0e-4"),
+    (changed(NAMES, choices=[16, [32]]), "choices.1", "[32]", "a word, a number", "name"),
+    (changed(NAMES, choices=[16, {"a": 1}]), "choices.1", "{'a': 1}", "a word, a number", "name"),
+    (changed(NAMES, choices=["a", None]), "choices.1", "None", "a word, a number", "name"),
+    (changed(NAMES, choices=[0.5, float("inf")]), "choices.1", "inf", "must be finite", ""),
+    (changed(NAMES, zero=0.5), "zero", "0.5", "not a setting", ""),
+]
+
+
+@pytest.mark.parametrize(("parameter", "where", "value", "rule", "advice"), BY_ITSELF)
+def test_parameter(make_values, parameter, where, value, rule, advice):
+    (problem,) = problems(make_values({"optim.lr": parameter}))
+    assert problem.path == f"search.parameters.optim.lr.{where}".rstrip(".")
+    assert repr(problem.value) == value
+    assert rule in problem.rule
+    assert advice in problem.next_step
+
+
+WARMUP = {"type": "float", "low": 0.0, "high": 0.5}
+BETWEEN = [
+    (
+        {"optim.nmae": "adam"},
+        "when.optim.nmae",
+        "not a parameter of this space",
+        "Did you mean 'optim.name'?",
+    ),
+    ({"optim.name": "sgd"}, "when.optim.name", "never has this value", "one of 'adam', 'adamw'"),
+    ({"optim.name": ["adam", "sgd"]}, "when.optim.name", "never has this value", "one of 'adam', 'adamw'"),
+    ({"optim.name": []}, "when.optim.name", "at least one value", "one of"),
+    ({"optim.warmup": 0.1}, "when.optim.warmup", "cannot depend on itself", "another"),
+    ({"optim.lr": 0.001}, "when.optim.lr", "almost never has one exact value", "categorical"),
+    ({"train.batch_size": True}, "when.train.batch_size", "never has this value", "whole number"),
+    ({"train.batch_size": 2.0}, "when.train.batch_size", "never has this value", "whole number"),
+    ({"optim.name": {"adam": 1}}, "when.optim.name", "valid", ""),
+]
+
+
+@pytest.mark.parametrize(("when", "where", "rule", "advice"), BETWEEN)
+def test_condition(make_values, when, where, rule, advice):
+    batch_size = {"type": "int", "low": 2, "high": 64}
+    space = {"optim.lr": LR, "optim.name": NAMES, "train.batch_size": batch_size}
+    found = problems(make_values({**space, "optim.warmup": {**WARMUP, "when": when}}))
+    assert found[0].path.startswith(f"search.parameters.optim.warmup.{where}")
+    assert rule in found[0].rule
+    assert advice in found[0].next_step
+
+
+def test_circles_of_conditions_are_all_named(make_values):
+    def depends(on: str) -> dict[str, Any]:
+        return {"type": "categorical", "choices": ["a", "b"], "when": {on: "a"}}
+
+    space = {"one": depends("two"), "two": depends("one"), "three": depends("four"), "four": depends("three")}
+    rules = [problem.rule for problem in problems(make_values(space)) if "itself" in problem.rule]
+    assert ["one -> two" in rule or "two -> one" in rule for rule in rules] == [True, False]
+    assert "three -> four" in rules[1] or "four -> three" in rules[1]
+
+
+def test_a_branch_that_an_ancestor_cuts_is_refused(make_values):
+    space = {
+        "optim.name": NAMES,
+        "optim.schedule": {
+            "type": "categorical",
+            "choices": ["linear", "cosine"],
+            "when": {"optim.name": "adamw"},
+        },
+        "optim.warmup": {**WARMUP, "when": {"optim.schedule": "linear", "optim.name": "adam"}},
+    }
+    found = [p for p in problems(make_values(space)) if p.path == "search.parameters.optim.warmup.when"]
+    assert [problem.rule for problem in found] == ["is never true"]
+    assert "no value of optim.name" in found[0].next_step
+
+
+IN_RUN_CONFIG = [
+    ("optim.lrr", LR, "not a setting", "Did you mean 'optim.lr'?"),
+    ("optm.lr", LR, "not a setting", "Did you mean 'optim.lr'?"),
+    ("optim.lr.low", LR, "valid number", "optim.lr"),
+    ("model.dropout", {"type": "float", "low": 0.0, "high": 1.5}, "less than 1", ""),
+    ("model.fusion", {"type": "float", "low": 8.0, "high": 9.5}, "valid integer", ""),
+    ("optim.name", {"type": "categorical", "choices": ["adamw", "sgd"]}, "adam", ""),
+    ("data.noise", {"type": "float", "low": 0.1, "high": 0.9}, "cannot be searched", "`base`"),
+    ("train.metric", {"type": "categorical", "choices": ["valid/mae", "valid/acc7"]}, "cannot be", "`base`"),
+    ("train.epochs", {"type": "int", "low": 1, "high": 4}, "cannot be searched", "`base`"),
+]
+
+
+@pytest.mark.parametrize(("path", "parameter", "rule", "advice"), IN_RUN_CONFIG)
+def test_parameter_of_the_configuration(make_values, path, parameter, rule, advice):
+    (problem,) = problems(make_values({path: parameter}))
+    assert problem.path == f"search.parameters.{path}"
+    assert rule in problem.rule
+    assert advice in problem.next_step
+
+
+def test_a_parameter_that_another_choice_makes_meaningless_needs_a_condition(make_values):
+    models = {"type": "categorical", "choices": ["mmim", "late_fusion"]}
+    fusion = {"type": "int", "low": 8, "high": 256}
+    (problem,) = problems(make_values({"model.name": models, "model.fusion": fusion}))
+    assert (problem.path, problem.value) == ("search.parameters.model.name", "late_fusion")
+    assert "makes model.fusion invalid" in problem.rule
+    assert "`when`" in problem.next_step
+    parse(
+        StudyConfig,
+        make_values({"model.name": models, "model.fusion": {**fusion, "when": {"model.name": "mmim"}}}),
+        "",
+    )
+
+
+def test_defaults_outside_the_range_are_refused(make_values):
+    (problem,) = problems(make_values({"optim.weight_decay": {"type": "float", "low": 0.01, "high": 0.1}}))
+    assert (problem.path, problem.value) == ("base.optim.weight_decay", 1e-4)
+    assert problem.rule == "must be from 0.01 to 0.1"
+    assert "Trial 0" in problem.next_step
+
+
+STARTS = [
+    ({"optim.lr": 0.5}, "optim.lr", "must be from", ""),
+    ({"optim.lr": "1e-3"}, "optim.lr", "valid number", "1.0e-3"),
+    ({"optim.rl": 0.01}, "optim.rl", "not a parameter", "Did you mean 'optim.lr'?"),
+    ({"optim.warmup": 0.1}, "optim.warmup", "does not exist here", "only when optim.schedule is 'linear'"),
+]
+
+
+@pytest.mark.parametrize(("start", "where", "rule", "advice"), STARTS)
+def test_start(make_values, start, where, rule, advice):
+    schedule = {"type": "categorical", "choices": ["constant", "linear"]}
+    warmup = {**WARMUP, "when": {"optim.schedule": "linear"}}
+    space = {"optim.lr": LR, "optim.schedule": schedule, "optim.warmup": warmup}
+    (problem,) = problems(make_values(space, starts=["defaults", start]))
+    assert problem.path == f"search.starts.1.{where}"
+    assert rule in problem.rule
+    assert advice in problem.next_step
+
+
+OBJECTIVES = [
+    ([], "search.objectives", "at least one", "valid/mae"),
+    (
+        [{"metric": "test/mae", "direction": "minimize"}],
+        "search.objectives.0.metric",
+        "a search never sees the test split",
+        "valid/mae",
+    ),
+    (
+        [{"metric": "valid/mea", "direction": "minimize"}],
+        "search.objectives.0.metric",
+        "not a metric",
+        "Did you mean 'valid/mae'?",
+    ),
+    ([{"metric": "valid/mae"}], "search.objectives.0.direction", "is required", ""),
+    (
+        [{"metric": "valid/mae", "direction": "min"}],
+        "search.objectives.0.direction",
+        "'minimize' or 'maximize'",
+        "",
+    ),
+    (
+        [{"metric": "valid/mae", "direction": "minimize"}] * 2,
+        "search.objectives",
+        "is an objective twice",
+        "Keep",
+    ),
+    (
+        [{"metric": "valid/mae", "direction": "maximize"}],
+        "search.objectives.0.direction",
+        "base.train.direction of the same metric is minimize",
+        "Exchange",
+    ),
+]
+
+
+@pytest.mark.parametrize(("objectives", "path", "rule", "advice"), OBJECTIVES)
+def test_objectives(make_values, objectives, path, rule, advice):
+    (problem,) = problems(make_values(objectives=objectives))
+    assert problem.path == path
+    assert rule in problem.rule
+    assert advice in problem.next_step
+
+
+ELSEWHERE = [
+    ({"sampler": {"name": "tpee"}}, "search.sampler.name", "not a sampler", "Did you mean 'tpe'?"),
+    ({"sampler": {"startup": 3}}, "search.sampler.name", "needs a name", "Known: random, tpe."),
+    ({"scheduler": {"name": "asha", "grce": 3}}, "search.scheduler.grce", "not a setting", "'grace'"),
+    ({"scheduler": {"name": "asha", "reduction": 1}}, "search.scheduler.reduction", "equal to 2", ""),
+    ({"trials": 0}, "search.trials", "equal to 1", ""),
+    ({"trials": "8"}, "search.trials", "valid integer", ""),
+    ({"starts": "defaults"}, "search.starts", "valid tuple", ""),
+    ({"trails": 8}, "search.trails", "not a setting", "Did you mean 'trials'?"),
+    ({"study": "my study"}, "study", "letters, digits", "Write my-study."),
+    ({"study": "../other"}, "study", "letters, digits", "Write other."),
+    ({"resources": {"workers": 0}}, "resources.workers", "equal to 1", ""),
+    ({"resources": {"gpus": 1}}, "resources.gpus", "not a setting", ""),
+]
+
+
+@pytest.mark.parametrize(("change", "path", "rule", "advice"), ELSEWHERE)
+def test_everything_else(make_values, change, path, rule, advice):
+    (problem,) = problems(make_values(**change))
+    assert problem.path == path
+    assert rule in problem.rule
+    assert advice in problem.next_step
+
+
+def test_all_problems_of_a_file_at_once(make_values):
+    values = make_values(
+        {
+            "optim.lr": {"type": "float", "low": "1e-5", "high": 1e-2},
+            "optim.weight_decay": {"type": "float", "low": 1e-2, "high": 1e-3},
+            "optim.warmup": {**WARMUP, "when": {"optim.nmae": "adam"}},
+            "model.dropuot": {"type": "float", "low": 0.0, "high": 0.5},
+            "model.fusion": {"type": "int", "low": 200, "high": 256},
+            "data.noise": {"type": "float", "low": 0.0, "high": 0.5},
+        },
+        objectives=[{"metric": "test/mae", "direction": "minimize"}],
+        starts=[{"model.fusion": 20}],
+        surplus=1,
+    )
+    assert {problem.path for problem in problems({**values, "more": 2})} == {
+        "search.parameters.optim.lr.low",
+        "search.parameters.optim.weight_decay.high",
+        "search.parameters.optim.warmup.when.optim.nmae",
+        "search.parameters.model.dropuot",
+        "search.parameters.data.noise",
+        "base.model.fusion",
+        "search.objectives.0.metric",
+        "search.starts.0.model.fusion",
+        "search.surplus",
+        "more",
+    }
+
+
+def test_problems_of_base_do_not_hide_those_of_the_search(make_values):
+    values = make_values({"optim.lr": {**LR, "low": "1e-4"}}, base={"optim": {"lr": "1e-3"}})
+    assert [problem.path for problem in problems(values)] == [
+        "base.optim.lr",
+        "search.parameters.optim.lr.low",
+    ]

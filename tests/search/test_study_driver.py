@@ -1,0 +1,317 @@
+"""The study as its driver uses it: what it hands out, what it remembers, when it refuses to go on."""
+
+from __future__ import annotations
+
+import math
+
+import optuna
+import pytest
+import yaml
+
+from mmsa.errors import ConfigError, StudyError
+from mmsa.search.records import Ending
+from mmsa.search.study import Study, read_study
+
+LR = {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}
+
+
+@pytest.fixture(params=["journal", "sqlite"])
+def storage(request, tmp_path) -> str | None:
+    return None if request.param == "journal" else f"sqlite:///{tmp_path / 'study.db'}"
+
+
+def done(value: float) -> Ending:
+    return Ending("completed", {"valid/mae": value, "valid/pearson": 0.1}, best_epoch=2, seconds=1.5)
+
+
+def run(study: Study, most: int | None = None) -> list[int]:
+    numbers: list[int] = []
+    while (most is None or len(numbers) < most) and (suggestion := study.ask()):
+        study.report(suggestion.number, 1, {"valid/mae": 1.0}, 1.0)
+        study.finish(suggestion.number, done(1.0 + suggestion.number))
+        numbers.append(suggestion.number)
+    return numbers
+
+
+def test_as_many_trials_as_asked_and_no_more(tmp_path, make_study_config, storage):
+    with Study.open(make_study_config(trials=4), tmp_path, storage) as study:
+        pending = [study.ask() for _ in range(4)]
+        assert [suggestion.number for suggestion in pending] == [0, 1, 2, 3]
+        assert study.ask() is None
+        for suggestion in pending:
+            study.finish(suggestion.number, done(suggestion.number))
+        assert study.ask() is None
+        assert (study.finished, study.remaining) == (4, 0)
+    with Study.open(make_study_config(trials=4), tmp_path, storage) as study:
+        assert study.ask() is None
+
+
+def test_trial_0_is_the_defaults_and_starts_follow(tmp_path, make_study_config):
+    config = make_study_config(starts=[{"optim.lr": 0.05}, "defaults", {"optim.lr": 0.05}])
+    with Study.open(config, tmp_path) as study:
+        first, second, third = (study.ask() for _ in range(3))
+        assert (first.overrides, second.overrides) == ({"optim.lr": 0.001}, {"optim.lr": 0.05})
+        assert third.overrides not in (first.overrides, second.overrides)
+        assert [trial.start for trial in study.trials()] == ["defaults", "start 1", None]
+
+
+def test_a_space_without_parameters_is_a_baseline(tmp_path, make_study_config):
+    with Study.open(make_study_config({}, trials=1), tmp_path) as study:
+        assert study.ask().overrides == {}
+        study.finish(0, done(0.5))
+        assert study.best().overrides == {}
+
+
+def test_what_is_told_is_remembered(tmp_path, make_study_config, storage):
+    config = make_study_config()
+    with Study.open(config, tmp_path, storage) as study:
+        suggestion = study.ask()
+        study.report(0, 1, {"valid/mae": 0.9, "loss/task": math.nan}, 0.9)
+        study.report(0, 2, {"valid/mae": 0.8}, 0.8)
+        ending = Ending("completed", {"valid/mae": 0.8, "bound/cpc": math.inf}, "", 2, 3.5, {"host": "here"})
+        assert study.finish(0, ending) == "completed"
+    view = read_study("tried", tmp_path, storage)
+    (record,) = view.trials()
+    assert record == view.best() == view.trial(0)
+    assert (record.outcome, record.values, record.start) == ("completed", (0.8,), "defaults")
+    assert record.overrides == suggestion.overrides
+    assert record.metrics == {"valid/mae": 0.8}
+    assert record.epochs == {1: {"valid/mae": 0.9}, 2: {"valid/mae": 0.8}}
+    assert record.reported == {1: 0.9, 2: 0.8}
+    assert (record.best_epoch, record.seconds, record.notes) == (2, 3.5, {"host": "here"})
+    assert record.started <= record.finished
+    assert view.config == config
+
+
+def test_writes_can_be_repeated(tmp_path, make_study_config, storage):
+    with Study.open(make_study_config(), tmp_path, storage) as study:
+        study.ask()
+        for value in (0.9, 0.7):
+            study.report(0, 1, {"valid/mae": value}, value)
+        assert study.finish(0, done(0.9)) == "completed"
+        assert study.finish(0, Ending("failed", reason="told twice")) == "completed"
+        (record,) = study.trials()
+        assert (record.values, record.reason, record.reported) == ((0.9,), "", {1: 0.9})
+
+
+@pytest.mark.parametrize("outcome", ["pruned", "diverged", "out_of_memory", "failed"])
+def test_only_completed_trials_are_compared(tmp_path, make_study_config, outcome, storage):
+    with Study.open(make_study_config(), tmp_path, storage) as study:
+        study.ask()
+        study.report(0, 1, {"valid/mae": 0.1}, 0.1)
+        study.finish(0, Ending(outcome, {"valid/mae": 0.1}, reason="because"))
+        study.ask()
+        study.finish(1, done(0.6))
+        assert study.best().number == 1
+        bad, good = study.trials()
+        assert (bad.outcome, bad.reason, bad.values) == (outcome, "because", ())
+        assert study.counts() == {outcome: 1, "completed": 1}
+        assert good.outcome == "completed"
+        states = [trial.state.name for trial in study._study.trials[:2]]
+        assert states == ["PRUNED" if outcome == "pruned" else "FAIL", "COMPLETE"]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_never_reaches_the_sampler(tmp_path, make_study_config, value, storage):
+    with Study.open(make_study_config(), tmp_path, storage) as study:
+        study.ask()
+        study.report(0, 1, {"valid/mae": value}, value)
+        assert study.finish(0, done(value)) == "diverged"
+        (record,) = study.trials()
+        assert (record.outcome, record.reason) == ("diverged", f"valid/mae is {value}")
+        assert (record.values, record.reported) == ((), {})
+        (trial, *_) = study._study.trials
+        assert trial.state.name == "FAIL"
+
+
+def test_an_objective_that_was_not_measured_is_a_failure(tmp_path, make_study_config):
+    objectives = [{"metric": "valid/acc3", "direction": "maximize"}]
+    with Study.open(make_study_config(objectives=objectives), tmp_path) as study:
+        study.ask()
+        assert study.finish(0, done(0.5)) == "failed"
+        assert study.trial(0).reason == "valid/acc3 was not measured; there are valid/mae, valid/pearson"
+
+
+def test_several_objectives(tmp_path, make_study_config, storage):
+    objectives = [
+        {"metric": "valid/mae", "direction": "minimize"},
+        {"metric": "valid/pearson", "direction": "maximize"},
+    ]
+    config = make_study_config(objectives=objectives, trials=14, sampler={"name": "tpe", "startup": 2})
+    values = [(0.5, 0.1), (0.4, 0.1), (0.4, 0.3), (0.6, 0.9)]
+    with Study.open(config, tmp_path, storage) as study:
+        for number, (mae, pearson) in enumerate(values):
+            study.ask()
+            study.report(number, 1, {"valid/mae": mae}, mae)
+            study.finish(number, Ending("completed", {"valid/mae": mae, "valid/pearson": pearson}))
+        study.ask()
+        study.report(4, 1, {}, 0.1)
+        study.finish(4, Ending("pruned"))
+        assert study.best().number == 2
+        assert study.trial(4).reported == {1: 0.1}
+        assert [record.values for record in study.trials()[:4]] == values
+        assert run(study) == list(range(5, 14))
+
+
+def test_a_sampler_made_anew_does_not_repeat_itself(tmp_path, make_study_config):
+    chosen = []
+    for trials in (3, 5, 7):
+        with Study.open(make_study_config(trials=trials), tmp_path) as study:
+            while suggestion := study.ask():
+                chosen.append(suggestion.overrides["optim.lr"])
+                study.finish(suggestion.number, done(0.5))
+    assert len(set(chosen)) == len(chosen) == 7
+
+
+def test_the_same_study_elsewhere_chooses_the_same(tmp_path, make_study_config):
+    config = make_study_config(sampler={"name": "tpe", "startup": 2}, trials=6)
+    points = []
+    for folder in ("one", "two"):
+        with Study.open(config, tmp_path / folder) as study:
+            run(study)
+            points.append([record.overrides for record in study.trials()])
+    assert points[0] == points[1]
+
+
+def test_extension(tmp_path, make_study_config):
+    config = make_study_config(trials=2)
+    with Study.open(config, tmp_path) as study:
+        run(study)
+        study.extend("+2")
+        assert study.asked == 4
+        run(study, most=1)
+    with Study.open(config, tmp_path) as study:
+        assert (study.asked, study.remaining) == (4, 1)
+        study.extend("+2")  # the command that was interrupted, once more
+        assert study.asked == 4
+        study.extend("+3")
+        assert study.asked == 7
+        study.extend("5")
+        assert study.asked == 5
+        assert run(study) == [3, 4]
+        study.extend("+2")
+        assert run(study) == [5, 6]
+    with Study.open(make_study_config(trials=9), tmp_path) as study:
+        assert study.asked == 9
+
+
+@pytest.mark.parametrize("request_text", ["", "+", "0", "-3", "+0", "many", "1.5", "²"])
+def test_extension_by_something_else(tmp_path, make_study_config, request_text):
+    with (
+        Study.open(make_study_config(), tmp_path) as study,
+        pytest.raises(StudyError, match=r"\+N for N more"),
+    ):
+        study.extend(request_text)
+
+
+def test_another_space_needs_another_name(tmp_path, make_study_config):
+    with Study.open(make_study_config(), tmp_path) as study:
+        run(study, most=1)
+    changed = make_study_config(
+        {"optim.lr": {**LR, "high": 0.2}, "model.dropout": {"type": "float", "low": 0.0, "high": 0.5}},
+        base={"optim": {"clip_norm": 0.5}},
+        sampler={"name": "tpe"},
+    )
+    with pytest.raises(StudyError) as caught:
+        Study.open(changed, tmp_path)
+    message = str(caught.value)
+    assert "base.optim.clip_norm: was 1.0, is 0.5" in message
+    assert "search.parameters.optim.lr.high: was 0.1, is 0.2" in message
+    assert "search.parameters.model.dropout.low: 0.0 is new" in message
+    assert "search.sampler.name: was 'random', is 'tpe'" in message
+    assert "write another name after `study:`" in message
+
+
+def test_trials_resources_and_further_starts_may_change(tmp_path, make_study_config):
+    one, two = {"optim.lr": 0.02}, {"optim.lr": 0.03}
+    with Study.open(make_study_config(trials=2, starts=["defaults", one]), tmp_path) as study:
+        run(study)
+    later = make_study_config(trials=4, starts=[one, two], resources={"cpus_per_worker": 2})
+    with Study.open(later, tmp_path) as study:
+        assert study.ask().overrides == two
+        assert study.config.resources.cpus_per_worker == 2
+    with pytest.raises(StudyError, match=r"search\.starts: may only grow at its end"):
+        Study.open(make_study_config(trials=4, starts=[two, one]), tmp_path)
+    assert read_study("tried", tmp_path).config == later
+    kept = yaml.safe_load((tmp_path / "tried" / "space.yaml").read_text(encoding="utf-8"))
+    assert kept["search"]["trials"] == 4
+
+
+def test_other_data_need_another_name(tmp_path, make_study_config):
+    config = make_study_config()
+    with Study.open(config, tmp_path) as study:
+        study.bind_corpus("a" * 64)
+        study.bind_corpus("a" * 64)
+    with Study.open(config, tmp_path) as study, pytest.raises(StudyError, match="the data changed since"):
+        study.bind_corpus("b" * 64)
+    assert read_study("tried", tmp_path).attributes["corpus_digest"] == "a" * 64
+
+
+def test_where_it_comes_from_is_remembered(tmp_path, make_study_config):
+    with Study.open(make_study_config(), tmp_path):
+        pass
+    with Study.open(make_study_config(study="second"), tmp_path):
+        pass
+    first, second = (read_study(name, tmp_path).attributes for name in ("tried", "second"))
+    assert first["identity"] != second["identity"]
+    assert first["versions"]["torch"]
+
+
+def test_trials_of_another_storage_are_not_taken_for_these(tmp_path, make_study_config):
+    config = make_study_config()
+    with Study.open(config, tmp_path) as study:
+        (study.folder / "trials" / "0").mkdir()
+    (tmp_path / "tried" / "study.journal").unlink()
+    with pytest.raises(StudyError, match="does not belong to the study"):
+        Study.open(config, tmp_path)
+
+
+def test_one_database_does_not_serve_two_folders(tmp_path, make_study_config):
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    with Study.open(make_study_config(), tmp_path / "here", url):
+        pass
+    with pytest.raises(StudyError, match="does not belong to the study"):
+        Study.open(make_study_config(), tmp_path / "there", url)
+
+
+def test_somebody_elses_study_is_left_alone(tmp_path, make_study_config):
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    theirs = optuna.create_study(study_name="tried", storage=url)
+    theirs.add_trial(optuna.create_trial(value=1.0))
+    with pytest.raises(StudyError, match="not mmsa's"):
+        Study.open(make_study_config(), tmp_path, url)
+    assert len(theirs.trials) == 1
+
+
+def test_a_database_that_cannot_be_opened(tmp_path, make_study_config):
+    url = f"sqlite:///{tmp_path / 'missing' / 'study.db'}"
+    with pytest.raises(StudyError, match=r"--storage sqlite:.*unable to open"):
+        Study.open(make_study_config(), tmp_path, url)
+    with pytest.raises(StudyError) as caught:
+        Study.open(make_study_config(), tmp_path, "nosuch://user:secret@host/study")
+    assert "secret" not in str(caught.value)
+
+
+def test_reading_a_study_that_is_not_there(tmp_path, make_study_config):
+    with Study.open(make_study_config(), tmp_path):
+        pass
+    with pytest.raises(StudyError, match=r"no study 'treid' in .*Did you mean 'tried'"):
+        read_study("treid", tmp_path)
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    with pytest.raises(StudyError, match="no study 'tried' in this storage"):
+        read_study("tried", tmp_path, url)
+
+
+def test_reading_does_not_disturb(tmp_path, make_study_config):
+    with Study.open(make_study_config(), tmp_path) as study:
+        suggestion = study.ask()
+        (record,) = read_study("tried", tmp_path).trials()
+        assert (record.outcome, record.overrides) == ("running", suggestion.overrides)
+        study.finish(0, done(0.5))
+    assert read_study("tried", tmp_path).counts() == {"completed": 1}
+
+
+def test_a_configuration_with_unread_starts_is_refused_before_anything_is_stored(tmp_path, make_study_config):
+    with pytest.raises(ConfigError, match="load_space"):
+        Study.open(make_study_config(starts=["best.yaml"]), tmp_path)
+    assert not (tmp_path / "tried").exists()
