@@ -17,7 +17,10 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured number. goal: what was aimed for, None without an aim. reference: what it is compared with."""
+    """One measured number.
+
+    goal: what was aimed for, None without an aim. reference: what it is compared with.
+    """
 
     value: float
     unit: str
