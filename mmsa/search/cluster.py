@@ -107,9 +107,12 @@ def slots(resources: Resources, needs_gpu: bool) -> Slots:
     if cpus > most_cpus:
         notes.append(f"the space asks for {cpus:g} CPUs a trial; no machine here has more than {most_cpus:g}")
         cpus = most_cpus
+    if needs_gpu and not 0 < gpus <= most_gpus:
+        raise StudyError(
+            f"train.device is cuda, resources.gpus_per_worker is {gpus:g}, and the best machine has "
+            f"{most_gpus:g} GPUs; write device: auto, or resources that are there"
+        )
     if gpus > most_gpus:
-        if needs_gpu:
-            raise StudyError(f"trials need {gpus:g} GPUs (train.device is cuda); no machine here has them")
         notes.append(f"the space asks for {gpus:g} GPUs a trial; no machine here has more than {most_gpus:g}")
         gpus = most_gpus
     elif most_gpus and not gpus:

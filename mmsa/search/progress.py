@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from textwrap import shorten
 
 from rich.console import Console
 from rich.live import Live
@@ -22,6 +23,8 @@ _STYLES = {
     "out_of_memory": "yellow",
     "failed": "red",
 }
+
+_MOST_CHARACTERS = 120  # of a reason; the study has all of it
 
 
 def best_of(values: Mapping[int, float], direction: str) -> int | None:
@@ -82,7 +85,7 @@ class ProgressDisplay:
         if self._best() == number:
             line.append("  best so far", "bold")
         if reason and outcome != "pruned":
-            line.append(f"  {reason.strip().splitlines()[-1]}", "dim")
+            line.append(f"  {shorten(reason.strip().splitlines()[-1], _MOST_CHARACTERS)}", "dim")
         return line
 
     def _status(self) -> Text:

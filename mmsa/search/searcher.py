@@ -20,16 +20,18 @@ from ray.tune.search import Searcher
 from mmsa.config import dump_yaml
 from mmsa.search.cards import trial_config
 from mmsa.search.halving import Halving
-from mmsa.search.records import Ending, TrialRecord
+from mmsa.search.records import Ending, Metrics, TrialRecord
 from mmsa.search.study import Study
 from mmsa.search.trial import CHECKPOINT, Assignment, Report
-from mmsa.tracking import Observer
+from mmsa.tracking import Observer, Outcome
 
 MOST_FAILURES_IN_A_ROW = 5
 """Failed trials after one another at which a search stops: more of the same would teach nothing."""
 
 DEFAULTS = 0
 """Number of the trial that runs the defaults. All others are compared with it, so it runs to its end."""
+
+_OUT_OF_MEMORY = "running low on memory"  # what Ray says of a process that it killed for its size
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]
@@ -84,11 +86,11 @@ class StudyCallback(Callback):  # type: ignore[misc]
         """An epoch is over, or the trial ended by itself."""
         report: Report = result["report"]
         number = _assignment(trial).number
-        if report.metrics:
+        if report.outcome in ("running", "completed"):
+            for epoch, metrics in report.earlier.items():
+                self._tell_epoch(number, epoch, metrics, math.nan)
             value = report.best.get(self._objective, math.nan)
-            self._study.report(number, report.epoch, report.metrics, value)
-            for observer in self._observers:
-                observer.trial_epoch(number, report.epoch, report.metrics)
+            self._tell_epoch(number, report.epoch, report.metrics, value)
         if report.outcome != "running":
             self._finish(number, report.ending())
 
@@ -102,9 +104,16 @@ class StudyCallback(Callback):  # type: ignore[misc]
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Its process died more often than it is started again."""
         report: Report | None = (trial.last_result or {}).get("report")
-        reason = f"its process died {trial.num_failures} times; the last time: {trial.get_error()}"
-        ending = report.ending("failed", reason) if report else Ending("failed", reason=reason)
+        crashes = Path(trial.error_file).read_text(encoding="utf-8").strip()
+        outcome: Outcome = "out_of_memory" if _OUT_OF_MEMORY in crashes else "failed"
+        reason = f"{crashes}\nits process died {trial.num_failures} times"
+        ending = report.ending(outcome, reason) if report else Ending(outcome, reason=reason)
         self._finish(_assignment(trial).number, ending)
+
+    def _tell_epoch(self, number: int, epoch: int, metrics: Metrics, value: float) -> None:
+        self._study.report(number, epoch, metrics, value)
+        for observer in self._observers:
+            observer.trial_epoch(number, epoch, metrics)
 
     def _finish(self, number: int, ending: Ending) -> None:
         outcome = self._study.finish(number, ending)

@@ -7,7 +7,6 @@ launch, and it continues from the checkpoint in the trial's own folder, whatever
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import math
 import os
@@ -18,15 +17,16 @@ import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from ray import tune
 
 from mmsa.data import Corpus
-from mmsa.errors import CheckpointError, TrainingDiverged
+from mmsa.errors import CheckpointError, MmsaError, TrainingDiverged
 from mmsa.experiment import RunConfig
 from mmsa.search.corpora import Corpora
+from mmsa.search.locks import ProcessLock
 from mmsa.search.records import Ending, Metrics
 from mmsa.search.scalars import Scalar
 from mmsa.tracking import Outcome
@@ -34,6 +34,8 @@ from mmsa.training import Progress, epochs
 
 CHECKPOINT = "checkpoint"
 """Name of the checkpoint in a trial's folder."""
+LOCK = "lock"
+"""Name of the file there that says which process runs the trial."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Report:
         outcome: ``running`` until the last report.
         epoch: counted from 1; 0 when the first one did not finish.
         metrics: of this epoch.
+        earlier: metrics of the epochs before it, by epoch, where they may not be known: after a resumption.
         best_epoch: the best epoch so far, None before the first.
         best: its metrics.
         reason: why the trial ended, empty for ``running`` and ``completed``.
@@ -68,6 +71,7 @@ class Report:
     outcome: Outcome
     epoch: int
     metrics: Metrics = field(default_factory=dict)
+    earlier: Mapping[int, Metrics] = field(default_factory=dict)
     best_epoch: int | None = None
     best: Metrics = field(default_factory=dict)
     reason: str = ""
@@ -102,40 +106,14 @@ class Workplace:
     working_folder: Path
 
 
-class FolderLock:
-    """Keeps a trial's folder to one process. The kernel drops the lock with the process that held it.
-
-    A worker of a dead driver lives for some seconds; without the lock it could overwrite the checkpoint of
-    the worker that has taken the trial over.
-    """
-
-    def __init__(self, folder: Path, patience: float = 60.0):
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file: IO[bytes] = (folder / "lock").open("wb")
-        deadline = time.monotonic() + patience
-        while not self._taken():
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{folder} is still in use by another process after {patience:.0f} s")
-            time.sleep(0.1)
-
-    def _taken(self) -> bool:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def release(self) -> None:
-        """Let others in."""
-        self._file.close()
-
-
 class TrialRun:
     """A trial in progress, from its latest checkpoint on."""
 
     def __init__(self, assignment: Assignment, workplace: Workplace, corpora: Corpora):
         self._assignment, self._workplace, self._corpora = assignment, workplace, corpora
-        self._lock = FolderLock(assignment.folder)
+        assignment.folder.mkdir(parents=True, exist_ok=True)
+        # A worker of a dead driver lives for some seconds, and would write over this one's checkpoints.
+        self._lock = ProcessLock(assignment.folder / LOCK, patience=60.0)
         self._checkpoint = assignment.folder / CHECKPOINT
         self._started = self._saved = time.monotonic()
         self._epochs: Iterator[Progress] | None = None
@@ -147,16 +125,16 @@ class TrialRun:
             self._report = self._train_epoch()
         except TrainingDiverged as error:
             self._report = self._ended("diverged", str(error))
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            self._report = self._ended("out_of_memory", f"{type(error).__name__}: {error}".rstrip(": "))
-        except Exception:
-            self._report = self._ended("failed", traceback.format_exc())
+        except Exception as error:
+            outcome: Outcome = "out_of_memory" if _is_out_of_memory(error) else "failed"
+            self._report = self._ended(outcome, _reason(error))
         return replace(self._report, seconds=time.monotonic() - self._started)
 
     def _ended(self, outcome: Outcome, reason: str) -> Report:
         return replace(self._report, outcome=outcome, reason=reason)
 
     def _train_epoch(self) -> Report:
+        first = self._epochs is None
         if self._epochs is None:
             self._epochs = self._start()
         progress = next(self._epochs)
@@ -166,6 +144,7 @@ class TrialRun:
             outcome="completed" if progress.finished else "running",
             epoch=progress.epoch,
             metrics=progress.metrics,
+            earlier=dict(enumerate(progress.history[:-1], start=1)) if first else {},
             best_epoch=progress.best_epoch,
             best=progress.best,
         )
@@ -176,9 +155,7 @@ class TrialRun:
         if self._checkpoint.exists():
             try:
                 return epochs(config, corpus, resume=self._checkpoint, cache=cache)
-            except (
-                CheckpointError
-            ):  # of another version of mmsa, say: that costs the trial its time, not its life
+            except CheckpointError:  # of another version, say; that costs the trial time, not its life
                 shutil.rmtree(self._checkpoint)
         return epochs(config, corpus, cache=cache)
 
@@ -191,9 +168,22 @@ class TrialRun:
         """Free the memory and the folder."""
         self._epochs = None
         self._lock.release()
-        gc.collect()
+        gc.collect()  # optimisers and their schedules refer to each other
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _reason(error: Exception) -> str:
+    """Our own errors say what is wrong; of others one wants to know where they come from."""
+    return str(error) if isinstance(error, MmsaError) else traceback.format_exc()
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Torch has a class of its own for GPUs only; on a CPU, and inside cuBLAS, it is a matter of words."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    words = ("can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
 class SearchTrial(tune.Trainable):  # type: ignore[misc]
@@ -206,6 +196,7 @@ class SearchTrial(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any], corpora: tuple[Corpus, Corpus], workplace: Workplace) -> None:
         """Called once a process; ``corpora`` are the raw and the encoded one."""
         os.chdir(workplace.working_folder)
+        gc.freeze()  # what was imported is never garbage: the collection after each trial passes it over
         self._workplace = workplace
         self._corpora = Corpora(*corpora, workplace.base, workplace.cache)
         self._run: TrialRun | None = None

@@ -25,6 +25,7 @@ class Progress:
             ``train/lr``: of the main group after the last step.
         best_epoch: the best epoch so far by ``train.metric``.
         best: all metrics of the best epoch.
+        history: the metrics of every epoch so far, those before a resumption included.
         finished: whether this was the last epoch.
     """
 
@@ -33,6 +34,7 @@ class Progress:
     metrics: dict[str, float]
     best_epoch: int
     best: dict[str, float]
+    history: tuple[dict[str, float], ...]
     finished: bool
     _trainer: Trainer = field(repr=False, compare=False)
 
@@ -108,6 +110,7 @@ def _progress(trainer: Trainer) -> Progress:
         metrics=trainer.history[-1],
         best_epoch=trainer.selection.epoch,
         best=trainer.selection.metrics,
+        history=tuple(trainer.history),
         finished=trainer.finished,
         _trainer=trainer,
     )

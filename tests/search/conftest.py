@@ -1,12 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mmsa.config import parse
 from mmsa.search.study_config import StudyConfig
+from mmsa.search.summary import SearchSummary
+from mmsa.search.view import StudyView, read_study
 
 MakeValues = Callable[..., dict[str, Any]]
 MakeStudyConfig = Callable[..., StudyConfig]
@@ -46,9 +51,75 @@ def make_values() -> MakeValues:
     return _make_values
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_study_config() -> MakeStudyConfig:
     def make(*args: Any, **kwargs: Any) -> StudyConfig:
         return parse(StudyConfig, _make_values(*args, **kwargs), "space.yaml")
 
     return make
+
+
+class Witness:
+    """Observer that keeps what it is told, and may act on it."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Any, ...]] = []
+        self.on: dict[str, Callable[..., None]] = {}
+
+    def __getattr__(self, event: str) -> Callable[..., None]:
+        if event.startswith("__"):
+            raise AttributeError(event)
+
+        def tell(*details: Any) -> None:
+            self.events.append((event, *details))
+            self.on.get(event, lambda *_: None)(*details)
+
+        return tell
+
+    def told(self, event: str) -> list[tuple[Any, ...]]:
+        return [details for name, *details in self.events if name == event]
+
+
+@dataclass
+class Launched:
+    """A search that has ended: its summary, its study, what observers and the user were told."""
+
+    summary: SearchSummary
+    study: StudyView
+    witness: Witness
+    said: list[str]
+
+
+@pytest.fixture
+def witness() -> Witness:
+    return Witness()
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """One cluster of two CPUs for all tests: starting one takes seconds."""
+    from mmsa.search.cluster import ray_cluster
+
+    with ray_cluster(cpus=2):
+        yield
+
+
+def launch_in(runs: Path, config: StudyConfig, witness: Witness | None = None, **options: Any) -> Launched:
+    """Run a search whose study is in the folder ``runs``."""
+    from mmsa.search.executor import SearchOptions, run_search
+
+    witness, said = witness or Witness(), []
+    summary = run_search(config, SearchOptions(runs, **options), [witness], said.append)
+    return Launched(summary, read_study(config.study, runs), witness, said)
+
+
+@pytest.fixture
+def launch(ray_session: None, tmp_path: Path) -> Callable[..., Launched]:
+    """A function that runs a search in a folder of its own."""
+    return partial(launch_in, tmp_path / "runs")
+
+
+@pytest.fixture(scope="module")
+def launch_for_module(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Launched]:
+    """The same for the tests of a module together."""
+    return partial(launch_in, tmp_path_factory.mktemp("runs"))

@@ -1,0 +1,69 @@
+"""Fitting what a trial asks for to the machines that are there; a cluster that does not answer."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from mmsa.errors import StudyError
+from mmsa.search.cluster import Slots, ray_cluster, slots
+from mmsa.search.study_config import Resources
+
+
+@pytest.fixture
+def machines(monkeypatch):
+    def set_nodes(*resources: dict[str, float]) -> None:
+        nodes = [{"Alive": True, "Resources": node} for node in resources]
+        dead = {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}}
+        monkeypatch.setattr("ray.nodes", lambda: [*nodes, dead])
+
+    return set_nodes
+
+
+def test_trials_do_not_span_machines(machines):
+    machines({"CPU": 6.0}, {"CPU": 3.0})
+    assert slots(Resources(cpus_per_worker=4), needs_gpu=False) == Slots(4.0, 0.0, count=1)
+
+
+def test_gpus_bound_the_number_of_trials(machines):
+    machines({"CPU": 16.0, "GPU": 2.0}, {"CPU": 16.0})
+    assert slots(Resources(cpus_per_worker=2, gpus_per_worker=0.5), needs_gpu=False).count == 4
+
+
+def test_a_smaller_machine_runs_the_same_trials_and_says_so(machines):
+    machines({"CPU": 2.0})
+    fitted = slots(Resources(cpus_per_worker=4, gpus_per_worker=1.0), needs_gpu=False)
+    assert (fitted.cpus, fitted.gpus, fitted.count) == (2.0, 0.0, 1)
+    assert [note.split(";")[0] for note in fitted.notes] == [
+        "the space asks for 4 CPUs a trial",
+        "the space asks for 1 GPUs a trial",
+    ]
+
+
+@pytest.mark.parametrize(("asked", "there"), [(1.0, 0.0), (0.0, 1.0)])
+def test_trials_that_need_a_gpu_are_refused_without_one(machines, asked, there):
+    machines({"CPU": 8.0, "GPU": there})
+    with pytest.raises(
+        StudyError, match=rf"gpus_per_worker is {asked:g}, and the best machine has {there:g}"
+    ):
+        slots(Resources(gpus_per_worker=asked), needs_gpu=True)
+
+
+def test_idle_gpus_are_pointed_out(machines):
+    machines({"CPU": 8.0, "GPU": 1.0})
+    assert "the space asks for none" in slots(Resources(), needs_gpu=False).notes[0]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{port}", "nowhere", "127.0.0.1:none"])
+def test_a_cluster_that_does_not_answer_is_an_error_at_once(address, monkeypatch):
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = address.format(port=unused.getsockname()[1])
+        with (
+            pytest.raises(StudyError, match=f"--ray-address {address}") as caught,
+            ray_cluster(address),
+        ):
+            raise AssertionError("connected to nothing")
+    assert "RAY_AUTH_MODE" in str(caught.value)

@@ -1,0 +1,291 @@
+"""Searches on a real Ray: warm processes, five ways to end, pruning, continuing, sealed and shared data."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from mmsa.data import Corpus, open_corpus
+from mmsa.data.planted import Planted
+from mmsa.errors import DataError, SealedTest, StudyError
+from mmsa.search.cards import trial_config
+from mmsa.search.corpora import Corpora
+from mmsa.search.searcher import MOST_FAILURES_IN_A_ROW
+from mmsa.search.trial import CHECKPOINT, Assignment, TrialRun, Workplace
+from mmsa.training import run
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
+
+LR = {"optim.lr": {"type": "float", "low": 1e-9, "high": 1e30, "log": True}}
+SMALL = {"model": {"name": "late_fusion"}}
+
+
+def train(epochs: int) -> dict[str, Any]:
+    return {"epochs": epochs, "batch_size": 20, "device": "cpu", "threads": 1}
+
+
+def small(make_study_config: Any, epochs: int = 2, **search: Any) -> Any:
+    """Without a scheduler, unless one is given."""
+    base = {**SMALL, "train": train(epochs)}
+    return make_study_config(base=base, **{"scheduler": {"name": "none"}, **search})
+
+
+@pytest.fixture(scope="module")
+def finished(launch_for_module, make_study_config) -> Any:
+    """A study of six trials, and which splits were drawn for it in this process."""
+    drawn: list[str] = []
+    draw = Planted._draw
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Planted, "_draw", lambda self, split: drawn.append(split) or draw(self, split))
+        launched = launch_for_module(small(make_study_config, epochs=3, trials=6))
+    return launched, drawn
+
+
+def test_a_search_runs_its_trials_in_few_warm_processes(finished):
+    trials = finished[0].study.trials()
+    assert [(trial.number, trial.outcome) for trial in trials] == [(n, "completed") for n in range(6)]
+    assert len({trial.notes["process"] for trial in trials}) <= 2
+
+
+def test_only_the_best_checkpoint_is_kept(finished):
+    summary, trials = finished[0].summary, finished[0].study.trials()
+    best = min(trials, key=lambda trial: trial.values)
+    assert summary.best == (best.number, best.values[0])
+    assert summary.default == trials[0].values[0]
+    assert summary.successful
+    folder = summary.runs / "tried" / "trials"
+    assert [path.parent.name for path in folder.glob(f"*/{CHECKPOINT}")] == [str(best.number)]
+    assert not (summary.runs / "tried" / "ray").exists()
+
+
+def test_two_trials_run_at_once(finished):
+    running, most = set(), 0
+    for event, *details in finished[0].witness.events:
+        if event == "trial_started":
+            running.add(details[0])
+        elif event == "trial_finished":
+            running.discard(details[0])
+        most = max(most, len(running))
+    assert most == 2
+
+
+def test_a_trial_reproduces_outside_of_the_search(finished):
+    study = finished[0].study
+    trial = study.trial(1)
+    config = trial_config(study, trial)
+    assert run(config, open_corpus(config.data)).metrics["valid/mae"] == trial.values[0]
+
+
+def test_a_search_draws_train_and_valid_only(finished):
+    launched, drawn = finished
+    assert sorted(drawn) == ["train", "valid"]
+    trials = launched.study.trials()
+    names = {name for trial in trials for epoch in [*trial.epochs.values(), trial.metrics] for name in epoch}
+    assert any(name.startswith("valid/") for name in names)
+    assert not any(name.startswith("test/") for name in names)
+
+
+def test_observers_are_told_in_order(finished):
+    events = finished[0].witness.events
+    assert [event for event, *_ in events[:1] + events[-1:]] == ["start_study", "close"]
+    of_trial_1 = [event for event in events if event[1:2] == (1,)]
+    assert [event[0] for event in of_trial_1] == ["trial_started", *["trial_epoch"] * 3, "trial_finished"]
+    assert [event[2] for event in of_trial_1 if event[0] == "trial_epoch"] == [1, 2, 3]
+
+
+def test_a_study_goes_on_where_it_ended(finished, launch_for_module, make_study_config):
+    config = small(make_study_config, epochs=3, trials=6)
+    nothing = launch_for_module(config)
+    assert [event for event, *_ in nothing.witness.events] == ["start_study", "close"]
+    assert nothing.summary.done
+    assert sum(nothing.summary.launched.values()) == 0
+
+    more = launch_for_module(config, trials="+1")
+    ((_, earlier),) = more.witness.told("start_study")
+    assert [card.number for card in earlier] == [0, 1, 2, 3, 4, 5]
+    assert {number for number, *_ in more.witness.told("trial_started")} == {6}
+    assert more.said[0] == "study tried: continues; 6 of 7 trials have ended"
+
+
+def test_what_a_configuration_causes_is_an_outcome_with_a_reason(launch, make_study_config):
+    """Trial 1 diverges, 2 wants more memory than there is, 3 a text encoder that is not there; 4 is sound."""
+    parameters = {
+        **LR,
+        "model.hidden": {"type": "int", "low": 4, "high": 10**14, "log": True},
+        "model.text.name": {"type": "categorical", "choices": ["mlp", "pretrained"]},
+    }
+    starts = [
+        {"optim.lr": 1e30},
+        {"model.hidden": 10**14},
+        {"model.text.name": "pretrained"},
+        {"optim.lr": 0.01},
+    ]
+    launched = launch(
+        make_study_config(
+            parameters,
+            base={
+                "model": {"name": "late_fusion", "text": {"name": "mlp"}},
+                "train": train(3),
+                "optim": {"clip_norm": 0.0},
+            },
+            trials=5,
+            starts=starts,
+            scheduler={"name": "asha", "grace": 1},
+        )
+    )
+    trials = launched.study.trials()
+    outcomes = {trial.number: trial.outcome for trial in trials}
+    assert outcomes[0] in ("completed", "pruned")
+    assert (outcomes[1], outcomes[2], outcomes[3]) == ("diverged", "out_of_memory", "failed")
+    assert "at step" in trials[1].reason
+    assert "can't allocate memory" in trials[2].reason
+    assert "text" in trials[3].reason
+    told = {number: outcome for number, outcome, *_ in launched.witness.told("trial_finished")}
+    assert told == outcomes
+    assert "running" not in launched.study.counts()
+    for trial in trials:
+        assert all(map(math.isfinite, [*trial.metrics.values(), *trial.reported.values()]))
+
+
+def test_a_poor_trial_is_pruned_and_one_of_a_later_launch_is_compared_with_it(launch, make_study_config):
+    """Without its rungs, the scheduler of the second launch would let the first trial at a rung go on."""
+    config = make_study_config(
+        LR,
+        base={**SMALL, "train": train(8), "optim": {"lr": 0.02}},
+        starts=[{"optim.lr": 1e-9}, {"optim.lr": 2e-9}],
+        scheduler={"name": "asha", "grace": 3, "reduction": 2},
+        trials=2,
+    )
+    before = [trial.outcome for trial in launch(config, concurrency=1).study.trials()]
+    after = launch(config, concurrency=1, trials="3")
+    assert before == ["completed", "pruned"]
+    assert [trial.outcome for trial in after.study.trials()] == [*before, "pruned"]
+    pruned = after.study.trial(2)
+    assert list(pruned.reported) == list(pruned.epochs) == [1, 2, 3]
+    assert pruned.reason == "not among the best after epoch 3"
+
+
+def test_the_defaults_run_to_their_end_however_poor(launch, make_study_config):
+    config = make_study_config(
+        LR,
+        base={**SMALL, "train": train(4), "optim": {"lr": 1e-9}},
+        scheduler={"name": "asha", "grace": 1, "reduction": 2},
+        starts=[{"optim.lr": 0.01}, {"optim.lr": 0.02}],
+        trials=3,
+    )
+    defaults = launch(config).study.trial(0)
+    assert (defaults.outcome, list(defaults.epochs)) == ("completed", [1, 2, 3, 4])
+
+
+def test_a_search_in_which_everything_fails_gives_up(
+    launch, make_study_config, witness, write_mmsa_pickle, tiny_encoder, tmp_path
+):
+    """The encoder to be fine-tuned is deleted once the driver has read its tokenizer."""
+    write_mmsa_pickle(tmp_path / "data.pkl", steps=(5, 6, 7), change=_without_token_ids)
+    encoder = shutil.copytree(tiny_encoder, tmp_path / "encoder")
+    text = {"name": "pretrained", "path": str(encoder), "finetune": True, "max_length": 20}
+    config = make_study_config(
+        base={
+            "data": {"name": "mosei", "path": str(tmp_path / "data.pkl")},
+            "model": {"name": "late_fusion", "text": text},
+            "train": train(2),
+        },
+        trials=40,
+    )
+    witness.on["trial_started"] = lambda *_: shutil.rmtree(encoder, ignore_errors=True)
+    launched = launch(config, witness)
+    assert launched.study.counts()["failed"] >= MOST_FAILURES_IN_A_ROW
+    assert launched.study.finished < 40
+    assert f"{MOST_FAILURES_IN_A_ROW} trials in a row failed; the last: " in launched.summary.gave_up
+    assert not launched.summary.successful
+
+
+def _without_token_ids(content: dict[str, dict[str, Any]]) -> None:
+    for split in content.values():
+        del split["text_bert"]
+
+
+def test_an_interrupted_search_is_continued_by_the_next_launch(launch, make_study_config, witness):
+    config = small(make_study_config, epochs=30)
+    witness.on["trial_epoch"] = lambda number, epoch, _: epoch == 3 and os.kill(os.getpid(), signal.SIGINT)
+    handler = signal.getsignal(signal.SIGINT)
+    interrupted = launch(config, witness, checkpoint_seconds=0.0)
+    assert interrupted.summary.interrupted
+    assert signal.getsignal(signal.SIGINT) is handler
+    left = interrupted.study.counts()["running"]
+    assert left > 0
+    assert interrupted.summary.text().endswith("to continue, run the same command again")
+
+    finished = launch(config)
+    assert f"{left} were interrupted and go on from their checkpoints" in finished.said[0]
+    assert finished.study.counts() == {"completed": 4}
+    assert [trial.number for trial in finished.study.trials()] == [0, 1, 2, 3]
+    for trial in finished.study.trials():
+        assert list(trial.epochs) == list(range(1, len(trial.epochs) + 1))
+
+
+def test_workers_share_one_copy_of_the_corpus_and_leave_it_as_it_is(ray_session, make_study_config, tmp_path):
+    base = small(make_study_config).base
+    corpus = open_corpus(base.data)
+    workplace = Workplace(base, "valid/mae", tmp_path, 9.0, tmp_path)
+
+    @ray.remote
+    def train_in_worker(corpora: tuple[Corpus, Corpus], number: int) -> dict[str, Any]:
+        trial = TrialRun(
+            Assignment(number, base, {}, tmp_path / str(number)), workplace, Corpora(*corpora, base, tmp_path)
+        )
+        outcomes = [trial.advance().outcome for _ in range(2)]
+        arrays = [split.audio.values for split in corpora[1].splits.values()]
+        copied = [array.flags.owndata or array.flags.writeable for array in arrays]
+        return {"outcomes": outcomes, "copied": any(copied), "corpus": corpora[1]}
+
+    shared = ray.put((corpus, corpus))
+    for worker in ray.get([train_in_worker.remote(shared, number) for number in range(2)]):
+        assert worker["outcomes"] == ["running", "completed"]
+        assert not worker["copied"]
+        assert digest_anew(worker["corpus"]) == corpus.digest
+    assert digest_anew(ray.get(shared)[1]) == corpus.digest
+
+
+def digest_anew(corpus: Corpus) -> str:
+    """From the arrays, whatever was computed before."""
+    return Corpus(corpus.name, corpus.label_range, {n: replace(s) for n, s in corpus.splits.items()}).digest
+
+
+def test_workers_never_open_the_data_file(launch, make_study_config, witness, write_mmsa_pickle, tmp_path):
+    """It is deleted once the driver has read it."""
+    path: Path = tmp_path / "unaligned_50.pkl"
+    write_mmsa_pickle(path, steps=(5, 6, 7))
+    data = {"name": "mosei", "path": str(path), "modalities": ["audio", "vision"]}
+    config = make_study_config(
+        base={**SMALL, "data": data, "train": train(2)},
+        trials=2,
+    )
+    witness.on["start_study"] = lambda *_: path.unlink()
+    assert launch(config, witness).study.counts() == {"completed": 2}
+    write_mmsa_pickle(path, steps=(5, 6, 7))
+    with pytest.raises(SealedTest):
+        open_corpus(config.base.data)["test"]
+
+
+def test_missing_data_leave_no_study_behind(launch, make_study_config, tmp_path):
+    data = {"name": "mosei", "path": str(tmp_path / "absent.pkl"), "modalities": ["audio", "vision"]}
+    with pytest.raises(DataError, match=r"absent\.pkl"):
+        launch(make_study_config(base={**SMALL, "data": data}))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_study_that_another_driver_has_is_refused(launch, make_study_config, tmp_path):
+    from mmsa.search.study import Study
+
+    config = small(make_study_config)
+    with Study.open(config, tmp_path / "runs"), pytest.raises(StudyError, match="is searching this study"):
+        launch(config)

@@ -1,0 +1,75 @@
+"""The summary of a launch: the best against the defaults, and commands to paste."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mmsa.search.summary import SearchSummary
+
+DONE = SearchSummary(
+    study="tried",
+    runs=Path("runs"),
+    storage=None,
+    counts=Counter(completed=3, pruned=1),
+    num_trials=4,
+    launched=Counter(completed=2),
+    seconds=61.4,
+    metric="valid/mae",
+    best=(3, 0.41234),
+    default=0.5,
+)
+
+
+def test_a_finished_study_shows_the_best_against_the_defaults_and_what_is_next():
+    assert DONE.text("mlflow ui --backend-store-uri sqlite:///x").splitlines() == [
+        "study tried: 4 of 4 trials ended (3 completed, 1 pruned); 2 of them in this launch, in 0:01:01",
+        "best:     trial 3, valid/mae 0.4123",
+        "defaults: trial 0, valid/mae 0.5000",
+        "next:",
+        "  python launch/export.py --study tried --out tried-best.yaml",
+        "  python launch/retrain.py --config tried-best.yaml --seeds 3",
+        "  mlflow ui --backend-store-uri sqlite:///x",
+    ]
+    assert DONE.successful
+
+
+def test_commands_name_the_runs_and_the_storage_that_were_used():
+    text = replace(DONE, runs=Path("/data/my runs"), storage="postgresql://me:***@db/studies").text()
+    assert "export.py --study tried --runs '/data/my runs' --storage 'postgresql://me:***@db/studies'" in text
+    assert "retrain.py --config tried-best.yaml --runs '/data/my runs' --seeds 3" in text
+
+
+def test_an_unfinished_study_says_how_to_go_on():
+    unfinished = replace(DONE, num_trials=8, interrupted=True)
+    assert unfinished.text().splitlines()[-1] == "to continue, run the same command again"
+    assert not unfinished.successful
+
+
+def test_defaults_without_a_result_are_said_to_have_none():
+    assert "defaults: trial 0, without a result" in replace(DONE, default=None).text()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"best": None},
+        {"launched": Counter(completed=1, failed=1)},
+        {"num_trials": 8, "gave_up": "5 trials in a row failed; the last: boom"},
+    ],
+    ids=["nothing completed", "half of them failed", "gave up"],
+)
+def test_what_is_no_success(change):
+    assert not replace(DONE, **change).successful
+
+
+def test_a_launch_with_nothing_left_to_do_is_a_success():
+    assert replace(DONE, launched=Counter()).successful
+
+
+def test_why_a_search_gave_up_is_said():
+    text = replace(DONE, num_trials=8, gave_up="5 trials in a row failed; the last: boom").text()
+    assert text.splitlines()[-1] == "stopped: 5 trials in a row failed; the last: boom"
