@@ -1,9 +1,9 @@
 """CMU-MOSI, text and audio, official folds: what a searched configuration gives on test.
 
-Through the real commands: searches ``search_spaces/mosi_minilm.yaml``, exports the best trial, and retrains it
-over 3 seeds, first as found (frozen text features), then with the encoder fine-tuned. Compared with two floors
-on the same split: a linear probe on frozen mean + CLS features, and the same encoder plainly fine-tuned on text
-alone. The recipe of the fine-tuning is the one with the lowest valid MAE of those tried.
+Through the real commands: searches ``search_spaces/mosi_minilm.yaml``, exports the best trial, retrains
+it over 3 seeds, first as found (frozen text features), then with the encoder fine-tuned. Two floors on
+the same split: a linear probe on frozen mean + CLS features, and the same encoder plainly fine-tuned on
+text alone. The recipe of the fine-tuning is the one with the lowest valid MAE of those tried.
 
     MMSA_DATA=<folder with mosi_utterance.npz> python benchmarks/mosi_minilm.py
 """
