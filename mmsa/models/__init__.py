@@ -2,9 +2,11 @@
 
 from mmsa.models.base import MODELS, Model, RepresentationDims, Representations
 from mmsa.models.build import build_model
+from mmsa.models.fusions import FUSIONS
 from mmsa.models.text_input import encode_split, encode_text, save_text_frontend, with_text_frontend
 
 __all__ = [
+    "FUSIONS",
     "MODELS",
     "Model",
     "RepresentationDims",

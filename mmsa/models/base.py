@@ -45,10 +45,14 @@ class Representations:
 
 @dataclass(frozen=True)
 class RepresentationDims:
-    """The widths an objective needs to build its heads: D_m of each present modality, and D of the fusion."""
+    """The widths an objective needs to build its heads.
+
+    unimodal: D_m of each present modality. fusion: D. extra: of each further vector, by name.
+    """
 
     unimodal: Mapping[ModalityName, int]
     fusion: int
+    extra: Mapping[str, int] = field(default_factory=dict)
 
 
 class Model(nn.Module, ABC):

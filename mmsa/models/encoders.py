@@ -1,4 +1,4 @@
-"""Encoders of one modality: padded frames in, one vector a row out.
+"""Encoders of one modality: padded frames in, one vector a row and the states behind it out.
 
 Shapes: B rows, T time steps, D input features, W the encoder's output width. One vector a row is T = 1.
 """
@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from mmsa.config import Block
 from mmsa.data.batches import Sequence
 from mmsa.data.inputs import FeatureInput
+from mmsa.models.encoded import Encoded, States
 from mmsa.models.layers import FeatureNorm, masked_mean
 from mmsa.registry import Registry
 
@@ -29,7 +30,7 @@ TEXT_ENCODERS: Registry[Any] = Registry("text encoder")
 
 
 class FeatureEncoder(nn.Module, ABC):
-    """Base: standardises, encodes, and gives a zero vector for every row that lacks the modality."""
+    """Base: standardises, encodes, and gives zeros for every row that lacks the modality."""
 
     output: int
 
@@ -37,14 +38,17 @@ class FeatureEncoder(nn.Module, ABC):
         super().__init__()
         self.norm = FeatureNorm(inputs.mean, inputs.scale)
 
-    def forward(self, sequence: Sequence) -> Tensor:
-        """(B, W)."""
-        present_B1 = (sequence.lengths > 0)[:, None]
-        return self.encode(self.norm(sequence.values), sequence).masked_fill(~present_B1, 0.0)
+    def forward(self, sequence: Sequence) -> Encoded:
+        """Vector (B, W) and states (B, T, W)."""
+        vector_BW, states = self.encode(self.norm(sequence.values), sequence)
+        return Encoded.of(vector_BW, sequence.lengths, states)
 
     @abstractmethod
-    def encode(self, x_BTD: Tensor, sequence: Sequence) -> Tensor:
-        """(B, W) from standardised frames; rows of length 0 may hold any finite value."""
+    def encode(self, x_BTD: Tensor, sequence: Sequence) -> tuple[Tensor, States | None]:
+        """From standardised frames, (B, W) and the states if there are any but the vector itself.
+
+        Rows of length 0 may hold any finite value.
+        """
 
 
 class RecurrentConfig(Block):
@@ -60,7 +64,10 @@ class RecurrentConfig(Block):
 
 
 class Recurrent(FeatureEncoder):
-    """The final state of the last layer, both directions side by side, projected linearly."""
+    """The final state of the last layer, both directions side by side, projected linearly.
+
+    The states of all steps are projected by the same layer.
+    """
 
     network: type[nn.LSTM] | type[nn.GRU]
 
@@ -79,14 +86,21 @@ class Recurrent(FeatureEncoder):
         self.dropout = nn.Dropout(config.dropout)
         self.project = nn.Linear(self.directions * config.hidden, config.output)
 
-    def encode(self, x_BTD: Tensor, sequence: Sequence) -> Tensor:
-        """(B, W)."""
+    def encode(self, x_BTD: Tensor, sequence: Sequence) -> tuple[Tensor, States]:
+        """(B, W) and (B, T, W)."""
         steps = sequence.lengths.clamp(min=1).cpu()
-        packed = pack_padded_sequence(x_BTD, steps, batch_first=True, enforce_sorted=False)
-        _, state = self.rnn(packed)
+        packed, state = self.rnn(pack_padded_sequence(x_BTD, steps, batch_first=True, enforce_sorted=False))
         state_SBH = state[0] if isinstance(self.rnn, nn.LSTM) else state
         final_BH = torch.cat(state_SBH[-self.directions :].unbind(), dim=-1)
-        projected: Tensor = self.project(self.dropout(final_BH))
+
+        def states() -> Tensor:
+            states_BTH, _ = pad_packed_sequence(packed, batch_first=True, total_length=x_BTD.shape[1])
+            return self._project(states_BTH)
+
+        return self._project(final_BH), states
+
+    def _project(self, state: Tensor) -> Tensor:
+        projected: Tensor = self.project(self.dropout(state))
         return projected
 
 
@@ -139,7 +153,6 @@ class MLP(FeatureEncoder):
             nn.Linear(config.hidden, config.output),
         )
 
-    def encode(self, x_BTD: Tensor, sequence: Sequence) -> Tensor:
+    def encode(self, x_BTD: Tensor, sequence: Sequence) -> tuple[Tensor, None]:
         """(B, W)."""
-        encoded: Tensor = self.layers(masked_mean(x_BTD, sequence.mask()))
-        return encoded
+        return self.layers(masked_mean(x_BTD, sequence.mask())), None

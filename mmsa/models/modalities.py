@@ -1,27 +1,29 @@
-"""What the published models share: one encoder for each modality that the data bring."""
+"""What the published models share: one encoder for each modality that the data bring, a fusion, a head."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from torch import Tensor, nn
+from torch import nn
 
 from mmsa.config import Block, one_of
 from mmsa.data.batches import Batch
 from mmsa.data.corpus import ModalityName
 from mmsa.data.inputs import FeatureInput, InputSpec, TextInput
-from mmsa.models.base import Model
+from mmsa.models.base import Model, RepresentationDims, Representations
 from mmsa.models.encoders import ENCODERS, LSTM, TEXT_ENCODERS, FeatureEncoder
+from mmsa.models.fusions import FUSIONS, MLP, Fusion
 from mmsa.models.pretrained import layers_above
 from mmsa.models.text import FrozenText, PretrainedConfig, PretrainedText, does_not_read
 
 
 class MultimodalConfig(Block):
-    """An encoder for each modality; those of modalities that the data lack are not built."""
+    """An encoder for each modality, and a fusion; encoders of modalities that the data lack are not built."""
 
     text: Annotated[Block, one_of(TEXT_ENCODERS)] = LSTM.Config(hidden=64, output=64)
     audio: Annotated[Block, one_of(ENCODERS)] = LSTM.Config()
     vision: Annotated[Block, one_of(ENCODERS)] = LSTM.Config()
+    fusion: Annotated[Block, one_of(FUSIONS)] = MLP.Config()
 
 
 def _build_encoder(
@@ -39,20 +41,26 @@ def _build_encoder(
 
 
 class MultimodalModel(Model):
-    """Base of models that encode each modality on its own first."""
+    """Encodes each modality on its own, fuses the encodings, and predicts linearly from the fused vector."""
 
-    def __init__(self, config: MultimodalConfig, inputs: InputSpec, weights: bool):
+    def __init__(self, config: MultimodalConfig, inputs: InputSpec, *, weights: bool = True):
         super().__init__()
         self.encoders = nn.ModuleDict()
-        self.widths: dict[ModalityName, int] = {}
+        widths: dict[ModalityName, int] = {}
         for name, part in inputs.modalities().items():
             encoder = _build_encoder(getattr(config, name), part, weights)
             self.encoders[name] = encoder
-            self.widths[name] = encoder.output
+            widths[name] = encoder.output
+        self.fusion: Fusion = FUSIONS[config.fusion.name](config.fusion, widths)  # type: ignore[attr-defined]
+        self.predict = nn.Linear(self.fusion.output, 1)
+        self.dims = RepresentationDims(widths, self.fusion.output, self.fusion.extra)
 
-    def encode(self, batch: Batch) -> dict[ModalityName, Tensor]:
-        """The vector of each modality, (B, D_m); zero where a row lacks it."""
-        return {name: self.encoders[name](getattr(batch, name)) for name in self.widths}
+    def forward(self, batch: Batch) -> Representations:
+        """Representations and prediction of a batch."""
+        encoded = {name: self.encoders[name](getattr(batch, name)) for name in self.dims.unimodal}
+        fused = self.fusion(encoded)
+        unimodal = {name: part.vector for name, part in encoded.items()}
+        return Representations(unimodal, fused.vector, self.predict(fused.vector).squeeze(-1), fused.extra)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """All trained parameters: the backbone of a fine-tuned text encoder, and the rest."""

@@ -17,17 +17,22 @@ from mmsa.config import Block
 from mmsa.data.batches import Sequence, TokenSequence
 from mmsa.data.inputs import FeatureInput
 from mmsa.errors import ConfigError, Problem
+from mmsa.models.encoded import Encoded, States
 from mmsa.models.encoders import TEXT_ENCODERS, Dropout, FeatureEncoder
 from mmsa.models.layers import AttentionPooling, masked_mean
 from mmsa.models.pretrained import encoder_folder, layers_above, load_backbone
 
-Pooling = Literal["cls", "mean", "cls_mean", "attention"]
+Pooling = Literal["cls", "mean", "cls_mean", "attention", "tokens"]
+KEEPS_TOKENS: frozenset[Pooling] = frozenset({"attention", "tokens"})
+"""Poolings for which the features of a frozen encoder are the states of all tokens."""
 
 
 def pool(states_BTD: Tensor, mask_BT: Tensor, pooling: Pooling) -> Tensor:
     """One vector a row from token states by a fixed rule: (B, D), or (B, 2 D) for ``cls_mean``."""
-    parts = {"cls": lambda: states_BTD[:, 0], "mean": lambda: masked_mean(states_BTD, mask_BT)}
-    return torch.cat([parts[part]() for part in pooling.split("_")], dim=-1)
+    first_BD, mean_BD = states_BTD[:, 0], masked_mean(states_BTD, mask_BT)
+    if pooling == "cls_mean":
+        return torch.cat([first_BD, mean_BD], dim=-1)
+    return first_BD if pooling == "cls" else mean_BD
 
 
 class PretrainedConfig(Block):
@@ -39,7 +44,9 @@ class PretrainedConfig(Block):
     finetune: bool = False
     """Train the encoder with the model, instead of computing its features once."""
     pooling: Pooling = "mean"
-    """From token states to one vector: first token, mean, both side by side, or a learnt attention."""
+    """From token states to one vector: first token, mean, both side by side, or a learnt attention.
+    ``tokens`` is the mean as well. With it and ``attention``, fusions that read sequences get the states of
+    all tokens; of a frozen encoder with another pooling they get the vector as a sequence of one."""
     max_length: Annotated[int, Field(ge=3)] = 50
     """Tokens kept of each text, special ones included, as far as the encoder has positions for them."""
     dropout: Dropout = 0.1
@@ -63,7 +70,7 @@ def does_not_read(encoder: Block, kind: Literal["strings", "tokens", "features"]
 
 
 class _Head(nn.Module):
-    """Dropout and an optional projection of the pooled vector."""
+    """Dropout and an optional projection of the pooled vector, or of each state."""
 
     def __init__(self, config: PretrainedConfig, width: int):
         super().__init__()
@@ -71,9 +78,9 @@ class _Head(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.project = nn.Linear(width, config.output) if config.output else nn.Identity()
 
-    def forward(self, pooled_BD: Tensor) -> Tensor:
-        """(B, W)."""
-        projected: Tensor = self.project(self.dropout(pooled_BD))
+    def forward(self, state: Tensor) -> Tensor:
+        """(..., W) from (..., D)."""
+        projected: Tensor = self.project(self.dropout(state))
         return projected
 
 
@@ -86,17 +93,16 @@ class FrozenText(FeatureEncoder):
         self.head = _Head(config, inputs.dim)
         self.output = self.head.output
 
-    def encode(self, x_BTD: Tensor, sequence: Sequence) -> Tensor:
-        """(B, W)."""
+    def encode(self, x_BTD: Tensor, sequence: Sequence) -> tuple[Tensor, States]:
+        """(B, W) and (B, T, W)."""
         mask_BT = sequence.mask()
         pooled_BD = self.attention(x_BTD, mask_BT) if self.attention else masked_mean(x_BTD, mask_BT)
-        encoded: Tensor = self.head(pooled_BD)
-        return encoded
+        return self.head(pooled_BD), lambda: self.head(x_BTD)
 
 
 @TEXT_ENCODERS.register("pretrained")
 class PretrainedText(nn.Module):
-    """A pretrained encoder trained with the model: tokens in, one vector a row out."""
+    """A pretrained encoder trained with the model: tokens in, one vector a row and its states out."""
 
     Config = PretrainedConfig
 
@@ -130,8 +136,11 @@ class PretrainedText(nn.Module):
         for name, parameter in self.backbone.named_parameters():
             parameter.requires_grad_(layers == 0 or above[name] < count - layers)
 
-    def forward(self, tokens: TokenSequence) -> Tensor:
-        """(B, W); zero for rows without a token."""
+    def forward(self, tokens: TokenSequence) -> Encoded:
+        """Vector (B, W) and states (B, T, W), zero for rows without a token.
+
+        The states of ``cls_mean``, which is twice as wide as a token, are the vector alone.
+        """
         mask_BT = tokens.mask()
         attended_BT = mask_BT.clone()
         attended_BT[:, 0] = True  # a row that attends to nothing would be NaN
@@ -140,5 +149,5 @@ class PretrainedText(nn.Module):
             pooled_BD = self.attention(states_BTD, mask_BT)
         else:
             pooled_BD = pool(states_BTD, mask_BT, self.pooling)
-        encoded: Tensor = self.head(pooled_BD)
-        return encoded.masked_fill(~mask_BT[:, :1], 0.0)
+        states = None if self.pooling == "cls_mean" else lambda: self.head(states_BTD)
+        return Encoded.of(self.head(pooled_BD), tokens.lengths, states)

@@ -34,7 +34,7 @@ from mmsa.models.pretrained import (
     load_backbone,
     load_tokenizer,
 )
-from mmsa.models.text import PretrainedConfig, does_not_read, pool
+from mmsa.models.text import KEEPS_TOKENS, PretrainedConfig, does_not_read, pool
 
 _ROWS_AT_ONCE = 64
 _CACHE_FORMAT = 1
@@ -149,7 +149,7 @@ def _shortened(tokens: Tokens, max_length: int) -> Tokens:
 
 @torch.inference_mode()
 def _features(tokens: Tokens, folder: Path, encoder: PretrainedConfig) -> Arrays:
-    """Pooled vectors, or for ``attention`` the states of all tokens; rows without a token have no frame."""
+    """Pooled vectors, or for some poolings the states of all tokens; rows without a token have no frame."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     backbone = load_backbone(folder).to(device)
     width = int(backbone.config.hidden_size) * (2 if encoder.pooling == "cls_mean" else 1)  # type: ignore[union-attr, arg-type]
@@ -164,7 +164,7 @@ def _features(tokens: Tokens, folder: Path, encoder: PretrainedConfig) -> Arrays
         length_B1 = torch.tensor(lengths[rows], device=device)[:, None]
         mask_BT = torch.arange(ids_BT.shape[1], device=device) < length_B1
         states_BTD = backbone(input_ids=ids_BT, attention_mask=mask_BT.long()).last_hidden_state
-        if encoder.pooling == "attention":
+        if encoder.pooling in KEEPS_TOKENS:
             parts = [states_TD[:length] for states_TD, length in zip(states_BTD, lengths[rows], strict=True)]
         else:
             parts = list(pool(states_BTD, mask_BT, encoder.pooling)[:, None])

@@ -18,7 +18,7 @@ from mmsa.data.corpus import MODALITIES
 from mmsa.data.inputs import InputSpec
 from mmsa.models import MODELS, Model, build_model, encode_text
 
-CASES: dict[str, dict[str, Any]] = {"late_fusion": {"hidden": 24}, "mmim": {"fusion": 24}}
+CASES: dict[str, dict[str, Any]] = {"late_fusion": {}, "mmim": {"fusion": {"name": "mlp", "width": 24}}}
 SUBSETS = [subset for size in (1, 2, 3) for subset in itertools.combinations(MODALITIES, size)]
 TEXTS = ["features", "frozen", "attention", "finetuned"]
 DIMS = {"text": 6, "audio": 5, "vision": 7}

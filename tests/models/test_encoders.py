@@ -42,7 +42,7 @@ def test_recurrent_encoders_take_the_final_state_of_the_last_layer(
 ) -> None:
     subject = encoder(name, layers=layers, bidirectional=bidirectional, hidden=5, output=4)
     frames = sequence()
-    found_BW = subject(frames)
+    found_BW = subject(frames).vector
     for row, length in enumerate(LENGTHS):
         if length == 0:
             assert (found_BW[row] == 0).all()
@@ -55,7 +55,7 @@ def test_recurrent_encoders_take_the_final_state_of_the_last_layer(
 def test_mlp_averages_the_real_frames_only() -> None:
     subject = encoder("mlp", hidden=5, output=4)
     frames = sequence()
-    found_BW = subject(frames)
+    found_BW = subject(frames).vector
     mean_D = subject.norm(frames.values[0, :4]).mean(0)
     torch.testing.assert_close(found_BW[0], subject.layers(mean_D))
     assert (found_BW[2] == 0).all()
@@ -64,17 +64,17 @@ def test_mlp_averages_the_real_frames_only() -> None:
 @pytest.mark.parametrize("name", list(ENCODERS))
 def test_one_vector_a_row_is_a_sequence_of_one(name: str) -> None:
     subject = encoder(name)
-    alone = subject(sequence([1, 1]))
+    alone = subject(sequence([1, 1])).vector
     padded = subject(
         Sequence(torch.nn.functional.pad(sequence([1, 1]).values, (0, 0, 0, 3)), torch.tensor([1, 1]))
-    )
+    ).vector
     torch.testing.assert_close(alone, padded)
 
 
 @pytest.mark.parametrize("name", list(ENCODERS))
 def test_a_batch_without_any_frame_is_zero_and_has_a_finite_gradient(name: str) -> None:
     subject = encoder(name)
-    found_BW = subject(sequence([0, 0]))
+    found_BW = subject(sequence([0, 0])).vector
     found_BW.sum().backward()
     assert (found_BW == 0).all()
     assert all((parameter.grad == 0).all() for parameter in subject.parameters())
@@ -87,7 +87,7 @@ def test_inputs_are_standardised_and_clipped(name: str) -> None:
     edge = Sequence(
         torch.tensor(INPUTS.mean + LARGEST_DEVIATION * INPUTS.scale)[None, None], torch.tensor([1])
     )
-    torch.testing.assert_close(subject(far), subject(edge))
+    torch.testing.assert_close(subject(far).vector, subject(edge).vector)
     assert {"norm.mean", "norm.scale"} <= set(subject.state_dict())
 
 
@@ -99,3 +99,20 @@ def test_text_has_every_encoder_and_the_pretrained_one() -> None:
 def test_settings_out_of_range_are_refused(config: Any) -> None:
     with pytest.raises(ConfigError, match=r"(?s)2 problems.*dropout.*output"):
         parse(config, {"dropout": 1.0, "output": 0}, "test")
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_the_states_of_a_one_way_encoder_end_in_its_vector(name: str) -> None:
+    encoded = encoder(name, hidden=5, output=4, layers=2)(sequence())
+    assert encoded.states.lengths.tolist() == LENGTHS
+    assert encoded.states.values.shape == (4, 6, 4)
+    for row, length in enumerate(LENGTHS):
+        assert (encoded.states.values[row, length:] == 0).all()
+        if length:
+            torch.testing.assert_close(encoded.states.values[row, length - 1], encoded.vector[row])
+
+
+def test_a_vector_without_states_is_a_sequence_of_one() -> None:
+    encoded = encoder("mlp")(sequence())
+    assert encoded.states.lengths.tolist() == [1, 1, 0, 1]
+    assert torch.equal(encoded.states.values[:, 0], encoded.vector)

@@ -15,7 +15,7 @@ from mmsa.errors import ConfigError, DataError
 from mmsa.models.pretrained import encoder_digest, encoder_folder, layers_above, load_backbone, load_tokenizer
 from mmsa.models.text import PretrainedConfig, PretrainedText
 
-POOLINGS = ["cls", "mean", "cls_mean", "attention"]
+POOLINGS = ["cls", "mean", "cls_mean", "attention", "tokens"]
 
 
 @pytest.fixture
@@ -160,13 +160,13 @@ def test_layers_above_know_other_architectures(architecture: str) -> None:
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_poolings_agree_with_the_states(tiny_encoder: Path, pooling: str) -> None:
     subject = trained(tiny_encoder, pooling=pooling)
-    found_BW = subject(TOKENS)
+    found_BW = subject(TOKENS).vector
     for row, length in enumerate([4, 3]):
         states_TD = subject.backbone(input_ids=TOKENS.ids[row : row + 1, :length]).last_hidden_state[0]
         if pooling == "attention":
             expected = (subject.attention.score(states_TD).softmax(0) * states_TD).sum(0)
         else:
-            parts = {"cls": states_TD[0], "mean": states_TD.mean(0)}
+            parts = dict.fromkeys(["mean", "tokens"], states_TD.mean(0)) | {"cls": states_TD[0]}
             expected = torch.cat([parts[part] for part in pooling.split("_")])
         torch.testing.assert_close(found_BW[row], expected, rtol=1e-4, atol=1e-5)
     assert (found_BW[2] == 0).all()
@@ -174,9 +174,24 @@ def test_poolings_agree_with_the_states(tiny_encoder: Path, pooling: str) -> Non
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
+def test_token_states_unless_the_vector_is_wider_than_a_token(tiny_encoder: Path, pooling: str) -> None:
+    subject = trained(tiny_encoder, pooling=pooling, output=8)
+    encoded = subject(TOKENS)
+    if pooling == "cls_mean":
+        assert encoded.states.lengths.tolist() == [1, 1, 0]
+        assert torch.equal(encoded.states.values[:, 0], encoded.vector)
+        return
+    assert encoded.states.lengths.tolist() == [4, 3, 0]
+    ids = TOKENS.ids[1:2, :3]
+    expected = subject.head(subject.backbone(input_ids=ids).last_hidden_state[0])
+    torch.testing.assert_close(encoded.states.values[1, :3], expected, rtol=1e-4, atol=1e-5)
+    assert (encoded.states.values[1, 3:] == 0).all()
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
 def test_fine_tuning_reaches_every_parameter(tiny_encoder: Path, pooling: str) -> None:
     subject = trained(tiny_encoder, pooling=pooling, output=8).train()
-    found_BW = subject(TOKENS)
+    found_BW = subject(TOKENS).vector
     assert found_BW.shape == (3, 8)
     found_BW.square().sum().backward()
     assert all(parameter.grad.isfinite().all() for parameter in subject.parameters())
@@ -199,7 +214,7 @@ def test_no_row_attends_to_nothing(tiny_encoder: Path, monkeypatch: pytest.Monke
 
 def test_frozen_layers_are_the_lowest(tiny_encoder: Path) -> None:
     subject = trained(tiny_encoder, freeze_layers=1)
-    subject(TOKENS).square().sum().backward()
+    subject(TOKENS).vector.square().sum().backward()
     trained_names = {name for name, p in subject.backbone.named_parameters() if p.grad is not None}
     assert trained_names
     assert all(name.startswith("encoder.layer.1.") for name in trained_names)
@@ -218,7 +233,7 @@ def test_the_real_encoder_knows_a_paraphrase() -> None:
 
     def vector(text: str) -> torch.Tensor:
         ids = torch.tensor([tokenizer(text)["input_ids"]])
-        found_D: torch.Tensor = subject(TokenSequence(ids, torch.tensor([ids.shape[1]])))[0]
+        found_D: torch.Tensor = subject(TokenSequence(ids, torch.tensor([ids.shape[1]]))).vector[0]
         return found_D / found_D.norm()
 
     with torch.inference_mode():

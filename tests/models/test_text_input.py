@@ -56,7 +56,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return loaded
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean", "cls_mean", "attention"])
+@pytest.mark.parametrize("pooling", ["cls", "mean", "cls_mean", "attention", "tokens"])
 def test_frozen_features_are_what_the_encoder_says_of_each_text(tiny_encoder: Path, pooling: str) -> None:
     encoded = encode_text(corpus(), config(tiny_encoder, pooling=pooling), None)["train"].text
     assert isinstance(encoded, Features)
@@ -71,6 +71,7 @@ def test_frozen_features_are_what_the_encoder_says_of_each_text(tiny_encoder: Pa
             "mean": of_tokens.mean(0, keepdims=True),
             "cls_mean": np.concatenate([of_tokens[:1], of_tokens.mean(0, keepdims=True)], axis=1),
             "attention": of_tokens,
+            "tokens": of_tokens,
         }[pooling]
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 

@@ -40,7 +40,7 @@ def corpora(raw, config, tmp_path) -> Corpora:
 
 
 def test_settings_that_act_after_the_encoder_share_the_corpus(corpora, config):
-    changes = {"model.text.dropout": 0.4, "model.text.output": 4, "model.hidden": 8, "optim.lr": 0.1}
+    changes = {"model.text.dropout": 0.4, "model.text.output": 4, "model.fusion.width": 8, "optim.lr": 0.1}
     assert corpora.of(with_overrides(config, changes)) is corpora.of(config)
 
 

@@ -119,12 +119,12 @@ def test_what_a_configuration_causes_is_an_outcome_with_a_reason(launch, make_st
     """Trial 1 diverges, 2 wants more memory than there is, 3 a text encoder that is not there; 4 is sound."""
     parameters = {
         **LR,
-        "model.hidden": {"type": "int", "low": 4, "high": 10**14, "log": True},
+        "model.fusion.width": {"type": "int", "low": 4, "high": 10**14, "log": True},
         "model.text.name": {"type": "categorical", "choices": ["mlp", "pretrained"]},
     }
     starts = [
         {"optim.lr": 1e30},
-        {"model.hidden": 10**14},
+        {"model.fusion.width": 10**14},
         {"model.text.name": "pretrained"},
         {"optim.lr": 0.01},
     ]

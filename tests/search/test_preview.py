@@ -8,7 +8,7 @@ def test_a_dry_run_says_what_would_happen_and_makes_no_study(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     parameters = {
         "optim.lr": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True},
-        "model.dropout": {"type": "float", "low": 0.0, "high": 0.5, "zero": 0.5},
+        "model.fusion.dropout": {"type": "float", "low": 0.0, "high": 0.5, "zero": 0.5},
     }
     config = make_study_config(parameters, trials=6)
     text = "\n".join(dry_run(config, tmp_path / "cache"))

@@ -55,8 +55,10 @@ def test_numbers_without_a_dot_are_refused_with_the_way_to_write_them(tmp_path, 
 
 def test_set_changes_the_base(tmp_path, make_values):
     path = write(tmp_path / "space.yaml", make_values())
-    config = load_space(path, {"train.epochs": 7, "model.dropout": 0.3})
-    assert config.base == with_overrides(load_space(path).base, {"train.epochs": 7, "model.dropout": 0.3})
+    config = load_space(path, {"train.epochs": 7, "model.fusion.dropout": 0.3})
+    assert config.base == with_overrides(
+        load_space(path).base, {"train.epochs": 7, "model.fusion.dropout": 0.3}
+    )
     assert config.base.train.epochs == 7
     with pytest.raises(ConfigError, match=r"--set: 1 problem\n  optim\.lrr(?s:.)*Did you mean 'lr'"):
         load_space(path, {"optim.lrr": 0.1})

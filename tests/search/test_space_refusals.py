@@ -132,8 +132,8 @@ IN_RUN_CONFIG = [
     ("optim.lrr", LR, "not a setting", "Did you mean 'optim.lr'?"),
     ("optm.lr", LR, "not a setting", "Did you mean 'optim.lr'?"),
     ("optim.lr.low", LR, "valid number", "optim.lr"),
-    ("model.dropout", {"type": "float", "low": 0.0, "high": 1.5}, "less than 1", ""),
-    ("model.fusion", {"type": "float", "low": 8.0, "high": 9.5}, "valid integer", ""),
+    ("model.fusion.dropout", {"type": "float", "low": 0.0, "high": 1.5}, "less than 1", ""),
+    ("model.fusion.width", {"type": "float", "low": 8.0, "high": 9.5}, "valid integer", ""),
     ("optim.name", {"type": "categorical", "choices": ["adamw", "sgd"]}, "adam", ""),
     ("data.noise", {"type": "float", "low": 0.1, "high": 0.9}, "cannot be searched", "`base`"),
     ("train.metric", {"type": "categorical", "choices": ["valid/mae", "valid/acc7"]}, "cannot be", "`base`"),
@@ -150,15 +150,20 @@ def test_parameter_of_the_configuration(make_values, path, parameter, rule, advi
 
 
 def test_a_parameter_that_another_choice_makes_meaningless_needs_a_condition(make_values):
-    models = {"type": "categorical", "choices": ["mmim", "late_fusion"]}
-    fusion = {"type": "int", "low": 8, "high": 256}
-    (problem,) = problems(make_values({"model.name": models, "model.fusion": fusion}))
-    assert (problem.path, problem.value) == ("search.parameters.model.name", "late_fusion")
-    assert "makes model.fusion invalid" in problem.rule
+    encoders = {"type": "categorical", "choices": ["lstm", "mlp"]}
+    layers = {"type": "int", "low": 1, "high": 3}
+    (problem,) = problems(make_values({"model.audio.name": encoders, "model.audio.layers": layers}))
+    assert (problem.path, problem.value) == ("search.parameters.model.audio.name", "mlp")
+    assert "makes model.audio.layers invalid" in problem.rule
     assert "`when`" in problem.next_step
     parse(
         StudyConfig,
-        make_values({"model.name": models, "model.fusion": {**fusion, "when": {"model.name": "mmim"}}}),
+        make_values(
+            {
+                "model.audio.name": encoders,
+                "model.audio.layers": {**layers, "when": {"model.audio.name": "lstm"}},
+            }
+        ),
         "",
     )
 
@@ -264,11 +269,11 @@ def test_all_problems_of_a_file_at_once(make_values):
             "optim.weight_decay": {"type": "float", "low": 1e-2, "high": 1e-3},
             "optim.warmup": {**WARMUP, "when": {"optim.nmae": "adam"}},
             "model.dropuot": {"type": "float", "low": 0.0, "high": 0.5},
-            "model.fusion": {"type": "int", "low": 200, "high": 256},
+            "model.fusion.width": {"type": "int", "low": 200, "high": 256},
             "data.noise": {"type": "float", "low": 0.0, "high": 0.5},
         },
         objectives=[{"metric": "test/mae", "direction": "minimize"}],
-        starts=[{"model.fusion": 20}],
+        starts=[{"model.fusion.width": 20}],
         surplus=1,
     )
     assert {problem.path for problem in problems({**values, "more": 2})} == {
@@ -277,9 +282,9 @@ def test_all_problems_of_a_file_at_once(make_values):
         "search.parameters.optim.warmup.when.optim.nmae",
         "search.parameters.model.dropuot",
         "search.parameters.data.noise",
-        "base.model.fusion",
+        "base.model.fusion.width",
         "search.objectives.0.metric",
-        "search.starts.0.model.fusion",
+        "search.starts.0.model.fusion.width",
         "search.surplus",
         "more",
     }

@@ -208,7 +208,7 @@ def test_another_space_needs_another_name(tmp_path, make_study_config):
     with Study.open(make_study_config(), tmp_path) as study:
         run(study, most=1)
     changed = make_study_config(
-        {"optim.lr": {**LR, "high": 0.2}, "model.dropout": {"type": "float", "low": 0.0, "high": 0.5}},
+        {"optim.lr": {**LR, "high": 0.2}, "model.fusion.dropout": {"type": "float", "low": 0.0, "high": 0.5}},
         base={"optim": {"clip_norm": 0.5}},
         sampler={"name": "tpe"},
     )
@@ -217,7 +217,7 @@ def test_another_space_needs_another_name(tmp_path, make_study_config):
     message = str(caught.value)
     assert "base.optim.clip_norm: was 1.0, is 0.5" in message
     assert "search.parameters.optim.lr.high: was 0.1, is 0.2" in message
-    assert "search.parameters.model.dropout.low: 0.0 is new" in message
+    assert "search.parameters.model.fusion.dropout.low: 0.0 is new" in message
     assert "search.sampler.name: was 'random', is 'tpe'" in message
     assert "write another name after `study:`" in message
 

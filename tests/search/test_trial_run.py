@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmsa.config import parse
+from mmsa.config import parse, with_overrides
 from mmsa.data import Corpus, open_corpus
 from mmsa.errors import DataError, TrainingDiverged
 from mmsa.experiment import RunConfig
@@ -135,7 +135,7 @@ def test_what_the_configuration_causes_is_a_result_with_a_reason(begin, monkeypa
 
 
 def test_memory_that_a_cpu_does_not_have_is_out_of_memory(begin):
-    wide = CONFIG.model_copy(update={"model": CONFIG.model.model_copy(update={"hidden": 10**14})})
+    wide = with_overrides(CONFIG, {"model.fusion.width": 10**14})
     report = begin(config=wide).advance()
     assert (report.outcome, report.epoch) == ("out_of_memory", 0)
     assert "can't allocate memory" in report.reason

@@ -13,7 +13,7 @@ from mmsa.experiment import RunConfig
 
 BASE: dict[str, Any] = {
     "data": {"name": "planted", "rows_train": 90, "rows_valid": 40, "rows_test": 30},
-    "model": {"name": "mmim", "fusion": 16},
+    "model": {"name": "mmim", "fusion": {"name": "mlp", "width": 16}},
     "objective": {
         "terms": {"cpc": {"weight": 0.1}, "barber_agakov": {"weight": 0.1}},
         "strategy": {"name": "two_stage"},
@@ -40,7 +40,9 @@ def late_fusion(configure: Configure) -> Configure:
 
     def make(changes: dict[str, Any] | None = None) -> RunConfig:
         changes = {"objective.terms": {}, "objective.strategy.name": "joint", **(changes or {})}
-        return configure({"model.name": "late_fusion", "model.hidden": 16, **changes})
+        return configure(
+            {"model.name": "late_fusion", "model.fusion": {"name": "mlp", "width": 16}, **changes}
+        )
 
     return make
 

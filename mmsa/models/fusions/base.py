@@ -1,0 +1,62 @@
+"""What every fusion takes and gives: encoded modalities in, one vector a row out.
+
+Shapes: B rows of a batch, T time steps, W_m the width of modality m, K modalities, D the fused width.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from mmsa.config import Block
+from mmsa.data.corpus import ModalityName
+from mmsa.errors import ConfigError, Problem
+from mmsa.models.encoded import Encoded
+from mmsa.registry import Registry
+
+FUSIONS: Registry[Any] = Registry("fusion")
+
+
+@dataclass(frozen=True)
+class Fused:
+    """The fused vector, (B, D), and what a fusion offers besides to objectives that ask for it by name."""
+
+    vector: Tensor
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Fusion(nn.Module, ABC):
+    """Base of all fusions: built from its ``Config`` and the widths W_m of the modalities that are present.
+
+    Attributes:
+        output: D.
+        extra: the width of each further vector it offers.
+        fewest: modalities without which it makes no sense.
+
+    Raises:
+        ConfigError: for fewer modalities than that.
+    """
+
+    output: int
+    extra: Mapping[str, int] = MappingProxyType({})
+    fewest: ClassVar[int] = 1
+
+    def __init__(self, config: Block, widths: Mapping[ModalityName, int]):
+        super().__init__()
+        if len(widths) < self.fewest:
+            rule = f"fuses {self.fewest} modalities or more, and the data set brings {', '.join(widths)} only"
+            raise refused(config, rule, "Write model.fusion: {name: mlp}.")
+
+    @abstractmethod
+    def forward(self, encoded: Mapping[ModalityName, Encoded]) -> Fused:
+        """The fused vector of a batch; a row that lacks a modality has a zero vector and no state of it."""
+
+
+def refused(config: Block, rule: str, next_step: str) -> ConfigError:
+    """The error for a fusion that does not fit the encoders or the data."""
+    return ConfigError("model", [Problem("model.fusion.name", config.name, rule, next_step)])  # type: ignore[attr-defined]
