@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -84,6 +85,8 @@ def overrides(assignments: Sequence[str]) -> dict[str, Any]:
 
 def exit_code(command: Callable[[], int]) -> int:
     """Run a script's ``command`` and return its exit code; mmsa's own errors are told without a traceback."""
+    logging.basicConfig(format="note: %(message)s")
+    logging.getLogger("mmsa").setLevel(logging.INFO)
     try:
         return command()
     except MmsaError as error:

@@ -51,18 +51,23 @@ class FileDataSet:
 
     def open(self, splits: Sequence[SplitName]) -> Corpus:
         """Read the named splits, repair or refuse what is wrong with them, and log what is unusual."""
-        path = expand_path(self.config.path)
-        if not path.is_file():
-            raise DataError(
-                f"{path}: there is no such file (data.path is {self.config.path!r}). "
-                f"The file of {self.name} is {' or '.join(self.expected)}: {self.source}"
-            )
+        path = self._path()
         self._identify(path)
         opened = self._reader(path).read(splits)
         hazards.check(opened, self.label_range, str(path), self.config.allow_shared_groups)
         for name, split in opened.items():
             hazards.report(split, f"{path.name} {name}")
         return Corpus(self.name, self.label_range, opened)
+
+    def _path(self) -> Path:
+        advice = f"The file of {self.name} is {' or '.join(self.expected)}: {self.source}"
+        try:
+            path = expand_path(self.config.path)
+        except DataError as error:
+            raise DataError(f"{error}. {advice}") from None
+        if not path.is_file():
+            raise DataError(f"{path}: there is no such file (data.path is {self.config.path!r}). {advice}")
+        return path
 
     def _identify(self, path: Path) -> None:
         digest, published = identify(path)
