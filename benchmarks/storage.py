@@ -9,24 +9,18 @@ minute; the figures to trust are the ratios.
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import optuna
+from figures import Figure, record
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 PARAMETERS, EPOCHS, TRIALS, TURNS = 20, 9, 40, 5
-RESULT = Path(__file__).parent / "results" / "storage.json"
 
 
 def journal(folder: Path) -> BaseStorage:
@@ -72,44 +66,25 @@ def measure() -> tuple[dict[str, float], dict[str, float]]:
     return {kind: median(seconds) for kind, seconds in turns.items()}, reopened
 
 
-def figure(value: float, unit: str, reference: str, goal: float | None = None) -> dict[str, Any]:
-    return {"value": round(value, 2), "goal": goal, "better": "lower", "unit": unit, "reference": reference}
-
-
 def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     seconds, reopened = measure()
-    own = {name: seconds[name] - seconds["memory"] for name in ("journal", "sqlite")}
+    own = {kind: seconds[kind] - seconds["memory"] for kind in ("journal", "sqlite")}
     loop = f"{PARAMETERS} parameters, {EPOCHS} epochs, mean of {TRIALS} trials, median of {TURNS} turns"
     figures = {
-        f"{name}/ms_per_trial": figure(1000 * value, "ms", f"{loop}; sampler included")
-        for name, value in seconds.items()
-    }
-    figures["sqlite_over_journal/own_cost"] = {
-        **figure(
-            own["sqlite"] / own["journal"],
-            "x",
-            "cost beyond the same loop in memory; goal: journal is cheaper",
-            1.0,
-        ),
-        "better": "higher",
+        f"{kind}/ms_per_trial": Figure(1000 * value, "ms", f"{loop}; sampler included")
+        for kind, value in seconds.items()
     }
     figures |= {
-        f"{name}/ms_to_reopen": figure(
-            1000 * value, "ms", f"a study of {TURNS * TRIALS} such trials, all read"
+        f"{kind}/ms_to_reopen": Figure(
+            1000 * value, "ms", f"{TURNS} studies of {TRIALS} such trials, all read"
         )
-        for name, value in reopened.items()
+        for kind, value in reopened.items()
     }
-    machine = f"{platform.machine()}, {os.cpu_count()} CPUs, {platform.system()}"
-    report = {
-        "command": f"python {Path(sys.argv[0]).as_posix()}",
-        "date": date.today().isoformat(),
-        "machine": machine,
-        "figures": figures,
-    }
-    text = json.dumps(report, indent=2) + "\n"
-    RESULT.write_text(text, encoding="utf-8")
-    print(text)
+    figures["sqlite_over_journal/own_cost"] = Figure(
+        own["sqlite"] / own["journal"], "x", "cost beyond the same loop in memory", goal=1.0, better="higher"
+    )
+    print(record("storage", figures).read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

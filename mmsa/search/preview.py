@@ -23,11 +23,11 @@ def dry_run(config: StudyConfig, cache: Path) -> Iterator[str]:
     Raises:
         DataError: for missing or damaged data, after the paragraphs that do not need it.
     """
-    yield f"base configuration:\n\n{_indented(dump_yaml(config.base.model_dump()))}"
+    yield f"base configuration:\n\n{_indented(dump_yaml(config.base.model_dump()))}\n"
     yield f"searched parameters: {len(config.space.parameters)}"
     for position, point in enumerate(samples(config), start=1):
         text = dump_yaml(point) if point else "as the base"
-        yield f"sampled configuration {position}:\n\n{_indented(text)}"
+        yield f"sampled configuration {position}:\n\n{_indented(text)}\n"
     corpus = prepare(config.base, cache)
     parameters = count_parameters(config.base, corpus, cache=cache)
     yield f"data: {corpus.name}, {len(corpus['train'])} rows to train on, {len(corpus['valid'])} to validate"

@@ -85,7 +85,7 @@ def test_round_trip(space: Space, seed: int, sampler: str):
         assert space.suggest(trial) == values
         assert space.decode(trial.params) == values
         params = space.encode(values)
-        assert params.keys() == trial.params.keys()
+        assert params.keys() <= trial.params.keys()  # a range may hit 0 by itself, without its `zero`
         assert space.decode(params) == values
         study.enqueue_trial(params)
         started = study.ask()
