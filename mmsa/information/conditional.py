@@ -156,7 +156,8 @@ class NeighbourClassifier(ConditionalEstimator):
         monitor = self.reading(joint_J.detach(), product_P.detach())
         return Value(loss, monitor, self.ceiling(len(joint_J)))
 
-    def reading(self, joint_J: Tensor, product_P: Tensor) -> Tensor:
+    @staticmethod
+    def reading(joint_J: Tensor, product_P: Tensor) -> Tensor:
         """The monitor."""
         return joint_J.mean()
 
@@ -176,7 +177,8 @@ class NeighbourDonskerVaradhan(NeighbourClassifier):
 
     spec = Spec("loss", "lower", "mean")
 
-    def reading(self, joint_J: Tensor, product_P: Tensor) -> Tensor:
+    @staticmethod
+    def reading(joint_J: Tensor, product_P: Tensor) -> Tensor:
         """The bound."""
         return conditional_dv(joint_J, product_P)
 
@@ -192,7 +194,8 @@ class NeighbourNWJ(NeighbourClassifier):
 
     spec = Spec("loss", "lower", "mean")
 
-    def reading(self, joint_J: Tensor, product_P: Tensor) -> Tensor:
+    @staticmethod
+    def reading(joint_J: Tensor, product_P: Tensor) -> Tensor:
         """The bound."""
         return conditional_nwj(joint_J, product_P)
 
@@ -212,8 +215,13 @@ class NeighbourMIMRLCode(NeighbourClassifier):
         """Minus the released formula."""
         with frozen(self.classifier):
             joint_J, product_P = self.logits(triples, bank)
-            value = conditional_mimrl_code(joint_J, product_P)
+            value = self.reading(joint_J, product_P)
         return Value(-value, value.detach(), self.ceiling(len(joint_J)))
+
+    @staticmethod
+    def reading(joint_J: Tensor, product_P: Tensor) -> Tensor:
+        """The released formula."""
+        return conditional_mimrl_code(joint_J, product_P)
 
     def inner_loss(self, triples: Triples, bank: Triples) -> Tensor:
         """The classifier's cross-entropy."""

@@ -22,15 +22,20 @@ class Triples(NamedTuple):
     z: Tensor
 
 
-def nearest_neighbours(points_ND: Tensor, anchors_M: Tensor, k: int) -> Tensor:
-    """Indices (M, K) of the K points nearest to each anchor, itself excluded, in Euclidean distance.
+class Neighbourhood:
+    """Points prepared for any number of searches among them."""
 
-    ``anchors_M`` are indices of ``points_ND``. Among equally distant points any may be chosen.
-    """
-    centred_ND = points_ND - points_ND.mean(0)
-    distance_MN = centred_ND.square().sum(1) - 2 * centred_ND[anchors_M] @ centred_ND.T
-    distance_MN = distance_MN.scatter(1, anchors_M[:, None], torch.inf)
-    return distance_MN.topk(k, largest=False).indices
+    def __init__(self, points_ND: Tensor):
+        self.points_ND = points_ND - points_ND.mean(0)
+        self.squares_N = self.points_ND.square().sum(1)
+
+    def nearest(self, anchors_M: Tensor, k: int) -> Tensor:
+        """Indices (M, K) of the K points nearest to each anchor, itself excluded, in Euclidean distance.
+
+        ``anchors_M`` are indices of the points. Among equally distant points any may be chosen.
+        """
+        distance_MN = torch.addmm(self.squares_N, self.points_ND[anchors_M], self.points_ND.T, alpha=-2)
+        return distance_MN.scatter_(1, anchors_M[:, None], torch.inf).topk(k, largest=False).indices
 
 
 def standardise(features_ND: Tensor) -> Tensor:
@@ -49,13 +54,22 @@ def product_batch(bank: Triples, size: int, k: int, generator: torch.Generator) 
     Raises:
         DataError: for a bank too small for the anchors or the neighbours.
     """
-    count, anchors = len(bank.z), max(1, size // k)
+    anchors_M = draw_anchors(len(bank.z), size, k, generator)
+    neighbours_MK = Neighbourhood(standardise(bank.z)).nearest(anchors_M, k)
+    repeated_P = anchors_M.repeat_interleave(k)
+    return Triples(bank.x[neighbours_MK.flatten()], bank.y[repeated_P], bank.z[repeated_P])
+
+
+def draw_anchors(count: int, size: int, k: int, generator: torch.Generator) -> Tensor:
+    """Indices of ``size`` // k different samples out of ``count``, at least one, on the generator's device.
+
+    Raises:
+        DataError: for too few samples for the anchors, or for k neighbours.
+    """
+    anchors = max(1, size // k)
     if count < max(anchors, k + 1):
         raise DataError(
             f"a bank of {count} samples cannot give {anchors} anchors with {k} neighbours each; "
             "fill it with more batches, or lower k or the batch size"
         )
-    anchors_M = torch.randperm(count, generator=generator, device=bank.z.device)[:anchors]
-    neighbours_MK = nearest_neighbours(standardise(bank.z), anchors_M, k)
-    repeated_P = anchors_M.repeat_interleave(k)
-    return Triples(bank.x[neighbours_MK.flatten()], bank.y[repeated_P], bank.z[repeated_P])
+    return torch.randperm(count, generator=generator, device=generator.device)[:anchors]

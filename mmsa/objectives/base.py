@@ -51,8 +51,16 @@ class Term(nn.Module):
         raise NotImplementedError
 
     def estimator_loss(self, representations: Representations, labels_B: Tensor) -> Tensor | None:
-        """The loss that fits the term's own estimator, on detached representations; None without one."""
+        """The loss that fits the term's own estimator, on detached representations.
+
+        None without an estimator, or where there is nothing yet to fit it to.
+        """
         return None
+
+    @classmethod
+    def warnings(cls, config: Any) -> list[str]:
+        """What the settings of ``config`` (the term's own ``Config``) do that their user may not expect."""
+        return []
 
     def start_epoch(self, epoch: int) -> None:
         """Called before the first batch of each epoch (counted from 0)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -25,7 +25,18 @@ CASES: dict[str, list[dict[str, Any]]] = {
         {"projection": "trained", "memory": 3, "vision_to_audio": True},
         {"projection": "none"},
     ],
+    "mimrl": [
+        {},
+        {
+            "pairs": "sum",
+            "estimator": {"name": "nwj", "critic": {"name": "joint", "hidden": 32}},
+            "conditional": {"name": "cmi_knn_mimrl_code", "k": 3},
+        },
+        {"fusion": {"text": 0.0, "audio": 0.0, "vision": 0.0}, "invariant": 0.0},
+        {"complementary": 0.0, "estimator": {"name": "mine"}, "conditional": {"name": "cmi_knn_dv"}},
+    ],
 }
+REMEMBERS_AN_EPOCH = {"mimrl"}
 VARIANTS = [(name, settings) for name, variants in CASES.items() for settings in variants]
 DIMS = RepresentationDims({"text": 12, "audio": 8, "vision": 6}, fusion=10)
 LABELS = {
@@ -34,16 +45,25 @@ LABELS = {
     "zero": torch.zeros,
 }
 
+TermOrObjective = TypeVar("TermOrObjective", Term, Objective)
+
 variants = pytest.mark.parametrize(
     ("name", "settings"), VARIANTS, ids=[f"{name}-{i}" for i, (name, _) in enumerate(VARIANTS)]
 )
 
 
 def build(name: str, settings: dict[str, Any], dims: RepresentationDims = DIMS) -> Term:
-    """The term in training mode."""
+    """The term in training mode, at the start of its second epoch."""
     torch.manual_seed(0)
     term: Term = TERMS[name](TERMS[name].Config.model_validate(settings), dims)
-    return term.train()
+    return in_second_epoch(term, dims)
+
+
+def in_second_epoch(module: TermOrObjective, dims: RepresentationDims = DIMS) -> TermOrObjective:
+    """After a first epoch of one batch."""
+    module.train()(representations(24, 11, dims), LABELS["mixed"](24))
+    module.start_epoch(1)
+    return module
 
 
 def representations(rows: int, seed: int = 0, dims: RepresentationDims = DIMS) -> Representations:
@@ -69,7 +89,7 @@ def test_every_term_has_a_case() -> None:
 def test_the_objective_builds_it_from_yaml_and_weighs_it(name: str, settings: dict[str, Any]) -> None:
     config = parse(ObjectiveConfig, {"terms": {name: {"weight": 0.5, **settings}}}, "test")
     torch.manual_seed(0)
-    objective = Objective(config, DIMS)
+    objective = in_second_epoch(Objective(config, DIMS))
     given, labels_B = representations(24), LABELS["mixed"](24)
     weighed = objective(given, labels_B).losses[name]
     torch.testing.assert_close(weighed, 0.5 * build(name, settings)(given, labels_B).loss)
@@ -184,11 +204,29 @@ def test_a_checkpoint_in_the_middle_of_an_epoch_continues_alike(name: str, setti
 
 
 @variants
-def test_an_epoch_starts_without_memory_and_evaluation_leaves_none(
-    name: str, settings: dict[str, Any]
-) -> None:
+def test_evaluation_leaves_no_memory(name: str, settings: dict[str, Any]) -> None:
+    term, labels_B = build(name, settings), LABELS["mixed"](24)
+    term.eval()(representations(24, 7), labels_B)
+    expected = build(name, settings)(representations(24), labels_B).loss
+    torch.testing.assert_close(term.train()(representations(24), labels_B).loss, expected)
+
+
+@pytest.mark.parametrize(("name", "settings"), [v for v in VARIANTS if v[0] not in REMEMBERS_AN_EPOCH])
+def test_an_epoch_starts_without_memory(name: str, settings: dict[str, Any]) -> None:
     term, labels_B = build(name, settings), LABELS["mixed"](24)
     fresh = term.eval()(representations(24), labels_B).loss
     term.train()(representations(24, 7), labels_B)
     term.start_epoch(1)
     torch.testing.assert_close(term(representations(24), labels_B).loss, fresh)
+
+
+@pytest.mark.parametrize(("name", "settings"), [v for v in VARIANTS if v[0] in REMEMBERS_AN_EPOCH])
+def test_an_epoch_starts_with_the_one_before(name: str, settings: dict[str, Any]) -> None:
+    term, again = build(name, settings), build(name, settings)
+    given, labels_B = representations(24), LABELS["mixed"](24)
+    for module, seed in ((term, 7), (again, 8)):
+        module(representations(24, seed), labels_B)
+    torch.testing.assert_close(again(given, labels_B).loss, term(given, labels_B).loss)
+    for module in (term, again):
+        module.start_epoch(2)
+    assert not again(given, labels_B).loss.isclose(term(given, labels_B).loss, atol=0)

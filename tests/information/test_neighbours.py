@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mmsa.errors import DataError
-from mmsa.information.neighbours import Triples, nearest_neighbours, product_batch, standardise
+from mmsa.information.neighbours import Neighbourhood, Triples, product_batch, standardise
 
 
 def points(count=40, dims=3, seed=0):
@@ -22,12 +22,12 @@ def slow_neighbours(bank, anchor, k):
 def test_neighbours_are_those_of_the_definition(offset):
     bank = points()
     anchors = torch.tensor([3, 17, 0])
-    found = nearest_neighbours(bank + offset, anchors, 4)
+    found = Neighbourhood(bank + offset).nearest(anchors, 4)
     assert [set(row) for row in found.tolist()] == [slow_neighbours(bank, int(a), 4) for a in anchors]
 
 
 def test_a_constant_condition_makes_every_other_sample_a_neighbour():
-    found = nearest_neighbours(torch.ones(6, 2), torch.tensor([2]), 5)
+    found = Neighbourhood(torch.ones(6, 2)).nearest(torch.tensor([2]), 5)
     assert set(found[0].tolist()) == {0, 1, 3, 4, 5}
 
 

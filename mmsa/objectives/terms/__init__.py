@@ -2,5 +2,6 @@
 
 from mmsa.objectives.terms.barber_agakov import BarberAgakov
 from mmsa.objectives.terms.cpc import CPC
+from mmsa.objectives.terms.mimrl import MIMRL
 
-__all__ = ["CPC", "BarberAgakov"]
+__all__ = ["CPC", "MIMRL", "BarberAgakov"]

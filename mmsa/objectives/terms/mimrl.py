@@ -1,0 +1,263 @@
+"""The information terms of MIMRL (Sun et al., IEEE TAFFC 2025): fusion, invariant, specific, complementary.
+
+The four kinds of information share up to eleven estimators, so they are one term and are computed as one
+block: five estimators of mutual information, and six of conditional information given a modality or the
+label. Shapes: B rows of a batch, P of a product batch, G estimators, Q quantities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+import torch
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from mmsa.config import Block, one_of, refuse
+from mmsa.data.corpus import ModalityName
+from mmsa.errors import ConfigError, Problem
+from mmsa.information import CONDITIONAL_ESTIMATORS, ESTIMATORS
+from mmsa.information.conditional import NeighbourClassifier, NeighbourConfig, NeighbourNWJ, conditional_jsd
+from mmsa.information.critics import mlp
+from mmsa.information.estimators import Value
+from mmsa.information.feature_bank import FeatureBank
+from mmsa.information.grouped import Grouped
+from mmsa.information.score_estimators import InfoNCE, ScoreEstimator
+from mmsa.models.base import RepresentationDims, Representations
+from mmsa.objectives.base import TERMS, Term, TermConfig, TermValue, Weight
+from mmsa.objectives.terms.mimrl_quantities import (
+    FUSION,
+    LABEL,
+    cancellations,
+    net_coefficients,
+    quantities,
+)
+from mmsa.registry import Registry
+
+T = TypeVar("T")
+
+
+class ModalityWeights(Block):
+    """One coefficient for each modality; that of an absent modality has no effect."""
+
+    text: Weight = 0.01
+    audio: Weight = 0.01
+    vision: Weight = 0.01
+
+
+def _is_score_loss(estimator: Any) -> bool:
+    return issubclass(estimator, ScoreEstimator) and estimator.spec.role == "loss"
+
+
+def _is_neighbour_reading(estimator: Any) -> bool:
+    return issubclass(estimator, NeighbourClassifier)
+
+
+_FITS: Mapping[str, tuple[Registry[Any], Callable[[Any], bool], str]] = {
+    "estimator": (ESTIMATORS, _is_score_loss, "is not a loss on the scores of a critic"),
+    "conditional": (
+        CONDITIONAL_ESTIMATORS,
+        _is_neighbour_reading,
+        "does not read a classifier on neighbours",
+    ),
+}
+
+
+@TERMS.register("mimrl")
+class MIMRL(Term):
+    """Minus the weighted sum of the four kinds of information, each in nats.
+
+    The estimators are the group ``estimator``. ``estimator_loss`` fits each with a coefficient of 1: the
+    critics by their bounds, the classifiers by cross-entropy. The main loss passes through them. As
+    published, conditional information reaches the encoders through the batch only, never through the product
+    batch; that one comes from the epoch before, so the first epoch has no conditional information.
+
+    Corrected against the released code, whose forms remain by name: the reading of the classifiers
+    (``cmi_knn_mimrl_code``), averages over pairs (``sum``), logits without clamp. The label enters a
+    classifier once; the code repeats it as often as a modality has features, which adds nothing.
+    """
+
+    class Config(TermConfig):
+        """The eight coefficients, which ``weight`` multiplies, and the estimators."""
+
+        fusion: ModalityWeights = ModalityWeights()
+        """Of I(F; m), between the fused vector and each modality."""
+        invariant: Weight = 0.01
+        """Of I(T; A) and I(T; V)."""
+        specific: ModalityWeights = ModalityWeights()
+        """Of what each modality says about the label given the other, less what the two share given the
+        label."""
+        complementary: Weight = 0.04
+        """Of I(T; A | C) and I(T; V | C), C the label. Specific information subtracts them: averaged, and
+        with one weight everywhere else, they are maximised only above three times that weight."""
+        pairs: Literal["average", "sum"] = "average"
+        """How text with audio and text with vision are put together; the released code sums."""
+        estimator: Annotated[Block, one_of(ESTIMATORS)] = InfoNCE.Config()
+        """Any loss on the scores of a critic; the recorded runs use ``infonce``, the paper ``nwj``."""
+        conditional: Annotated[Block, one_of(CONDITIONAL_ESTIMATORS)] = NeighbourNWJ.Config()
+        """Any reading of a classifier on neighbours."""
+
+        @model_validator(mode="after")
+        def _fits_the_block(self) -> MIMRL.Config:
+            for field, (registry, fits, rule) in _FITS.items():
+                name = getattr(self, field).name
+                if not fits(registry[name]):
+                    known = ", ".join(other for other in registry if fits(registry[other]))
+                    raise refuse(name, rule, f"Use one of {known}.", at=(field, "name"))
+            return self
+
+        def coefficients(self) -> dict[str, float]:
+            """The coefficient of each quantity."""
+            return {
+                **{f"fusion_{m}": value for m, value in self.fusion},
+                "invariant": self.invariant,
+                **{f"specific_{m}": value for m, value in self.specific},
+                "complementary": self.complementary,
+            }
+
+    @classmethod
+    def warnings(cls, config: Config) -> list[str]:
+        """Conditional information that the coefficients want large and make small."""
+        table = quantities(ModalityWeights.model_fields, config.pairs == "average")
+        return cancellations(table, config.coefficients())
+
+    _net: Tensor
+    _shares: Tensor
+
+    def __init__(self, config: Config, dims: RepresentationDims):
+        """Build the estimators of every quantity that has a coefficient above 0.
+
+        Raises:
+            ConfigError: where the quantities with a coefficient are all of absent modalities.
+        """
+        super().__init__()
+        table, coefficients = quantities(dims.unimodal, config.pairs == "average"), config.coefficients()
+        net = {i.name: value for i, value in net_coefficients(table, coefficients).items()}
+        parts = {i.name: i for quantity in table.values() for i in quantity if i.name in net}
+        if not net and any(coefficients.values()):
+            raise _nothing_to_estimate(dims)
+        self.pairs = {name: (i.x, i.y) for name, i in parts.items() if i.z is None}
+        self.conditions = {name: (i.x, i.y, i.z) for name, i in parts.items() if i.z is not None}
+        self._build(config, {FUSION: dims.fusion, LABEL: 1, **_by_name(dims.unimodal)})
+        order = [parts[name] for name in (*self.critics.order, *self.classifiers.order)]
+        self.quantities = {
+            name: any(i.z is not None for i in table[name]) for name in table if coefficients[name] > 0
+        }
+        shares = [[table[name].get(i, 0.0) for i in order] for name in self.quantities]
+        self.register_buffer("_net", torch.tensor([net[i.name] for i in order]), persistent=False)
+        self.register_buffer("_shares", torch.tensor(shares), persistent=False)
+
+    def _build(self, config: Config, widths: Mapping[str, int]) -> None:
+        estimator = ESTIMATORS[config.estimator.name]  # type: ignore[attr-defined]
+        reading = CONDITIONAL_ESTIMATORS[config.conditional.name]  # type: ignore[attr-defined]
+        conditional = cast(NeighbourConfig, config.conditional)
+        self.k, self.reading = conditional.k, torch.vmap(reading.reading)
+        self.reads_nats = reading.spec.unit is not None
+        self.critics = Grouped(
+            {name: estimator(config.estimator, widths[x], widths[y]) for name, (x, y) in self.pairs.items()},
+            _loss_and_monitor,
+        )
+        self.classifiers = Grouped(
+            {
+                name: mlp(conditional.classifier, sum(widths[column] for column in columns), 1)
+                for name, columns in self.conditions.items()
+            }
+        )
+        remembered = dict.fromkeys(column for columns in self.conditions.values() for column in columns)
+        self.bank = FeatureBank({column: widths[column] for column in remembered}, conditional.seed)
+
+    def forward(self, representations: Representations, labels_B: Tensor) -> TermValue:
+        """Minus the weighted sum; monitors ``bound/mimrl/<quantity>`` in nats. Remembers the batch.
+
+        A single row says nothing about information: its loss is 0.
+        """
+        columns = _columns(representations, labels_B)
+        parts = self._parts(columns) if len(labels_B) > 1 else []
+        if self.training and self.conditions:
+            self.bank.remember(columns)
+        if not parts:
+            return TermValue(0.0 * representations.fusion.sum())
+        gain_G, reading_G = (torch.cat(values) for values in zip(*parts, strict=True))
+        count = len(gain_G)  # the conditional estimators come last, and are absent while the bank is empty
+        value_Q = self._shares[:, :count] @ reading_G
+        monitors = {
+            f"bound/mimrl/{name}": value
+            for (name, is_conditional), value in zip(self.quantities.items(), value_Q.unbind(), strict=True)
+            if not is_conditional or (self.reads_nats and count == len(self._net))
+        }
+        return TermValue(-(self._net[:count] @ gain_G), monitors)
+
+    def _parts(self, columns: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """What is maximised and what is read, (G,) each, of the critics and of the classifiers."""
+        parts: list[tuple[Tensor, Tensor]] = []
+        if self.pairs:
+            loss_G, reading_G = self._score(columns)
+            parts.append((-loss_G, reading_G))
+        if len(self.bank):
+            with torch.no_grad():
+                product_GP = self._logits(self._product_batches(len(columns[LABEL])))
+            value_G = self.reading(self._logits(self._joint(columns)), product_GP)
+            parts.append((value_G, value_G.detach()))
+        return parts
+
+    def estimator_loss(self, representations: Representations, labels_B: Tensor) -> Tensor | None:
+        """Minus the bounds, plus the cross-entropies; None where a batch fits nothing."""
+        columns = _columns(representations, labels_B)
+        losses: list[Tensor] = []
+        if self.pairs and len(labels_B) > 1:
+            losses.append(self._score(columns)[0].sum())
+        if len(self.bank) and len(labels_B) > 1:
+            joint, product = self._joint(columns), self._product_batches(len(labels_B))
+            logits_GN = self._logits({name: torch.cat([joint[name], product[name]]) for name in joint})
+            joint_GB, product_GP = logits_GN[:, : len(labels_B)], logits_GN[:, len(labels_B) :]
+            losses.append(-torch.vmap(conditional_jsd)(joint_GB, product_GP).sum())
+        return torch.stack(losses).sum() if losses else None
+
+    def _score(self, columns: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Losses and readings of the critics, (G,) each."""
+        loss_G, reading_G = self.critics(
+            {name: (columns[x], columns[y]) for name, (x, y) in self.pairs.items()}
+        )
+        return loss_G, reading_G
+
+    def _logits(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """(G, rows)."""
+        logits_GN1: Tensor = self.classifiers({name: (rows,) for name, rows in inputs.items()})
+        return logits_GN1.squeeze(-1)
+
+    def _joint(self, columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: torch.cat([columns[part] for part in xyz], 1) for name, xyz in self.conditions.items()}
+
+    def _product_batches(self, rows: int) -> dict[str, Tensor]:
+        batches = self.bank.product_batches(self.conditions, rows, self.k)
+        return {name: torch.cat(triples, 1) for name, triples in batches.items()}
+
+    def start_epoch(self, epoch: int) -> None:
+        """Neighbours are now searched in the epoch before."""
+        self.bank.turn_over()
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """``estimator``: all critics and classifiers."""
+        return {"estimator": list(self.parameters())}
+
+
+def _columns(representations: Representations, labels_B: Tensor) -> dict[str, Tensor]:
+    return {FUSION: representations.fusion, LABEL: labels_B[:, None], **_by_name(representations.unimodal)}
+
+
+def _by_name(of_modalities: Mapping[ModalityName, T]) -> Mapping[str, T]:
+    """The same mapping; the keys of a ``Mapping`` are invariant to a type checker."""
+    return cast(Mapping[str, T], of_modalities)
+
+
+def _loss_and_monitor(value: Value) -> tuple[Tensor, Tensor]:
+    return value.loss, value.monitor
+
+
+def _nothing_to_estimate(dims: RepresentationDims) -> ConfigError:
+    rule = (
+        f"has coefficients above 0 only where the modalities of the data ({', '.join(dims.unimodal)}) are not"
+    )
+    next_step = "Give one to `fusion` of a modality that is there; the other kinds need text and another one."
+    return ConfigError("objective", [Problem("objective.terms.mimrl", "coefficients", rule, next_step)])
