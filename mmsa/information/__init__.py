@@ -10,6 +10,8 @@ from mmsa.information.density_estimators import CLUB, BarberAgakov, L1Out
 from mmsa.information.estimators import ESTIMATORS, Estimator, Spec, Value
 from mmsa.information.gradients import GradientNormaliser
 from mmsa.information.ksg import KSG, ksg_information
+from mmsa.information.measure import measure
+from mmsa.information.measurement import Measurement
 from mmsa.information.neighbours import Triples
 from mmsa.information.score_estimators import InfoNCE, InfoNCEAnchor
 from mmsa.information.surrogates import SURROGATES
@@ -29,9 +31,11 @@ __all__ = [
     "InfoNCE",
     "InfoNCEAnchor",
     "L1Out",
+    "Measurement",
     "Spec",
     "Triples",
     "Value",
     "gaussian_copula_information",
     "ksg_information",
+    "measure",
 ]

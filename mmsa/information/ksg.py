@@ -33,6 +33,15 @@ def ksg_information(x_ND: Array, y_ND: Array, z_ND: Array | None = None, k: int 
     Raises:
         DataError: for k or fewer samples.
     """
+    return float(ksg_terms(x_ND, y_ND, z_ND, k).mean())
+
+
+def ksg_terms(x_ND: Array, y_ND: Array, z_ND: Array | None = None, k: int = 3) -> Array:
+    """Terms (N,) of the samples, whose mean is ``ksg_information``.
+
+    Raises:
+        DataError: for k or fewer samples.
+    """
     if len(x_ND) <= k:
         raise DataError(f"{len(x_ND)} samples have no {k} neighbours each; lower k or bring more samples")
     x_ND, y_ND = _without_ties(x_ND, "x"), _without_ties(y_ND, "y")
@@ -40,8 +49,9 @@ def ksg_information(x_ND: Array, y_ND: Array, z_ND: Array | None = None, k: int 
     joint_ND = np.hstack([x_ND, y_ND, z_ND])
     radius_N = KDTree(joint_ND).query(joint_ND, k=[k + 1], p=np.inf)[0][:, 0]
     in_x, in_y = (_digamma_of_count(np.hstack([part, z_ND]), radius_N) for part in (x_ND, y_ND))
-    in_z = _digamma_of_count(z_ND, radius_N) if z_ND.shape[1] else float(digamma(len(x_ND)))
-    return float(digamma(k)) + in_z - in_x - in_y
+    in_z = _digamma_of_count(z_ND, radius_N) if z_ND.shape[1] else digamma(len(x_ND))
+    terms_N: Array = digamma(k) + in_z - in_x - in_y
+    return terms_N
 
 
 def _without_ties(values_ND: Array, name: str) -> Array:
@@ -51,12 +61,13 @@ def _without_ties(values_ND: Array, name: str) -> Array:
     return dithered
 
 
-def _digamma_of_count(points_ND: Array, radius_N: Array) -> float:
-    """Mean digamma of the number of points nearer than the radius, each point itself included."""
+def _digamma_of_count(points_ND: Array, radius_N: Array) -> Array:
+    """Digamma (N,) of the number of points nearer than the radius, each point itself included."""
     inside_N = KDTree(points_ND).query_ball_point(
         points_ND, np.nextafter(radius_N, 0), p=np.inf, return_length=True
     )
-    return float(digamma(inside_N).mean())
+    terms_N: Array = digamma(inside_N)
+    return terms_N
 
 
 @ESTIMATORS.register("ksg")

@@ -1,0 +1,92 @@
+"""What a measurement of information came to: a record that can be stored and compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Self
+
+Status = Literal["ok", "below_null", "saturated", "disagree", "too_few"]
+"""ok: may be published. below_null: not more than independent data give. saturated: so near the most that
+this many samples can show that the truth may lie far above. disagree: the copula's reading lies above the
+interval, so one of the estimators is wrong. too_few: not measured, there are too few rows."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Information between frozen arrays, with what is needed to judge it.
+
+    value: raw estimate in ``unit``, never clipped; None when there are too few rows. low, high: interval of
+    probability ``level``, from the bootstrap over groups, widened by the drift with the number of samples.
+    null_mean, null_bound, p_value: of the same procedure, refitted, when the groups of y are permuted: their
+    mean, the bound that 95 % of such values stay below, and the share of values at least as large.
+    extrapolated: a in value = a + b / n, from the whole and from halves. ceiling: about what a method without
+    assumptions can show with n samples, ln n. estimator: the one whose reading ``value`` is; witnesses: the
+    readings of all. parts: what the networks added to the copula.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    null_mean: float | None
+    null_bound: float | None
+    p_value: float | None
+    extrapolated: float | None
+    ceiling: float
+    status: Status
+    estimator: str
+    witnesses: Mapping[str, float]
+    parts: tuple[str, ...]
+    num_samples: int
+    num_groups: int
+    dims: tuple[int, ...]
+    folds: int
+    seeds: int
+    permutations: int
+    seed: int
+    level: float = 0.9
+    unit: Literal["nat", "bit"] = "nat"
+
+    @property
+    def clipped(self) -> float | None:
+        """The value, or 0 where it is negative."""
+        return None if self.value is None else max(0.0, self.value)
+
+    @property
+    def drift(self) -> float | None:
+        """How much the value still moves with n, |extrapolated - value| / |value|; above 0.2 is a lot."""
+        if self.value is None or self.extrapolated is None:
+            return None
+        return abs(self.extrapolated - self.value) / max(abs(self.value), 1e-12)
+
+    def bits(self) -> Measurement:
+        """The same measurement in bits."""
+        if self.unit == "bit":
+            return self
+        return replace(
+            self,
+            value=_bits(self.value),
+            low=_bits(self.low),
+            high=_bits(self.high),
+            null_mean=_bits(self.null_mean),
+            null_bound=_bits(self.null_bound),
+            extrapolated=_bits(self.extrapolated),
+            ceiling=self.ceiling / math.log(2),
+            witnesses={name: reading / math.log(2) for name, reading in self.witnesses.items()},
+            unit="bit",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content for JSON; ``clipped`` is written for readers and ignored by ``from_dict``."""
+        return {**asdict(self), "parts": list(self.parts), "dims": list(self.dims), "clipped": self.clipped}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Inverse of ``to_dict``."""
+        kept = {name: value for name, value in content.items() if name != "clipped"}
+        return cls(**{**kept, "parts": tuple(kept["parts"]), "dims": tuple(kept["dims"])})
+
+
+def _bits(nats: float | None) -> float | None:
+    return None if nats is None else nats / math.log(2)

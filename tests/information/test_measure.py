@@ -1,0 +1,159 @@
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from mmsa.errors import DataError
+from mmsa.information import Measurement, measure
+from mmsa.information.truths import BENCHMARK_40, correlated_gaussians, independent, model_f
+
+FAST = {"permutations": 0, "extrapolate": False}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("name", "estimator", "error"),
+    [
+        ("1v1-additive-0.1", "ksg", 0.12),
+        ("swissroll_x-normal_cdf-1v1-normal-0.75", "ksg", 0.1),
+        ("multinormal-sparse-5-5-2-2.0", "copula", 0.12),
+        ("student-identity-2-2-1", "residual", 0.12),
+    ],
+)
+def test_information_of_benchmark_tasks(name, estimator, error):
+    truth = BENCHMARK_40[name]
+    measurement = measure(*truth.sample(1000), **FAST)
+    assert measurement.estimator == estimator
+    assert measurement.value == pytest.approx(truth.information, abs=error)
+    assert measurement.low < measurement.value < measurement.high
+    assert measurement.status == "ok"
+
+
+def test_networks_find_what_the_copula_misses():
+    truth = BENCHMARK_40["spiral-multinormal-sparse-3-3-2-2.0"]
+    measurement = measure(*truth.sample(1000), **FAST)
+    assert "warped" in measurement.parts
+    assert measurement.witnesses["copula"] + 0.2 < measurement.value < truth.information + 0.1
+
+
+def test_independent_variables_stay_below_the_null():
+    measurement = measure(*independent(4, 4).sample(500), permutations=4, extrapolate=False)
+    assert measurement.status == "below_null"
+    assert abs(measurement.value) < 0.05
+    assert measurement.value <= measurement.null_bound
+    assert 0 < measurement.p_value <= 1
+
+
+def test_negative_values_are_not_clipped():
+    values = [measure(*independent(4, 4).sample(200, seed), **FAST) for seed in range(4)]
+    assert min(value.value for value in values) < 0
+    assert all(value.clipped == max(0.0, value.value) for value in values)
+
+
+def test_dependence_exceeds_the_null():
+    measurement = measure(*correlated_gaussians(0.5, 4).sample(400), permutations=3, extrapolate=False)
+    assert measurement.status == "ok"
+    assert measurement.value > measurement.null_bound
+    assert measurement.p_value == 0.25
+
+
+def test_condition():
+    truth = model_f(4)
+    measurement = measure(*truth.sample(1000), **FAST)
+    assert measurement.estimator == "difference"
+    assert measurement.value == pytest.approx(truth.information, abs=0.1)
+    assert measurement.dims == (1, 1, 4)
+
+
+def test_condition_that_explains_everything():
+    z, first, second = np.random.default_rng(0).standard_normal((3, 800, 2))
+    measurement = measure(z + first, z + second, z, **FAST)
+    assert measurement.value == pytest.approx(0.0, abs=0.05)
+    assert measure(z + first, z + second, **FAST).value > 0.2
+
+
+def test_extrapolation_widens_the_interval():
+    x, y = BENCHMARK_40["1v1-additive-0.1"].sample(600)
+    without, with_halves = (measure(x, y, permutations=0, extrapolate=choice) for choice in (False, True))
+    assert with_halves.value == without.value
+    drift = with_halves.extrapolated - with_halves.value
+    assert with_halves.high - without.high == pytest.approx(max(0.0, drift))
+    assert without.low - with_halves.low == pytest.approx(max(0.0, -drift))
+
+
+def test_groups_keep_critics_from_recognising_rows():
+    """Six nearly equal rows of each of 60 pairs: without groups, the copies give the pairing away."""
+    x, y = correlated_gaussians(0.5, 4).sample(60)
+    copies = np.repeat(np.arange(60), 6)
+    x = x[copies] + 0.01 * np.random.default_rng(1).standard_normal((360, 4))
+    grouped, single = (measure(x, y[copies], groups=groups, **FAST) for groups in (copies, None))
+    assert grouped.num_groups == 60
+    assert grouped.low < 0.5 < grouped.high
+    assert single.value > 3
+    assert grouped.high - grouped.low > single.high - single.low
+
+
+def test_discrete_target():
+    generator = np.random.default_rng(0)
+    y = generator.integers(0, 2, 1000)
+    flipped = np.where(generator.random(1000) < 0.1, 1 - y, y)
+    truth = math.log(2) + 0.1 * math.log(0.1) + 0.9 * math.log(0.9)
+    assert measure(flipped, y, **FAST).value == pytest.approx(truth, abs=0.08)
+
+
+def test_too_few_rows_are_a_result():
+    measurement = measure(np.arange(20.0), np.arange(20.0))
+    assert (measurement.status, measurement.value, measurement.clipped) == ("too_few", None, None)
+    few_groups = measure(*independent(1, 1).sample(200), groups=np.arange(200) % 5)
+    assert few_groups.status == "too_few"
+    assert few_groups.num_groups == 5
+
+
+def test_saturated():
+    x = np.random.default_rng(0).standard_normal((300, 6))
+    assert measure(x, x + 1e-3 * x[:, ::-1] ** 2, **FAST).status == "saturated"
+
+
+def test_same_seed_same_measurement():
+    x, y = BENCHMARK_40["student-identity-2-2-1"].sample(300)
+    assert measure(x, y, permutations=2, seed=3) == measure(x, y, permutations=2, seed=3)
+
+
+@pytest.mark.parametrize("rows", [300, 20])
+def test_record_survives_json(rows):
+    measurement = measure(*correlated_gaussians(0.5, 2).sample(rows), permutations=2)
+    content = json.loads(json.dumps(measurement.to_dict(), allow_nan=False))
+    assert Measurement.from_dict(content) == measurement
+
+
+def test_bits():
+    measurement = measure(*correlated_gaussians(0.5, 2).sample(300), permutations=2)
+    bits = measurement.bits()
+    assert bits.unit == "bit"
+    assert bits.value == pytest.approx(measurement.value / math.log(2))
+    assert bits.witnesses["copula"] == pytest.approx(measurement.witnesses["copula"] / math.log(2))
+    assert bits.p_value == measurement.p_value
+    assert bits.bits() is bits
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "rule"),
+    [
+        (np.zeros(60), np.zeros(61), "one row per sample"),
+        (np.array(["a"] * 60), np.zeros(60), "give numbers"),
+        (np.zeros((60, 2, 2)), np.zeros(60), "3 axes"),
+        (np.array([math.nan] * 60), np.zeros(60), "not finite in 60 rows"),
+    ],
+)
+def test_arrays_that_cannot_be_measured_are_refused(x, y, rule):
+    with pytest.raises(DataError, match=rule):
+        measure(x, y)

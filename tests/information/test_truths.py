@@ -1,0 +1,182 @@
+"""Every truth is checked by another route: published values, quadrature, or the samples themselves."""
+
+import math
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from mmsa.information.copula import gaussian_copula_information
+from mmsa.information.ksg import ksg_information
+from mmsa.information.truths import (
+    BENCHMARK_40,
+    ConditionalTruth,
+    correlated_gaussians,
+    gaussian_chain,
+    gaussian_information,
+    independent,
+    model_f,
+    model_g,
+)
+from mmsa.information.truths.benchmark40 import student_entropy
+
+PUBLISHED = {
+    "1v1-normal-0.75": 0.4133,
+    "normal_cdf-1v1-normal-0.75": 0.4133,
+    "1v1-bimodal-0.75": 0.4133,
+    "wiggly-1v1-normal-0.75": 0.4133,
+    "half_cube-1v1-normal-0.75": 0.4133,
+    "swissroll_x-normal_cdf-1v1-normal-0.75": 0.4133,
+    "1v1-additive-0.1": 1.7094,
+    "1v1-additive-0.75": 0.3333,
+    "student-identity-1-1-1": 0.2242,
+    "asinh-student-identity-1-1-1": 0.2242,
+    "multinormal-dense-2-2-0.5": 0.2939,
+    "multinormal-dense-3-3-0.5": 0.4133,
+    "multinormal-dense-5-5-0.5": 0.5928,
+    "multinormal-dense-25-25-0.5": 1.2922,
+    "multinormal-dense-50-50-0.5": 1.6243,
+    "student-identity-2-2-1": 0.4319,
+    "student-identity-2-2-2": 0.1931,
+    "student-identity-3-3-2": 0.2909,
+    "student-identity-3-3-3": 0.1787,
+    "student-identity-5-5-2": 0.4482,
+    "student-identity-5-5-3": 0.2985,
+    "asinh-student-identity-2-2-1": 0.4319,
+    "asinh-student-identity-3-3-2": 0.2909,
+    "asinh-student-identity-5-5-2": 0.4482,
+}
+TWO_PAIRS = 1.0217
+
+
+def test_the_suite_has_the_published_tasks_and_truths() -> None:
+    assert len(BENCHMARK_40) == 40
+    for name, truth in BENCHMARK_40.items():
+        assert name == truth.name
+        assert truth.information == pytest.approx(PUBLISHED.get(name, TWO_PAIRS), abs=5e-5)
+    assert sum("multinormal-sparse" in name for name in BENCHMARK_40) == 40 - len(PUBLISHED)
+
+
+def _dims(name: str) -> tuple[int, int]:
+    if "1v1" in name:
+        return (2 if "swissroll" in name else 1), 1
+    found = re.search(r"(?:dense|sparse|identity)-(\d+)-(\d+)-", name)
+    assert found
+    return int(found[1]), int(found[2])
+
+
+@pytest.mark.parametrize("name", BENCHMARK_40)
+def test_samples_are_reproducible_finite_and_of_the_named_shape(name: str) -> None:
+    x_ND, y_ND = BENCHMARK_40[name].sample(50, seed=3)
+    assert np.isfinite(x_ND).all()
+    assert np.isfinite(y_ND).all()
+    assert (x_ND.shape, y_ND.shape) == ((50, _dims(name)[0]), (50, _dims(name)[1]))
+    assert np.array_equal(x_ND, BENCHMARK_40[name].sample(50, seed=3)[0])
+    assert not np.array_equal(x_ND, BENCHMARK_40[name].sample(50, seed=4)[0])
+
+
+GAUSSIAN_COPULA = [
+    name
+    for name in BENCHMARK_40
+    if "normal" in name or "bimodal" in name
+    if "spiral" not in name and "swissroll" not in name
+]
+
+
+@pytest.mark.parametrize("name", GAUSSIAN_COPULA)
+def test_tasks_with_a_gaussian_copula_agree_with_it(name: str) -> None:
+    truth = BENCHMARK_40[name]
+    x_ND, y_ND = truth.sample(2000)
+    assert gaussian_copula_information(x_ND, y_ND) == pytest.approx(truth.information, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "1v1-additive-0.1",
+        "1v1-additive-0.75",
+        "swissroll_x-normal_cdf-1v1-normal-0.75",
+        "asinh-student-identity-1-1-1",
+        "asinh-student-identity-2-2-1",
+    ],
+)
+def test_other_tasks_in_few_dimensions_agree_with_neighbour_counts(name: str) -> None:
+    truth = BENCHMARK_40[name]
+    assert ksg_information(*truth.sample(4000)) == pytest.approx(truth.information, abs=0.08)
+
+
+@pytest.mark.parametrize("name", [name for name in BENCHMARK_40 if name.startswith("spiral-")])
+def test_spirals_turn_by_the_mean_square_in_one_plane(name: str) -> None:
+    straight, turned = BENCHMARK_40[name.removeprefix("spiral-")].sample(30), BENCHMARK_40[name].sample(30)
+    for before_ND, after_ND, plane in zip(straight, turned, ([0, 1], [1, 2]), strict=True):
+        number_N, turned_N = (part[:, plane] @ np.array([1, 1j]) for part in (before_ND, after_ND))
+        assert np.allclose(turned_N, number_N * np.exp(1j * (before_ND**2).sum(1) / before_ND.shape[1]))
+        elsewhere = np.setdiff1d(np.arange(before_ND.shape[1]), plane)
+        assert np.array_equal(before_ND[:, elsewhere], after_ND[:, elsewhere])
+
+
+@pytest.mark.parametrize("degrees", [1, 2])
+def test_student_information_by_quadrature(degrees: int) -> None:
+    joint, marginal = stats.multivariate_t(shape=np.eye(2), df=degrees), stats.t(degrees)
+
+    def term(u: float, v: float) -> float:
+        x, y = math.tan(u), math.tan(v)
+        density = joint.pdf([x, y])
+        log_ratio = joint.logpdf([x, y]) - marginal.logpdf(x) - marginal.logpdf(y)
+        return float(density * log_ratio * (1 + x * x) * (1 + y * y))
+
+    nodes, weights = np.polynomial.legendre.leggauss(50)
+    half = math.pi / 2
+    total = sum(
+        a * b * half**2 * term(half * u, half * v)
+        for u, a in zip(nodes, weights, strict=True)
+        for v, b in zip(nodes, weights, strict=True)
+    )
+    assert 2 * student_entropy(1, degrees) - student_entropy(2, degrees) == pytest.approx(total, abs=5e-3)
+
+
+@pytest.mark.parametrize("half_width", [0.1, 0.75])
+def test_additive_noise_by_quadrature(half_width: float) -> None:
+    def density(y: float) -> float:
+        return max(0.0, min(1.0, y + half_width) - max(0.0, y - half_width)) / (2 * half_width)
+
+    def entropy_term(y: float) -> float:
+        return -density(y) * math.log(density(y)) if density(y) > 0 else 0.0
+
+    entropy, _ = integrate.quad(
+        entropy_term, -half_width, 1 + half_width, points=[half_width, 1 - half_width]
+    )
+    information = entropy - math.log(2 * half_width)
+    assert BENCHMARK_40[f"1v1-additive-{half_width}"].information == pytest.approx(information, abs=1e-6)
+
+
+def test_gaussian_information_of_one_pair() -> None:
+    assert gaussian_information(np.array([[1, 0.6], [0.6, 1]]), 1) == pytest.approx(-0.5 * math.log(0.64))
+
+
+@pytest.mark.parametrize("information", [2.0, 10.0])
+def test_correlated_gaussians_carry_what_was_asked(information: float) -> None:
+    x_ND, y_ND = correlated_gaussians(information, 20).sample(4000)
+    assert gaussian_copula_information(x_ND, y_ND) == pytest.approx(information, rel=0.03)
+
+
+def test_independent_variables() -> None:
+    x_ND, y_ND = independent(3, 5).sample(4000)
+    assert gaussian_copula_information(x_ND, y_ND) == pytest.approx(0.0, abs=0.01)
+
+
+@pytest.mark.parametrize("model", [model_f, model_g])
+def test_conditional_models_in_one_dimension(model: Callable[[int], ConditionalTruth]) -> None:
+    truth = model(1)
+    assert truth.information == pytest.approx(0.5 * math.log(101))
+    assert ksg_information(*truth.sample(8000)) == pytest.approx(truth.information, abs=0.12)
+
+
+def test_chain_and_its_null() -> None:
+    chain, null = gaussian_chain(3)
+    assert chain.information == pytest.approx(3 * 1.5185, abs=1e-3)
+    assert gaussian_copula_information(*chain.sample(5000)) == pytest.approx(chain.information, abs=0.1)
+    assert null.information == 0.0
+    assert gaussian_copula_information(*null.sample(5000)) == pytest.approx(0.0, abs=0.01)
