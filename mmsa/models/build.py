@@ -6,6 +6,7 @@ from mmsa.config import Block
 from mmsa.data.inputs import InputSpec
 from mmsa.models.base import MODELS, Model
 from mmsa.models.late_fusion import LateFusion as LateFusion
+from mmsa.models.mimrl import MIMRL as MIMRL
 from mmsa.models.mmim import MMIM as MMIM
 
 

@@ -9,19 +9,28 @@ from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from mmsa.config import Block
+from mmsa.config import Block, refuse
 from mmsa.data.batches import Sequence
 from mmsa.data.inputs import FeatureInput
 from mmsa.models.encoded import Encoded, States
 from mmsa.models.layers import FeatureNorm, masked_mean
 from mmsa.registry import Registry
 
+
+def _odd(kernel: int) -> int:
+    if kernel % 2 == 0:
+        raise refuse(kernel, "must be odd: a step is the middle of what is looked at")
+    return kernel
+
+
 Width = Annotated[int, Field(ge=1)]
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
+Kernel = Annotated[int, Field(ge=1), AfterValidator(_odd)]
+"""Steps that a convolution looks at."""
 
 ENCODERS: Registry[Any] = Registry("encoder")
 """Encoders of feature frames, for audio and vision."""

@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mmsa.data.batches import Sequence
+
 LARGEST_DEVIATION = 10.0
 """Standardised features beyond this are clipped: one saturated frame must not decide a batch."""
 
@@ -34,7 +36,7 @@ class AttentionPooling(nn.Module):
 
     def __init__(self, dim: int):
         super().__init__()
-        self.score = nn.Linear(dim, 1)
+        self.score = nn.Linear(dim, 1, bias=False)  # a softmax does not see a bias
 
     def forward(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         """(B, D); the mean of what is there where a row has no step at all."""
@@ -55,3 +57,19 @@ def initialise_xavier(parameters: Iterable[nn.Parameter]) -> None:
     for parameter in parameters:
         if parameter.dim() >= 2:
             nn.init.xavier_normal_(parameter)
+
+
+def resample(sequence: Sequence, steps_B: Tensor, longest: int) -> Sequence:
+    """Each row as ``steps_B`` steps, at most ``longest``: means of its frames, as in adaptive pooling.
+
+    Step s of S is the mean of the frames from floor(s n / S) up to ceil((s + 1) n / S) of a row of n; a row
+    with n = S stays as it is, one with fewer frames repeats them, and one without any is zero.
+    """
+    steps_B11, frames_B11 = steps_B.clamp(min=1)[:, None, None], sequence.lengths[:, None, None]
+    step_S1 = torch.arange(longest, device=sequence.values.device)[:, None]
+    frame_T = torch.arange(sequence.values.shape[1], device=sequence.values.device)
+    first_BS1 = step_S1 * frames_B11 // steps_B11
+    end_BS1 = -(-(step_S1 + 1) * frames_B11 // steps_B11)
+    chosen_BST = (frame_T >= first_BS1) & (frame_T < end_BS1) & (step_S1 < steps_B11)
+    weight_BST = chosen_BST / (end_BS1 - first_BS1).clamp(min=1)
+    return Sequence(weight_BST.to(sequence.values.dtype) @ sequence.values, steps_B)

@@ -12,6 +12,7 @@ from mmsa.data.corpus import ModalityName
 from mmsa.data.inputs import FeatureInput, InputSpec, TextInput
 from mmsa.models.base import Model, RepresentationDims, Representations
 from mmsa.models.encoders import ENCODERS, LSTM, TEXT_ENCODERS, FeatureEncoder
+from mmsa.models.framewise import Framewise as Framewise
 from mmsa.models.fusions import FUSIONS, MLP, Fusion
 from mmsa.models.pretrained import layers_above
 from mmsa.models.text import FrozenText, PretrainedConfig, PretrainedText, does_not_read

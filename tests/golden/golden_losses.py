@@ -20,6 +20,27 @@ FILE = Path(__file__).with_name("losses.json")
 DATA = {"name": "planted", "rows_train": 60, "rows_valid": 5, "rows_test": 5}
 CASES: dict[str, dict[str, Any]] = {
     "late_fusion": {"model": {"name": "late_fusion"}},
+    "mimrl_model": {
+        "model": {
+            "name": "mimrl",
+            "text": {"name": "linear", "output": 12},
+            "audio": {"name": "mimrl", "output": 12},
+            "vision": {"name": "conv", "output": 12},
+            "fusion": {"name": "cubemlp", "length": 12, "width": 12, "steps": [6, 3], "widths": [12, 12]},
+        }
+    },
+    "tfn": {"model": {"name": "late_fusion", "text": {"name": "mlp"}, "fusion": {"name": "tfn"}}},
+    "lmf": {"model": {"name": "late_fusion", "fusion": {"name": "lmf"}}},
+    "misa": {"model": {"name": "late_fusion", "fusion": {"name": "misa", "width": 16, "feedforward": 32}}},
+    "mult": {
+        "model": {"name": "late_fusion", "fusion": {"name": "mult", "width": 8, "heads": 2, "levels": 1}}
+    },
+    "mfn": {
+        "model": {
+            "name": "late_fusion",
+            "fusion": {"name": "mfn", "steps": 5, "text": 8, "audio": 8, "vision": 8, "memory": 8},
+        }
+    },
     "mmim": {
         "model": {"name": "mmim", "audio": {"name": "gru", "layers": 2, "bidirectional": True}},
         "objective": {"terms": {"cpc": {}, "barber_agakov": {}}},

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 from golden_losses import CASES, losses, recorded
 
-from mmsa.models import MODELS
+from mmsa.models import FUSIONS, MODELS
 from mmsa.objectives import TERMS
 
 
-def test_every_model_and_term_is_recorded() -> None:
+def test_every_model_fusion_and_term_is_recorded() -> None:
     assert set(recorded()) == set(CASES)
-    assert {case["model"]["name"] for case in CASES.values()} == set(MODELS)
+    models = [MODELS[case["model"]["name"]].Config.model_validate(case["model"]) for case in CASES.values()]
+    assert {model.name for model in models} == set(MODELS)
+    assert {model.fusion.name for model in models} == set(FUSIONS)
     assert {name for case in CASES.values() for name in case.get("objective", {}).get("terms", {})} == set(
         TERMS
     )

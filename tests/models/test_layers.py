@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
+from torch.nn.functional import adaptive_avg_pool1d
 
-from mmsa.models.layers import AttentionPooling, initialise_xavier, masked_mean
+from mmsa.data.batches import Sequence
+from mmsa.models.layers import AttentionPooling, initialise_xavier, masked_mean, resample
 
 MASK = torch.tensor([[True, True, False], [True, False, False], [False, False, False]])
 
@@ -35,3 +38,26 @@ def test_xavier_reaches_recurrent_weights_and_leaves_biases() -> None:
     expected = (2 / (60 + 240)) ** 0.5
     assert abs(lstm.weight_hh_l0.std().item() / expected - 1) < 0.05
     assert torch.equal(lstm.bias_hh_l0, bias)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4, 7])
+def test_resampling_is_adaptive_pooling_of_the_real_frames(steps: int) -> None:
+    torch.manual_seed(0)
+    sequence = Sequence(torch.randn(4, 6, 2), torch.tensor([6, 4, 1, 0]))
+    found = resample(sequence, torch.full((4,), steps), steps)
+    for row, length in enumerate([6, 4, 1]):
+        expected = adaptive_avg_pool1d(sequence.values[row, :length].T, steps).T
+        torch.testing.assert_close(found.values[row], expected)
+    assert (found.values[3] == 0).all()
+
+
+def test_resampling_to_fewer_steps_leaves_short_rows_as_they_are() -> None:
+    torch.manual_seed(0)
+    lengths = torch.tensor([6, 4, 2])
+    sequence = Sequence(torch.randn(3, 6, 2), lengths)
+    found = resample(sequence, lengths.clamp(max=4), 4)
+    assert found.lengths.tolist() == [4, 4, 2]
+    torch.testing.assert_close(found.values[0], adaptive_avg_pool1d(sequence.values[0].T, 4).T)
+    torch.testing.assert_close(found.values[1], sequence.values[1, :4])
+    torch.testing.assert_close(found.values[2, :2], sequence.values[2, :2])
+    assert (found.values[2, 2:] == 0).all()

@@ -1,6 +1,12 @@
 """Fusions, interchangeable in every model: ``model.fusion: {name: ...}``. Importing this registers them."""
 
 from mmsa.models.fusions.base import FUSIONS, Fused, Fusion
+from mmsa.models.fusions.cubemlp import CubeMLP
+from mmsa.models.fusions.lmf import LMF
+from mmsa.models.fusions.mfn import MFN
+from mmsa.models.fusions.misa import MISA
 from mmsa.models.fusions.mlp import MLP
+from mmsa.models.fusions.mult import MulT
+from mmsa.models.fusions.tfn import TFN
 
-__all__ = ["FUSIONS", "MLP", "Fused", "Fusion"]
+__all__ = ["FUSIONS", "LMF", "MFN", "MISA", "MLP", "TFN", "CubeMLP", "Fused", "Fusion", "MulT"]

@@ -8,12 +8,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from mmsa.config import Block
+from mmsa.config import Block, BlockT, refuse
 from mmsa.data.corpus import ModalityName
 from mmsa.errors import ConfigError, Problem
 from mmsa.models.encoded import Encoded
@@ -43,11 +42,12 @@ class Fusion(nn.Module, ABC):
     """
 
     output: int
-    extra: Mapping[str, int] = MappingProxyType({})
+    extra: Mapping[str, int]
     fewest: ClassVar[int] = 1
 
     def __init__(self, config: Block, widths: Mapping[ModalityName, int]):
         super().__init__()
+        self.extra = {}
         if len(widths) < self.fewest:
             rule = f"fuses {self.fewest} modalities or more, and the data set brings {', '.join(widths)} only"
             raise refused(config, rule, "Write model.fusion: {name: mlp}.")
@@ -60,3 +60,14 @@ class Fusion(nn.Module, ABC):
 def refused(config: Block, rule: str, next_step: str) -> ConfigError:
     """The error for a fusion that does not fit the encoders or the data."""
     return ConfigError("model", [Problem("model.fusion.name", config.name, rule, next_step)])  # type: ignore[attr-defined]
+
+
+def refuse_heads(config: BlockT, width: int, heads: int) -> BlockT:
+    """``config``, unless its attention heads do not share its width evenly.
+
+    Raises:
+        ValidationError: where they do not.
+    """
+    if width % heads:
+        raise refuse(heads, f"must divide the width, which is {width}", "", at=("heads",))
+    return config

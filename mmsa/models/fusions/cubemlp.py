@@ -1,0 +1,131 @@
+"""CubeMLP: Sun et al., "CubeMLP: An MLP-based Model for Multimodal Sentiment Analysis", ACM MM 2022.
+
+Shapes: B rows, L steps, K modalities, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from mmsa.config import Block, refuse
+from mmsa.data.corpus import ModalityName
+from mmsa.models.encoded import Encoded
+from mmsa.models.encoders import Dropout, Width
+from mmsa.models.fusions.base import FUSIONS, Fused, Fusion
+
+Sizes = Annotated[tuple[Width, ...], Field(strict=False, min_length=1)]
+_ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU, "tanh": nn.Tanh}
+_EPSILON = 1e-6
+_SMALLEST_NORM = 3  # a layer norm over two values keeps their order only, and over one nothing
+
+
+@FUSIONS.register("cubemlp")
+class CubeMLP(Fusion):
+    """Blocks of three perceptrons that mix the steps, the modalities and the features of an L x K x D cube.
+
+    The sequences of states are cut to L steps or padded with zeros, and stacked; a modality narrower or wider
+    than D is projected linearly. The mean over modalities and steps is the fused vector.
+    """
+
+    class Config(Block):
+        """Sizes of cube and blocks; the defaults are those of MIMRL."""
+
+        name: Literal["cubemlp"] = "cubemlp"
+        length: Width = 100
+        """L, ``time_len`` in the code."""
+        width: Width = 128
+        """D of the first block."""
+        steps: Sizes = (50, 10)
+        """L after each block."""
+        widths: Sizes = (128, 128)
+        """D after each block."""
+        activation: Literal["gelu", "relu", "tanh"] = "gelu"
+        norm: Literal["post", "ln_first"] = "post"
+        """``post``: a layer norm of each perceptron's sum with its residual (MIMRL); ``ln_first``: of its
+        input, beside the residual (the command of CubeMLP's README). An axis of one or two is not normed."""
+        dropout: Dropout = 0.0
+        """After each perceptron."""
+        modalities: Literal["mean", "cat"] = "mean"
+        """How the modalities that come out are pooled: averaged (MIMRL) or side by side (CubeMLP)."""
+
+        @model_validator(mode="after")
+        def _check(self) -> CubeMLP.Config:
+            if len(self.steps) != len(self.widths):
+                rule = f"needs one size a block, as many as steps, which has {len(self.steps)}"
+                raise refuse(self.widths, rule, at=("widths",))
+            return self
+
+    def __init__(self, config: Config, widths: Mapping[ModalityName, int]):
+        super().__init__(config, widths)
+        self.length, self.side_by_side = config.length, config.modalities == "cat"
+        self.output = config.widths[-1] * (len(widths) if self.side_by_side else 1)
+        self.project = nn.ModuleDict(
+            {
+                name: nn.Identity() if own == config.width else nn.Linear(own, config.width, bias=False)
+                for name, own in widths.items()
+            }
+        )
+        sizes = [
+            (steps, len(widths), width) for steps, width in zip(config.steps, config.widths, strict=True)
+        ]
+        before = [(config.length, len(widths), config.width), *sizes]
+        self.blocks = nn.Sequential(
+            *(_Block(config, old, new) for old, new in zip(before, sizes, strict=False))
+        )
+
+    def forward(self, encoded: Mapping[ModalityName, Encoded]) -> Fused:
+        """(B, D)."""
+        cube_BLKD = torch.stack(
+            [self._fit(self.project[name](part.states.values)) for name, part in encoded.items()], dim=2
+        )
+        pooled_BKD = self.blocks(cube_BLKD).mean(1)
+        return Fused(pooled_BKD.flatten(1) if self.side_by_side else pooled_BKD.mean(1))
+
+    def _fit(self, states_BTD: Tensor) -> Tensor:
+        return pad(states_BTD, (0, 0, 0, self.length - states_BTD.shape[1]))
+
+
+class _Block(nn.Module):
+    """Perceptrons on the step, the modality and the feature axis, in this order."""
+
+    def __init__(self, config: CubeMLP.Config, old: tuple[int, ...], new: tuple[int, ...]):
+        super().__init__()
+        self.axes = nn.ModuleList(_AxisMLP(config, *sizes) for sizes in zip(old, new, strict=True))
+
+    def forward(self, cube_BLKD: Tensor) -> Tensor:
+        """(B, L', K', D')."""
+        for axis, mlp in enumerate(self.axes, start=1):
+            cube_BLKD = mlp(cube_BLKD.transpose(axis, -1)).transpose(axis, -1)
+        return cube_BLKD
+
+
+class _AxisMLP(nn.Module):
+    """linear - activation - linear - dropout on the last axis, beside a linear residual without bias."""
+
+    def __init__(self, config: CubeMLP.Config, old: int, new: int):
+        super().__init__()
+        first = config.norm == "ln_first"
+        self.before = _norm(old) if first else nn.Identity()
+        self.after = nn.Identity() if first else _norm(new)
+        self.residual = nn.Linear(old, new, bias=False)
+        self.layers = nn.Sequential(
+            nn.Linear(old, new),
+            _ACTIVATIONS[config.activation](),
+            nn.Linear(new, new),
+            nn.Dropout(config.dropout),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., new) from (..., old)."""
+        mixed: Tensor = self.after(self.layers(self.before(x)) + self.residual(x))
+        return mixed
+
+
+def _norm(size: int) -> nn.Module:
+    return nn.LayerNorm(size, eps=_EPSILON) if size >= _SMALLEST_NORM else nn.Identity()
