@@ -208,7 +208,7 @@ class _Member:
 
     def __init__(self, critic: Critic, frozen: Critic | None, x: Tensor, y: Tensor, fold: _Fold, seed: int):
         self.critic, self.frozen, self.x, self.y, self.fold = critic, frozen, x, y, fold
-        self.noise: float = 0.8 * len(fold.train) ** -0.2  # as the bandwidth of a kernel shrinks with its sample
+        self.noise: float = 0.8 * len(fold.train) ** -0.2  # shrinks as a kernel's bandwidth does
         self.optimiser = torch.optim.AdamW(
             critic.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, foreach=True
         )
