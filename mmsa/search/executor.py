@@ -125,7 +125,7 @@ def _run_trials(
     scratch = (
         study.folder / "ray"
     ).resolve()  # Tune keeps errors and its own state here, of no use afterwards
-    with _stopped_by_signals(stop), ray_cluster(options.ray_address, options.cpus):
+    with ray_cluster(options.ray_address, options.cpus), _stopped_by_signals(stop):
         room = slots(study.config.resources, needs_gpu=base.train.device == "cuda")
         for note in room.notes:
             say(f"note: {note}")

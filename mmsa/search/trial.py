@@ -65,7 +65,7 @@ class Report:
         best: its metrics.
         reason: why the trial ended, empty for ``running`` and ``completed``.
         seconds: since this process took the trial up.
-        notes: where it ran.
+        notes: where it ran, and after which epoch it was continued there.
     """
 
     outcome: Outcome
@@ -139,14 +139,17 @@ class TrialRun:
             self._epochs = self._start()
         progress = next(self._epochs)
         self._save(progress)
+        earlier = dict(enumerate(progress.history[:-1], start=1)) if first else {}
+        continued = {"continued_after": len(earlier)} if earlier else {}
         return replace(
             self._report,
             outcome="completed" if progress.finished else "running",
             epoch=progress.epoch,
             metrics=progress.metrics,
-            earlier=dict(enumerate(progress.history[:-1], start=1)) if first else {},
+            earlier=earlier,
             best_epoch=progress.best_epoch,
             best=progress.best,
+            notes={**self._report.notes, **continued},
         )
 
     def _start(self) -> Iterator[Progress]:
