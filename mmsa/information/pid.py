@@ -2,8 +2,8 @@
 
 Over all q(a, b, y) with q(a, y) = p(a, y) and q(b, y) = p(b, y), the least I_q(A, B; Y) is the *union*
 information, and redundancy = I(A; Y) + I(B; Y) - union, synergy = I_p(A, B; Y) - union. Redundancy and
-uniqueness depend on the two pairs alone. Only synergy needs the joint distribution, and only one number of it,
-which held-out cross-entropy gives without filling a joint table, whose empty cells look like synergy.
+uniqueness depend on the two pairs alone. Only synergy needs the joint distribution, and only one number of
+it, which held-out cross-entropy gives without filling a joint table, whose empty cells look like synergy.
 
 Shapes: A and B values of the sources, Y of the target; any leading axes are solved at once. In nats.
 """

@@ -80,16 +80,15 @@ def dit_atoms(joint):
 
 
 @pytest.mark.parametrize(
-    "rule", [lambda a, b: a & b, lambda a, b: max(a, b), lambda a, b: (a + b) % 3, lambda a, b: a * b]
+    "rule", [lambda a, b: a & b, lambda a, b: max(a, b), lambda a, b: (a + b) % 3, lambda a, b: int(a == b)]
 )
 def test_agrees_with_dit(rule):
-    joint = 0.9 * table(rule, states=3)
-    joint += 0.1 / joint.size
+    joint = table(rule, states=3)
     ours = broja(joint)
-    np.testing.assert_allclose((ours.redundancy / BITS, ours.synergy / BITS), dit_atoms(joint), atol=3e-3)
+    np.testing.assert_allclose((ours.redundancy / BITS, ours.synergy / BITS), dit_atoms(joint), atol=2e-4)
 
 
-@pytest.mark.parametrize("joint", [*random_tables(3, 3, 2), *random_tables(2, 4, 2)])
+@pytest.mark.parametrize("joint", [*random_tables(2, 3, 2), *random_tables(1, 4, 2)])
 def test_finds_no_less_redundancy_than_dit(joint):
     """dit's optimiser often stops hundredths of a bit early on random tables, always with too little."""
     assert broja(joint).redundancy / BITS >= dit_atoms(joint)[0] - 1e-4
