@@ -250,6 +250,7 @@ ELSEWHERE = [
     ({"study": "my study"}, "study", "letters, digits", "Write my-study."),
     ({"study": "../other"}, "study", "letters, digits", "Write other."),
     ({"resources": {"workers": 0}}, "resources.workers", "equal to 1", ""),
+    ({"resources": {"workers": 2}}, "resources.workers", "equal to 1", ""),
     ({"resources": {"gpus": 1}}, "resources.gpus", "not a setting", ""),
 ]
 
