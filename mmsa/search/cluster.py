@@ -67,7 +67,13 @@ def _start_local(cpus: int | None) -> None:
     if "RAY_AUTH_TOKEN_PATH" not in os.environ:
         # Ray would write a token to the home folder, which may be read-only; this one lives as long as we do.
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    ray.init(
+        address="local",  # without it, Ray joins whatever cluster was started on this machine
+        num_cpus=cpus,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
 
 
 def _connect(address: str) -> None:
@@ -129,6 +135,8 @@ def slots(resources: Resources, needs_gpu: bool) -> Slots:
     elif most_gpus and not gpus:
         notes.append("there are GPUs, but the space asks for none (resources.gpus_per_worker)")
     count = sum(_fitting(node, cpus, gpus) for node in nodes)
+    if count == 0:
+        raise StudyError(f"no machine of the cluster has both {cpus:g} CPUs and {gpus:g} GPUs for a trial")
     return Slots(cpus, gpus, count, tuple(notes))
 
 

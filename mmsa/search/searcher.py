@@ -72,10 +72,12 @@ class StudyCallback(Callback):  # type: ignore[misc]
         self._objective = study.config.search.objectives[0].metric
         self._failures_in_a_row = 0
         self._checkpoints = Checkpoints(study)
+        self._started: set[int] = set()
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial starts, or starts again after its process died."""
         assignment = _assignment(trial)
+        self._started.add(assignment.number)
         config_yaml = dump_yaml(assignment.config.model_dump(mode="json"))
         for observer in self._observers:
             observer.trial_started(assignment.number, assignment.overrides, config_yaml)
@@ -108,7 +110,10 @@ class StudyCallback(Callback):  # type: ignore[misc]
         outcome: Outcome = "out_of_memory" if _OUT_OF_MEMORY in crashes else "failed"
         reason = f"{crashes}\nits process died {trial.num_failures} times"
         ending = report.ending(outcome, reason) if report else Ending(outcome, reason=reason)
-        self._finish(_assignment(trial).number, ending)
+        number = _assignment(trial).number
+        if number not in self._started:  # its process died before it was up
+            self.on_trial_start(iteration, trials, trial)
+        self._finish(number, ending)
 
     def _tell_epoch(self, number: int, epoch: int, metrics: Metrics, value: float) -> None:
         self._study.report(number, epoch, metrics, value)
