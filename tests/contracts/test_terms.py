@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mmsa.config import parse
+from mmsa.data.corpus import ModalityName
 from mmsa.models import RepresentationDims, Representations
 from mmsa.objectives import TERMS, Objective, ObjectiveConfig, Term
 
@@ -36,9 +38,31 @@ CASES: dict[str, list[dict[str, Any]]] = {
         {"complementary": 0.0, "estimator": {"name": "mine"}, "conditional": {"name": "cmi_knn_dv"}},
     ],
 }
+CASES |= {
+    "cmd": [{}, {"moments": 2}],
+    "orthogonality": [{}],
+    "reconstruction": [{}],
+    "similarity": [{}],
+    "hsic": [{}, {"kernel": "gaussian"}],
+    "coral": [
+        {"pairs": ["text_audio", "audio_vision"]},
+        {"pairs": ["text_audio", "text_vision"], "projection": "trained", "width": 4},
+    ],
+    "infonce": [{}, {"temperature": 1.0}],
+    "supervised_contrastive": [{}, {"bin_width": 3.0, "width": 8}],
+    "relational": [{}],
+}
 REMEMBERS_AN_EPOCH = {"mimrl"}
 VARIANTS = [(name, settings) for name, variants in CASES.items() for settings in variants]
-DIMS = RepresentationDims({"text": 12, "audio": 8, "vision": 6}, fusion=10)
+
+
+def dims_of(unimodal: dict[ModalityName, int]) -> RepresentationDims:
+    """Of a model that offers private and shared vectors as well."""
+    kinds = ("private", "shared", "projected")
+    return RepresentationDims(unimodal, 10, {f"{kind}/{name}": 7 for kind in kinds for name in unimodal})
+
+
+DIMS = dims_of({"text": 12, "audio": 8, "vision": 6})
 LABELS = {
     "mixed": lambda rows: torch.linspace(-3, 3, rows),
     "positive": lambda rows: torch.full((rows,), 2.0),
@@ -74,11 +98,20 @@ def representations(rows: int, seed: int = 0, dims: RepresentationDims = DIMS) -
         return torch.randn(*shape, generator=generator).requires_grad_()
 
     unimodal = {modality: leaf(rows, width) for modality, width in dims.unimodal.items()}
-    return Representations(unimodal, leaf(rows, dims.fusion), leaf(rows))
+    fusion, prediction = leaf(rows, dims.fusion), leaf(rows)
+    extra = {name: leaf(rows, width) for name, width in dims.extra.items()}
+    return Representations(unimodal, fusion, prediction, extra)
 
 
 def tensors_of(given: Representations) -> list[Tensor]:
-    return [*given.unimodal.values(), given.fusion]
+    return [*given.unimodal.values(), given.fusion, *given.extra.values()]
+
+
+def like(given: Representations, change: Callable[[Tensor], Tensor]) -> Representations:
+    """With every tensor changed."""
+    unimodal = {name: change(vector) for name, vector in given.unimodal.items()}
+    extra = {name: change(vector) for name, vector in given.extra.items()}
+    return Representations(unimodal, change(given.fusion), change(given.prediction), extra)
 
 
 def test_every_term_has_a_case() -> None:
@@ -111,13 +144,10 @@ def test_loss_and_gradients_are_finite(name: str, settings: dict[str, Any], rows
 
 
 @variants
-def test_constant_representations_are_survived(name: str, settings: dict[str, Any]) -> None:
-    term, given = build(name, settings), representations(16)
-    constant = Representations(
-        {m: torch.zeros_like(v).requires_grad_() for m, v in given.unimodal.items()},
-        torch.ones_like(given.fusion).requires_grad_(),
-        given.prediction,
-    )
+@pytest.mark.parametrize("level", [0.0, 1.0])
+def test_constant_representations_are_survived(name: str, settings: dict[str, Any], level: float) -> None:
+    term = build(name, settings)
+    constant = like(representations(16), lambda vector: torch.full_like(vector, level).requires_grad_())
     loss = term(constant, LABELS["mixed"](16)).loss
     loss.backward()
     assert loss.isfinite()
@@ -128,8 +158,9 @@ def test_constant_representations_are_survived(name: str, settings: dict[str, An
 def test_main_loss_reaches_every_representation_it_reads(name: str, settings: dict[str, Any]) -> None:
     given = representations(24)
     build(name, settings)(given, LABELS["mixed"](24)).loss.backward()
-    reached = {m for m, vector in given.unimodal.items() if vector.grad is not None and vector.grad.any()}
-    assert reached == {"text", "audio", "vision"}
+    vectors = {**given.unimodal, **given.extra}
+    reached = {name for name, vector in vectors.items() if vector.grad is not None and vector.grad.any()}
+    assert {name.split("/")[-1] for name in reached} == {"text", "audio", "vision"}
 
 
 @variants
@@ -164,16 +195,14 @@ def test_fitting_the_estimator_trains_nothing_else(name: str, settings: dict[str
 def test_the_order_of_rows_does_not_matter(name: str, settings: dict[str, Any]) -> None:
     given, labels_B = representations(24), LABELS["mixed"](24)
     order = torch.randperm(24, generator=torch.Generator().manual_seed(1))
-    shuffled = Representations(
-        {m: v[order] for m, v in given.unimodal.items()}, given.fusion[order], given.prediction[order]
-    )
+    shuffled = like(given, lambda vector: vector[order])
     expected = build(name, settings)(given, labels_B).loss
     torch.testing.assert_close(build(name, settings)(shuffled, labels_B[order]).loss, expected)
 
 
 @variants
 def test_an_absent_modality_leaves_the_others(name: str, settings: dict[str, Any]) -> None:
-    dims = RepresentationDims({"text": 12, "audio": 8}, fusion=10)
+    dims = dims_of({"text": 12, "audio": 8})
     value = build(name, settings, dims)(representations(24, dims=dims), LABELS["mixed"](24))
     assert value.loss.isfinite()
     assert not [monitor for monitor in value.monitors if "vision" in monitor]

@@ -31,7 +31,22 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "tfn": {"model": {"name": "late_fusion", "text": {"name": "mlp"}, "fusion": {"name": "tfn"}}},
     "lmf": {"model": {"name": "late_fusion", "fusion": {"name": "lmf"}}},
-    "misa": {"model": {"name": "late_fusion", "fusion": {"name": "misa", "width": 16, "feedforward": 32}}},
+    "misa": {
+        "model": {"name": "late_fusion", "fusion": {"name": "misa", "width": 16, "feedforward": 32}},
+        "objective": {
+            "terms": {
+                "cmd": {},
+                "orthogonality": {},
+                "reconstruction": {},
+                "similarity": {},
+                "hsic": {"kernel": "gaussian"},
+            }
+        },
+    },
+    "alignment": {
+        "model": {"name": "late_fusion"},
+        "objective": {"terms": {"coral": {}, "infonce": {}, "supervised_contrastive": {}, "relational": {}}},
+    },
     "mult": {
         "model": {"name": "late_fusion", "fusion": {"name": "mult", "width": 8, "heads": 2, "levels": 1}}
     },

@@ -1,7 +1,25 @@
-"""Information terms. Importing this package registers them."""
+"""Terms of the loss. Importing this package registers them."""
 
 from mmsa.objectives.terms.barber_agakov import BarberAgakov
+from mmsa.objectives.terms.contrastive import CrossModal, SupervisedContrastive
+from mmsa.objectives.terms.coral import CovarianceAlignment
 from mmsa.objectives.terms.cpc import CPC
+from mmsa.objectives.terms.fdmer import Independence, Similarity
 from mmsa.objectives.terms.mimrl import MIMRL
+from mmsa.objectives.terms.misa import CentralMomentDiscrepancy, Orthogonality, Reconstruction
+from mmsa.objectives.terms.relational import RelationalDistance
 
-__all__ = ["CPC", "MIMRL", "BarberAgakov"]
+__all__ = [
+    "CPC",
+    "MIMRL",
+    "BarberAgakov",
+    "CentralMomentDiscrepancy",
+    "CovarianceAlignment",
+    "CrossModal",
+    "Independence",
+    "Orthogonality",
+    "Reconstruction",
+    "RelationalDistance",
+    "Similarity",
+    "SupervisedContrastive",
+]
