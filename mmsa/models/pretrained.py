@@ -28,8 +28,7 @@ def encoder_folder(path: str) -> Path:
 
     Args:
         path: a folder; ``package:<module>/<folder>``, inside an installed package, which is not imported; or
-        a
-            name on the Hugging Face hub, downloaded unless it was before.
+            a name on the Hugging Face hub, downloaded unless it was before.
 
     Raises:
         DataError: where nothing is found, with what to do about it.

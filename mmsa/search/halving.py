@@ -34,8 +34,7 @@ class Halving(ASHAScheduler):  # type: ignore[misc]
 
         Args:
             trial_id: Tune's id of a trial that goes on, which is then not judged again at those rungs; any
-            other
-                unique text for a trial that is over.
+                other unique text for a trial that is over.
             values: what it had reported, by epoch.
         """
         sign = 1.0 if self._mode == "max" else -1.0
