@@ -21,9 +21,9 @@ class Measurement:
     probability ``level``, from the bootstrap over groups, widened by the drift with the number of samples.
     null_mean, null_bound, p_value: of the same procedure, refitted, when the groups of y are permuted: their
     mean, the bound that 95 % of such values stay below, and the share of values at least as large.
-    extrapolated: a in value = a + b / n, from the whole and from halves. ceiling: about what a method without
-    assumptions can show with n samples, ln n. estimator: the one whose reading ``value`` is; witnesses: the
-    readings of all. parts: what the networks added to the copula.
+    extrapolated: where the value leads as n grows, from the whole and from halves. ceiling: about what a method
+    without assumptions can show with n samples, ln n. estimator: the one whose reading ``value`` is; witnesses:
+    the readings of all. parts: what the networks added to the copula.
     """
 
     value: float | None
