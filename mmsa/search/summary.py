@@ -9,9 +9,19 @@ from datetime import timedelta
 from pathlib import Path
 
 from mmsa.search.progress import ENDS, spoken
+from mmsa.search.scalars import Scalar
 from mmsa.tracking import Outcome
 
 DEFAULT_RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class BestTrial:
+    """The best trial by the first objective: its number and value, and what was sampled for it."""
+
+    number: int
+    value: float
+    overrides: Mapping[str, Scalar]
 
 
 @dataclass(frozen=True)
@@ -27,7 +37,7 @@ class SearchSummary:
         launched: ends of trials in this launch, by how they ended.
         seconds: how long this launch took.
         metric: name of the first objective.
-        best: number and value of the best trial by the first objective, None without a completed trial.
+        best: None without a completed trial.
         default: value of trial 0, which runs the defaults; None when it has none.
         interrupted: stopped by a signal.
         gave_up: why it stopped by itself before it was done, empty otherwise.
@@ -41,7 +51,7 @@ class SearchSummary:
     launched: Mapping[Outcome, int]
     seconds: float
     metric: str
-    best: tuple[int, float] | None
+    best: BestTrial | None
     default: float | None
     interrupted: bool = False
     gave_up: str = ""
@@ -72,9 +82,12 @@ class SearchSummary:
     def _results(self) -> list[str]:
         if self.best is None:
             return ["no trial completed"]
-        number, value = self.best
         default = "without a result" if self.default is None else f"{self.metric} {self.default:.4f}"
-        return [f"best:     trial {number}, {self.metric} {value:.4f}", f"defaults: trial 0, {default}"]
+        return [
+            f"best:     trial {self.best.number}, {self.metric} {self.best.value:.4f}",
+            *(f"          {path}: {_short(value)}" for path, value in self.best.overrides.items()),
+            f"defaults: trial 0, {default}",
+        ]
 
     def _next_steps(self, browse: str) -> list[str]:
         if self.gave_up:
@@ -93,3 +106,7 @@ class SearchSummary:
             f"python launch/export.py --study {self.study}{runs}{storage} --out {best}",
             f"python launch/retrain.py --config {best}{runs} --seeds 3",
         ]
+
+
+def _short(value: Scalar) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

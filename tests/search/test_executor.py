@@ -19,6 +19,7 @@ from mmsa.errors import DataError, SealedTest, StudyError
 from mmsa.search.cards import trial_config
 from mmsa.search.corpora import Corpora
 from mmsa.search.searcher import MOST_FAILURES_IN_A_ROW
+from mmsa.search.summary import BestTrial
 from mmsa.search.trial import CHECKPOINT, Assignment, TrialRun, Workplace
 from mmsa.training import run
 
@@ -58,7 +59,7 @@ def test_a_search_runs_its_trials_in_few_warm_processes(finished):
 def test_only_the_best_checkpoint_is_kept(finished):
     summary, trials = finished[0].summary, finished[0].study.trials()
     best = min(trials, key=lambda trial: trial.values)
-    assert summary.best == (best.number, best.values[0])
+    assert summary.best == BestTrial(best.number, best.values[0], best.overrides)
     assert summary.default == trials[0].values[0]
     assert summary.successful
     folder = summary.runs / "tried" / "trials"

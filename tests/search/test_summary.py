@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmsa.search.summary import SearchSummary
+from mmsa.search.summary import BestTrial, SearchSummary
 
 DONE = SearchSummary(
     study="tried",
@@ -19,7 +19,7 @@ DONE = SearchSummary(
     launched=Counter(completed=2),
     seconds=61.4,
     metric="valid/mae",
-    best=(3, 0.41234),
+    best=BestTrial(3, 0.41234, {"optim.lr": 0.00123456, "train.batch_size": 32}),
     default=0.5,
 )
 
@@ -28,6 +28,8 @@ def test_a_finished_study_shows_the_best_against_the_defaults_and_what_is_next()
     assert DONE.text("mlflow ui --backend-store-uri sqlite:///x").splitlines() == [
         "study tried: 4 of 4 trials ended (3 completed, 1 pruned); 2 of them in this launch, in 0:01:01",
         "best:     trial 3, valid/mae 0.4123",
+        "          optim.lr: 0.001235",
+        "          train.batch_size: 32",
         "defaults: trial 0, valid/mae 0.5000",
         "next:",
         "  python launch/export.py --study tried --out tried-best.yaml",
