@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 
-from mmsa.data import Corpus, open_corpus
+from mmsa.data import open_corpus
 from mmsa.models import encode_text
 from mmsa.search.cards import study_card, trial_card
 from mmsa.search.cluster import Slots, ray_cluster, slots
@@ -26,7 +27,7 @@ from mmsa.search.searcher import DEFAULTS, StopRequest, StudyCallback, StudySear
 from mmsa.search.storage import without_password
 from mmsa.search.study import Study
 from mmsa.search.study_config import StudyConfig
-from mmsa.search.summary import SearchSummary
+from mmsa.search.summary import BestTrial, SearchSummary
 from mmsa.search.trial import SearchTrial, Workplace
 from mmsa.tracking import Observer, Outcome
 
@@ -77,6 +78,11 @@ def run_search(
     """
     started = time.monotonic()
     raw = open_corpus(config.base.data, ("train", "valid"))
+    cache = (options.runs / "cache").resolve()
+    encoded = encode_text(raw, config.base.model, cache)
+    work = Workplace(
+        config.base, config.search.objectives[0].metric, cache, options.checkpoint_seconds, Path.cwd()
+    )
     stop = StopRequest()
     with Study.open(config, options.runs, options.storage) as study:
         study.bind_corpus(raw.digest)
@@ -87,7 +93,8 @@ def run_search(
         _start(observers, study)
         try:
             if study.remaining:
-                _run_trials(study, raw, options, observers, stop, say)
+                trainable = partial(tune.with_parameters, SearchTrial, corpora=(raw, encoded), workplace=work)
+                _run_trials(study, trainable, options, observers, stop, say)
         finally:
             for observer in observers:
                 observer.close()
@@ -111,34 +118,27 @@ def _start(observers: Sequence[Observer], study: Study) -> None:
 
 def _run_trials(
     study: Study,
-    raw: Corpus,
+    trainable: Callable[[], type[SearchTrial]],
     options: SearchOptions,
     observers: Sequence[Observer],
     stop: StopRequest,
     say: Callable[[str], None],
 ) -> None:
-    base, cache = study.config.base, (options.runs / "cache").resolve()
-    encoded = encode_text(raw, base.model, cache)
-    workplace = Workplace(
-        base, study.config.search.objectives[0].metric, cache, options.checkpoint_seconds, Path.cwd()
-    )
-    scratch = (
-        study.folder / "ray"
-    ).resolve()  # Tune keeps errors and its own state here, of no use afterwards
+    scratch = (study.folder / "ray").resolve()  # for Tune's own files, of no use afterwards
     with ray_cluster(options.ray_address, options.cpus), _stopped_by_signals(stop):
-        room = slots(study.config.resources, needs_gpu=base.train.device == "cuda")
+        room = slots(study.config.resources, needs_gpu=study.config.base.train.device == "cuda")
         for note in room.notes:
             say(f"note: {note}")
         halving = _halving(study)
         shutil.rmtree(scratch, ignore_errors=True)
         tune.run(
-            tune.with_parameters(SearchTrial, corpora=(raw, encoded), workplace=workplace),
+            trainable(),  # puts what it holds into Ray's store, once a node
             num_samples=-1,
             search_alg=StudySearcher(study, halving),
             scheduler=halving or FIFOScheduler(),
             callbacks=[StudyCallback(study, observers, stop)],
             stop=stop,
-            max_concurrent_trials=min(filter(None, (options.concurrency, room.count, study.remaining))),
+            max_concurrent_trials=min(options.concurrency or room.count, room.count, study.remaining),
             max_failures=MOST_CRASHES,
             reuse_actors=True,
             **_tune_settings(room, scratch),
@@ -221,7 +221,7 @@ def _summary(
         launched=counts - before,
         seconds=seconds,
         metric=study.config.search.objectives[0].metric,
-        best=None if best is None else (best.number, best.values[0]),
+        best=None if best is None else BestTrial(best.number, best.values[0], best.overrides),
         default=defaults[0].values[0] if defaults and defaults[0].values else None,
         interrupted=stop.reason == INTERRUPTED,
         gave_up="" if stop.reason == INTERRUPTED else stop.reason,

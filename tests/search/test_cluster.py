@@ -50,6 +50,12 @@ def test_trials_that_need_a_gpu_are_refused_without_one(machines, asked, there):
         slots(Resources(gpus_per_worker=asked), needs_gpu=True)
 
 
+def test_cpus_and_gpus_of_a_trial_are_in_one_machine(machines):
+    machines({"CPU": 8.0}, {"CPU": 1.0, "GPU": 1.0})
+    with pytest.raises(StudyError, match="both 4 CPUs and 1 GPUs"):
+        slots(Resources(cpus_per_worker=4, gpus_per_worker=1.0), needs_gpu=False)
+
+
 def test_idle_gpus_are_pointed_out(machines):
     machines({"CPU": 8.0, "GPU": 1.0})
     assert "the space asks for none" in slots(Resources(), needs_gpu=False).notes[0]
