@@ -33,12 +33,12 @@ class Corpora:
 
     def __init__(self, raw: Corpus, encoded: Corpus, base: RunConfig, cache: Path):
         self._raw, self._cache = raw, cache
-        self._shared = (_encoding(base), encoded)
+        self._shared = (text_encoding(base), encoded)
         self._own = self._shared
 
     def of(self, config: RunConfig) -> Corpus:
         """The corpus to train ``config`` on."""
-        wanted = _encoding(config)
+        wanted = text_encoding(config)
         for encoding, corpus in (self._shared, self._own):
             if encoding == wanted:
                 return corpus
@@ -47,7 +47,7 @@ class Corpora:
         return self._own[1]
 
 
-def _encoding(config: RunConfig) -> object:
+def text_encoding(config: RunConfig) -> object:
     """Equal for configurations that read the same encoded text."""
     text = getattr(config.model, "text", None)
     return text.model_dump(exclude=_AFTER_ENCODING) if isinstance(text, PretrainedConfig) else None

@@ -10,6 +10,7 @@ import optuna
 
 from mmsa.config import dump_yaml
 from mmsa.search.corpora import prepare
+from mmsa.search.misfits import refuse_misfits
 from mmsa.search.scalars import Scalar
 from mmsa.search.study_config import StudyConfig
 from mmsa.training import count_parameters, count_steps, time_step
@@ -22,6 +23,7 @@ def dry_run(config: StudyConfig, cache: Path) -> Iterator[str]:
 
     Raises:
         DataError: for missing or damaged data, after the paragraphs that do not need it.
+        ConfigError: for combinations that do not fit each other or the data, at the same place.
     """
     yield f"base configuration:\n\n{_indented(dump_yaml(config.base.model_dump()))}\n"
     yield f"searched parameters: {len(config.space.parameters)}"
@@ -29,6 +31,7 @@ def dry_run(config: StudyConfig, cache: Path) -> Iterator[str]:
         text = dump_yaml(point) if point else "as the base"
         yield f"sampled configuration {position}:\n\n{_indented(text)}\n"
     corpus = prepare(config.base, cache)
+    refuse_misfits(config, corpus)
     parameters = count_parameters(config.base, corpus, cache=cache)
     yield f"data: {corpus.name}, {len(corpus['train'])} rows to train on, {len(corpus['valid'])} to validate"
     yield f"trained parameters: {parameters:,} (base configuration)"

@@ -2,6 +2,7 @@
 
 from mmsa.training.bundle import load_bundle, save_bundle
 from mmsa.training.cost import count_parameters, count_steps, time_step
+from mmsa.training.fit import refuse_misfit
 from mmsa.training.loop import Progress, epochs, run
 from mmsa.training.metrics import evaluate, metric_names
 from mmsa.training.predictor import Predictor
@@ -17,6 +18,7 @@ __all__ = [
     "evaluate",
     "load_bundle",
     "metric_names",
+    "refuse_misfit",
     "run",
     "save_bundle",
     "time_step",

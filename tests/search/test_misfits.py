@@ -1,0 +1,65 @@
+"""Combinations that make no sense are refused before a trial starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mmsa.data import open_corpus
+from mmsa.errors import ConfigError
+from mmsa.search.misfits import refuse_misfits
+
+FUSIONS = {"type": "categorical", "choices": ["mlp", "tfn", "misa"]}
+SMALL = {"name": "mlp", "output": 8}
+
+
+def misfits(config: Any) -> str:
+    """What is said about a study on its own data."""
+    with pytest.raises(ConfigError) as raised:
+        refuse_misfits(config, open_corpus(config.base.data))
+    return str(raised.value)
+
+
+def base(**model: Any) -> dict[str, Any]:
+    return {"model": {"name": "late_fusion", "audio": SMALL, "vision": SMALL, **model}}
+
+
+def test_a_space_of_fusions_that_fit(make_study_config) -> None:
+    config = make_study_config({"model.fusion.name": FUSIONS}, base=base(text=SMALL))
+    refuse_misfits(config, open_corpus(config.base.data))
+
+
+def test_a_base_that_does_not_fit_is_said_before_the_rest(make_study_config) -> None:
+    wide = {"name": "mlp", "output": 9000}
+    config = make_study_config({"model.fusion.name": FUSIONS}, base=base(text=wide, fusion={"name": "tfn"}))
+    said = misfits(config)
+    assert "1 problem" in said
+    assert "base.model.fusion.name: 'tfn'" in said
+    assert "9000 + 1) x (audio 8 + 1) x (vision 8 + 1) = 729,081 cells" in said
+
+
+def test_each_choice_and_extreme_is_looked_at(make_study_config) -> None:
+    parameters = {
+        "model.fusion.name": FUSIONS,
+        "model.text.output": {"type": "int", "low": 4, "high": 5000},
+        "objective.terms.cmd.weight": {"type": "float", "low": 0.1, "high": 1.0},
+    }
+    model = base(text=SMALL, fusion={"name": "misa"})
+    said = misfits(make_study_config(parameters, base={**model, "objective": {"terms": {"cmd": {}}}}))
+    assert "search.parameters.model.fusion.name: 'mlp'" in said
+    assert "objective.terms.cmd cmd reads the shared vector" in said
+    assert "fusion: {name: misa}" in said
+
+
+def test_an_extreme_width_makes_the_tensor_too_large(make_study_config) -> None:
+    parameters = {"model.text.output": {"type": "int", "low": 4, "high": 5000}}
+    said = misfits(make_study_config(parameters, base=base(text=SMALL, fusion={"name": "tfn"})))
+    assert "search.parameters.model.text.output: 5000" in said
+    assert "Lower model.text.output" in said
+
+
+def test_more_weights_than_can_be_counted_are_left_to_the_trial(make_study_config) -> None:
+    parameters = {"model.fusion.width": {"type": "int", "low": 4, "high": 10**14, "log": True}}
+    config = make_study_config(parameters, base=base(text=SMALL))
+    refuse_misfits(config, open_corpus(config.base.data))
