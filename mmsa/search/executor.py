@@ -22,6 +22,7 @@ from mmsa.models import encode_text
 from mmsa.search.cards import study_card, trial_card
 from mmsa.search.cluster import Slots, ray_cluster, slots
 from mmsa.search.halving import Halving
+from mmsa.search.misfits import refuse_misfits
 from mmsa.search.schedulers import SCHEDULERS
 from mmsa.search.searcher import DEFAULTS, StopRequest, StudyCallback, StudySearcher
 from mmsa.search.storage import without_password
@@ -74,12 +75,13 @@ def run_search(
     Raises:
         DataError: for data that are missing or damaged.
         StudyError: for a study or a cluster that cannot be used.
-        ConfigError: for settings that do not fit the data.
+        ConfigError: for settings that do not fit each other or the data.
     """
     started = time.monotonic()
     raw = open_corpus(config.base.data, ("train", "valid"))
     cache = (options.runs / "cache").resolve()
     encoded = encode_text(raw, config.base.model, cache)
+    refuse_misfits(config, encoded)
     work = Workplace(
         config.base, config.search.objectives[0].metric, cache, options.checkpoint_seconds, Path.cwd()
     )

@@ -8,6 +8,7 @@ import pytest
 
 from mmsa.data import open_corpus
 from mmsa.errors import ConfigError
+from mmsa.search.executor import SearchOptions, run_search
 from mmsa.search.misfits import refuse_misfits
 
 FUSIONS = {"type": "categorical", "choices": ["mlp", "tfn", "misa"]}
@@ -63,3 +64,10 @@ def test_more_weights_than_can_be_counted_are_left_to_the_trial(make_study_confi
     parameters = {"model.fusion.width": {"type": "int", "low": 4, "high": 10**14, "log": True}}
     config = make_study_config(parameters, base=base(text=SMALL))
     refuse_misfits(config, open_corpus(config.base.data))
+
+
+def test_a_search_does_not_begin(tmp_path, make_study_config) -> None:
+    config = make_study_config(base=base(text={"name": "mlp", "output": 9000}, fusion={"name": "tfn"}))
+    with pytest.raises(ConfigError, match="729,081 cells"):
+        run_search(config, SearchOptions(tmp_path), [], print)
+    assert not (tmp_path / config.study).exists()
