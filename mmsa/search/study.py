@@ -88,7 +88,7 @@ class Study(StudyView):
             commit, dirty = git_state() or (None, None)
             self._remember(identity=identity, git_commit=commit, git_dirty=dirty, versions=versions())
             # Kept when the resources change: the last bits of a sum on a CPU depend on the threads.
-            self._remember(threads=self.config.base.train.threads or self.config.resources.cpus_per_worker)
+            self._remember(threads=self.config.threads)
         trials = self.config.search.trials
         if remembered.get("trials_in_space") != trials:
             self._remember(asked=trials, trials_in_space=trials, request="")

@@ -210,6 +210,11 @@ class StudyConfig(Block):
             raise refuse_all(problems)
         return config
 
+    @property
+    def threads(self) -> int:
+        """CPU threads of a trial: what the base says, or else the CPUs a trial gets."""
+        return self.base.train.threads or self.resources.cpus_per_worker
+
     @cached_property
     def space(self) -> Space:
         """The space of ``search.parameters``."""
