@@ -5,7 +5,8 @@ information, and redundancy = I(A; Y) + I(B; Y) - union, synergy = I_p(A, B; Y) 
 uniqueness depend on the two pairs alone. Only synergy needs the joint distribution, and only one number of
 it, which held-out cross-entropy gives without filling a joint table, whose empty cells look like synergy.
 
-Shapes: A and B values of the sources, Y of the target; any leading axes are solved at once. In nats.
+Shapes: A and B values of the sources, Y of the target; any leading axes, T tables in all, are solved at
+once. In nats.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import rel_entr
+from scipy.special import rel_entr, xlogy
 
 from mmsa.errors import DataError
 
 Floats = NDArray[np.float64]
-_MOST_SWEEPS, _SWEEPS_PER_CHECK = 5000, 20
-_TOLERANCE = 1e-8
+_MOST_SWEEPS, _SWEEPS_PER_CHECK = 2000, 20
+_TOLERANCE = 1e-7
 
 
 @dataclass(frozen=True)
@@ -68,27 +69,29 @@ def union_information(first_AY: Floats, second_BY: Floats) -> Floats:
     marginals, one step of Sinkhorn's iteration at a time from where the last one stood. Both sets are
     convex, and a fixed point fulfils the conditions of the optimum.
     """
-    target_Y = first_AY.sum(-2)
-    first_AY, second_BY = (_divided(table, target_Y[..., None, :]) for table in (first_AY, second_BY))
-    row_AY, column_BY = np.ones_like(first_AY), np.ones_like(second_BY)
-    weight_Y = target_Y[..., None, None, :]
-    joint_ABY = _outer(first_AY, second_BY)
-    before: Floats = np.full((), np.inf)
-    for sweep in range(_MOST_SWEEPS):
-        mixture_AB1 = (joint_ABY * weight_Y).sum(-1, keepdims=True)
+    shape, num_targets = first_AY.shape[:-2], first_AY.shape[-1]
+    weight_TY = first_AY.sum(-2).reshape(-1, num_targets)
+    weight_T1Y = weight_TY[:, None]
+    first_TAY = _divided(first_AY.reshape(-1, *first_AY.shape[-2:]), weight_T1Y)
+    second_TBY = _divided(second_BY.reshape(-1, *second_BY.shape[-2:]), weight_T1Y)
+    union_T = np.full(len(weight_TY), np.inf)
+    moving = np.arange(len(weight_TY))
+    mixture_TAB = (first_TAY * weight_T1Y) @ second_TBY.mT
+    column_TBY = np.ones_like(second_TBY)
+    for sweep in range(1, _MOST_SWEEPS + 1):
+        row_TAY = _divided(first_TAY, mixture_TAB @ column_TBY)
+        column_TBY = _divided(second_TBY, mixture_TAB.mT @ row_TAY)
+        mixture_TAB = mixture_TAB * ((row_TAY * weight_T1Y) @ column_TBY.mT)
         if sweep % _SWEEPS_PER_CHECK == 0:
-            union: Floats = (weight_Y * rel_entr(joint_ABY, mixture_AB1)).sum((-1, -2, -3))
-            if np.abs(union - before).max() < _TOLERANCE:
+            terms_TAY, terms_TBY = xlogy(first_TAY, row_TAY), xlogy(second_TBY, column_TBY)
+            latest_T = ((terms_TAY.sum(1) + terms_TBY.sum(1)) * weight_T1Y[:, 0]).sum(1)
+            kept = np.abs(latest_T - union_T[moving]) > _TOLERANCE
+            union_T[moving] = latest_T
+            if not kept.any():
                 break
-            before = union
-        row_AY = _divided(first_AY, (mixture_AB1 * column_BY[..., None, :, :]).sum(-2))
-        column_BY = _divided(second_BY, (mixture_AB1 * row_AY[..., :, None, :]).sum(-3))
-        joint_ABY = mixture_AB1 * _outer(row_AY, column_BY)
-    return union
-
-
-def _outer(first_AY: Floats, second_BY: Floats) -> Floats:
-    return first_AY[..., :, None, :] * second_BY[..., None, :, :]
+            moving, weight_T1Y, mixture_TAB = moving[kept], weight_T1Y[kept], mixture_TAB[kept]
+            first_TAY, second_TBY, column_TBY = first_TAY[kept], second_TBY[kept], column_TBY[kept]
+    return union_T.reshape(shape)
 
 
 def _divided(numerator: Floats, denominator: Floats) -> Floats:

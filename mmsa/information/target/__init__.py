@@ -1,0 +1,22 @@
+"""Information about a target by held-out cross-entropy: subsets of modalities, brackets, decomposition."""
+
+from mmsa.information.target.decompose import FAST, FULL, Effort, decompose
+from mmsa.information.target.decomposition import Decomposition, Quantity
+from mmsa.information.target.labels import Target
+from mmsa.information.target.mimrl import mimrl_code
+from mmsa.information.target.quantities import Pair, pairs_of, quantities, subsets_of
+
+__all__ = [
+    "FAST",
+    "FULL",
+    "Decomposition",
+    "Effort",
+    "Pair",
+    "Quantity",
+    "Target",
+    "decompose",
+    "mimrl_code",
+    "pairs_of",
+    "quantities",
+    "subsets_of",
+]

@@ -1,0 +1,58 @@
+"""Better predictions from a subset of sources, made of the predictions from its parts.
+
+A network that sees more sources has more to learn and may come out worse than one that sees fewer, which
+would turn informations upside down. So a subset may also use the predictions from a smaller one, or the
+product of two parts, p(y|a) p(y|b) / p(y), which is exact where a and b are independent given y, or the
+geometric mean of its own and such a product. Each fold takes what serves the *other* folds best: no row has a
+say in the choice about itself.
+
+Shapes: N rows, C classes, A candidates, K folds.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from mmsa.information.groups import Rows
+from mmsa.information.target.posterior import Posterior
+from mmsa.information.target.quantities import Subset
+
+Floats = NDArray[np.float64]
+
+
+def combined(own: Mapping[Subset, Posterior], class_N: Rows, fold_N: Rows) -> dict[Subset, Posterior]:
+    """The best predictions from every subset, smaller subsets first."""
+    best: dict[Subset, Posterior] = {}
+    for subset in sorted(own, key=len):
+        best[subset] = _chosen([own[subset], *_candidates(own[subset], best, subset)], class_N, fold_N)
+    return best
+
+
+def _candidates(own: Posterior, best: Mapping[Subset, Posterior], subset: Subset) -> Iterator[Posterior]:
+    for size in range(1, len(subset)):
+        for chosen in itertools.combinations(sorted(subset), size):
+            part, rest = frozenset(chosen), subset - frozenset(chosen)
+            if part in best:
+                yield best[part]
+            if part in best and rest in best and min(part) < min(rest):
+                odds_NC = best[part].conditional + best[rest].conditional - 2 * own.marginal
+                yield _posterior(odds_NC, own)
+                yield _posterior((odds_NC + own.conditional - own.marginal) / 2, own)
+
+
+def _posterior(odds_NC: Floats, like: Posterior) -> Posterior:
+    return Posterior(log_softmax(like.marginal + odds_NC, axis=1), like.marginal)
+
+
+def _chosen(candidates: list[Posterior], class_N: Rows, fold_N: Rows) -> Posterior:
+    terms_AN = np.stack([candidate.terms(class_N) for candidate in candidates])
+    by_fold_AK = np.stack([np.bincount(fold_N, terms_N) for terms_N in terms_AN])
+    others_AK = by_fold_AK.sum(1, keepdims=True) - by_fold_AK
+    choice_N = others_AK.argmax(0)[fold_N]
+    conditional_ANC = np.stack([candidate.conditional for candidate in candidates])
+    return Posterior(conditional_ANC[choice_N, np.arange(len(fold_N))], candidates[0].marginal)

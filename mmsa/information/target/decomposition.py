@@ -1,0 +1,125 @@
+"""What a decomposition of the information about a target came to: a record that can be stored and read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+from mmsa.information.target.quantities import SIGNED
+
+QuantityStatus = Literal["ok", "below_null", "untested"]
+"""ok: more than the same procedure reads when targets are permuted. below_null: not. untested: no null."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One number in bits.
+
+    raw: never clipped. low, high: 90 % interval by bootstrap over groups, the same resamples for all
+    quantities. null_mean, null_bound, p_value: when whole groups of targets are permuted and everything is
+    fitted again: mean, the bound that 95 % of such values stay below, share of values at least as large.
+    signed: whether the truth may be negative.
+    """
+
+    raw: float
+    low: float
+    high: float
+    null_mean: float | None = None
+    null_bound: float | None = None
+    p_value: float | None = None
+    signed: bool = False
+
+    @property
+    def value(self) -> float:
+        """``raw``, or 0 where the truth cannot be negative and ``raw`` is."""
+        return self.raw if self.signed else max(0.0, self.raw)
+
+    @property
+    def status(self) -> QuantityStatus:
+        """What the null says. A signed quantity is compared by its distance from the null's mean."""
+        if self.null_bound is None or self.null_mean is None:
+            return "untested"
+        reading, bound = self.raw, self.null_bound
+        if self.signed:
+            reading, bound = abs(self.raw - self.null_mean), self.null_bound - self.null_mean
+        return "ok" if reading > bound else "below_null"
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """All quantities in bits, and what was done to get them. See ``quantities`` for the names.
+
+    status: too_few when nothing was measured. entropy: H(target), the most there is to know. cells: of the
+    summaries behind the ``broja`` points. permutations: refits of the null that were made.
+    """
+
+    quantities: Mapping[str, Quantity]
+    modalities: tuple[str, ...]
+    status: Literal["ok", "too_few"]
+    entropy: float
+    num_samples: int
+    num_groups: int
+    num_classes: int
+    binned: bool
+    cells: int
+    folds: int
+    seeds: int
+    permutations: int
+    resamples: int
+    seed: int
+    seconds: float
+    unit: Literal["bit"] = "bit"
+    level: float = 0.9
+
+    def __getitem__(self, name: str) -> Quantity:
+        return self.quantities[name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content for JSON; ``value`` and ``status`` of each quantity are written for readers."""
+        written = {
+            name: {**asdict(quantity), "value": quantity.value, "status": quantity.status}
+            for name, quantity in self.quantities.items()
+        }
+        return {**asdict(self), "modalities": list(self.modalities), "quantities": written}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Inverse of ``to_dict``."""
+        derived = ("value", "status")
+        found = {
+            name: Quantity(**{key: entry[key] for key in entry if key not in derived})
+            for name, entry in content["quantities"].items()
+        }
+        return cls(**{**content, "modalities": tuple(content["modalities"]), "quantities": found})
+
+    def text(self) -> str:
+        """A table: numbers first, then one line for each bracket with its point."""
+        heads = [
+            f"information about the target in bits; H(target) = {self.entropy:.3f}"
+            + (f", {self.num_classes} bins" if self.binned else f", {self.num_classes} classes"),
+            f"{self.num_samples} rows in {self.num_groups} groups; {self.folds} folds, {self.seeds} seeds, "
+            f"{self.permutations} permutations",
+        ]
+        if self.status == "too_few":
+            return "\n".join([*heads, "not measured: too few rows, groups or rows of a class"])
+        numbers = [name for name in self.quantities if not name.endswith(("/least", "/most", "/broja"))]
+        brackets = [name.removesuffix("/least") for name in self.quantities if name.endswith("/least")]
+        width = max(map(len, numbers + brackets))
+        rows = [f"{name:<{width}}  {_shown(self[name])}  {self[name].status}" for name in numbers]
+        heading = f"\n{'between':<{width}}  {'at least':<24}  {'at most':<24}  BROJA"
+        for name in brackets:
+            least, most, point = (self.quantities[f"{name}/{end}"] for end in ("least", "most", "broja"))
+            rows_of_bracket = f"{name:<{width}}  {_shown(least)}  {_shown(most)}  {point.value:.3f}"
+            rows.append(heading + "\n" + rows_of_bracket if name == brackets[0] else rows_of_bracket)
+        return "\n".join([*heads, "", *rows])
+
+
+def is_signed(name: str) -> bool:
+    """Whether the quantity of this name may be negative in truth."""
+    return name in SIGNED
+
+
+def _shown(quantity: Quantity) -> str:
+    raw = f" ({quantity.raw:+.3f})" if quantity.raw != quantity.value else ""
+    return f"{quantity.value:6.3f} [{quantity.low:6.3f}, {quantity.high:6.3f}]{raw}"

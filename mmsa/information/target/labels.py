@@ -1,0 +1,77 @@
+"""The target as classes: labels as they are, numbers in bins of equally many rows.
+
+A predictive distribution over bins is a density that is constant within each bin, so h(Y) minus its
+cross-entropy equals the information about the bin: at most I(X; Y), the same bins for all sources.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import entr
+
+from mmsa.errors import DataError
+from mmsa.information.groups import Rows
+
+_ROWS_PER_BIN, _FEWEST_BINS, _MOST_BINS = 100, 3, 8
+_FEWEST_ROWS_PER_CLASS = 5
+
+
+@dataclass(frozen=True)
+class Target:
+    """classes: (N,) as 0 .. C - 1. num_classes: C. binned: whether they are bins of a continuous target."""
+
+    classes: Rows
+    num_classes: int
+    binned: bool
+
+    @classmethod
+    def of(cls, values: ArrayLike, bins: int | None = None) -> Target:
+        """Texts, booleans and integers are classes; floating-point numbers are put into quantile bins.
+
+        Args:
+            values: (N,).
+            bins: their number; by default one for each 100 rows, from 3 to 8. Numbers with no more distinct
+                values than that are classes.
+
+        Raises:
+            DataError: for a target that is constant, not finite, or has too many classes for its rows.
+        """
+        values_N: NDArray[Any] = np.asarray(values)
+        if values_N.ndim != 1:
+            raise DataError(f"the target has the shape {values_N.shape}; give one value a row, (N,)")
+        if values_N.dtype.kind == "f":
+            return cls._of_numbers(values_N, bins)
+        return cls._of_classes(values_N, binned=False)
+
+    @classmethod
+    def _of_numbers(cls, values_N: NDArray[Any], bins: int | None) -> Target:
+        if not np.isfinite(values_N).all():
+            bad = np.flatnonzero(~np.isfinite(values_N))
+            raise DataError(f"the target is not finite in {len(bad)} rows, first {bad[0]}; drop these rows")
+        if bins is None:
+            bins = int(np.clip(len(values_N) // _ROWS_PER_BIN, _FEWEST_BINS, _MOST_BINS))
+        if len(np.unique(values_N)) <= bins:
+            return cls._of_classes(values_N, binned=False)
+        edges = np.unique(np.quantile(values_N, np.linspace(0.0, 1.0, bins + 1)[1:-1]))
+        return cls._of_classes(np.searchsorted(edges, values_N, side="right"), binned=True)
+
+    @classmethod
+    def _of_classes(cls, values_N: NDArray[Any], binned: bool) -> Target:
+        names, class_N = np.unique(values_N, return_inverse=True)
+        if len(names) < 2:
+            raise DataError("the target has the same value in all rows; nothing can be told about it")
+        if len(names) * _FEWEST_ROWS_PER_CLASS > len(values_N):
+            raise DataError(
+                f"the target has {len(names)} classes in {len(values_N)} rows; "
+                "give numbers as floats to have them binned"
+            )
+        return cls(class_N.astype(np.int64), len(names), binned)
+
+    def entropy(self) -> float:
+        """H(Y) in nats, which no information about Y exceeds."""
+        frequencies = np.bincount(self.classes) / len(self.classes)
+        return float(entr(frequencies).sum())

@@ -1,0 +1,197 @@
+"""Cross-fitted predictive distributions of a target: p(y | x) of every row, by networks that did not see it.
+
+The networks of all folds and seeds train in step, as one stack. They start at the frequencies of the training
+rows and bend away from them. How long to train and how far to trust what was learnt (the factor on the
+log-odds against the frequencies, 0 where nothing was learnt) is chosen for each fold on the held-out rows of
+the *other* folds, so that no rows are lost to validation and no row takes part in a choice about itself.
+
+Shapes: N rows, D features, C classes, M networks, B rows of a batch, H held-out rows, T rounds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mmsa.information.critics import MLPConfig, mlp
+from mmsa.information.grouped import Stack
+from mmsa.information.groups import Rows
+from mmsa.seeding import derive_seed
+
+Floats = NDArray[np.float64]
+_HIDDEN, _BATCH, _LEARNING_RATE, _WEIGHT_DECAY = 32, 256, 3e-3, 3.0
+_STEPS_OF_ROUND, _ROUNDS, _PATIENCE = 15, 150, 12
+_RATE = 0.2
+_LARGEST_INPUT = 10.0
+_TRUST = torch.linspace(0.0, 1.5, 16)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Held-out log p(y | x) and log p(y), (N, C) nats; both from the same training rows."""
+
+    conditional: Floats
+    marginal: Floats
+
+    def terms(self, class_N: Rows) -> Floats:
+        """(N,) pointwise information log p(y|x) - log p(y), nats; the mean estimates I(X; Y)."""
+        rows = np.arange(len(class_N))
+        terms_N: Floats = self.conditional[rows, class_N] - self.marginal[rows, class_N]
+        return terms_N
+
+
+def cross_fit(x_ND: Floats, class_N: Rows, fold_N: Rows, *, num_seeds: int, seed: int) -> Posterior:
+    """Predictive distributions of every row by networks fitted on the other folds.
+
+    Args:
+        x_ND: features; standardised here over all rows, which says nothing about the target.
+        class_N: the target as 0 .. C - 1.
+        fold_N: fold of each row.
+        num_seeds: networks per fold, whose log-odds are averaged.
+        seed: decides initial weights and the order of rows.
+    """
+    x, classes = _standardised(x_ND), torch.from_numpy(class_N)
+    folds = torch.from_numpy(fold_N)
+    num_classes, num_folds = int(class_N.max()) + 1, int(fold_N.max()) + 1
+    marginal_KC = torch.stack(
+        [_log_frequencies(classes[folds != fold], num_classes) for fold in range(num_folds)]
+    )
+    marginal_NC = marginal_KC[folds]
+    rounds = _Training(x, classes, folds, marginal_KC, num_seeds, seed).rounds()
+    odds_TNC = torch.stack(list(_until_stale(rounds, marginal_NC, classes)))
+    conditional_NC = _chosen(odds_TNC, marginal_NC, classes, folds)
+    return Posterior(conditional_NC.double().numpy(), marginal_NC.double().numpy())
+
+
+class _Bent(nn.Module):
+    """Log-odds against the class frequencies: a perceptron plus a linear map, both zero at first."""
+
+    def __init__(self, inputs: int, num_classes: int):
+        super().__init__()
+        self.network = mlp(MLPConfig(hidden=_HIDDEN), inputs, num_classes)
+        self.linear = nn.Linear(inputs, num_classes)
+        last = self.network[-1]
+        assert isinstance(last, nn.Linear)
+        for layer in (last, self.linear):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x_BD: Tensor) -> Tensor:
+        """(B, C)."""
+        odds_BC: Tensor = self.network(x_BD) + self.linear(x_BD)
+        return odds_BC
+
+
+class _Training:
+    """The networks of all folds and seeds, one fold after the other for each seed."""
+
+    def __init__(
+        self, x: Tensor, classes: Tensor, folds: Tensor, marginal_KC: Tensor, num_seeds: int, seed: int
+    ):
+        self.x, self.classes, self.num_seeds = x, classes, num_seeds
+        num_folds = len(marginal_KC)
+        self.train = [torch.nonzero(folds != fold)[:, 0] for fold in range(num_folds)] * num_seeds
+        self.held = [torch.nonzero(folds == fold)[:, 0] for fold in range(num_folds)]
+        self.marginal_M1C = marginal_KC.repeat(num_seeds, 1)[:, None]
+        self.generator = torch.Generator().manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed("networks", seed))
+            members = [_Bent(x.shape[1], marginal_KC.shape[1]) for _ in self.train]
+        self.stack = Stack(members, read=lambda odds: odds)
+        self.optimiser = torch.optim.AdamW(
+            self.stack.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, foreach=True
+        )
+        self.rows = min(map(len, self.train))
+
+    def rounds(self) -> Iterator[Tensor]:
+        """Held-out log-odds (N, C), averaged over seeds, before training and after each round of it.
+
+        Averaged also over recent rounds, at ``_RATE``, against the noise of gradient steps.
+        """
+        average_NC = self._held_out()
+        yield average_NC
+        batch = min(_BATCH, self.rows)
+        passes = math.ceil(_STEPS_OF_ROUND / (self.rows // batch))
+        for _ in range(_ROUNDS):
+            for _ in range(passes):
+                self._pass(batch)
+            average_NC = average_NC.lerp(self._held_out(), _RATE)
+            yield average_NC
+
+    def _pass(self, batch: int) -> None:
+        orders = [rows[torch.randperm(len(rows), generator=self.generator)] for rows in self.train]
+        order_MR = torch.stack([order[: self.rows] for order in orders])
+        for start in range(0, self.rows - batch + 1, batch):
+            rows_MB = order_MR[:, start : start + batch]
+            logits_MBC = self.stack(self.x[rows_MB]) + self.marginal_M1C
+            loss = F.cross_entropy(logits_MBC.flatten(0, 1), self.classes[rows_MB].flatten())
+            self.optimiser.zero_grad()
+            torch.autograd.backward(loss * len(rows_MB))  # each network by its own mean
+            self.optimiser.step()
+
+    @torch.no_grad()
+    def _held_out(self) -> Tensor:
+        rows_KH = nn.utils.rnn.pad_sequence(self.held, batch_first=True)
+        odds = self.stack(self.x[rows_KH].repeat(self.num_seeds, 1, 1))
+        odds_KHC = odds.unflatten(0, (self.num_seeds, len(self.held))).mean(0)
+        odds_NC = torch.empty(len(self.x), odds_KHC.shape[-1])
+        for rows, odds_HC in zip(self.held, odds_KHC, strict=True):
+            odds_NC[rows] = odds_HC[: len(rows)]
+        return odds_NC
+
+
+def _until_stale(rounds: Iterator[Tensor], marginal_NC: Tensor, classes: Tensor) -> Iterator[Tensor]:
+    """The rounds up to the one after which the pooled held-out cross-entropy no longer fell."""
+    best, waited = math.inf, 0
+    for odds_NC in rounds:
+        yield odds_NC
+        loss = float(_losses(odds_NC, marginal_NC, classes).mean(1).min())
+        best, waited = (loss, 0) if loss < best else (best, waited + 1)
+        if waited >= _PATIENCE:
+            return
+
+
+def _losses(odds_NC: Tensor, marginal_NC: Tensor, classes: Tensor) -> Tensor:
+    """-log p(y | x) for each trust, (trusts, N)."""
+    logits = marginal_NC + _TRUST[:, None, None] * odds_NC
+    return F.cross_entropy(logits.flatten(0, 1), classes.repeat(len(_TRUST)), reduction="none").view(
+        len(_TRUST), -1
+    )
+
+
+def _chosen(odds_TNC: Tensor, marginal_NC: Tensor, classes: Tensor, folds: Tensor) -> Tensor:
+    """log p(y | x), (N, C), at the round and trust that serve the other folds best."""
+    num_folds = int(folds.max()) + 1
+    loss_TAK = torch.stack(
+        [
+            torch.stack([losses[:, folds == fold].sum(1) for fold in range(num_folds)], 1)
+            for losses in (_losses(odds_NC, marginal_NC, classes) for odds_NC in odds_TNC)
+        ]
+    )
+    others_TAK = loss_TAK.sum(-1, keepdim=True) - loss_TAK
+    conditional_NC = torch.empty_like(marginal_NC)
+    for fold in range(num_folds):
+        best_round, best_trust = divmod(int(others_TAK[..., fold].argmin()), len(_TRUST))
+        held = folds == fold
+        logits = marginal_NC[held] + _TRUST[best_trust] * odds_TNC[best_round, held]
+        conditional_NC[held] = F.log_softmax(logits, -1)
+    return conditional_NC
+
+
+def _standardised(x_ND: Floats) -> Tensor:
+    spread_D = x_ND.std(0)
+    scaled_ND = (x_ND - x_ND.mean(0)) / np.where(spread_D > 0, spread_D, 1.0)
+    return torch.from_numpy(scaled_ND.clip(-_LARGEST_INPUT, _LARGEST_INPUT)).float()
+
+
+def _log_frequencies(classes: Tensor, num_classes: int) -> Tensor:
+    """(C,) with half a count added to each class, so that none is impossible (Krichevsky & Trofimov)."""
+    counts_C = torch.bincount(classes, minlength=num_classes) + 0.5
+    return (counts_C / counts_C.sum()).log()

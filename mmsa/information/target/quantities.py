@@ -1,0 +1,119 @@
+"""What follows from the information of subsets of sources about a target.
+
+All formulas are exact for the true informations of any joint distribution; brackets hold for every partial
+information decomposition with non-negative atoms that add up to the informations. The informations may be
+arrays (of resamples, of permutations): all of them are treated alike.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Subset = frozenset[str]
+Informations = Mapping[Subset, Floats]
+
+FUSION = "fusion"
+SIGNED = ("whole_minus_sum", "co_information", "sufficiency_gap")
+"""Quantities that may well be negative."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two disjoint groups of sources; a group may be several modalities taken together."""
+
+    first: Subset
+    second: Subset
+
+    @property
+    def both(self) -> Subset:
+        """All sources of the pair."""
+        return self.first | self.second
+
+
+def label(subset: Subset, order: Sequence[str]) -> str:
+    """Names in the given order, such as ``text+audio``."""
+    return "+".join(name for name in order if name in subset)
+
+
+def subsets_of(modalities: Sequence[str], fusion: bool = False) -> list[Subset]:
+    """All groups of modalities, and of a fusion alone and with each modality."""
+    sizes = range(1, len(modalities) + 1)
+    subsets = [frozenset(chosen) for size in sizes for chosen in itertools.combinations(modalities, size)]
+    if fusion:
+        subsets += [frozenset({FUSION}), *(frozenset({FUSION, name}) for name in modalities)]
+    return subsets
+
+
+def pairs_of(modalities: Sequence[str], fusion: bool = False) -> list[Pair]:
+    """Each two modalities, each of three or more against the rest, and the fusion against each."""
+    pairs = [Pair(frozenset({a}), frozenset({b})) for a, b in itertools.combinations(modalities, 2)]
+    if len(modalities) > 2:
+        everything = frozenset(modalities)
+        pairs += [Pair(frozenset({name}), everything - {name}) for name in modalities]
+    if fusion:
+        pairs += [Pair(frozenset({FUSION}), frozenset({name})) for name in modalities]
+    return pairs
+
+
+def quantities(known: Informations, modalities: Sequence[str]) -> dict[str, Floats]:
+    """Every quantity by name, unclipped, in the unit of ``known``.
+
+    information/S: of each subset. gain/m: what m adds to the others, I(m; Y | rest). whole_minus_sum: total
+    minus the singles. co_information (three modalities): inclusion and exclusion over all subsets, positive
+    where redundancy prevails. sufficiency_gap: what the fusion lost of the total. The ends of the brackets of
+    redundancy, uniqueness and synergy of each pair: ``redundancy/text,audio/least`` and ``/most``,
+    ``unique/text|audio/...`` for what text has that audio lacks, ``synergy/...``.
+    """
+    order, everything = (*modalities, FUSION), frozenset(modalities)
+    total = known[everything]
+    found = {f"information/{label(subset, order)}": value for subset, value in known.items()}
+    if len(modalities) > 1:
+        found |= {f"gain/{name}": total - known[everything - {name}] for name in modalities}
+        found["whole_minus_sum"] = total - sum(known[frozenset({name})] for name in modalities)
+    if len(modalities) == 3:
+        signed = [
+            value * (-1) ** (len(subset) + 1) for subset, value in known.items() if subset <= everything
+        ]
+        found["co_information"] = np.sum(signed, axis=0)
+    fusion = frozenset({FUSION})
+    if fusion in known:
+        found["sufficiency_gap"] = total - known[fusion]
+    for pair in pairs_of(modalities, fusion in known):
+        found |= _brackets(known, pair, order)
+    return found
+
+
+def atoms(known: Informations, pair: Pair, redundancy: Floats, order: Sequence[str]) -> dict[str, Floats]:
+    """The atoms of a pair for a given redundancy, which is moved into its bracket."""
+    first, second, both = (known[subset] for subset in (pair.first, pair.second, pair.both))
+    shared = np.minimum(
+        np.maximum(redundancy, np.maximum(first + second - both, 0.0)), np.minimum(first, second)
+    )
+    a, b = label(pair.first, order), label(pair.second, order)
+    return {
+        f"redundancy/{a},{b}/broja": shared,
+        f"unique/{a}|{b}/broja": first - shared,
+        f"unique/{b}|{a}/broja": second - shared,
+        f"synergy/{a},{b}/broja": both - first - second + shared,
+    }
+
+
+def _brackets(known: Informations, pair: Pair, order: Sequence[str]) -> dict[str, Floats]:
+    first, second, both = (known[subset] for subset in (pair.first, pair.second, pair.both))
+    a, b = label(pair.first, order), label(pair.second, order)
+    return {
+        f"redundancy/{a},{b}/least": first + second - both,
+        f"redundancy/{a},{b}/most": np.minimum(first, second),
+        f"unique/{a}|{b}/least": first - second,
+        f"unique/{a}|{b}/most": np.minimum(first, both - second),
+        f"unique/{b}|{a}/least": second - first,
+        f"unique/{b}|{a}/most": np.minimum(second, both - first),
+        f"synergy/{a},{b}/least": both - first - second,
+        f"synergy/{a},{b}/most": both - np.maximum(first, second),
+    }
