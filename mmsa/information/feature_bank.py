@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmsa.information.neighbours import Neighbourhood, Triples, draw_anchors, standardise
+from mmsa.information.neighbours import Triples, draw_anchors, nearest_neighbours, standardise
 from mmsa.seeding import derive_seed
 
 _TIE_NOISE = 1e-3
@@ -25,7 +25,7 @@ class FeatureBank(nn.Module):
     """Rows of named columns, detached and on the device they came from.
 
     What ``remember`` is given arrives aside, and takes the place of the rows at ``turn_over``, so that the
-    rows stay the same over an epoch and their neighbours are prepared once. Rows, arrivals and the number of
+    rows stay the same over an epoch and their neighbours are searched once. Rows, arrivals and the number of
     product batches so far are in the state dict.
     """
 
@@ -38,7 +38,7 @@ class FeatureBank(nn.Module):
         self.arrived = self.draws = 0
         self.register_buffer("rows", torch.empty(0, sum(widths.values())))
         self.register_buffer("arriving", torch.empty(0, sum(widths.values())))
-        self._neighbourhoods: dict[str, Neighbourhood] = {}
+        self._nearest: dict[tuple[str, int], Tensor] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -60,14 +60,12 @@ class FeatureBank(nn.Module):
             self.rows = self.arriving[: self.arrived].clone()
             self.arriving = torch.zeros_like(self.rows)
             self.arrived = 0
-            self._neighbourhoods.clear()
+            self._nearest.clear()
 
     def product_batches(self, conditions: Mapping[str, Condition], size: int, k: int) -> dict[str, Triples]:
         """About ``size`` samples of p(x|z) p(y, z) for each I(x; y | z) of ``conditions``.
 
-        One draw of anchors serves all of them, and one search those with the same z. As ``product_batch``,
-        but equal values of a one-dimensional z, such as a label, have random neighbours among themselves:
-        without noise of a thousandth of its deviation, all anchors with one label would get the same few x.
+        As ``mmsa.information.neighbours.product_batch``; one draw of anchors serves all of them.
 
         Raises:
             DataError: for a bank too small for the anchors or the neighbours.
@@ -79,25 +77,34 @@ class FeatureBank(nn.Module):
         anchors_M = draw_anchors(len(self), size, k, generator)
         columns = self._columns(self.rows)
         anchored = self._columns(self.rows[anchors_M.repeat_interleave(k)])
-        nearest = {
-            z: self.neighbourhood(z).nearest(anchors_M, k).flatten()
-            for z in dict.fromkeys(z for _, _, z in conditions.values())
-        }
+        nearest = {z: self.nearest(z, k)[anchors_M].flatten() for _, _, z in conditions.values()}
         return {
             name: Triples(columns[x][nearest[z]], anchored[y], anchored[z])
             for name, (x, y, z) in conditions.items()
         }
 
-    def neighbourhood(self, name: str) -> Neighbourhood:
-        """Where neighbours in a column are searched."""
-        if name not in self._neighbourhoods:
-            points_ND = standardise(self._columns(self.rows)[name])
-            if self.widths[name] == 1:
-                generator = torch.Generator().manual_seed(derive_seed("ties", self.seed))
-                noise_ND = torch.randn(points_ND.shape, generator=generator)
-                points_ND = points_ND + _TIE_NOISE * noise_ND.to(points_ND)
-            self._neighbourhoods[name] = Neighbourhood(points_ND)
-        return self._neighbourhoods[name]
+    def nearest(self, name: str, k: int) -> Tensor:
+        """Indices (N, K) of the rows nearest to each row in a column; searched once and kept.
+
+        An epoch asks for about as many anchors as there are rows, and one search of all of them is faster.
+        """
+        if (name, k) not in self._nearest:
+            everything_N = torch.arange(len(self), device=self.rows.device)
+            self._nearest[name, k] = nearest_neighbours(self.search_points(name), everything_N, k)
+        return self._nearest[name, k]
+
+    def search_points(self, name: str) -> Tensor:
+        """A column as neighbours see it, (N, D_c): standardised, and without ties if it is a single feature.
+
+        Equal labels have random neighbours among themselves: without noise of a thousandth of the deviation,
+        all anchors with one label would be given the same few x.
+        """
+        points_ND = standardise(self._columns(self.rows)[name])
+        if self.widths[name] > 1:
+            return points_ND
+        generator = torch.Generator().manual_seed(derive_seed("ties", self.seed))
+        noise_ND = torch.randn(points_ND.shape, generator=generator)
+        return points_ND + _TIE_NOISE * noise_ND.to(points_ND)
 
     def _columns(self, rows_NW: Tensor) -> dict[str, Tensor]:
         return dict(zip(self.widths, torch.split(rows_NW, list(self.widths.values()), 1), strict=True))
@@ -117,4 +124,4 @@ class FeatureBank(nn.Module):
             if isinstance(saved, Tensor) and saved.shape[1:] == buffer.shape[1:]:
                 setattr(self, name, buffer.new_empty(saved.shape))
         super()._load_from_state_dict(state_dict, prefix, *rest)
-        self._neighbourhoods.clear()
+        self._nearest.clear()

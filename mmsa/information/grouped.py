@@ -24,22 +24,25 @@ class Stack(nn.Module):
         self.read = read
         self.member = deepcopy(members[0])
         parameters, buffers = stack_module_state(list(members))
+        self._places = {name: _place(self.member, name) for name in (*parameters, *buffers)}
         for name, stacked in parameters.items():
-            self._put(name, nn.Parameter(_as_gradients_come(stacked.detach())))
+            setattr(*self._places[name], nn.Parameter(_as_gradients_come(stacked.detach())))
         for name, stacked in buffers.items():
-            self._put(name, stacked)
-
-    def _put(self, name: str, value: Tensor) -> None:
-        owner, _, leaf = name.rpartition(".")
-        setattr(self.member.get_submodule(owner), leaf, value)
+            setattr(*self._places[name], stacked)
 
     def forward(self, *inputs_G: Tensor) -> Any:
         """What each member gives on its slice of the inputs, (G, ...)."""
-        state = {**dict(self.member.named_parameters()), **dict(self.member.named_buffers())}
+        state = {name: getattr(*place) for name, place in self._places.items()}
         return torch.vmap(self._call)(state, *inputs_G)
 
     def _call(self, state: Mapping[str, Tensor], *inputs: Tensor) -> Any:
         return self.read(functional_call(self.member, dict(state), inputs))
+
+
+def _place(module: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """The submodule that holds a parameter or buffer, and the name it has there."""
+    owner, _, leaf = name.rpartition(".")
+    return module.get_submodule(owner), leaf
 
 
 def _as_gradients_come(stacked: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Objectives: the task loss, information terms, and the named weighted sum of them."""
 
 from mmsa.objectives.base import TASKS, TERMS, Term, TermConfig, TermValue
-from mmsa.objectives.objective import Objective, ObjectiveConfig
+from mmsa.objectives.objective import Objective, ObjectiveConfig, warnings
 from mmsa.objectives.strategies import STRATEGIES, Pass
 from mmsa.objectives.terms import CPC, BarberAgakov
 
@@ -17,4 +17,5 @@ __all__ = [
     "Term",
     "TermConfig",
     "TermValue",
+    "warnings",
 ]

@@ -24,6 +24,15 @@ class ObjectiveConfig(Block):
     strategy: Annotated[Block, one_of(STRATEGIES)] = Joint.Config()
 
 
+def warnings(config: ObjectiveConfig) -> list[str]:
+    """What the settings of the terms do that their user may not expect, with the path of the term."""
+    return [
+        f"objective.terms.{name}: {warning}"
+        for name, term in config.terms.items()
+        for warning in TERMS[name].warnings(term)
+    ]
+
+
 @dataclass(frozen=True)
 class ObjectiveValue:
     """The parts of the loss on one batch.

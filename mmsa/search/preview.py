@@ -8,7 +8,8 @@ from pathlib import Path
 
 import optuna
 
-from mmsa.config import dump_yaml
+from mmsa.config import dump_yaml, with_overrides
+from mmsa.objectives import warnings
 from mmsa.search.corpora import prepare
 from mmsa.search.misfits import refuse_misfits
 from mmsa.search.scalars import Scalar
@@ -26,6 +27,7 @@ def dry_run(config: StudyConfig, cache: Path) -> Iterator[str]:
         ConfigError: for combinations that do not fit each other or the data, at the same place.
     """
     yield f"base configuration:\n\n{_indented(dump_yaml(config.base.model_dump()))}\n"
+    yield from (f"warning: {warning}" for warning in warnings(config.base.objective))
     yield f"searched parameters: {len(config.space.parameters)}"
     for position, point in enumerate(samples(config), start=1):
         text = dump_yaml(point) if point else "as the base"
@@ -35,7 +37,8 @@ def dry_run(config: StudyConfig, cache: Path) -> Iterator[str]:
     parameters = count_parameters(config.base, corpus, cache=cache)
     yield f"data: {corpus.name}, {len(corpus['train'])} rows to train on, {len(corpus['valid'])} to validate"
     yield f"trained parameters: {parameters:,} (base configuration)"
-    seconds = time_step(config.base, corpus, cache=cache)
+    as_a_trial = with_overrides(config.base, {"train.threads": config.threads})
+    seconds = time_step(as_a_trial, corpus, cache=cache)
     steps, trials = count_steps(config.base, corpus, cache=cache), config.search.trials
     total = timedelta(seconds=round(seconds * steps * trials))
     yield (

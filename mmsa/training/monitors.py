@@ -34,7 +34,9 @@ class Monitors:
         self._sums: dict[tuple[str, ...], _Sums] = {}
 
     def add(self, step: int, values: Mapping[str, Tensor]) -> None:
-        """Add the scalars of ``step``; where several fail in one step, the first of them is blamed."""
+        """Add the scalars of ``step``, if any; where several fail in one step, the first is blamed."""
+        if not values:
+            return
         names = tuple(values)
         values_K = torch.stack([value.detach().double() for value in values.values()])
         if names not in self._sums:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mmsa.errors import DataError
-from mmsa.information.neighbours import Neighbourhood, Triples, product_batch, standardise
+from mmsa.information.neighbours import Triples, nearest_neighbours, product_batch, standardise
 
 
 def points(count=40, dims=3, seed=0):
@@ -19,15 +19,23 @@ def slow_neighbours(bank, anchor, k):
 
 
 @pytest.mark.parametrize("offset", [0.0, 1000.0])
-def test_neighbours_are_those_of_the_definition(offset):
-    bank = points()
-    anchors = torch.tensor([3, 17, 0])
-    found = Neighbourhood(bank + offset).nearest(anchors, 4)
-    assert [set(row) for row in found.tolist()] == [slow_neighbours(bank, int(a), 4) for a in anchors]
+@pytest.mark.parametrize(("count", "k"), [(40, 4), (40, 39), (3, 2), (700, 7)])
+def test_neighbours_are_those_of_the_definition(count, k, offset):
+    bank = points(count)
+    anchors = torch.tensor([2, count - 1, 0])
+    found = nearest_neighbours(bank + offset, anchors, k)
+    assert [set(row) for row in found.tolist()] == [slow_neighbours(bank, int(a), k) for a in anchors]
+
+
+def test_many_anchors_are_searched_in_parts():
+    bank = points(1100, dims=2)
+    found = nearest_neighbours(bank, torch.arange(1100), 1)
+    distance = torch.cdist(bank.double(), bank.double()).fill_diagonal_(torch.inf)
+    assert torch.equal(found[:, 0], distance.argmin(1))
 
 
 def test_a_constant_condition_makes_every_other_sample_a_neighbour():
-    found = Neighbourhood(torch.ones(6, 2)).nearest(torch.tensor([2]), 5)
+    found = nearest_neighbours(torch.ones(6, 2), torch.tensor([2]), 5)
     assert set(found[0].tolist()) == {0, 1, 3, 4, 5}
 
 

@@ -22,6 +22,17 @@ def test_a_dry_run_says_what_would_happen_and_makes_no_study(tmp_path, monkeypat
     assert not [path for path in tmp_path.rglob("*") if path != tmp_path / "cache"]
 
 
+def test_a_dry_run_warns_of_information_that_is_minimised(tmp_path, monkeypatch, make_study_config):
+    monkeypatch.chdir(tmp_path)
+
+    def printed(complementary: float) -> str:
+        base = {"objective": {"terms": {"mimrl": {"complementary": complementary}}}}
+        return "\n".join(dry_run(make_study_config(base=base), tmp_path / "cache"))
+
+    assert "warning: objective.terms.mimrl: I(text; audio | label) is minimised" in printed(0.01)
+    assert "warning" not in printed(0.04)
+
+
 def test_samples_lie_in_the_space(make_study_config):
     config = make_study_config()
     points = samples(config)

@@ -208,6 +208,24 @@ class TestPasses:
         assert two_stage.history == joint.history
         assert two_stage.counters == joint.counters
 
+    def test_an_estimator_pass_with_nothing_to_fit_yet_steps_nothing(self, late_fusion, corpus):
+        """Conditional information alone needs the epoch before."""
+        none = {"text": 0.0, "audio": 0.0, "vision": 0.0}
+        term = {
+            "fusion": none,
+            "invariant": 0.0,
+            "conditional": {"name": "cmi_knn", "classifier": {"hidden": 8}},
+        }
+        config = late_fusion({"objective.terms": {"mimrl": term}, "objective.strategy.name": "two_stage"})
+        trainer = Trainer(config, corpus)
+        before = weights(trainer.objective)
+        trainer.train_epoch()
+        assert changed(before, weights(trainer.objective)) == set()
+        trainer.train_epoch()
+        assert changed(before, weights(trainer.objective)) == set(before)
+        assert "loss/estimator/mimrl" not in trainer.history[0]
+        assert "loss/estimator/mimrl" in trainer.history[1]
+
     def test_joint_steps_everything_with_one_forward(self, configure, corpus):
         trainer = Trainer(configure({"objective.strategy.name": "joint"}), corpus)
         both = nn.ModuleList([trainer.model, trainer.objective])

@@ -21,6 +21,14 @@ def test_means_are_over_the_steps_that_gave_a_name():
     assert monitors.means() == {"loss/task": 3.0, "bound/cpc": 6.0}
 
 
+def test_a_step_that_says_nothing_does_not_count():
+    monitors = Monitors()
+    monitors.add(0, {})
+    monitors.check()
+    monitors.add(1, scalars(loss__task=3.0))
+    assert monitors.means() == {"loss/task": 3.0}
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_the_first_step_and_term_are_found_when_asked_only_at_the_end(value):
     monitors = Monitors()

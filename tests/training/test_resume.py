@@ -34,6 +34,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "optim.lr": 0.05,
         "train.patience": 2,
     },
+    "mimrl, two estimator passes": {
+        "objective.terms": {
+            "mimrl": {
+                "estimator": {"name": "mine", "critic": {"name": "separable", "hidden": 16}},
+                "conditional": {"name": "cmi_knn_nwj", "classifier": {"hidden": 16}},
+            }
+        },
+        "objective.strategy.repeats": 2,
+    },
 }
 
 
