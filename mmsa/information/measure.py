@@ -237,7 +237,7 @@ def _residuals(values_ND: Array, z_ND: Array) -> Array:
 def _extrapolated(reading: _Reading, sample: _Sample, folds: int, seed: int) -> float:
     """a in value = a + b / n^rate, with the mean of two halves of the groups as the value at n / 2.
 
-    The bias of closed forms and neighbour counts goes as 1 / n. That of trained critics falls more slowly, and
+    The bias of closed forms and neighbour counts goes as 1 / n. That of trained critics falls more slowly; it
     is taken to go as 1 / sqrt(n).
     """
     half_N = group_folds(sample.group, 2, derive_seed("halves", seed))

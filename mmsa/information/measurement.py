@@ -17,13 +17,14 @@ interval, so one of the estimators is wrong. too_few: not measured, there are to
 class Measurement:
     """Information between frozen arrays, with what is needed to judge it.
 
-    value: raw estimate in ``unit``, never clipped; None when there are too few rows. low, high: interval of
-    probability ``level``, from the bootstrap over groups, widened by the drift with the number of samples.
-    null_mean, null_bound, p_value: of the same procedure, refitted, when the groups of y are permuted: their
-    mean, the bound that 95 % of such values stay below, and the share of values at least as large.
-    extrapolated: where the value leads as n grows, from the whole and from halves. ceiling: about what a method
-    without assumptions can show with n samples, ln n. estimator: the one whose reading ``value`` is; witnesses:
-    the readings of all. parts: what the networks added to the copula.
+    value: raw estimate in ``unit``, never clipped; None when there are too few rows.
+    low, high: interval of probability ``level``, of the bootstrap over groups, widened by the drift with n.
+    null_mean, null_bound, p_value: of the same procedure, refitted, when the groups of y are permuted: mean of
+        such values, a bound that 95 % of them stay below, and the share of them at least as large.
+    extrapolated: where the value leads as n grows, from the whole and from halves.
+    ceiling: about what a method without assumptions can show with n samples, ln n.
+    estimator: the one whose reading ``value`` is; witnesses: the readings of all.
+    parts: what the networks added to the copula.
     """
 
     value: float | None

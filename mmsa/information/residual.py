@@ -78,7 +78,8 @@ class CopulaRatio:
         """
         held_N = np.random.default_rng(seed).permutation(len(x_ND)) < len(x_ND) // 4
         trial_x, trial_y = canonical_weights(x_ND[~held_N], y_ND[~held_N])
-        kept_K = _correlations(x_ND[held_N] @ trial_x, y_ND[held_N] @ trial_y) - 1 / math.sqrt(held_N.sum())
+        held_K = _correlations(x_ND[held_N] @ trial_x, y_ND[held_N] @ trial_y)
+        kept_K = held_K - (1 - held_K**2) / math.sqrt(held_N.sum())
         x_weights, y_weights = canonical_weights(x_ND, y_ND)
         pairs = np.flatnonzero(kept_K[: x_weights.shape[1]] > 0)[:_MOST_PAIRS]
         return cls(x_weights[:, pairs], y_weights[:, pairs], kept_K[pairs].clip(max=1 - 1e-6))
