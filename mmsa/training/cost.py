@@ -20,10 +20,12 @@ def time_step(config: RunConfig, corpus: Corpus, steps: int = 3, *, cache: Path 
 
     The median of ``steps`` steps after one to warm up, taken for each pass of the first epoch (estimator
     passes are cheaper) and averaged by their numbers of batches, so that ``count_steps`` of it make a run.
+    Some steps of the last pass come before that: what terms do with the epoch before costs as well.
     """
     trainer = Trainer(config, corpus, cache)
     passes = trainer.plan[0]
     with trainer.runtime.active():
+        _median_of_pass(trainer, len(passes) - 1, steps)
         medians = [_median_of_pass(trainer, index, steps) for index in range(len(passes))]
     batches = [part.num_batches for part in passes]
     return sum(seconds * count for seconds, count in zip(medians, batches, strict=True)) / sum(batches)

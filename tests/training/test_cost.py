@@ -5,6 +5,7 @@ import time
 import pytest
 from torch import nn
 
+from mmsa.information.feature_bank import FeatureBank
 from mmsa.training import count_parameters, count_steps, run, time_step
 from mmsa.training.trainer import Trainer
 
@@ -35,7 +36,21 @@ def test_the_time_of_a_step_is_the_mean_over_passes_of_their_medians(configure, 
     config = configure({"objective.strategy.fraction": 0.5})
     assert time_step(config, corpus) == pytest.approx(21 / 9)
     assert seen.count("estimator") == 3
-    assert seen.count("main") == 4
+    assert seen.count("main") == 8  # half of them before everything else
+
+
+def test_what_terms_do_with_the_epoch_before_is_timed(late_fusion, corpus, monkeypatch):
+    banks = []
+    original = FeatureBank.product_batches
+
+    def product_batches(bank, *arguments):
+        banks.append(len(bank))
+        return original(bank, *arguments)
+
+    monkeypatch.setattr(FeatureBank, "product_batches", product_batches)
+    time_step(late_fusion({"objective.terms": {"mimrl": {}}, "objective.strategy.name": "two_stage"}), corpus)
+    assert len(banks) == 4 + 4
+    assert set(banks) == {4 * 15}
 
 
 def test_it_is_near_the_time_of_a_run(late_fusion, corpus):
