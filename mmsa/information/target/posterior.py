@@ -26,7 +26,7 @@ from mmsa.information.groups import Rows
 from mmsa.seeding import derive_seed
 
 Floats = NDArray[np.float64]
-_HIDDEN, _BATCH, _LEARNING_RATE, _WEIGHT_DECAY = 32, 256, 3e-3, 3.0
+_HIDDEN, _BATCH, _LEARNING_RATE, _WEIGHT_DECAY = 64, 256, 5e-3, 2.0
 _STEPS_OF_ROUND, _ROUNDS, _PATIENCE = 15, 150, 12
 _RATE = 0.2
 _LARGEST_INPUT = 10.0
