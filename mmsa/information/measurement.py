@@ -19,7 +19,7 @@ class Measurement:
 
     value: raw estimate in ``unit``, never clipped; None when there are too few rows.
     low, high: interval of probability ``level``, of the bootstrap over groups, widened by the drift with n.
-    null_mean, null_bound, p_value: of the same procedure, refitted, when the groups of y are permuted: mean of
+    null_mean, null_bound, p_value: of the same procedure, refitted, with the groups of y permuted: mean of
         such values, a bound that 95 % of them stay below, and the share of them at least as large.
     extrapolated: where the value leads as n grows, from the whole and from halves.
     ceiling: about what a method without assumptions can show with n samples, ln n.
