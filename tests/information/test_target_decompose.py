@@ -24,7 +24,6 @@ def private_and_parity():
     return decompose(sample.sources, sample.target, fusion=sample.sources["text"], effort=QUICK)
 
 
-@pytest.mark.timeout(60)
 def test_finds_what_is_there_and_nothing_else(private_and_parity):
     """Text holds 0.71 bits of its own, audio and vision 0.71 more together and none alone."""
     found = private_and_parity
