@@ -2,7 +2,7 @@
 
 Every quantity counts: informations of subsets, gains, ends of brackets, BROJA points (exact ones for bits).
 The error includes that of the sample, about 0.01 bits for a bit at n = 10,000. ``--independent`` counts how
-often independent data pass for informative, and shows what the published recipe (k-means cells of each source,
+often independent data pass for informative, and shows what the published recipe (k-means cells of a source,
 counted joint table, decomposition) reads on the same data, where the truth is 0.
 
     python benchmarks/information/three_sources.py
