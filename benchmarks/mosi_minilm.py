@@ -27,6 +27,8 @@ FINE_TUNED = {
     "model.text.finetune": "true",
     "model.text.pooling": "cls",
     "model.text.dropout": "0.3",
+    "objective.terms.cpc.weight": "0.0",
+    "objective.terms.barber_agakov.weight": "0.0",
     "optim.lr": "0.0005",
     "optim.lr_pretrained": "0.0002",
     "optim.layer_decay": "0.85",

@@ -84,9 +84,9 @@ def overrides(assignments: Sequence[str]) -> dict[str, Any]:
 
 
 def exit_code(command: Callable[[], int]) -> int:
-    """Run a script's ``command`` and return its exit code; mmsa's own errors are told without a traceback."""
-    # Read when torch is loaded, which commands do inside. Threads that wait would spin: on a machine with other
-    # work, several threads are then slower than one by orders of magnitude.
+    """Run a script's ``command`` and return its exit code; mmsa's own errors come without a traceback."""
+    # Read when torch is loaded, which commands do inside. Threads that wait would spin: on a machine with
+    # other work, several threads are then slower than one by orders of magnitude.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.basicConfig(format="note: %(message)s")
     logging.getLogger("mmsa").setLevel(logging.INFO)

@@ -87,7 +87,7 @@ class StudyError(MmsaError):
 
 
 class TrackingError(MmsaError):
-    """The tracking store cannot be reached. A search goes on without it; ``report --rebuild`` fills the gap."""
+    """The tracking store cannot be reached. Searches go on without it; ``report --rebuild`` fills the gap."""
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:

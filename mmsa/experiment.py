@@ -1,6 +1,7 @@
 """One experiment on one page: ``RunConfig`` composes the blocks of all components.
 
-The settings of optimiser and loop stand here because the loop itself (``mmsa.training``) is a function of them.
+The settings of optimiser and loop stand here because the loop itself (``mmsa.training``) is a function of
+them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ PositiveInt = Annotated[int, Field(ge=1)]
 
 
 class OptimConfig(Block):
-    """The optimiser. Parameter groups: ``main``, ``pretrained`` (a fine-tuned text encoder), ``estimator``."""
+    """The optimiser. Groups of parameters: ``main``, ``pretrained`` (a fine-tuned encoder), ``estimator``."""
 
     name: Literal["adam", "adamw"] = "adamw"
     lr: PositiveFloat = 1e-3

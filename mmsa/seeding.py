@@ -25,7 +25,7 @@ def derive_seed(*parts: Any) -> int:
 def seed_everything(seed: int) -> None:
     """Seed the global generators of Python, numpy and torch (all devices)."""
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - the global generator is what third-party layers draw from
+    np.random.seed(seed)  # third-party layers draw from the global generator
     torch.manual_seed(seed)
 
 

