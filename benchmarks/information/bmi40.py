@@ -71,12 +71,12 @@ def one(task: str, size: int, seed: int) -> Outcome:
     return Outcome(task, size, error, covered, seconds, line)
 
 
-def figures(size: int, outcomes: list[Outcome], seeds: int) -> dict[str, Figure]:
+def figures(size: int, outcomes: list[Outcome], seeds: range) -> dict[str, Figure]:
     errors: dict[str, list[float]] = {}
     for outcome in outcomes:
         errors.setdefault(outcome.task, []).append(abs(outcome.error))
     means = np.array([np.mean(task) for task in errors.values()])
-    run = f"{len(errors)} tasks, {seeds} seed(s)"
+    run = f"{len(errors)} tasks, seed(s) {', '.join(map(str, seeds))}"
     published = PUBLISHED["ALICE Base"][COLUMNS[size]] if size in COLUMNS else None
     return {
         f"bmi40/mae/{size}": Figure(
@@ -111,6 +111,7 @@ def main() -> None:
     )
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 5000, 10000])
     parser.add_argument("--seeds", type=int, default=1, help="draws of every task")
+    parser.add_argument("--first-seed", type=int, default=2, help="0 and 1 were looked at in development")
     parser.add_argument(
         "--tasks", nargs="+", choices=list(BENCHMARK_40), help="instead of all; records nothing"
     )
@@ -118,13 +119,14 @@ def main() -> None:
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     for size in args.sizes:
-        work = [(task, size, seed) for task in args.tasks or BENCHMARK_40 for seed in range(args.seeds)]
+        seeds = range(args.first_seed, args.first_seed + args.seeds)
+        work = [(task, size, seed) for task in args.tasks or BENCHMARK_40 for seed in seeds]
         with ProcessPoolExecutor(args.jobs) as pool:
             outcomes = []
             for outcome in pool.map(one, *zip(*work, strict=True)):
                 print(outcome.line, flush=True)
                 outcomes.append(outcome)
-        summary = figures(size, outcomes, args.seeds)
+        summary = figures(size, outcomes, seeds)
         for key, figure in summary.items():
             print(f"{key:28s} {figure.value:8} {figure.unit:5s} ({figure.reference})")
         for name, errors in PUBLISHED.items():
