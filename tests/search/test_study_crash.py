@@ -40,7 +40,9 @@ print("ready", flush=True)
 while suggestion := study.ask():
     for epoch in (1, 2, 3):
         study.report(suggestion.number, epoch, {{"valid/mae": 1.0 / epoch}}, 1.0 / epoch)
+        print("reported", flush=True)
     study.finish(suggestion.number, Ending("completed", {{"valid/mae": 0.3}}))
+    print("finished", flush=True)
 """
 
 
@@ -146,7 +148,9 @@ def test_killed_at_random_moments(tmp_path, make_values):
     space.write_text(yaml.safe_dump(make_values(trials=trials)), encoding="utf-8")
     while not drivers or read_study("tried", tmp_path).remaining:
         with driver(RUN, space, tmp_path) as process:
-            time.sleep(moments.uniform(0.0, 0.4))
+            for _ in range(moments.randrange(24)):  # so many writes, whatever the speed of the machine
+                process.stdout.readline()
+            time.sleep(moments.uniform(0.0, 0.02))
             process.send_signal(signal.SIGKILL)
             process.wait()
         drivers += 1
