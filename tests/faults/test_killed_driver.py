@@ -61,7 +61,7 @@ def test_a_study_is_whole_however_often_its_driver_was_killed(tmp_path, seed):
         with start(tmp_path) as driver:
             if kill > 0:  # the first may be killed before there is a study
                 wait_for_growth(journal, driver)
-            time.sleep(moments.uniform(0.0, 7.0))
+            time.sleep(moments.uniform(0.0, 4.0))
             driver.kill()
         if journal.exists():
             left_running += read_study("survivor", tmp_path / "runs").counts().get("running", 0)
