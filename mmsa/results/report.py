@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmsa.results.ledger import Ledger, Opening
 from mmsa.search.cards import study_card, trial_card
 from mmsa.search.view import StudyView
-from mmsa.tracking.observer import StudyCard, TrialCard
+from mmsa.tracking.observer import StudyCard, TrialCard, short
 from mmsa.tracking.summary import count_outcomes, ranked
 
 _TOP = 5
@@ -35,13 +35,9 @@ def _top(card: StudyCard, trials: list[TrialCard], objective: int) -> list[str]:
 
 
 def _line(trial: TrialCard, objective: int) -> str:
-    params = ", ".join(f"{path}={_short(value)}" for path, value in trial.params.items())
+    params = ", ".join(f"{path}={short(value)}" for path, value in trial.params.items())
     mark = " (defaults)" if trial.number == 0 else ""
     return f"{trial.values[objective]:.4f}  trial {trial.number}{mark}: {params}"
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _test(openings: list[Opening]) -> list[str]:

@@ -9,8 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from mmsa.search.progress import ENDS, spoken
-from mmsa.search.scalars import Scalar
-from mmsa.tracking import Outcome
+from mmsa.tracking import Outcome, Scalar, short
 
 DEFAULT_RUNS = Path("runs")
 
@@ -85,7 +84,7 @@ class SearchSummary:
         default = "without a result" if self.default is None else f"{self.metric} {self.default:.4f}"
         return [
             f"best:     trial {self.best.number}, {self.metric} {self.best.value:.4f}",
-            *(f"          {path}: {_short(value)}" for path, value in self.best.overrides.items()),
+            *(f"          {path}: {short(value)}" for path, value in self.best.overrides.items()),
             f"defaults: trial 0, {default}",
         ]
 
@@ -106,7 +105,3 @@ class SearchSummary:
             f"python launch/export.py --study {self.study}{runs}{storage} --out {best}",
             f"python launch/retrain.py --config {best}{runs} --seeds 3",
         ]
-
-
-def _short(value: Scalar) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

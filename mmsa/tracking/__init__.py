@@ -2,6 +2,16 @@
 
 from mmsa.tracking.location import Location
 from mmsa.tracking.mirror import Mirror, rebuild
-from mmsa.tracking.observer import Observer, Outcome, Scalar, StudyCard, TrialCard
+from mmsa.tracking.observer import Observer, Outcome, Scalar, StudyCard, TrialCard, short
 
-__all__ = ["Location", "Mirror", "Observer", "Outcome", "Scalar", "StudyCard", "TrialCard", "rebuild"]
+__all__ = [
+    "Location",
+    "Mirror",
+    "Observer",
+    "Outcome",
+    "Scalar",
+    "StudyCard",
+    "TrialCard",
+    "rebuild",
+    "short",
+]

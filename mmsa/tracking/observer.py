@@ -57,6 +57,11 @@ class TrialCard:
     finished: float | None = None
 
 
+def short(value: Scalar) -> str:
+    """A sampled value as people read it: floats to four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 class Observer(Protocol):
     """Watches a search. Called from the driver process only, in the order in which things happen."""
 
