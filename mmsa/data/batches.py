@@ -5,8 +5,8 @@ Shapes: B rows of a batch, T time steps of its longest row, D features.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmsa.data.corpus import Features, Split, Strings, Tokens
+from mmsa.data.corpus import Features, ModalityName, Split, Strings, Tokens
 from mmsa.errors import DataError
 from mmsa.seeding import derive_seed
 
@@ -57,13 +57,17 @@ class TokenSequence:
 
 @dataclass(frozen=True)
 class Batch:
-    """B rows of one split. ``rows``: (B,) int64 positions in the split. ``labels``: (B,) float32."""
+    """B rows of one split. ``rows``: (B,) int64 positions in the split. ``labels``: (B,) float32.
+
+    ``unimodal_labels``: (B,) float32 of each modality that has labels of its own; none in most data sets.
+    """
 
     rows: Tensor
     labels: Tensor
     text: Sequence | TokenSequence | None = None
     audio: Sequence | None = None
     vision: Sequence | None = None
+    unimodal_labels: Mapping[ModalityName, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -76,6 +80,7 @@ class Batch:
             self.text and self.text.to(device),
             self.audio and self.audio.to(device),
             self.vision and self.vision.to(device),
+            {name: y_B.to(device, non_blocking=True) for name, y_B in self.unimodal_labels.items()},
         )
 
 
@@ -97,6 +102,10 @@ def collate(split: Split, rows: NDArray[np.int64]) -> Batch:
         else _padded(split.text, rows),
         audio=_padded(split.audio, rows),
         vision=_padded(split.vision, rows),
+        unimodal_labels={
+            name: torch.tensor(labels[rows], dtype=torch.float32)
+            for name, labels in split.unimodal_labels.items()
+        },
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
@@ -36,10 +36,10 @@ class _Arrays:
             object.__setattr__(self, name, _frozen(value))
 
     def _arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
-        for field in fields(self):  # type: ignore[arg-type]
-            value = getattr(self, field.name)
+        for column in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, column.name)
             if isinstance(value, np.ndarray):
-                yield field.name, value
+                yield column.name, value
 
     def update(self, digest: hashlib._Hash) -> None:
         """Feed the content, and all that is needed to tell it from other content, into ``digest``."""
@@ -121,6 +121,7 @@ class Split(_Arrays):
 
     ids: (N,) unique names. groups: (N,) the video or speaker a row belongs to; statistics resample groups.
     labels: (N,) float32 targets. Modalities that the data set lacks, or the configuration left out, are None.
+    unimodal_labels: (N,) float32 labels of a modality alone, by annotators who saw or heard nothing else.
     """
 
     ids: NDArray[np.str_]
@@ -129,10 +130,14 @@ class Split(_Arrays):
     text: Modality | None = None
     audio: Features | None = None
     vision: Features | None = None
+    unimodal_labels: Mapping[ModalityName, NDArray[np.float32]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        unimodal = {name: _frozen(labels) for name, labels in self.unimodal_labels.items()}
+        object.__setattr__(self, "unimodal_labels", unimodal)
         sizes = {"groups": len(self.groups), "labels": len(self.labels)}
+        sizes |= {f"{name} labels": len(labels) for name, labels in unimodal.items()}
         sizes |= {name: len(modality) for name, modality in self.modalities().items()}
         wrong = {name: size for name, size in sizes.items() if size != len(self.ids)}
         if wrong:
@@ -156,6 +161,9 @@ class Split(_Arrays):
         for name, modality in self.modalities().items():
             digest.update(f"{name}:{type(modality).__name__}".encode())
             modality.update(digest)
+        for name, labels in self.unimodal_labels.items():
+            digest.update(f"{name} labels:{labels.dtype.str}".encode())
+            digest.update(np.ascontiguousarray(labels).data)
         return digest.hexdigest()
 
 

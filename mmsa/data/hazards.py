@@ -78,7 +78,9 @@ def check(
     """
     problems = [*_id_problems(splits), *_group_problems(splits, allow_shared_groups, source)]
     for name, split in splits.items():
-        problems += _label_problems(name, split, label_range)
+        problems += _label_problems(f"{name} labels", split.ids, split.labels, label_range)
+        for modality, labels in split.unimodal_labels.items():
+            problems += _label_problems(f"{name} labels of {modality}", split.ids, labels, label_range)
     refuse(source, problems)
 
 
@@ -96,18 +98,20 @@ def _id_problems(splits: Mapping[SplitName, Split]) -> list[Problem]:
     return [Problem("id", _some(repeated), "each id must occur once, in one split", "Remove the copies.")]
 
 
-def _label_problems(name: SplitName, split: Split, label_range: tuple[float, float]) -> list[Problem]:
+def _label_problems(
+    what: str, ids: NDArray[np.str_], labels: NDArray[np.float32], label_range: tuple[float, float]
+) -> list[Problem]:
     low, high = label_range
-    missing = split.ids[~np.isfinite(split.labels)].tolist()
-    outside = split.ids[(split.labels < low) | (split.labels > high)].tolist()
+    missing = ids[~np.isfinite(labels)].tolist()
+    outside = ids[(labels < low) | (labels > high)].tolist()
     problems = []
     if missing:
         advice = "Remove these rows, or give them labels."
-        problems.append(Problem(f"{name} labels", _some(missing), "a label must be a finite number", advice))
+        problems.append(Problem(what, _some(missing), "a label must be a finite number", advice))
     if outside:
         rule = f"labels must lie within [{low:g}, {high:g}]"
         advice = "Choose the data set whose scale this is, or rescale the labels."
-        problems.append(Problem(f"{name} labels", _some(outside), rule, advice))
+        problems.append(Problem(what, _some(outside), rule, advice))
     return problems
 
 

@@ -16,7 +16,7 @@ import itertools
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -166,7 +166,7 @@ class Planted:
             masks_NM = generator.random((num_rows, len(MODALITIES) - 1)) < 0.5
             for name, seen_N in part.observe(bit_N, flip_N, masks_NM).items():
                 seen[name].append(seen_N)
-        features = {
+        features: dict[str, Any] = {
             name: self._lift(name, np.array(seen[name]).reshape(-1, num_rows).T, split) for name in MODALITIES
         }
         groups = [f"{split}{row // _ROWS_PER_GROUP:05d}" for row in range(num_rows)]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +57,15 @@ def test_dtypes_are_those_of_the_contract() -> None:
     assert (batch.audio.values.dtype, batch.audio.lengths.dtype) == (torch.float32, torch.int64)
     assert (batch.text.ids.dtype, batch.text.lengths.dtype) == (torch.int64, torch.int64)
     assert batch.to(torch.device("meta")).audio.values.device.type == "meta"  # type: ignore[union-attr]
+
+
+def test_labels_of_a_modality_follow_their_rows() -> None:
+    split = replace(ragged([2, 0, 3]), unimodal_labels={"audio": np.array([5.0, 6.0, 7.0])})
+    batch = collate(split, np.array([2, 0]))
+    assert batch.unimodal_labels["audio"].tolist() == [7.0, 5.0]
+    assert batch.unimodal_labels["audio"].dtype == torch.float32
+    assert batch.to(torch.device("meta")).unimodal_labels["audio"].device.type == "meta"
+    assert collate(ragged([2]), np.array([0])).unimodal_labels == {}
 
 
 def test_rows_without_a_single_frame_have_one_masked_step() -> None:

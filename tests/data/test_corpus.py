@@ -31,6 +31,7 @@ def split(**changes: object) -> Split:
         {"text": None},
         {"audio": Features(np.eye(2, dtype=np.float32), np.array([0, 2, 2]))},
         {"audio": None, "vision": split().audio},
+        {"unimodal_labels": {"text": np.array([1.0, 2.0], np.float32)}},
     ],
 )
 def test_any_change_of_content_changes_the_digest(change: dict[str, object]) -> None:
@@ -40,7 +41,8 @@ def test_any_change_of_content_changes_the_digest(change: dict[str, object]) -> 
 
 def test_arrays_are_read_only_whoever_made_them() -> None:
     made = split()
-    for array in (made.labels, made.ids, made.audio.values, made.text.values):  # type: ignore[union-attr]
+    alone = split(unimodal_labels={"text": np.ones(2, np.float32)}).unimodal_labels["text"]
+    for array in (made.labels, made.ids, made.audio.values, made.text.values, alone):  # type: ignore[union-attr]
         with pytest.raises(ValueError, match="read-only"):
             array[0] = array[1]
 
@@ -50,6 +52,7 @@ def test_arrays_are_read_only_whoever_made_them() -> None:
     [
         ({"labels": np.zeros(3, np.float32)}, r"2 ids, but \{'labels': 3\} rows"),
         ({"text": None, "audio": None}, "at least one of text, audio and vision"),
+        ({"unimodal_labels": {"audio": np.zeros(3)}}, r"\{'audio labels': 3\} rows"),
     ],
 )
 def test_inconsistent_rows_are_refused(change: dict[str, object], message: str) -> None:

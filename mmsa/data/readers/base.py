@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -116,6 +117,7 @@ def assemble(
     groups: NDArray[np.str_],
     labels: NDArray[np.float32],
     modalities: Mapping[str, Any],
+    unimodal_labels: Mapping[ModalityName, NDArray[np.float32]] = MappingProxyType({}),
 ) -> Split:
     """A split of columns that were read one by one.
 
@@ -123,6 +125,6 @@ def assemble(
         DataError: for columns of different lengths.
     """
     try:
-        return Split(ids, groups, labels, **modalities)
+        return Split(ids, groups, labels, **modalities, unimodal_labels=unimodal_labels)
     except DataError as error:
         raise DataError(f"{source}: {error}; every column must have a row for each id") from None

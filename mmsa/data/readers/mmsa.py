@@ -10,7 +10,7 @@ raw_text                   (N,) str      strings
 text_bert                  (N, 3, T)     token ids, attention mask, token types; often stored as float
 text                       (N, T, D)     hidden states of a pretrained encoder
 audio, vision              (N, T, D)     zero-padded frames; ``<name>_lengths``, if there, are real
-regression_labels          (N,)
+regression_labels          (N,)          with ``_T``, ``_A``, ``_V``, if there: labels of one modality alone
 =========================  ============  ===================================================================
 """
 
@@ -89,8 +89,13 @@ class MmsaReader(Reader):
             name: _text(table, form, source) if name == "text" else _features(table, name, source)
             for name in self.config.modalities
         }
-        labels = _numbers(table, "regression_labels", source).astype(np.float32).reshape(-1)
-        return assemble(f"{self.path} {split}", ids, _groups(ids, source), labels, modalities)
+        labels = _labels(table, "regression_labels", source)
+        unimodal = {
+            name: _labels(table, key, source)
+            for name in self.config.modalities
+            if (key := f"regression_labels_{name[0].upper()}") in table
+        }
+        return assemble(f"{self.path} {split}", ids, _groups(ids, source), labels, modalities, unimodal)
 
 
 def _groups(ids: NDArray[np.str_], source: str) -> NDArray[np.str_]:
@@ -141,6 +146,11 @@ def _features(table: Table, name: ModalityName, source: str) -> Features:
     if len(inside_N) != len(padded):
         raise DataError(f"{source}: {len(inside_N)} {name}_lengths for {len(padded)} rows")
     return frames(padded, inside_N, f"{source} {name}")
+
+
+def _labels(table: Table, key: str, source: str) -> NDArray[np.float32]:
+    labels_N: NDArray[np.float32] = _numbers(table, key, source).astype(np.float32).reshape(-1)
+    return labels_N
 
 
 def _numbers(table: Table, key: str, source: str, ndim: int | None = None) -> NDArray[Any]:

@@ -95,6 +95,45 @@ def test_auto_takes_the_first_form_that_the_file_has(
     assert isinstance(corpus_of(tmp_path / "f.pkl")["train"].text, form)
 
 
+def add_unimodal_labels(content: dict[str, Any]) -> None:
+    for table in content.values():
+        for position, suffix in enumerate("TAV"):
+            table[f"regression_labels_{suffix}"] = np.roll(table["regression_labels"], position + 1)
+
+
+def test_labels_of_each_used_modality_are_read_where_the_file_has_them(
+    tmp_path: Path, write_mmsa_pickle: Writer
+) -> None:
+    content = write_mmsa_pickle(tmp_path / "f.pkl", change=add_unimodal_labels, **SMALL)
+    corpus = corpus_of(tmp_path / "f.pkl")
+    assert "test" not in corpus.splits
+    for name, split in corpus.splits.items():
+        assert {m: labels.tolist() for m, labels in split.unimodal_labels.items()} == {
+            m: content[name][f"regression_labels_{m[0].upper()}"].tolist()
+            for m in ("text", "audio", "vision")
+        }
+    some = corpus_of(tmp_path / "f.pkl", modalities=["text", "vision"])["train"]
+    assert list(some.unimodal_labels) == ["text", "vision"]
+    write_mmsa_pickle(tmp_path / "f.pkl", **SMALL)
+    assert corpus_of(tmp_path / "f.pkl")["train"].unimodal_labels == {}
+
+
+def test_labels_of_one_modality_are_checked_like_the_others(
+    tmp_path: Path, write_mmsa_pickle: Writer
+) -> None:
+    def spoil(content: dict[str, Any]) -> None:
+        add_unimodal_labels(content)
+        content["valid"]["regression_labels_A"][2] = 4.0
+        content["test"]["regression_labels_A"][2] = 5.0
+
+    write_mmsa_pickle(tmp_path / "f.pkl", change=spoil, **SMALL)
+    with pytest.raises(
+        DataError, match=r"valid labels of audio: '-valid_0\$_\$2'\n +labels must lie"
+    ) as error:
+        corpus_of(tmp_path / "f.pkl")
+    assert "test" not in str(error.value).replace(str(tmp_path), "")
+
+
 def test_what_varies_between_builds_is_read(tmp_path: Path, write_mmsa_pickle: Writer) -> None:
     def vary(content: dict[str, Any]) -> None:
         content["config"] = {"tool": "FET", "version": 1}
