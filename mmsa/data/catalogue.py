@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from mmsa.config import Block, expand_path
 from mmsa.data import hazards
-from mmsa.data.corpus import Corpus, SplitName
+from mmsa.data.corpus import Corpus, ModalityName, SplitName
 from mmsa.data.planted import Planted
 from mmsa.data.published import identify
 from mmsa.data.readers import LAYOUTS, FileConfig, Reader
@@ -150,3 +152,26 @@ class SimsV2(FileDataSet):
         """Where the file is and what of it is used."""
 
         name: Literal["simsv2"] = "simsv2"
+
+
+@DATA_SETS.register("pom")
+class Pom(FileDataSet):
+    """POM: 903 film reviews, each with seventeen ratings of speaker and speech (Park et al. 2014)."""
+
+    label_range = (0.0, 7.0)  # means over raters of a scale from 1; some of the published ones lie below 1
+    expected = ("an npz file with audio, vision, labels, label_names and split",)
+    source = (
+        "the GitHub repository pliang279/MFN has its features; access to the recordings is given by USC ICT"
+    )
+
+    class Config(FileConfig):
+        """Where the file is, what of it is used, and which rating is predicted."""
+
+        name: Literal["pom"] = "pom"
+        modalities: Annotated[tuple[ModalityName, ...], Field(strict=False, min_length=1)] = (
+            "audio",
+            "vision",
+        )
+        """Which modalities are used; the published features have no text."""
+        target: str | None = "sentiment"
+        """Which rating is the label, by its name in ``label_names``."""

@@ -45,6 +45,8 @@ class FileConfig(Block):
     """Which modalities are used; the others are not read."""
     text: TextForm = "auto"
     """Which form of the text is used; ``auto`` is the first the file has of strings, tokens and features."""
+    target: str | None = None
+    """Which of several ratings in an npz file is the label, by its name in ``label_names``."""
     allow_shared_groups: bool = False
     """Accept a video or speaker whose rows lie in several splits, where the published split is like that."""
 

@@ -70,15 +70,16 @@ class MmsaReader(Reader):
 
     def _check_keys(self, tables: Mapping[SplitName, Table], form: TextForm) -> None:
         modalities = [_TEXT_KEYS[form] if name == "text" else name for name in self.config.modalities]
-        refuse(
-            str(self.path),
-            [
-                Problem(f"{split}.{key}", None, "is not in the file", did_you_mean(key, map(str, table)))
-                for split, table in tables.items()
-                for key in ("id", "regression_labels", *modalities)
-                if key not in table
-            ],
-        )
+        problems = [
+            Problem(f"{split}.{key}", None, "is not in the file", did_you_mean(key, map(str, table)))
+            for split, table in tables.items()
+            for key in ("id", "regression_labels", *modalities)
+            if key not in table
+        ]
+        if self.config.target is not None:
+            rule = "names one of several labels, and MMSA's files have one"
+            problems.append(Problem("data.target", self.config.target, rule, "Leave it out."))
+        refuse(str(self.path), problems)
 
     def _split(self, table: Table, split: SplitName, form: TextForm) -> Split:
         source = f"{self.path.name} {split}"

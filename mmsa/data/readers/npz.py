@@ -3,14 +3,16 @@
 ==============  ==========================  =========================================================
 array           shape                       meaning
 ==============  ==========================  =========================================================
-id              (N,) str                    unique names
+id              (N,) str                    unique names; without it the row number
 video_id        (N,) str                    groups; without it each row is a group of its own
 raw_text        (N,) str                    strings
 text            like audio                  features
 audio, vision   (N, D) or (N, T, D)         one vector a row, or zero-padded frames
                 (sum of length, D)          frames of all rows one after the other, if there is a length
 length          (N,) int                    frames of each row
-label           (N,) float
+label           (N,) float                  or, where ``data.target`` names one of several:
+labels          (N, K) float                K ratings of each row
+label_names     (K,) str                    what they rate
 split...        (N,) str                    train, valid (val, dev) or test
 ==============  ==========================  =========================================================
 """
@@ -105,11 +107,14 @@ class NpzReader(Reader):
             return {split: self._split(file, split, homes_N == split, names) for split in splits}
 
     def _check_names(self, file: NpzFile) -> None:
-        needed = {"id", "label", *(self._array_of(name) for name in self.config.modalities)}
+        rated = self.config.target is None and "labels" in file.names
+        advice = {"label": "Name one of `label_names` in data.target."} if rated else {}
+        needed = {"label"} if self.config.target is None else {"labels", "label_names"}
+        needed |= {self._array_of(name) for name in self.config.modalities}
         refuse(
             str(self.path),
             [
-                Problem("array", name, "is not in the file", did_you_mean(name, file.names))
+                Problem("array", name, "is not in the file", advice.get(name, did_you_mean(name, file.names)))
                 for name in sorted(needed - set(file.names))
             ],
         )
@@ -137,14 +142,28 @@ class NpzReader(Reader):
         if not chosen_N.any():
             found = ", ".join(map(str, np.unique(names)))
             raise DataError(f"{self.path}: no row belongs to {split}; {self._split_column(file)} has {found}")
-        ids = strings(file.rows("id", chosen_N), "id")
+        ids = np.flatnonzero(chosen_N).astype(np.str_)
+        if "id" in file.names:
+            ids = strings(file.rows("id", chosen_N), "id")
         groups = strings(file.rows("video_id", chosen_N), "video_id") if "video_id" in file.names else ids
         modalities: dict[str, Any] = {
             name: self._modality(file, name, chosen_N, f"{self.path.name} {split} {name}")
             for name in self.config.modalities
         }
-        labels = file.rows("label", chosen_N).astype(np.float32).reshape(-1)
-        return assemble(f"{self.path} {split}", ids, groups, labels, modalities)
+        return assemble(f"{self.path} {split}", ids, groups, self._labels(file, chosen_N), modalities)
+
+    def _labels(self, file: NpzFile, chosen_N: NDArray[np.bool_]) -> NDArray[np.float32]:
+        target = self.config.target
+        if target is None:
+            return file.rows("label", chosen_N).astype(np.float32).reshape(-1)
+        names = strings(file.rows("label_names"), "label_names").tolist()
+        ratings_NK = file.rows("labels", chosen_N)
+        if target not in names:
+            advice = did_you_mean(target, names)
+            raise DataError(f"{self.path}:\n{Problem('data.target', target, 'is not a label here', advice)}")
+        if ratings_NK.shape[1:] != (len(names),):
+            raise DataError(f"{self.path}: labels have shape {ratings_NK.shape} for {len(names)} label_names")
+        return ratings_NK[:, names.index(target)].astype(np.float32)
 
     def _modality(
         self, file: NpzFile, name: ModalityName, chosen_N: NDArray[np.bool_], source: str
