@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mmsa.results.ledger import Ledger, Opening
 from mmsa.search.cards import study_card, trial_card
+from mmsa.search.reported import reported_lines
 from mmsa.search.view import StudyView
 from mmsa.tracking.observer import StudyCard, TrialCard, short
 from mmsa.tracking.summary import count_outcomes, ranked
@@ -22,7 +23,8 @@ def report(study: StudyView, ledger: Ledger) -> str:
     lines += [f"  {counts or 'none yet'}"]
     for objective, (metric, direction) in enumerate(zip(card.metrics, card.directions, strict=True)):
         lines += [f"best by {metric} ({direction}):", *_top(card, trials, objective)]
-    return "\n".join([*lines, *_test(ledger.openings_of(card.name, ""))])
+    lines += _test(ledger.openings_of(card.name, ""))
+    return "\n".join([*lines, *reported_lines(study.config.reported)])
 
 
 def _top(card: StudyCard, trials: list[TrialCard], objective: int) -> list[str]:

@@ -8,11 +8,11 @@ from mmsa.errors import StudyError
 from mmsa.search.checks import dotted
 from mmsa.search.study_config import StudyConfig
 
-_MAY_CHANGE = ("search.trials", "search.starts", "resources.")
+_MAY_CHANGE = ("search.trials", "search.starts", "resources.", "reported")
 
 
 def refuse_changes(study: str, before: StudyConfig, now: StudyConfig) -> None:
-    """Only the number of trials, the resources and further starts may differ between two launches of a study.
+    """Only trials, resources, further starts and what others report may differ between launches of a study.
 
     Raises:
         StudyError: with every other change.

@@ -12,6 +12,7 @@ from mmsa.config import dump_yaml, with_overrides
 from mmsa.objectives import warnings
 from mmsa.search.corpora import prepare
 from mmsa.search.misfits import refuse_misfits
+from mmsa.search.reported import reported_lines
 from mmsa.search.scalars import Scalar
 from mmsa.search.study_config import StudyConfig
 from mmsa.training import count_parameters, count_steps, time_step
@@ -28,6 +29,7 @@ def dry_run(config: StudyConfig, cache: Path) -> Iterator[str]:
     """
     yield f"base configuration:\n\n{_indented(dump_yaml(config.base.model_dump()))}\n"
     yield from (f"warning: {warning}" for warning in warnings(config.base.objective))
+    yield from reported_lines(config.reported)
     yield f"searched parameters: {len(config.space.parameters)}"
     for position, point in enumerate(samples(config), start=1):
         text = dump_yaml(point) if point else "as the base"

@@ -34,6 +34,7 @@ from mmsa.search.parameters import (
     IntParameter,
     Parameter,
 )
+from mmsa.search.reported import Reported
 from mmsa.search.samplers import SAMPLERS, TreeParzenEstimator
 from mmsa.search.scalars import Scalar
 from mmsa.search.schedulers import SCHEDULERS, SuccessiveHalving
@@ -193,6 +194,8 @@ class StudyConfig(Block):
     """Everything that is not searched, and the defaults of what is."""
     search: SearchConfig
     resources: Resources = Resources()
+    reported: Annotated[tuple[Reported, ...], Field(strict=False)] = ()
+    """What others report for this setting, for comparison; never taken for a result of the study."""
 
     @model_validator(mode="wrap")
     @classmethod
