@@ -8,20 +8,16 @@ Shapes: N rows, G groups, S seeds, R resamples.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsa.training.metrics import TWO_CLASSES, classes, f1_name, on_scale
+from mmsa.training.resampling import Floats, draw_groups, weighted_metrics
 
-Floats = NDArray[np.float64]
-Total = Callable[[NDArray[Any]], Floats]  # (N,) values to their (R,) weighted sums
 _RESAMPLES = 2000
 _LEVELS = (0.90, 0.95)
-_CONSTANT = 1e-12  # a variance that is this part of the whole split's is rounding
 
 
 @dataclass(frozen=True)
@@ -48,8 +44,8 @@ def cluster_bootstrap(
     """
     names, group_N = np.unique(groups_N, return_inverse=True)
     num_groups = len(names)
-    draws = np.random.default_rng(seed).multinomial(num_groups, [1 / num_groups] * num_groups, _RESAMPLES)
-    weights_RG = np.vstack([np.ones(num_groups), draws])  # the first row is the split as it is
+    # The first row is the split as it is.
+    weights_RG = np.vstack([np.ones(num_groups), draw_groups(num_groups, _RESAMPLES, seed)])
     by_seed = [
         weighted_metrics(labels_N, predictions_N, group_N, weights_RG, label_range)
         for predictions_N in predictions_SN
@@ -64,62 +60,3 @@ def _interval(estimate: np.float64, resampled_R: Floats, num_groups: int) -> Int
     tails = [(1 - level) / 2 for level in _LEVELS]
     bounds = [np.quantile(resampled_R, (tail, 1 - tail)).tolist() for tail in tails]
     return Interval(float(estimate), *bounds[0], *bounds[1])
-
-
-def weighted_metrics(
-    labels: NDArray[np.floating[Any]],
-    predictions: NDArray[np.floating[Any]],
-    group_N: NDArray[np.intp],
-    weights_RG: Floats,
-    label_range: tuple[float, float],
-) -> dict[str, Floats]:
-    """Every metric, (R,), of a split in which group g occurs ``weights_RG[r, g]`` times.
-
-    All of them are functions of sums over rows, so that one product with the sums of each group serves all
-    resamples. Equal to ``mmsa.training.metrics.evaluate`` on the repeated rows.
-    """
-    labels_N, predictions_N = on_scale(labels, label_range), on_scale(predictions, label_range)
-
-    def total(values_N: NDArray[Any]) -> Floats:
-        sums_G = np.bincount(group_N, values_N, weights_RG.shape[1])
-        total_R: Floats = weights_RG @ sums_G
-        return total_R
-
-    num_rows = total(np.ones(len(labels_N)))
-    metrics = {
-        "mae": total(np.abs(predictions_N - labels_N).astype(np.float64)) / num_rows,
-        "pearson": _pearson(labels_N.astype(np.float64), predictions_N.astype(np.float64), total, num_rows),
-    }
-    for name, rows in classes(labels_N, predictions_N, label_range).items():
-        right_N = rows.truth == rows.predicted
-        metrics[name] = _ratio(total(right_N & rows.counted), total(rows.counted))
-        if name.startswith(TWO_CLASSES):
-            metrics[f1_name(name)] = _weighted_f1(rows.truth, right_N, rows.counted, total)
-    return metrics
-
-
-def _pearson(labels_N: Floats, predictions_N: Floats, total: Total, num_rows: Floats) -> Floats:
-    x_N, y_N = labels_N - labels_N.mean(), predictions_N - predictions_N.mean()  # against cancellation below
-    x, y = total(x_N) / num_rows, total(y_N) / num_rows
-    covariance = total(x_N * y_N) / num_rows - x * y
-    x_variance, y_variance = total(x_N**2) / num_rows - x**2, total(y_N**2) / num_rows - y**2
-    constant = (x_variance <= _CONSTANT * np.var(x_N)) | (y_variance <= _CONSTANT * np.var(y_N))
-    return _ratio(np.where(constant, 0.0, covariance), np.sqrt(np.maximum(x_variance * y_variance, 0.0)))
-
-
-def _weighted_f1(
-    truth_N: NDArray[np.bool_], right_N: NDArray[np.bool_], counted_N: NDArray[np.bool_], total: Total
-) -> Floats:
-    """F1 of both classes, weighted by how many labels each has."""
-    errors = total(~right_N & counted_N)
-
-    def f1_times_size(class_N: NDArray[np.bool_]) -> Floats:
-        hits = total(class_N & right_N & counted_N)
-        return total(class_N & counted_N) * _ratio(2 * hits, 2 * hits + errors)
-
-    return _ratio(f1_times_size(truth_N) + f1_times_size(~truth_N), total(counted_N))
-
-
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    """What is undefined is 0, as in ``evaluate``."""
-    return np.divide(numerator, denominator, out=np.zeros_like(denominator), where=denominator > 0)

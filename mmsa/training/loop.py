@@ -8,7 +8,9 @@ from pathlib import Path
 
 from mmsa.data import Corpus
 from mmsa.experiment import RunConfig
+from mmsa.training.resampling import standard_errors
 from mmsa.training.result import Result
+from mmsa.training.selection import PREFIX
 from mmsa.training.trainer import Trainer
 
 
@@ -47,6 +49,18 @@ class Progress:
         if self._trainer.position.step != self.step:
             raise ValueError(f"epoch {self.epoch} can be saved only until the next one begins")
         self._trainer.save(directory)
+
+    def standard_errors(self) -> dict[str, float]:
+        """How sure each ``valid/`` metric of the best epoch is, by resampling groups of the split.
+
+        Call it after the last epoch and its ``save``: it ends the run.
+        """
+        if not self.finished:
+            raise ValueError(f"epoch {self.epoch} is not the last one")
+        corpus, valid = self._trainer.corpus, self._trainer.corpus["valid"]
+        predictions_N = self._trainer.result().predict(valid)
+        errors = standard_errors(valid.labels, predictions_N, valid.groups, corpus.label_range)
+        return {PREFIX + name: error for name, error in errors.items()}
 
 
 def epochs(

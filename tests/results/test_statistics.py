@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmsa.results.statistics import cluster_bootstrap, weighted_metrics
+from mmsa.results.statistics import cluster_bootstrap
 from mmsa.training.metrics import evaluate
 
 SCALES = [(-3.0, 3.0), (-1.0, 1.0), (0.0, 24.0)]
@@ -19,19 +19,6 @@ def sample(scale: tuple[float, float], num_rows: int = 60, num_groups: int = 7) 
     groups = rng.integers(0, num_groups, num_rows)
     groups[:num_groups] = range(num_groups)
     return labels, predictions, groups
-
-
-@pytest.mark.parametrize("scale", SCALES)
-def test_weighted_metrics_equal_those_of_repeated_rows(scale: tuple[float, float]) -> None:
-    labels, predictions, groups = sample(scale)
-    weights = np.random.default_rng(0).multinomial(7, [1 / 7] * 7, 25)
-    fast = weighted_metrics(labels, predictions, groups, weights.astype(float), scale)
-    for resample, weight in enumerate(weights):
-        rows = np.concatenate([np.repeat(np.flatnonzero(groups == g), n) for g, n in enumerate(weight)])
-        slow = evaluate(labels[rows], predictions[rows], scale)
-        assert fast.keys() == slow.keys()
-        for name, value in slow.items():
-            assert fast[name][resample] == pytest.approx(value, abs=1e-9), name
 
 
 def test_constant_predictions_have_no_correlation() -> None:

@@ -16,6 +16,7 @@ from mmsa.models import RepresentationDims, Representations
 from mmsa.objectives import TERMS, Term, TermConfig, TermValue
 from mmsa.training import epochs, evaluate, run
 from mmsa.training.metrics import metric_names
+from mmsa.training.resampling import standard_errors
 from mmsa.training.trainer import Trainer
 
 
@@ -93,6 +94,17 @@ def test_result_is_of_the_best_epoch_and_its_weights_predict_its_metrics(configu
     assert reports[-1].best == result.metrics
     assert result.counters == {"epochs": 6, "steps": reports[-1].step} == {"epochs": 6, "steps": 6 * 2 * 6}
     assert result.seconds > 0
+
+
+def test_standard_errors_are_those_of_the_best_epoch_and_come_last(configure, corpus):
+    config = configure({"train.epochs": 3})
+    *earlier, last = epochs(config, corpus)
+    with pytest.raises(ValueError, match="not the last"):
+        earlier[0].standard_errors()
+    valid = corpus["valid"]
+    predictions = run(config, corpus).predict(valid)
+    expected = standard_errors(valid.labels, predictions, valid.groups, corpus.label_range)
+    assert last.standard_errors() == {f"valid/{name}": error for name, error in expected.items()}
 
 
 def test_an_epoch_reports_losses_bounds_and_every_metric_of_the_label_scale(configure, corpus):

@@ -1,0 +1,105 @@
+"""Metrics of a split whose groups are drawn again and again: how sure a metric is.
+
+Rows of one video or speaker are alike, so whole groups are drawn with replacement (cluster bootstrap; Field &
+Welsh 2007).
+
+Shapes: N rows, G groups, R resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsa.training.metrics import TWO_CLASSES, classes, f1_name, on_scale
+
+Floats = NDArray[np.float64]
+Total = Callable[[NDArray[Any]], Floats]  # (N,) values to their (R,) weighted sums
+_RESAMPLES_FOR_ERRORS = 200  # the standard error is then itself known to 5 %
+_CONSTANT = 1e-12  # a variance that is this part of the whole split's is rounding
+
+
+def standard_errors(
+    labels_N: NDArray[np.floating[Any]],
+    predictions_N: NDArray[np.floating[Any]],
+    groups_N: NDArray[np.str_],
+    label_range: tuple[float, float],
+) -> dict[str, float]:
+    """The bootstrap standard error of every metric of the label scale.
+
+    Where all rows are of one group, single rows are resampled.
+    """
+    _, group_N = np.unique(groups_N, return_inverse=True)
+    if group_N.max() == 0:
+        group_N = np.arange(len(labels_N))
+    weights_RG = draw_groups(int(group_N.max()) + 1, _RESAMPLES_FOR_ERRORS, seed=0)
+    metrics = weighted_metrics(labels_N, predictions_N, group_N, weights_RG, label_range)
+    return {name: float(values_R.std(ddof=1)) for name, values_R in metrics.items()}
+
+
+def draw_groups(num_groups: int, resamples: int, seed: int) -> Floats:
+    """(R, G): how often each group occurs in each resample of as many groups as there are."""
+    draws = np.random.default_rng(seed).multinomial(num_groups, [1 / num_groups] * num_groups, resamples)
+    return draws.astype(np.float64)
+
+
+def weighted_metrics(
+    labels: NDArray[np.floating[Any]],
+    predictions: NDArray[np.floating[Any]],
+    group_N: NDArray[np.intp],
+    weights_RG: Floats,
+    label_range: tuple[float, float],
+) -> dict[str, Floats]:
+    """Every metric, (R,), of a split in which group g occurs ``weights_RG[r, g]`` times.
+
+    All of them are functions of sums over rows, so that one product with the sums of each group serves all
+    resamples. Equal to ``mmsa.training.metrics.evaluate`` on the repeated rows.
+    """
+    labels_N, predictions_N = on_scale(labels, label_range), on_scale(predictions, label_range)
+
+    def total(values_N: NDArray[Any]) -> Floats:
+        sums_G = np.bincount(group_N, values_N, weights_RG.shape[1])
+        total_R: Floats = weights_RG @ sums_G
+        return total_R
+
+    num_rows = total(np.ones(len(labels_N)))
+    metrics = {
+        "mae": total(np.abs(predictions_N - labels_N).astype(np.float64)) / num_rows,
+        "pearson": _pearson(labels_N.astype(np.float64), predictions_N.astype(np.float64), total, num_rows),
+    }
+    for name, rows in classes(labels_N, predictions_N, label_range).items():
+        right_N = rows.truth == rows.predicted
+        metrics[name] = _ratio(total(right_N & rows.counted), total(rows.counted))
+        if name.startswith(TWO_CLASSES):
+            metrics[f1_name(name)] = _weighted_f1(rows.truth, right_N, rows.counted, total)
+    return metrics
+
+
+def _pearson(labels_N: Floats, predictions_N: Floats, total: Total, num_rows: Floats) -> Floats:
+    x_N, y_N = labels_N - labels_N.mean(), predictions_N - predictions_N.mean()  # against cancellation below
+    x, y = total(x_N) / num_rows, total(y_N) / num_rows
+    covariance = total(x_N * y_N) / num_rows - x * y
+    x_variance, y_variance = total(x_N**2) / num_rows - x**2, total(y_N**2) / num_rows - y**2
+    constant = (x_variance <= _CONSTANT * np.var(x_N)) | (y_variance <= _CONSTANT * np.var(y_N))
+    return _ratio(np.where(constant, 0.0, covariance), np.sqrt(np.maximum(x_variance * y_variance, 0.0)))
+
+
+def _weighted_f1(
+    truth_N: NDArray[np.bool_], right_N: NDArray[np.bool_], counted_N: NDArray[np.bool_], total: Total
+) -> Floats:
+    """F1 of both classes, weighted by how many labels each has."""
+    errors = total(~right_N & counted_N)
+
+    def f1_times_size(class_N: NDArray[np.bool_]) -> Floats:
+        hits = total(class_N & right_N & counted_N)
+        return total(class_N & counted_N) * _ratio(2 * hits, 2 * hits + errors)
+
+    return _ratio(f1_times_size(truth_N) + f1_times_size(~truth_N), total(counted_N))
+
+
+def _ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """What is undefined is 0, as in ``evaluate``."""
+    return np.divide(numerator, denominator, out=np.zeros_like(denominator), where=denominator > 0)

@@ -1,0 +1,52 @@
+"""Metrics of resampled groups: equal to those of the repeated rows, and as uncertain as they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mmsa.training.metrics import evaluate
+from mmsa.training.resampling import standard_errors, weighted_metrics
+
+SCALES = [(-3.0, 3.0), (-1.0, 1.0), (0.0, 24.0)]
+
+
+def sample(scale: tuple[float, float], num_rows: int = 60, num_groups: int = 7) -> tuple[np.ndarray, ...]:
+    rng = np.random.default_rng(3)
+    labels = rng.uniform(*scale, num_rows).round(1).astype(np.float32)
+    labels[::5] = 0.0
+    predictions = (labels + rng.normal(0, (scale[1] - scale[0]) / 6, num_rows)).astype(np.float32)
+    groups = rng.integers(0, num_groups, num_rows)
+    groups[:num_groups] = range(num_groups)
+    return labels, predictions, groups
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_weighted_metrics_equal_those_of_repeated_rows(scale: tuple[float, float]) -> None:
+    labels, predictions, groups = sample(scale)
+    weights = np.random.default_rng(0).multinomial(7, [1 / 7] * 7, 25)
+    fast = weighted_metrics(labels, predictions, groups, weights.astype(float), scale)
+    for resample, weight in enumerate(weights):
+        rows = np.concatenate([np.repeat(np.flatnonzero(groups == g), n) for g, n in enumerate(weight)])
+        slow = evaluate(labels[rows], predictions[rows], scale)
+        assert fast.keys() == slow.keys()
+        for name, value in slow.items():
+            assert fast[name][resample] == pytest.approx(value, abs=1e-9), name
+
+
+def test_the_standard_error_of_independent_rows_is_that_of_their_mean() -> None:
+    labels, predictions, _ = sample(SCALES[2], num_rows=400)
+    alone, together = (
+        standard_errors(labels, predictions, groups, SCALES[2])["mae"]
+        for groups in (np.arange(400).astype(str), np.full(400, "one video"))
+    )
+    assert alone == pytest.approx(np.abs(predictions - labels).std() / 20, rel=0.15)
+    assert together == pytest.approx(alone, rel=0.15)  # of one group nothing can be said but by its rows
+
+
+def test_rows_that_are_alike_count_once() -> None:
+    labels, predictions, _ = sample(SCALES[2], num_rows=50)
+    groups = np.arange(50).astype(str)
+    once = standard_errors(labels, predictions, groups, SCALES[2])
+    tripled = standard_errors(*(np.repeat(values, 3) for values in (labels, predictions, groups)), SCALES[2])
+    assert tripled == pytest.approx(once)
