@@ -6,6 +6,7 @@ MmsaError
 │   ├── UnsafePickle        a pickle asks for something outside the allow-list
 │   └── SealedTest          the test split was asked for where only ``retrain`` may open it
 ├── TrainingDiverged        a loss term or gradient is no longer finite
+├── WorkerLost              one of the processes that train a run together died, or does not answer
 ├── CheckpointError         a checkpoint cannot be read, or belongs to another configuration
 ├── StudyError              a study is missing, in use by another driver, or cannot continue
 └── TrackingError           the tracking store cannot be reached (never raised into a search)
@@ -76,6 +77,10 @@ class TrainingDiverged(MmsaError):
 
     def __reduce__(self) -> tuple[type[TrainingDiverged], tuple[int, str, float]]:
         return type(self), (self.step, self.term, self.value)
+
+
+class WorkerLost(MmsaError):
+    """One of the processes that train a run together died, or does not answer in time."""
 
 
 class CheckpointError(MmsaError):

@@ -6,7 +6,7 @@ Shapes: B rows of a batch, T time steps of its longest row, D features.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from mmsa.data.corpus import Features, ModalityName, Split, Strings, Tokens
 from mmsa.errors import DataError
 from mmsa.seeding import derive_seed
 
+_ALL = slice(None)
 _POOL = 16  # batches whose rows are sorted by length together
 
 
@@ -60,6 +61,7 @@ class Batch:
     """B rows of one split. ``rows``: (B,) int64 positions in the split. ``labels``: (B,) float32.
 
     ``unimodal_labels``: (B,) float32 of each modality that has labels of its own; none in most data sets.
+    ``whole``: rows and labels of the batch that this is a share of, where several processes train on one.
     """
 
     rows: Tensor
@@ -68,6 +70,7 @@ class Batch:
     audio: Sequence | None = None
     vision: Sequence | None = None
     unimodal_labels: Mapping[ModalityName, Tensor] = field(default_factory=dict)
+    whole: Batch | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -81,6 +84,7 @@ class Batch:
             self.audio and self.audio.to(device),
             self.vision and self.vision.to(device),
             {name: y_B.to(device, non_blocking=True) for name, y_B in self.unimodal_labels.items()},
+            self.whole and self.whole.to(device),
         )
 
 
@@ -94,14 +98,21 @@ def collate(split: Split, rows: NDArray[np.int64]) -> Batch:
     """
     if isinstance(split.text, Strings):
         raise DataError("text is still strings; encode it first (mmsa.models.encode_text)")
-    return Batch(
-        rows=torch.tensor(rows, dtype=torch.int64),
-        labels=torch.tensor(split.labels[rows], dtype=torch.float32),
+    return replace(
+        labels_of(split, rows),
         text=_padded_tokens(split.text, rows)
         if isinstance(split.text, Tokens)
         else _padded(split.text, rows),
         audio=_padded(split.audio, rows),
         vision=_padded(split.vision, rows),
+    )
+
+
+def labels_of(split: Split, rows: NDArray[np.int64]) -> Batch:
+    """The rows at positions ``rows`` of ``split`` with their labels alone."""
+    return Batch(
+        rows=torch.tensor(rows, dtype=torch.int64),
+        labels=torch.tensor(split.labels[rows], dtype=torch.float32),
         unimodal_labels={
             name: torch.tensor(labels[rows], dtype=torch.float32)
             for name, labels in split.unimodal_labels.items()
@@ -140,11 +151,13 @@ class Batches:
     The order is a pure function of ``seed`` and the epoch, so an epoch resumes from its position alone. Rows
     of similar length share a batch: shuffled rows are sorted by total frames within pools of 16 batches, and
     the batches are then shuffled. Batch sizes differ by at most one. Without ``shuffle`` rows go by length;
-    ``Batch.rows`` says which they are.
+    ``Batch.rows`` says which they are. Of each batch the rows in ``share`` are given.
     """
 
-    def __init__(self, split: Split, batch_size: int, seed: int = 0, shuffle: bool = True):
-        self.split, self.seed, self.shuffle = split, seed, shuffle
+    def __init__(
+        self, split: Split, batch_size: int, seed: int = 0, shuffle: bool = True, share: slice = _ALL
+    ):
+        self.split, self.seed, self.shuffle, self.share = split, seed, shuffle, share
         self._count = -(-len(split) // batch_size)
         lengths = [modality.lengths() for modality in split.modalities().values()]
         self._frames_N: NDArray[np.int64] = np.stack(lengths).sum(axis=0)
@@ -169,4 +182,5 @@ class Batches:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of ``epoch`` from position ``start`` on."""
         for rows in self.plan(epoch)[start:]:
-            yield collate(self.split, rows)
+            batch = collate(self.split, rows[self.share])
+            yield batch if self.share == _ALL else replace(batch, whole=labels_of(self.split, rows))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmsa.data import Corpus
 from mmsa.experiment import RunConfig
+from mmsa.training.parallel import ALONE, Team
 from mmsa.training.resampling import standard_errors
 from mmsa.training.result import Result
 from mmsa.training.selection import PREFIX
@@ -43,6 +44,8 @@ class Progress:
     def save(self, directory: Path) -> None:
         """Write a checkpoint into the folder ``directory``, in place of one that is there.
 
+        Of the processes of a team only the first does.
+
         Raises:
             ValueError: once the next epoch has begun, when the state of this one is gone.
         """
@@ -64,7 +67,12 @@ class Progress:
 
 
 def epochs(
-    config: RunConfig, corpus: Corpus, *, resume: Path | None = None, cache: Path | None = None
+    config: RunConfig,
+    corpus: Corpus,
+    *,
+    resume: Path | None = None,
+    cache: Path | None = None,
+    team: Team = ALONE,
 ) -> Iterator[Progress]:
     """Train epoch by epoch; each ``next`` trains one and evaluates it.
 
@@ -74,13 +82,15 @@ def epochs(
         corpus: with train and valid; the text raw, or encoded for ``config.model``.
         resume: folder of a checkpoint to continue from.
         cache: folder that keeps encoded text between runs.
+        team: the processes that train this run together, each of which calls this with the same arguments.
 
     Raises:
         ConfigError: before the first step, for settings that do not fit machine or data.
         CheckpointError: before the first step, for a checkpoint that cannot be continued.
         TrainingDiverged: in the epoch in which a number stopped being finite.
+        WorkerLost: when another process of ``team`` died, or does not answer.
     """
-    return _drive(_start(config, corpus, resume, cache))
+    return _drive(_start(config, corpus, resume, cache, team))
 
 
 def _ignore(progress: Progress) -> None:
@@ -96,14 +106,14 @@ def run(
     cache: Path | None = None,
 ) -> Result:
     """Train to the end and call ``report`` after each epoch. Arguments and errors as for ``epochs``."""
-    trainer = _start(config, corpus, resume, cache)
+    trainer = _start(config, corpus, resume, cache, ALONE)
     for progress in _drive(trainer):
         report(progress)
     return trainer.result()
 
 
-def _start(config: RunConfig, corpus: Corpus, resume: Path | None, cache: Path | None) -> Trainer:
-    trainer = Trainer(config, corpus, cache)
+def _start(config: RunConfig, corpus: Corpus, resume: Path | None, cache: Path | None, team: Team) -> Trainer:
+    trainer = Trainer(config, corpus, cache, team)
     if resume is not None:
         trainer.resume(resume)
     return trainer

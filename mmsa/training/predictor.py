@@ -15,23 +15,29 @@ from torch import nn
 
 from mmsa.config import Block
 from mmsa.data import Features, Split
-from mmsa.data.batches import Batches
+from mmsa.data.batches import Batches, collate
 from mmsa.data.inputs import FeatureInput, InputSpec
 from mmsa.errors import DataError
 from mmsa.experiment import RunConfig
 from mmsa.models import Model, encode_split
+from mmsa.training.parallel import ALONE, Team
 from mmsa.training.runtime import Runtime
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, split: Split, batch_size: int, device: torch.device) -> NDArray[np.float32]:
-    """(N,) predictions in the order of ``split``, whose text is ``readable``; in float32 on every device."""
+def predict(
+    model: nn.Module, split: Split, batch_size: int, device: torch.device, team: Team = ALONE
+) -> NDArray[np.float32]:
+    """(N,) predictions in the order of ``split``, whose text is ``readable``; in float32 on every device.
+
+    The processes of ``team`` predict every so many batches each, and all get all.
+    """
     model.eval()
-    predictions_N = torch.empty(len(split), device=device)
-    for batch in Batches(split, batch_size, shuffle=False).epoch(0):
-        on_device = batch.to(device)
-        predictions_N[on_device.rows] = model(on_device).prediction
-    array: NDArray[np.float32] = predictions_N.cpu().numpy()
+    predictions_N = torch.zeros(len(split), device=device)
+    for rows in Batches(split, batch_size, shuffle=False).plan(0)[team.share]:
+        batch = collate(split, rows).to(device)
+        predictions_N[batch.rows] = model(batch).prediction
+    array: NDArray[np.float32] = team.sum(predictions_N).cpu().numpy()
     return array
 
 

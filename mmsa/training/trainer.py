@@ -24,13 +24,14 @@ from mmsa.data.batches import Batch, Batches
 from mmsa.data.inputs import InputSpec
 from mmsa.errors import CheckpointError, TrainingDiverged
 from mmsa.experiment import RunConfig
-from mmsa.models import build_model
+from mmsa.models import Representations, build_model
 from mmsa.objectives import STRATEGIES, Objective
 from mmsa.seeding import derive_seed, random_state, restore_random_state, seed_everything
 from mmsa.training.checkpoint import State, read_checkpoint, write_checkpoint
 from mmsa.training.metrics import evaluate
 from mmsa.training.monitors import Monitors
 from mmsa.training.optimisers import Schedule, build_optimiser, clip_gradient, trained_parameters
+from mmsa.training.parallel import ALONE, Team
 from mmsa.training.plan import PlannedPass, lay_out, num_steps
 from mmsa.training.predictor import Predictor, predict, readable
 from mmsa.training.result import Result
@@ -59,9 +60,9 @@ class Trainer:
         ConfigError: for a metric or device that is not there, or an encoder that cannot read the data.
     """
 
-    def __init__(self, config: RunConfig, corpus: Corpus, cache: Path | None = None):
+    def __init__(self, config: RunConfig, corpus: Corpus, cache: Path | None = None, team: Team = ALONE):
         check_metric(config.train.metric, corpus.label_range)
-        self.config, self.cache = config, cache
+        self.config, self.cache, self.team = config, cache, team
         self.runtime = Runtime.of(config.train)
         with self.runtime.active():
             self._build(corpus)
@@ -72,13 +73,17 @@ class Trainer:
         self.corpus = Corpus(corpus.name, corpus.label_range, splits)
         self.inputs = InputSpec.of(self.corpus)
         self.batches = Batches(
-            self.corpus["train"], config.train.batch_size, derive_seed("batches", config.seed)
+            self.corpus["train"],
+            config.train.batch_size,
+            derive_seed("batches", config.seed),
+            share=self.team.share,
         )
 
         seed_everything(derive_seed("weights", config.seed))
         self.model = build_model(config.model, self.inputs).to(device)
         self.objective = Objective(config.objective, self.model.dims).to(device)
         self.groups = trained_parameters(self.model, self.objective)
+        self.team.refuse_misfit(self.model, len(self.corpus["train"]) // len(self.batches))
 
         strategy = STRATEGIES[config.objective.strategy.name](config.objective.strategy)  # type: ignore[attr-defined]
         has_estimators = bool(self.groups["estimator"])
@@ -168,24 +173,30 @@ class Trainer:
         The two losses share one forward pass and nothing else: the main loss gives no gradient to estimators,
         which some terms fit against it, and the estimators give none to the model.
         """
-        trains_model = current.loss != "estimator"
-        with torch.set_grad_enabled(trains_model), self.runtime.forward_context():
-            outputs = self.model(batch)
-        representations = in_float32(outputs)
+        trains_model, whole = current.loss != "estimator", batch.whole or batch
+        with torch.set_grad_enabled(trains_model):
+            representations = self._forward(batch)
         values: dict[str, Tensor] = {}
         if trains_model:
-            value = self.objective(representations, batch.labels)
+            value = self.objective(representations, whole.labels)
             values |= {f"loss/{name}": loss for name, loss in value.losses.items()}
             values |= value.monitors
             values["train/loss"] = value.total()
             values["train/gradient"] = self._backward(values["train/loss"], self._stepped(current))
         if current.loss != "main":
-            losses = self.objective.estimator_losses(representations, batch.labels)
+            losses = self.objective.estimator_losses(representations, whole.labels)
             values |= {f"loss/estimator/{name}": loss for name, loss in losses.items()}
             if losses:
                 total = torch.stack(list(losses.values())).sum()
                 values["train/gradient/estimator"] = self._backward(total, self.groups["estimator"])
         return values
+
+    def _forward(self, batch: Batch) -> Representations:
+        """Of the whole batch, of which ``batch`` is the share of this process."""
+        seed = derive_seed("share", self.config.seed, self.position.step)
+        with self.team.own_randomness(seed), self.runtime.forward_context():
+            outputs = self.model(batch)
+        return self.team.gather(in_float32(outputs), len(batch.whole or batch))
 
     def _stepped(self, current: PlannedPass) -> list[nn.Parameter]:
         """The parameters of model and terms, without estimators, that ``current`` steps."""
@@ -196,11 +207,12 @@ class Trainer:
     def _backward(self, loss: Tensor, parameters: list[nn.Parameter]) -> Tensor:
         """Gradients of ``loss`` in ``parameters`` and nowhere else, clipped; their norm before."""
         torch.autograd.backward(loss, inputs=parameters)
+        self.team.average_gradients(parameters)
         return clip_gradient(parameters, self.config.optim.clip_norm)
 
     def _end_epoch(self) -> None:
         metrics = self.monitors.means() | {"train/lr": float(self.optimiser.param_groups[0]["lr"])}
-        metrics |= self._evaluate()
+        metrics = self.team.first(metrics | self._evaluate())
         self.position.epoch, self.position.index = self.position.epoch + 1, 0
         self.history.append(metrics)
         self.selection.consider(self.position.epoch, metrics, self._evaluated)
@@ -213,7 +225,7 @@ class Trainer:
     def _evaluate(self) -> dict[str, float]:
         split = self.corpus["valid"]
         predictions_N = predict(
-            self._evaluated, split, self.config.train.eval_batch_size, self.runtime.device
+            self._evaluated, split, self.config.train.eval_batch_size, self.runtime.device, self.team
         )
         bad_N = ~np.isfinite(predictions_N)
         if bad_N.any():
@@ -236,7 +248,12 @@ class Trainer:
         )
 
     def save(self, directory: Path) -> None:
-        """Write a checkpoint to continue from exactly, at the end of an epoch or between two steps."""
+        """Write a checkpoint to continue from exactly, at the end of an epoch or between two steps.
+
+        Of several processes the first writes: what a checkpoint holds is the same in all.
+        """
+        if self.team.rank > 0:
+            return
         write_checkpoint(
             directory,
             {
@@ -259,8 +276,18 @@ class Trainer:
         """Continue where ``save`` was called.
 
         Raises:
-            CheckpointError: for a damaged checkpoint, or one of another configuration or other data.
+            CheckpointError: for a damaged checkpoint, or one of another configuration or other data; in all
+                processes of a run where one of them cannot continue.
         """
+        problem: CheckpointError | None = None
+        try:
+            self._load(directory)
+        except CheckpointError as error:
+            problem = error
+        if not self.team.all(problem is None):
+            raise problem or CheckpointError(f"another process of this run cannot continue from {directory}")
+
+    def _load(self, directory: Path) -> None:
         state = read_checkpoint(directory, self._identity())
         try:
             self._restore(state)
