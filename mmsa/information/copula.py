@@ -39,7 +39,7 @@ def gaussian_information(x_ND: Array, y_ND: Array) -> float:
     Raises:
         DataError: when there are not more samples than features in x and y together, plus one.
     """
-    bases = [_orthonormal_basis(values) for values in (x_ND, y_ND)]
+    bases = [orthonormal_basis(values) for values in (x_ND, y_ND)]
     dims = [basis.shape[1] for basis in bases]
     count = len(x_ND)
     if count <= sum(dims) + 1:
@@ -49,10 +49,10 @@ def gaussian_information(x_ND: Array, y_ND: Array) -> float:
         )
     correlations = np.linalg.svd(bases[0].T @ bases[1], compute_uv=False)
     squared = np.minimum(correlations**2, LARGEST_SQUARED_CORRELATION)
-    return float(-0.5 * np.log1p(-squared).sum() - _bias(count, *dims))
+    return float(-0.5 * np.log1p(-squared).sum() - gaussian_bias(count, *dims))
 
 
-def _orthonormal_basis(values_ND: Array) -> Array:
+def orthonormal_basis(values_ND: Array) -> Array:
     """Orthonormal columns spanning the centred features."""
     centred_ND = values_ND - values_ND.mean(0)
     left, singular, _ = np.linalg.svd(centred_ND, full_matrices=False)
@@ -61,7 +61,9 @@ def _orthonormal_basis(values_ND: Array) -> Array:
     return basis
 
 
-def _bias(count: int, x_dim: int, y_dim: int) -> float:
+def gaussian_bias(count: int, x_dim: int, y_dim: int) -> float:
+    """What ``count`` samples of independent jointly Gaussian features give on average, in nats."""
+
     def log_determinant_bias(dims: int) -> float:
         return 0.5 * float(digamma((count - np.arange(1, dims + 1)) / 2).sum())
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
-Status = Literal["ok", "below_null", "saturated", "disagree", "too_few"]
+Status = Literal["ok", "below_null", "saturated", "disagree", "too_few", "skipped"]
 """ok: may be published. below_null: not more than independent data give. saturated: so near the most that
 this many samples can show that the truth may lie far above. disagree: the copula's reading lies above the
-interval, so one of the estimators is wrong. too_few: not measured, there are too few rows."""
+interval, so one of the estimators is wrong. too_few: not measured, there are too few rows. skipped: not
+measured, there was no time for it."""
+Absent = Literal["too_few", "skipped"]
+ABSENT: tuple[Absent, ...] = get_args(Absent)
+"""The statuses of what was not measured."""
 
 
 @dataclass(frozen=True)
 class Measurement:
     """Information between frozen arrays, with what is needed to judge it.
 
-    value: raw estimate in ``unit``, never clipped; None when there are too few rows.
+    value: raw estimate in ``unit``, never clipped; None when nothing was measured.
     low, high: interval of probability ``level``, of the bootstrap over groups, widened by the drift with n.
     null_mean, null_bound, p_value: of the same procedure, refitted, with the groups of y permuted: mean of
         such values, a bound that 95 % of them stay below, and the share of them at least as large.
@@ -25,6 +29,7 @@ class Measurement:
     ceiling: about what a method without assumptions can show with n samples, ln n.
     estimator: the one whose reading ``value`` is; witnesses: the readings of all.
     parts: what the networks added to the copula.
+    folds, seeds: of the networks; 0 where no estimator has any.
     """
 
     value: float | None
@@ -87,6 +92,41 @@ class Measurement:
         """Inverse of ``to_dict``."""
         kept = {name: value for name, value in content.items() if name != "clipped"}
         return cls(**{**kept, "parts": tuple(kept["parts"]), "dims": tuple(kept["dims"])})
+
+
+def not_measured(
+    status: Absent,
+    *,
+    num_samples: int,
+    num_groups: int,
+    dims: tuple[int, ...],
+    folds: int = 0,
+    seeds: int = 0,
+    permutations: int = 0,
+    seed: int = 0,
+) -> Measurement:
+    """The record of a measurement that did not take place."""
+    return Measurement(
+        value=None,
+        low=None,
+        high=None,
+        null_mean=None,
+        null_bound=None,
+        p_value=None,
+        extrapolated=None,
+        ceiling=math.log(max(1, num_samples)),
+        status=status,
+        estimator="",
+        witnesses={},
+        parts=(),
+        num_samples=num_samples,
+        num_groups=num_groups,
+        dims=dims,
+        folds=folds,
+        seeds=seeds,
+        permutations=permutations,
+        seed=seed,
+    )
 
 
 def _bits(nats: float | None) -> float | None:

@@ -3,7 +3,7 @@
 from mmsa.information.target.decompose import FAST, FULL, Effort, decompose
 from mmsa.information.target.decomposition import Decomposition, Quantity
 from mmsa.information.target.labels import Target
-from mmsa.information.target.mimrl import mimrl_code
+from mmsa.information.target.mimrl import mimrl_code, mimrl_shares
 from mmsa.information.target.quantities import Pair, pairs_of, quantities, subsets_of
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Target",
     "decompose",
     "mimrl_code",
+    "mimrl_shares",
     "pairs_of",
     "quantities",
     "subsets_of",

@@ -1,0 +1,180 @@
+"""Which quantities the platform measures between the representations of a model and the target, by name.
+
+============================  ==========================================================================
+``invariant/text-audio``      I(T; A), of every two modalities
+``fusion/text``               I(F; T), of the fusion and every modality
+``target/text``               I(T; Y), of every modality and, as ``target/fusion``, the fusion
+``conditional/…``             I(T; A | Y) as ``text-audio-given-target``, of every two modalities, and
+                              I(T; Y | A) as ``text-target-given-audio``, of every ordered two
+``mimrl/…``                   the sums of MIMRL's code: ``invariant``, ``specific/text``, ``complementary``,
+                              see ``mmsa.information.target.mimrl_shares``
+============================  ==========================================================================
+
+As metrics they are called ``information/`` and the name.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+
+from mmsa.information.measurement import ABSENT, Measurement, Status, not_measured
+from mmsa.information.target.mimrl import FUSION, TARGET, Estimate, mimrl_shares
+
+Family = Literal["invariant", "fusion", "target", "conditional", "mimrl"]
+FAMILIES: tuple[Family, ...] = get_args(Family)
+CORE: tuple[Family, ...] = ("target", "fusion", "invariant")
+"""What every trial measures unless its configuration says otherwise, the most wanted first."""
+METRIC = "information/"
+"""Prefix of all metrics that are measurements."""
+_CENTRE = "text"
+
+
+class Between(NamedTuple):
+    """I(x; y), or I(x; y | given), of sources by name."""
+
+    x: str
+    y: str
+    given: str | None = None
+
+    @property
+    def estimate(self) -> Estimate:
+        """The same without an order of x and y."""
+        return frozenset({self.x, self.y}), self.given
+
+    def __str__(self) -> str:
+        return f"{self.x}-{self.y}" + (f"-given-{self.given}" if self.given else "")
+
+
+def pairs(families: Sequence[Family], modalities: Sequence[str]) -> dict[str, Between]:
+    """What is estimated directly for the families, by name, in their order.
+
+    ``mimrl`` brings the estimates it is made of.
+    """
+    found: dict[str, Between] = {}
+    for family in families:
+        found |= _FAMILY_PAIRS[family](modalities)
+    return found
+
+
+def _invariant(modalities: Sequence[str]) -> dict[str, Between]:
+    between = [Between(*pair) for pair in itertools.combinations(modalities, 2)]
+    return {f"invariant/{pair}": pair for pair in between}
+
+
+def _fusion(modalities: Sequence[str]) -> dict[str, Between]:
+    return {f"fusion/{name}": Between(FUSION, name) for name in modalities}
+
+
+def _target(modalities: Sequence[str]) -> dict[str, Between]:
+    return {f"target/{name}": Between(name, TARGET) for name in (FUSION, *modalities)}
+
+
+def _conditional(modalities: Sequence[str]) -> dict[str, Between]:
+    shared = [Between(*pair, TARGET) for pair in itertools.combinations(modalities, 2)]
+    own = [Between(x, TARGET, given) for x, given in itertools.permutations(modalities, 2)]
+    return {f"conditional/{between}": between for between in (*shared, *own)}
+
+
+def _mimrl(modalities: Sequence[str]) -> dict[str, Between]:
+    needed = {part for parts in _shares(modalities).values() for part in parts}
+    candidates = _invariant(modalities) | _conditional(modalities)
+    return {name: between for name, between in candidates.items() if between.estimate in needed}
+
+
+_FAMILY_PAIRS: Mapping[Family, Callable[[Sequence[str]], dict[str, Between]]] = {
+    "invariant": _invariant,
+    "fusion": _fusion,
+    "target": _target,
+    "conditional": _conditional,
+    "mimrl": _mimrl,
+}
+
+
+def _shares(modalities: Sequence[str]) -> dict[str, Mapping[Estimate, float]]:
+    """The sums of MIMRL's code that exist among the modalities."""
+    return mimrl_shares(modalities) if _CENTRE in modalities and len(modalities) > 1 else {}
+
+
+def sums(families: Sequence[Family], modalities: Sequence[str]) -> dict[str, dict[str, float]]:
+    """What is added up of estimates for the families: name of the sum to shares by name of the estimate."""
+    if "mimrl" not in families:
+        return {}
+    names = {between.estimate: name for name, between in _mimrl(modalities).items()}
+    return {
+        f"mimrl/{name}": {names[part]: share for part, share in parts.items()}
+        for name, parts in _shares(modalities).items()
+    }
+
+
+def names(families: Sequence[Family], modalities: Sequence[str]) -> list[str]:
+    """Of all quantities that the families bring for the modalities."""
+    return [*pairs(families, modalities), *sums(families, modalities)]
+
+
+def added(parts: Sequence[tuple[float, Measurement]]) -> Measurement:
+    """The sum of share times measurement over measurements of the same rows.
+
+    Interval and null are no narrower than those of the sum, whatever the errors of the parts have to do with
+    each other: half-widths are added. A sum may be negative in truth, so its distance from the mean of the
+    null decides whether it is told from it. A part that was not measured leaves the sum unmeasured.
+    """
+    first, statuses = parts[0][1], {part.status for _, part in parts}
+    dims = tuple(dim for _, part in parts for dim in part.dims)
+    for absent in ABSENT:
+        if absent in statuses:
+            return not_measured(absent, num_samples=first.num_samples, num_groups=first.num_groups, dims=dims)
+    share_Q = np.array([share for share, _ in parts])
+    value, low, high, null_mean, null_bound, extrapolated = (
+        np.array([getattr(part, name) for _, part in parts], np.float64)
+        for name in ("value", "low", "high", "null_mean", "null_bound", "extrapolated")
+    )
+    below = np.where(share_Q > 0, value - low, high - value) @ abs(share_Q)
+    above = np.where(share_Q > 0, high - value, value - low) @ abs(share_Q)
+    total, null_total, room = share_Q @ value, share_Q @ null_mean, abs(share_Q) @ (null_bound - null_mean)
+    worst: Status = "below_null" if abs(total - null_total) <= room else "ok"
+    for status in ("disagree", "saturated"):
+        worst = status if status in statuses else worst
+    return replace(
+        first,
+        value=float(total),
+        low=float(total - below),
+        high=float(total + above),
+        null_mean=float(null_total),
+        null_bound=float(null_total + room),
+        p_value=None,
+        extrapolated=float(share_Q @ extrapolated),
+        status=worst,
+        estimator="sum",
+        witnesses={},
+        parts=(),
+        dims=dims,
+        permutations=min(part.permutations for _, part in parts),
+    )
+
+
+def metrics(measurements: Mapping[str, Measurement]) -> dict[str, float]:
+    """Numbers by metric name, in nats, as far as the status of each measurement allows.
+
+    ok: the value, and ``/low`` and ``/high`` of its interval. below_null: 0, for none was found. saturated:
+    the value, which the truth exceeds. All others have no number.
+    """
+    found: dict[str, float] = {}
+    for name, measured in measurements.items():
+        if measured.status == "below_null":
+            found[METRIC + name] = 0.0
+        elif measured.status in ("ok", "saturated"):
+            found |= {METRIC + name: _number(measured.value)}
+        if measured.status == "ok":
+            ends = {"low": measured.low, "high": measured.high}
+            found |= {f"{METRIC}{name}/{end}": _number(value) for end, value in ends.items()}
+    return found
+
+
+def _number(value: float | None) -> float:
+    assert value is not None
+    return value
