@@ -17,7 +17,7 @@ def trial_config(study: StudyView, trial: Suggestion | TrialRecord) -> RunConfig
     Threads are always pinned, to the number the study began with.
     """
     pinned = {"train.threads": study.attributes["threads"]}
-    return with_overrides(study.config.base, {**pinned, **trial.overrides})
+    return with_overrides(study.base_of(trial.version), {**pinned, **trial.overrides})
 
 
 def study_card(study: StudyView) -> StudyCard:

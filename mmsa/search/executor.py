@@ -21,10 +21,11 @@ from mmsa.data import open_corpus
 from mmsa.models import encode_text
 from mmsa.search.cards import study_card, trial_card
 from mmsa.search.cluster import Slots, ray_cluster, slots
+from mmsa.search.costs import Share
 from mmsa.search.halving import Halving
 from mmsa.search.misfits import refuse_misfits
 from mmsa.search.schedulers import SCHEDULERS
-from mmsa.search.searcher import DEFAULTS, StopRequest, StudyCallback, StudySearcher
+from mmsa.search.searcher import StopRequest, StudyCallback, StudySearcher
 from mmsa.search.storage import without_password
 from mmsa.search.study import Study
 from mmsa.search.study_config import StudyConfig
@@ -131,6 +132,7 @@ def _run_trials(
         room = slots(study.config.resources, needs_gpu=study.config.base.train.device == "cuda")
         for note in room.notes:
             say(f"note: {note}")
+        study.share = Share(room.cpus, room.gpus)
         halving = _halving(study)
         shutil.rmtree(scratch, ignore_errors=True)
         tune.run(
@@ -180,7 +182,7 @@ def _halving(study: Study) -> Halving | None:
         stop_last_trials=False,  # a trial ends by itself at its last epoch, and is completed then
     )
     for trial in study.trials():
-        if trial.outcome != "running":
+        if trial.outcome != "running" and not trial.superseded:
             halving.record(f"study-{trial.number}", trial.reported)
     return halving
 
@@ -213,7 +215,7 @@ def _summary(
     study: Study, options: SearchOptions, before: Counter[Outcome], seconds: float, stop: StopRequest
 ) -> SearchSummary:
     counts = _ended(study)
-    best, defaults = study.best(), [trial for trial in study.trials() if trial.number == DEFAULTS]
+    best, defaults = study.best(), study.defaults()
     return SearchSummary(
         study=study.name,
         runs=options.runs,
@@ -224,7 +226,7 @@ def _summary(
         seconds=seconds,
         metric=study.config.search.objectives[0].metric,
         best=None if best is None else BestTrial(best.number, best.values[0], best.overrides),
-        default=defaults[0].values[0] if defaults and defaults[0].values else None,
+        default=defaults.values[0] if defaults and defaults.values else None,
         interrupted=stop.reason == INTERRUPTED,
         gave_up="" if stop.reason == INTERRUPTED else stop.reason,
     )

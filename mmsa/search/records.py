@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from mmsa.search.costs import Cost
 from mmsa.search.scalars import Scalar
 from mmsa.tracking import Outcome
 
@@ -18,16 +19,17 @@ class Suggestion:
     """A trial to be run.
 
     overrides: what to change of the base configuration, by dotted path.
-    parameters: the same point as the study stores it.
     resume: the trial was running when an earlier driver died; continue from its checkpoint if it has one.
     reported: the first objective by epoch, as far as the trial had reported it then.
+    start: which of the starts it tries, if it is one. version: of the space, in which overrides were chosen.
     """
 
     number: int
     overrides: Mapping[str, Scalar]
-    parameters: Mapping[str, Any]
     resume: bool = False
     reported: Mapping[int, float] = field(default_factory=dict)
+    start: str | None = None
+    version: int = 1
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class TrialRecord:
 
     values: of the objectives in order, for completed trials. reported: the first objective by epoch.
     epochs: the metrics of each epoch, counted from 1. start: which of the starts it tries, if it is one.
+    retry_of: the number of the failed trial that it tries again. version: of the space, in which its
+    overrides were chosen. superseded: it does not lie in the space as it is now. cost: over all launches.
     What was not finite is left out. The rest is as in ``Suggestion`` and ``Ending``.
     """
 
@@ -70,5 +74,14 @@ class TrialRecord:
     reported: Mapping[int, float] = field(default_factory=dict)
     epochs: Mapping[int, Metrics] = field(default_factory=dict)
     start: str | None = None
+    retry_of: int | None = None
+    version: int = 1
+    superseded: bool = False
+    cost: Cost = field(default_factory=Cost)
     started: datetime | None = None
     finished: datetime | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended without a result that compares: diverged, out of memory or failed."""
+        return self.outcome in ("diverged", "out_of_memory", "failed")

@@ -22,14 +22,12 @@ from mmsa.search.cards import trial_config
 from mmsa.search.halving import Halving
 from mmsa.search.records import Ending, Metrics, TrialRecord
 from mmsa.search.study import Study
+from mmsa.search.study_config import DEFAULTS
 from mmsa.search.trial import CHECKPOINT, Assignment, Report
 from mmsa.tracking import Observer, Outcome
 
 MOST_FAILURES_IN_A_ROW = 5
 """Failed trials after one another at which a search stops: more of the same would teach nothing."""
-
-DEFAULTS = 0
-"""Number of the trial that runs the defaults. All others are compared with it, so it runs to its end."""
 
 _OUT_OF_MEMORY = "running low on memory"  # what Ray says of a process that it killed for its size
 
@@ -48,8 +46,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             return str(Searcher.FINISHED)
         if self._halving is not None:
             self._halving.record(trial_id, suggestion.reported)
-            if suggestion.number == DEFAULTS:
-                self._halving.spare(trial_id)
+            if suggestion.start == DEFAULTS:
+                self._halving.spare(trial_id)  # all others are compared with it
         config = trial_config(self._study, suggestion)
         folder = trial_folder(self._study, suggestion.number)
         return {"assignment": Assignment(suggestion.number, config, suggestion.overrides, folder)}
@@ -90,9 +88,9 @@ class StudyCallback(Callback):  # type: ignore[misc]
         number = _assignment(trial).number
         if report.outcome in ("running", "completed"):
             for epoch, metrics in report.earlier.items():
-                self._tell_epoch(number, epoch, metrics, math.nan)
+                self._tell_epoch(number, epoch, metrics, math.nan, 0.0)
             value = report.best.get(self._objective, math.nan)
-            self._tell_epoch(number, report.epoch, report.metrics, value)
+            self._tell_epoch(number, report.epoch, report.metrics, value, report.seconds)
         if report.outcome != "running":
             self._finish(number, report.ending())
 
@@ -115,8 +113,8 @@ class StudyCallback(Callback):  # type: ignore[misc]
             self.on_trial_start(iteration, trials, trial)
         self._finish(number, ending)
 
-    def _tell_epoch(self, number: int, epoch: int, metrics: Metrics, value: float) -> None:
-        self._study.report(number, epoch, metrics, value)
+    def _tell_epoch(self, number: int, epoch: int, metrics: Metrics, value: float, seconds: float) -> None:
+        self._study.report(number, epoch, metrics, value, seconds)
         for observer in self._observers:
             observer.trial_epoch(number, epoch, metrics)
 

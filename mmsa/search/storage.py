@@ -2,66 +2,141 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
 from pathlib import Path
+from typing import Any
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from mmsa.errors import StudyError
-from mmsa.search.locks import Held, ProcessLock
+from mmsa.search.lease import Lease
+from mmsa.search.lease_stores import FileLease, SqlLease
 
 JOURNAL = "study.journal"
+LEASE = "driver.lease"
+_SECONDS_TO_CONNECT = 10
+_WITH_DRIVER = "postgresql+psycopg://user@host/database"
 
 
-def lock_study(folder: Path) -> ProcessLock:
-    """The right to write to the study in ``folder``.
+class DriverStorage:
+    """The storage of a study for the one driver that holds its lease.
+
+    Args:
+        folder: of the study.
+        study: its name.
+        url: of its database; the journal in the folder without one.
 
     Raises:
-        StudyError: when another driver has it.
+        StudyError: when another driver has the study, or the database cannot be reached.
     """
-    try:
-        return ProcessLock(folder / "driver.lock")
-    except Held as error:
-        raise StudyError(
-            f"{folder}: {error.holder} is searching this study. "
-            "Wait for it, or stop it and run the same command again."
-        ) from None
+
+    def __init__(self, folder: Path, study: str, url: str | None = None):
+        self._journal: Journal | None = None
+        if url is None:
+            leases = FileLease(folder / LEASE)
+            self.lease = Lease(leases, self._sync)
+            self._journal = Journal(folder / JOURNAL, leases, self.lease.token)
+            self.trials: BaseStorage = JournalStorage(self._journal)
+        else:
+            database = open_database(url)
+            rows = SqlLease(open_database(url).engine, study)
+            self.lease = Lease(rows)
+            rows.fence(database.engine, self.lease.token)
+            self.trials = database
+
+    def close(self) -> None:
+        """Let another driver have the study."""
+        self._sync()
+        self.lease.release()
+
+    def _sync(self) -> None:
+        if self._journal is not None:
+            self._journal.sync()
+
+
+class Journal(JournalFileBackend):  # type: ignore[misc]
+    """Optuna's journal file for its only writer.
+
+    A line is with the kernel before a write returns, which the death of any process survives; that it is on
+    the disk, which a power cut asks for, is seen to by ``sync``. A writer that died may have left half a
+    line, of which nobody was told that it was stored: it is cut off.
+    """
+
+    def __init__(self, path: Path, lease: FileLease, token: str):
+        super().__init__(str(path))
+        self._path, self._lease, self._token = path, lease, token
+        self._synced = True
+        with lease.fenced(token), path.open("rb+") as journal:
+            text = journal.read()
+            journal.truncate(text.rfind(b"\n") + 1)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Add entries, all of them or none.
+
+        Raises:
+            OSError: when the disk is full, say; the file is then as it was.
+            LeaseLost: when another driver has the study.
+        """
+        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
+        with self._lease.fenced(self._token), self._path.open("ab", buffering=0) as journal:
+            end = journal.tell()
+            try:
+                written = journal.write(text)
+                if written != len(text):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+            except OSError:
+                journal.truncate(end)
+                raise
+        self._synced = False
+
+    def sync(self) -> None:
+        """Wait until what was written is on the disk."""
+        if not self._synced:
+            self._synced = True
+            with self._path.open("rb") as journal:
+                os.fsync(journal.fileno())
 
 
 def open_storage(folder: Path, url: str | None) -> BaseStorage:
-    """The storage of the study in ``folder``; the file is created when missing.
+    """The storage of the study in ``folder``, for reading; a journal must be there.
 
     Raises:
         StudyError: when the database cannot be reached.
     """
-    if url is None:
-        return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+    return JournalStorage(JournalFileBackend(str(folder / JOURNAL))) if url is None else open_database(url)
+
+
+def open_database(url: str) -> RDBStorage:
+    """The database of a URL, with Optuna's tables in it.
+
+    Raises:
+        StudyError: when it cannot be reached, or its driver is not installed.
+    """
     try:
-        return RDBStorage(url)
+        return RDBStorage(url, engine_kwargs=_engine_settings(url))
+    except ImportError as error:
+        raise StudyError(
+            f"--storage {without_password(url)}: its driver is not installed ({error}). "
+            f"For PostgreSQL: pip install 'mmsa[postgres]', and write {_WITH_DRIVER}."
+        ) from error
     except Exception as error:
         raise StudyError(f"--storage {without_password(url)}: {error}") from error
 
 
-def mend_journal(folder: Path) -> None:
-    """Remove what a driver that died while writing left behind. Call it with the driver's lock held.
-
-    The last line may be half written: nobody was told that it was stored, so it is cut off. The journal's own
-    lock would keep the next writer waiting for half a minute.
-    """
-    path = folder / JOURNAL
-    path.with_name(JOURNAL + ".lock").unlink(missing_ok=True)
-    if not path.exists():
-        return
-    with path.open("rb+") as journal:
-        text = journal.read()
-        journal.truncate(text.rfind(b"\n") + 1)
+def _engine_settings(url: str) -> dict[str, Any]:
+    """A server may be started anew between two uses of a connection, or not answer at all."""
+    if make_url(url).get_backend_name() == "sqlite":
+        return {}
+    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": _SECONDS_TO_CONNECT}}
 
 
 def without_password(url: str) -> str:
     """The URL of a database, fit to be printed."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
     try:
         return make_url(url).render_as_string(hide_password=True)
     except ArgumentError:

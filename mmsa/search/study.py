@@ -1,32 +1,34 @@
 """The durable study: what was asked, what runs, how every trial ended. Optuna's storage is the truth.
 
-One driver at a time writes (``lock_study``). Every write can be repeated: a driver that dies between two of
-them leaves a trial that the next driver adopts under the same number and finishes again.
+One driver at a time writes: it holds the study's lease. Every write can be repeated: a driver that dies
+between two of them leaves a trial that the next driver adopts under the same number and finishes again.
 """
 
 from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import optuna
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from mmsa.config import dump_yaml
 from mmsa.errors import StudyError
 from mmsa.provenance import git_state, versions
-from mmsa.search.changes import refuse_changes
-from mmsa.search.locks import ProcessLock
-from mmsa.search.records import Ending, Metrics, Suggestion
+from mmsa.search.costs import Cost, Share
+from mmsa.search.ledger import Ledger
+from mmsa.search.proposals import Past, Proposals
+from mmsa.search.records import Ending, Metrics, Suggestion, TrialRecord
 from mmsa.search.scalars import Scalar
-from mmsa.search.storage import lock_study, mend_journal, open_storage
-from mmsa.search.study_config import StudyConfig
-from mmsa.search.view import EPOCH, StudyView, read_study, remembered_config, reported
+from mmsa.search.storage import DriverStorage
+from mmsa.search.study_config import DEFAULTS, StudyConfig
+from mmsa.search.versions import first_version, next_version, point_in
+from mmsa.search.view import EPOCH, StudyView, read_study, reported
 from mmsa.tracking import Outcome
 
 __all__ = ["Study", "StudyView", "read_study"]
@@ -40,23 +42,34 @@ _STATES: Mapping[Outcome, TrialState] = {
 }
 
 
-class Study(StudyView):
-    """A study as the one driver that may write to it sees it; a context manager."""
+@dataclass(frozen=True)
+class _Due:
+    """A trial that is to be tried before the sampler is asked: a start, or another try of one that failed."""
 
-    def __init__(self, optuna_study: optuna.Study, config: StudyConfig, folder: Path, lock: ProcessLock):
-        super().__init__(optuna_study, config)
-        self.folder = folder
-        self._lock = lock
-        self._orphans = [trial.number for trial in self._trials() if trial.state == TrialState.RUNNING]
-        self._running: dict[int, Trial] = {}
+    point: Mapping[str, Scalar]
+    attributes: Mapping[str, Any]
+
+
+class Study(StudyView):
+    """A study as the one driver that may write to it sees it; a context manager.
+
+    ``share`` is what each trial of this launch holds, by which costs are counted.
+    """
+
+    def __init__(self, storage: DriverStorage, ledger: Ledger, config: StudyConfig, folder: Path):
+        super().__init__(ledger, config)
+        self.folder, self.share = folder, Share()
+        self._storage, self._ledger = storage, ledger
+        self._timed: dict[int, float] = {}
+        self._unbilled: dict[int, Cost] = {}
+        self._spent = super().cost()
 
     @classmethod
     def open(cls, config: StudyConfig, runs: Path, storage: str | None = None) -> Study:
         """Create the study, or continue it.
 
         Args:
-            config: what to search; of a study that exists, only the number of trials, the resources and
-                further starts may have changed.
+            config: what to search; of a study that exists, the space may have been edited (see ``versions``).
             runs: the folder of all studies; this one's is below it, under its name.
             storage: an SQLAlchemy URL; a journal file in the study's folder without one.
 
@@ -66,47 +79,99 @@ class Study(StudyView):
         starts = config.starts()
         folder = runs / config.study
         (folder / "trials").mkdir(parents=True, exist_ok=True)
-        lock = lock_study(folder)
+        opened = DriverStorage(folder, config.study, storage)
         try:
-            mend_journal(folder)
-            study = cls(_optuna_study(config, folder, storage), config, folder, lock)
-            study._settle(starts)
+            directions = [objective.direction for objective in config.search.objectives]
+            study = cls(opened, Ledger(opened.trials, config.study, directions), config, folder)
+            study._settle()
+            study._plan(starts)
         except BaseException:
-            lock.release()
+            opened.close()
             raise
         return study
 
-    def _settle(self, starts: list[dict[str, Scalar]]) -> None:
+    def _settle(self) -> None:
         """Bring what the study remembers up to date with its configuration; may be repeated at any point."""
         remembered = self.attributes
-        identity = _identity(self.folder, remembered.get("identity"))
-        if "space" not in remembered and self._trials():
+        if "space" not in remembered and self._ledger.trials:
             raise StudyError(f"study {self.name!r} of this storage is not mmsa's; write another name")
-        if "space" in remembered:
-            refuse_changes(self.name, remembered_config(remembered, self.name), self.config)
-        else:
+        identity = _identity(self.folder, remembered.get("identity"))
+        if "space" not in remembered:
             commit, dirty = git_state() or (None, None)
-            self._remember(identity=identity, git_commit=commit, git_dirty=dirty, versions=versions())
+            self._ledger.remember(identity=identity, git_commit=commit, git_dirty=dirty, versions=versions())
             # Kept when the resources change: the last bits of a sum on a CPU depend on the threads.
-            self._remember(threads=self.config.threads)
+            self._ledger.remember(threads=self.config.threads)
+        self._settle_version()
         trials = self.config.search.trials
         if remembered.get("trials_in_space") != trials:
-            self._remember(asked=trials, trials_in_space=trials, request="")
+            self._ledger.remember(asked=trials, trials_in_space=trials, request="")
         space = dump_yaml(self.config.model_dump())
         if remembered.get("space") != space:
-            self._remember(space=space)
+            self._ledger.remember(space=space)
         (self.folder / "space.yaml").write_text(space, encoding="utf-8")
-        self._enqueue(starts)
 
-    def _remember(self, **attributes: Any) -> None:
-        for name, value in attributes.items():
-            self._study.set_user_attr(name, value)
+    def _settle_version(self) -> None:
+        known = self.space_versions
+        points = ((t.number, known[t.version - 1], t.overrides) for t in self.trials())
+        latest = next_version(known[-1], self.config, points) if known else first_version(self.config)
+        if latest is not None:
+            self._ledger.remember(**{latest.attribute: latest.stored()})
+            self.space_versions = [*known, latest]
 
-    def _enqueue(self, starts: list[dict[str, Scalar]]) -> None:
-        known = sum("start" in trial.user_attrs for trial in self._trials())
-        for position, point in enumerate(starts[known:], start=known):
-            name = "defaults" if position == 0 else f"start {position}"
-            self._study.enqueue_trial(self.config.space.encode(point), user_attrs={"start": name})
+    def _plan(self, starts: list[dict[str, Scalar]]) -> None:
+        """What is to be run first, and what the sampler is told."""
+        running = [trial for trial in self.trials() if trial.outcome == "running"]
+        for trial in running:
+            if trial.superseded:
+                number = self.space_versions[-1].number
+                reason = f"was running when the space was edited, and does not lie in version {number} of it"
+                self._end(trial.number, replace(Ending("pruned"), reason=reason))
+        self._orphans = deque(trial.number for trial in running if not trial.superseded)
+        self._due = deque([*self._starts_due(starts), *self._retries_due()])
+        trials = self._ledger.trials
+        self._proposals = Proposals(
+            self.config.space,
+            [objective.direction for objective in self.config.search.objectives],
+            self.config.build_sampler(len(trials)),
+            self.attributes.get("sampler", {}),
+            self._past(),
+        )
+
+    def _starts_due(self, starts: list[dict[str, Scalar]]) -> Iterator[_Due]:
+        tried = [self._point(trial) for trial in self.trials() if trial.start and not trial.superseded]
+        for position, point in enumerate(starts):
+            if point not in tried:
+                yield _Due(point, {"start": DEFAULTS if position == 0 else f"start {position}"})
+
+    def _retries_due(self) -> Iterator[_Due]:
+        begun = {trial.retry_of for trial in self.trials()}
+        for number in self.attributes.get("retried", ()):
+            trial = self.trial(number)
+            if number not in begun and not trial.superseded:
+                yield _Due(self._point(trial), {"retry_of": number})
+
+    def _point(self, trial: TrialRecord) -> Mapping[str, Scalar]:
+        """The trial's point of the space as it is now, in which it lies."""
+        latest = self.space_versions[-1]
+        if trial.version == latest.number:
+            return trial.overrides
+        point = point_in(latest.config, self.space_versions[trial.version - 1].config, trial.overrides)
+        assert point is not None
+        return point
+
+    def _past(self) -> Iterator[Past]:
+        for trial in self._ledger.trials:
+            record = self._record(trial)
+            if not record.superseded:
+                params = self.config.space.encode(self._point(record))
+                shown = record.reported if self._single else {}
+                values, notes = trial.values, trial.user_attrs.get("sampler", {})
+                yield Past(trial.number, params, trial.state, values, shown, notes)
+
+    @property
+    def _single(self) -> bool:
+        """With several objectives Optuna has no use for values by epoch: one makes TPE raise."""
+        return len(self.config.search.objectives) == 1
 
     def bind_corpus(self, digest: str) -> None:
         """Remember the data the study is about.
@@ -116,7 +181,7 @@ class Study(StudyView):
         """
         known = self.attributes.get("corpus_digest")
         if known is None:
-            self._remember(corpus_digest=digest)
+            self._ledger.remember(corpus_digest=digest)
         elif known != digest:
             raise StudyError(
                 f"the data changed since study {self.name!r} was begun "
@@ -125,7 +190,7 @@ class Study(StudyView):
             )
 
     def extend(self, request: str) -> None:
-        """Ask for ``"N"`` trials in all, or for ``"+N"`` more.
+        """Ask for ``"N"`` trials in all, or for ``"+N"`` more; retries come on top.
 
         The same ``"+N"`` again, while trials of the first time are outstanding, is the same request: a
         command that was killed can be repeated.
@@ -137,29 +202,65 @@ class Study(StudyView):
         if not (number.isascii() and number.isdigit() and int(number) > 0):
             raise StudyError(f"--trials {request}: must be a number of trials, or +N for N more")
         if not request.startswith("+"):
-            self._remember(asked=int(number), request="")
+            self._ledger.remember(asked=int(number), request="")
         elif not (self.remaining and self.attributes["request"] == request):
-            self._remember(asked=self.asked + int(number), request=request)
+            self._ledger.remember(asked=self.attributes["asked"] + int(number), request=request)
+
+    def retry_failed(self) -> int:
+        """Ask that each trial that diverged, ran out of memory or failed is tried again, as one trial more.
+
+        A trial is tried again once; when that trial fails too, another request tries it again.
+
+        Returns:
+            How many trials were added.
+        """
+        known = self.attributes.get("retried", [])
+        failed = [
+            trial.number
+            for trial in self.trials()
+            if trial.failed and not trial.superseded and trial.number not in known
+        ]
+        if failed:
+            self._ledger.remember(retried=[*known, *failed])
+            self._due.extend(_Due(self._point(self.trial(n)), {"retry_of": n}) for n in failed)
+        return len(failed)
+
+    def cost(self) -> Cost:
+        """What all trials took so far."""
+        return self._spent
 
     def ask(self) -> Suggestion | None:
         """The next trial to run, or None when all asked trials have ended or run.
 
-        First those that a dead driver left running, under their own numbers; then starts; then the sampler's.
+        First those that a dead driver left running, under their own numbers; then starts and retries; then
+        the sampler's.
         """
         if self._orphans:
-            number = self._orphans.pop(0)
-            trial = Trial(self._study, self._trials()[number]._trial_id)
-            return self._suggest(trial, resume=True)
-        begun = sum(trial.state != TrialState.WAITING for trial in self._trials())
-        return self._suggest(self._study.ask(), resume=False) if begun < self.asked else None
+            return self._suggestion(self._ledger.trials[self._orphans.popleft()], resume=True)
+        number = len(self._ledger.trials)
+        if number >= self.asked:
+            return None
+        due = self._due.popleft() if self._due else _Due({}, {})
+        proposal = self._proposals.ask(number, due.point if due.attributes else None)
+        if self._proposals.notes != self.attributes.get("sampler", {}):
+            self._ledger.remember(sampler=self._proposals.notes)
+        trial = self._ledger.begin(
+            proposal.params,
+            proposal.distributions,
+            point=proposal.overrides,
+            version=self.space_versions[-1].number,
+            **due.attributes,
+            **({"sampler": proposal.notes} if proposal.notes else {}),
+        )
+        return self._suggestion(trial, resume=False)
 
-    def _suggest(self, trial: Trial, resume: bool) -> Suggestion:
-        overrides = self.config.space.suggest(trial)
-        self._running[trial.number] = trial
-        known = self._trials()[trial.number]
-        return Suggestion(trial.number, overrides, dict(known.params), resume, reported(known))
+    def _suggestion(self, trial: FrozenTrial, resume: bool) -> Suggestion:
+        known = trial.user_attrs
+        return Suggestion(
+            trial.number, known["point"], resume, reported(trial), known.get("start"), known["version"]
+        )
 
-    def report(self, number: int, epoch: int, metrics: Metrics, value: float) -> None:
+    def report(self, number: int, epoch: int, metrics: Metrics, value: float, seconds: float = 0.0) -> None:
         """Remember an epoch of a running trial; an epoch that is remembered already stays as it is.
 
         Args:
@@ -167,16 +268,22 @@ class Study(StudyView):
             epoch: counted from 1.
             metrics: of this epoch.
             value: the first objective, by which trials are compared at this epoch; stored if it is finite.
+            seconds: that the trial took since a process took it up.
         """
-        trial, known = self._running[number], self._trials()[number]
-        if f"{EPOCH}{epoch}" not in known.user_attrs:
-            remembered = {"metrics": _finite(metrics), "value": value if math.isfinite(value) else None}
-            trial.set_user_attr(f"{EPOCH}{epoch}", remembered)
-        # With these the sampler ranks pruned trials. With several objectives Optuna has no use for them: a
-        # pruned trial that has any makes TPE raise.
-        single = len(self.config.search.objectives) == 1
-        if single and math.isfinite(value) and epoch not in known.intermediate_values:
-            trial.report(value, epoch)
+        self._bill(number, seconds)
+        if f"{EPOCH}{epoch}" not in self._ledger.trials[number].user_attrs:
+            compared = value if math.isfinite(value) else None
+            cost = self._unbilled.pop(number, Cost()).stored()
+            remembered = {"metrics": _finite(metrics), "value": compared, "cost": cost}
+            self._ledger.note(number, f"{EPOCH}{epoch}", remembered)
+
+    def _bill(self, number: int, seconds: float) -> None:
+        """Count what a trial took since it was billed last; its clock starts anew with each process."""
+        before = self._timed.get(number, 0.0)
+        cost = self.share.cost(seconds - before if seconds >= before else seconds)
+        self._timed[number] = seconds
+        self._unbilled[number] = self._unbilled.get(number, Cost()) + cost
+        self._spent += cost
 
     def finish(self, number: int, ending: Ending) -> Outcome:
         """Remember how a trial ended; a trial that has ended stays as it is.
@@ -187,21 +294,30 @@ class Study(StudyView):
         Returns:
             The outcome that the study remembers.
         """
-        known = self._trials()[number]
+        known = self._ledger.trials[number]
         if known.state.is_finished():
             remembered: Outcome = known.user_attrs["ending"]["outcome"]
             return remembered
         metrics = [objective.metric for objective in self.config.search.objectives]
         ending = _checked(ending, metrics)
-        stored = {**asdict(ending), "metrics": _finite(ending.metrics)}
-        self._running.pop(number).set_user_attr("ending", stored)
+        self._bill(number, ending.seconds)
         values = [ending.metrics[metric] for metric in metrics] if ending.outcome == "completed" else None
-        self._study.tell(number, values, state=_STATES[ending.outcome])
+        shown = reported(known) if self._single else {}
+        notes = self._proposals.tell(number, _STATES[ending.outcome], values, shown)
+        if notes != known.user_attrs.get("sampler", {}):
+            self._ledger.note(number, "sampler", notes)
+        self._end(number, ending, values)
         return ending.outcome
+
+    def _end(self, number: int, ending: Ending, values: list[float] | None = None) -> None:
+        cost = self._unbilled.pop(number, Cost()).stored()
+        stored = {**asdict(ending), "metrics": _finite(ending.metrics), "cost": cost}
+        self._ledger.note(number, "ending", stored)
+        self._ledger.end(number, _STATES[ending.outcome], values)
 
     def close(self) -> None:
         """Let another driver have the study. Trials that still run are adopted by it."""
-        self._lock.release()
+        self._storage.close()
 
     def __enter__(self) -> Study:
         return self
@@ -210,17 +326,6 @@ class Study(StudyView):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _optuna_study(config: StudyConfig, folder: Path, url: str | None) -> optuna.Study:
-    study = optuna.create_study(
-        study_name=config.study,
-        storage=open_storage(folder, url),
-        directions=[objective.direction for objective in config.search.objectives],
-        load_if_exists=True,
-    )
-    study.sampler = config.build_sampler(len(study.get_trials(deepcopy=False)))
-    return study
 
 
 def _identity(folder: Path, remembered: str | None) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import optuna
 import yaml
@@ -13,13 +15,28 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mmsa.config import parse
 from mmsa.errors import StudyError, did_you_mean
+from mmsa.experiment import RunConfig
+from mmsa.search.costs import Cost, stored_cost
 from mmsa.search.records import TrialRecord
 from mmsa.search.storage import JOURNAL, open_storage
-from mmsa.search.study_config import StudyConfig
+from mmsa.search.study_config import DEFAULTS, StudyConfig
+from mmsa.search.versions import Version, versions_in
 from mmsa.tracking import Outcome
 
 EPOCH = "epoch/"
 """Prefix of a trial's user attributes that hold the metrics of an epoch; ``ending`` holds the rest."""
+
+
+class Source(Protocol):
+    """Where the facts of a study come from: its storage, or the memory of its driver."""
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """What the study remembers of itself."""
+
+    @property
+    def trials(self) -> Sequence[FrozenTrial]:
+        """Optuna's trials, by number."""
 
 
 class StudyView:
@@ -28,27 +45,31 @@ class StudyView:
     ``config`` is that of its latest launch; ``attributes`` are what the study remembers of itself.
     """
 
-    def __init__(self, optuna_study: optuna.Study, config: StudyConfig):
+    def __init__(self, source: Source, config: StudyConfig):
         self.config = config
         self.name = config.study
-        self._study = optuna_study
+        self._source = source
 
     @property
-    def attributes(self) -> dict[str, Any]:
-        """``identity``, ``corpus_digest``, ``git_commit``, ``git_dirty``, ``versions``, ``threads`` and
-        ``space`` (YAML)."""
-        attributes: dict[str, Any] = self._study.user_attrs
-        return attributes
+    def attributes(self) -> Mapping[str, Any]:
+        """``identity``, ``corpus_digest``, ``git_commit``, ``git_dirty``, ``versions``, ``threads``,
+        ``space`` (YAML), and what is behind the properties below."""
+        return self._source.attributes
+
+    @cached_property
+    def space_versions(self) -> list[Version]:
+        """The space as it was from one launch to another, the latest last."""
+        return versions_in(self.attributes)
 
     @property
     def asked(self) -> int:
-        """How many trials the study shall have."""
-        return int(self.attributes["asked"])
+        """How many trials the study shall have: as many as were asked for, and one more for each retry."""
+        return int(self.attributes["asked"]) + len(self.attributes.get("retried", ()))
 
     @property
     def finished(self) -> int:
         """How many trials have ended, however they ended."""
-        return sum(trial.state.is_finished() for trial in self._trials())
+        return sum(trial.state.is_finished() for trial in self._source.trials)
 
     @property
     def remaining(self) -> int:
@@ -57,20 +78,30 @@ class StudyView:
 
     def counts(self) -> dict[Outcome, int]:
         """How many trials have begun, by outcome."""
-        return dict(Counter(record.outcome for record in self.trials()))
+        return dict(Counter(map(_outcome, self._source.trials)))
+
+    def cost(self) -> Cost:
+        """What all trials took so far."""
+        return sum((_cost(trial) for trial in self._source.trials), Cost())
 
     def trials(self) -> list[TrialRecord]:
         """Every trial that has begun, by number."""
-        return [self._record(trial) for trial in self._trials() if trial.state != TrialState.WAITING]
+        return [self._record(trial) for trial in self._source.trials]
 
     def trial(self, number: int) -> TrialRecord:
         """The trial of that number, which has begun."""
-        return self._record(self._trials()[number])
+        return self._record(self._source.trials[number])
 
     def best(self) -> TrialRecord | None:
-        """The completed trial of the smallest rank."""
-        completed = (record for record in self.trials() if record.outcome == "completed")
-        return min(completed, key=self.rank, default=None)
+        """The completed trial of the smallest rank that lies in the space as it is now."""
+        completed = (trial for trial in self._source.trials if trial.state == TrialState.COMPLETE)
+        records = (self._record(trial) for trial in completed if not self._superseded(trial))
+        return min(records, key=self.rank, default=None)
+
+    def defaults(self) -> TrialRecord | None:
+        """The trial that runs the base as it is now."""
+        starts = (t for t in self._source.trials if t.user_attrs.get("start") == DEFAULTS)
+        return next((self._record(trial) for trial in starts if not self._superseded(trial)), None)
 
     def rank(self, completed: TrialRecord) -> tuple[float, ...]:
         """Smaller is better: by the first objective, then by the others in order, then the earlier trial."""
@@ -78,27 +109,49 @@ class StudyView:
         values = (sign * value for sign, value in zip(signs, completed.values, strict=True))
         return (*values, completed.number)
 
-    def _trials(self) -> list[FrozenTrial]:
-        trials: list[FrozenTrial] = self._study.get_trials(deepcopy=False)
-        return trials
+    def base_of(self, version: int) -> RunConfig:
+        """The base of a version of the space."""
+        return self.space_versions[version - 1].config.base
+
+    def _superseded(self, trial: FrozenTrial) -> bool:
+        latest = self.space_versions[-1]
+        return trial.user_attrs["version"] != latest.number and trial.number not in latest.carried
 
     def _record(self, trial: FrozenTrial) -> TrialRecord:
-        ending = trial.user_attrs["ending"] if trial.state.is_finished() else {"outcome": "running"}
-        try:
-            overrides = self.config.space.decode(trial.params)
-        except KeyError:  # its driver is choosing, or died before it had chosen all of them
-            overrides = {}
+        finished = trial.state.is_finished()
+        ending = {name: value for name, value in trial.user_attrs.get("ending", {}).items() if name != "cost"}
         return TrialRecord(
             number=trial.number,
-            overrides=overrides,
+            overrides=trial.user_attrs["point"],
             values=tuple(trial.values) if trial.state == TrialState.COMPLETE else (),
             reported=reported(trial),
             epochs={number: epoch["metrics"] for number, epoch in _epochs(trial).items()},
             start=trial.user_attrs.get("start"),
+            retry_of=trial.user_attrs.get("retry_of"),
+            version=trial.user_attrs["version"],
+            superseded=self._superseded(trial),
+            cost=_cost(trial),
             started=trial.datetime_start,
             finished=trial.datetime_complete,
-            **ending,
+            **(ending if finished else {"outcome": "running"}),
         )
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A study in its storage, read anew at every look."""
+
+    study: optuna.Study
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        attributes: dict[str, Any] = self.study.user_attrs
+        return attributes
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        trials: list[FrozenTrial] = self.study.get_trials(deepcopy=False)
+        return trials
 
 
 def read_study(name: str, runs: Path, storage: str | None = None) -> StudyView:
@@ -112,23 +165,27 @@ def read_study(name: str, runs: Path, storage: str | None = None) -> StudyView:
         studies = [path.parent.name for path in runs.glob(f"*/{JOURNAL}")]
         raise StudyError(f"no study {name!r} in {runs}. {did_you_mean(name, studies)}")
     try:
-        study = optuna.load_study(study_name=name, storage=open_storage(folder, storage))
+        study = _Stored(optuna.load_study(study_name=name, storage=open_storage(folder, storage)))
     except KeyError:
         raise StudyError(f"no study {name!r} in this storage") from None
-    if "space" not in study.user_attrs:
+    if "space" not in study.attributes:
         raise StudyError(f"study {name!r} has not begun; run launch/search.py first")
-    return StudyView(study, remembered_config(study.user_attrs, name))
-
-
-def remembered_config(attributes: Mapping[str, Any], name: str) -> StudyConfig:
-    """The configuration of the study's latest launch."""
-    return parse(StudyConfig, yaml.safe_load(attributes["space"]), f"study {name}")
+    return StudyView(study, parse(StudyConfig, yaml.safe_load(study.attributes["space"]), f"study {name}"))
 
 
 def reported(trial: FrozenTrial) -> dict[int, float]:
     """The first objective by epoch."""
     values = {number: epoch["value"] for number, epoch in _epochs(trial).items()}
     return {number: value for number, value in values.items() if value is not None}
+
+
+def _outcome(trial: FrozenTrial) -> Outcome:
+    outcome: Outcome = trial.user_attrs["ending"]["outcome"] if trial.state.is_finished() else "running"
+    return outcome
+
+
+def _cost(trial: FrozenTrial) -> Cost:
+    return stored_cost(_epochs(trial), trial.user_attrs.get("ending", {}))
 
 
 def _epochs(trial: FrozenTrial) -> dict[int, dict[str, Any]]:

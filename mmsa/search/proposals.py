@@ -1,0 +1,166 @@
+"""What the sampler sees of a study: an Optuna study in memory, of the trials that lie in the space as it is.
+
+The durable study may hold trials of earlier versions of the space, whose distributions Optuna cannot mix, and
+more trials than a model needs. So the sampler has a study of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.storages import InMemoryStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from mmsa.search.scalars import Scalar
+from mmsa.search.space import Space
+
+MOST = 1000
+"""Trials that the sampler is shown: the best of them, and the latest.
+
+A model of n trials costs O(n) a proposal or more, and TPE learns from the 25 best against the rest.
+"""
+_BEST = 50  # by the first objective, then the others
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A point of the space: as configurations have it, and as Optuna's parameters with distributions.
+
+    notes: what the sampler wrote down with it, for its own later use.
+    """
+
+    overrides: dict[str, Scalar]
+    params: dict[str, Any]
+    distributions: dict[str, BaseDistribution]
+    notes: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Past:
+    """What the sampler is told of a trial that it did not propose in this launch.
+
+    number: in the study. reported: by epoch, what pruned trials are ranked by. notes: as in ``Proposal``.
+    """
+
+    number: int
+    params: Mapping[str, Any]
+    state: TrialState
+    values: Sequence[float] | None
+    reported: Mapping[int, float]
+    notes: Mapping[str, Any]
+
+
+class Proposals:
+    """Asks the sampler for points, and tells it how they did.
+
+    Args:
+        space: as it is now.
+        directions: of the objectives.
+        sampler: of this launch.
+        notes: what the sampler wrote down of the study in earlier launches.
+        past: the study's trials that lie in the space, in their order.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        directions: Sequence[str],
+        sampler: BaseSampler,
+        notes: Mapping[str, Any],
+        past: Iterable[Past],
+    ):
+        self._space, self._directions, self._sampler = space, directions, sampler
+        distributions = space.distributions()
+        self._fill(notes, [(trial.number, _frozen(trial, distributions)) for trial in past])
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What the sampler wrote down of the study."""
+        notes: dict[str, Any] = self._storage.get_study_system_attrs(self._study_id)
+        return notes
+
+    def ask(self, number: int, point: Mapping[str, Scalar] | None = None) -> Proposal:
+        """The point of the study's trial ``number``: the one given, or else the sampler's."""
+        if point is not None:
+            self._study.enqueue_trial(self._space.encode(point))
+        trial = self._study.ask()
+        overrides = self._space.suggest(trial)
+        self._numbers[trial.number] = number
+        self._places[number] = trial.number
+        return Proposal(
+            overrides, dict(trial.params), dict(trial.distributions), self._notes_of(trial.number)
+        )
+
+    def tell(
+        self, number: int, state: TrialState, values: Sequence[float] | None, reported: Mapping[int, float]
+    ) -> dict[str, Any]:
+        """How a trial ended.
+
+        Returns:
+            What the sampler has written down with the trial by now.
+        """
+        place = self._places.pop(number)
+        for epoch, value in reported.items():
+            self._storage.set_trial_intermediate_value(self._id(place), epoch, value)
+        self._study.tell(place, None if values is None else list(values), state=state)
+        notes = self._notes_of(place)
+        if len(self._numbers) >= 2 * MOST:
+            self._forget()
+        return notes
+
+    def _fill(self, notes: Mapping[str, Any], trials: Sequence[tuple[int, FrozenTrial]]) -> None:
+        self._storage = InMemoryStorage()
+        self._study = optuna.create_study(
+            storage=self._storage, directions=self._directions, sampler=self._sampler
+        )
+        self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
+        for name, value in notes.items():
+            self._storage.set_study_system_attr(self._study_id, name, value)
+        shown = self._shown(trials)
+        self._study.add_trials(trial for _, trial in shown)
+        self._numbers = {place: number for place, (number, _) in enumerate(shown)}
+        self._places = {
+            number: place for place, (number, trial) in enumerate(shown) if not trial.state.is_finished()
+        }
+
+    def _forget(self) -> None:
+        known = self._study.get_trials(deepcopy=False)
+        self._fill(self.notes, [(self._numbers[trial.number], trial) for trial in known])
+
+    def _shown(self, trials: Sequence[tuple[int, FrozenTrial]]) -> Sequence[tuple[int, FrozenTrial]]:
+        if len(trials) <= MOST:
+            return trials
+        signs = [1.0 if direction == "minimize" else -1.0 for direction in self._directions]
+
+        def rank(place: int) -> list[float]:
+            return [sign * value for sign, value in zip(signs, trials[place][1].values, strict=True)]
+
+        completed = [place for place, (_, trial) in enumerate(trials) if trial.state == TrialState.COMPLETE]
+        kept = set(sorted(completed, key=rank)[:_BEST])
+        kept |= {place for place, (_, trial) in enumerate(trials) if not trial.state.is_finished()}
+        kept |= set(range(len(trials) - MOST + len(kept), len(trials)))
+        return [trials[place] for place in sorted(kept)]
+
+    def _notes_of(self, place: int) -> dict[str, Any]:
+        return dict(self._storage.get_trial(self._id(place)).system_attrs)
+
+    def _id(self, place: int) -> int:
+        found: int = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, place)
+        return found
+
+
+def _frozen(trial: Past, distributions: Mapping[str, BaseDistribution]) -> FrozenTrial:
+    """The trial for Optuna; a number and an identifier are given to it when it is added."""
+    return optuna.create_trial(
+        state=trial.state,
+        values=trial.values,
+        params=dict(trial.params),
+        distributions={name: distributions[name] for name in trial.params},
+        intermediate_values=dict(trial.reported),
+        system_attrs=dict(trial.notes),
+    )
