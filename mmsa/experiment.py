@@ -6,12 +6,15 @@ them.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from mmsa.config import Block, one_of
+from mmsa.config import Block, one_of, refuse, refuse_all
 from mmsa.data import DATA_SETS
+from mmsa.errors import Problem, did_you_mean
+from mmsa.information.measure_panel import EstimatorName
+from mmsa.information.panel import CORE, FAMILIES, Family
 from mmsa.models import MODELS
 from mmsa.objectives import ObjectiveConfig
 
@@ -60,6 +63,34 @@ class TrainConfig(Block):
     """CPU threads of this process; 0 leaves torch's setting. Sums on a CPU depend on it in the last bits."""
 
 
+def _known_families(value: Any) -> Any:
+    unknown = [
+        Problem(str(position), name, "is not a kind of information", did_you_mean(str(name), FAMILIES))
+        for position, name in enumerate(value if isinstance(value, (list, tuple)) else ())
+        if name not in FAMILIES
+    ]
+    if unknown:
+        raise refuse_all(unknown)
+    return value
+
+
+class InformationConfig(Block):
+    """What is measured on frozen representations of rows that nothing was fitted to; not what is trained for.
+
+    Measured are the weights of the best epoch, when a run is finished.
+    """
+
+    quantities: Annotated[tuple[Family, ...], BeforeValidator(_known_families), Field(strict=False)] = CORE
+    """Kinds of information, the most wanted first; an empty list measures nothing."""
+    epochs: Annotated[tuple[PositiveInt, ...], Field(strict=False)] = ()
+    """Epochs, counted from 1, whose own weights are measured too."""
+    budget: Annotated[float, Field(ge=0.0, le=1.0)] | None = 0.1
+    """Part of the time of training that measuring may take; the rest is skipped. null is no limit."""
+    estimator: EstimatorName = "copula"
+    """``copula`` takes milliseconds for a quantity; ``networks`` takes seconds, and sees more than rank
+    correlation."""
+
+
 class RunConfig(Block):
     """Everything that determines a training run, and nothing else."""
 
@@ -68,4 +99,14 @@ class RunConfig(Block):
     objective: ObjectiveConfig = ObjectiveConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
+    information: InformationConfig = InformationConfig()
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+    @model_validator(mode="after")
+    def _epochs_come(self) -> Self:
+        late = [epoch for epoch in self.information.epochs if epoch > self.train.epochs]
+        if late:
+            rule = f"epoch {late[0]} never comes, train.epochs is {self.train.epochs}"
+            advice = "Leave it out, or train longer."
+            raise refuse(self.information.epochs, rule, advice, at=("information", "epochs"))
+        return self

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mmsa.data import Corpus
 from mmsa.experiment import RunConfig
+from mmsa.information import Measurement
+from mmsa.information.panel import metrics as information_metrics
+from mmsa.training.measuring import measure_best, measure_epoch
 from mmsa.training.parallel import ALONE, Team
 from mmsa.training.resampling import standard_errors
 from mmsa.training.result import Result
@@ -25,11 +28,12 @@ class Progress:
         metrics: of this epoch, all finite. ``valid/…``: of the whole split. Means over the epoch's steps:
             ``loss/<term>`` (weighted, in the scale of the total ``train/loss``), ``loss/estimator/<term>``,
             ``train/gradient`` (norm before clipping), and monitors of terms such as ``bound/…`` in nats.
-            ``train/lr``: of the main group after the last step.
+            ``train/lr``: of the main group after the last step. ``information/…`` at chosen epochs.
         best_epoch: the best epoch so far by ``train.metric``.
-        best: all metrics of the best epoch.
+        best: all metrics of the best epoch; with ``information/…`` once the run is finished.
         history: the metrics of every epoch so far, those before a resumption included.
         finished: whether this was the last epoch.
+        information: of the weights of the best epoch, once the run is finished.
     """
 
     epoch: int
@@ -39,6 +43,7 @@ class Progress:
     best: dict[str, float]
     history: tuple[dict[str, float], ...]
     finished: bool
+    information: dict[str, Measurement]
     _trainer: Trainer = field(repr=False, compare=False)
 
     def save(self, directory: Path) -> None:
@@ -109,7 +114,7 @@ def run(
     trainer = _start(config, corpus, resume, cache, ALONE)
     for progress in _drive(trainer):
         report(progress)
-    return trainer.result()
+    return replace(trainer.result(), metrics=progress.best, information=progress.information)
 
 
 def _start(config: RunConfig, corpus: Corpus, resume: Path | None, cache: Path | None, team: Team) -> Trainer:
@@ -124,17 +129,20 @@ def _drive(trainer: Trainer) -> Iterator[Progress]:
         yield _progress(trainer)
     while not trainer.finished:
         trainer.train_epoch()
+        measure_epoch(trainer)
         yield _progress(trainer)
 
 
 def _progress(trainer: Trainer) -> Progress:
+    information = measure_best(trainer)
     return Progress(
         epoch=trainer.position.epoch,
         step=trainer.position.step,
         metrics=trainer.history[-1],
         best_epoch=trainer.selection.epoch,
-        best=trainer.selection.metrics,
+        best=trainer.selection.metrics | information_metrics(information),
         history=tuple(trainer.history),
         finished=trainer.finished,
+        information=information,
         _trainer=trainer,
     )

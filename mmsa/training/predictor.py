@@ -19,6 +19,7 @@ from mmsa.data.batches import Batches, collate
 from mmsa.data.inputs import FeatureInput, InputSpec
 from mmsa.errors import DataError
 from mmsa.experiment import RunConfig
+from mmsa.information.target.mimrl import FUSION
 from mmsa.models import Model, encode_split
 from mmsa.training.parallel import ALONE, Team
 from mmsa.training.runtime import Runtime
@@ -39,6 +40,21 @@ def predict(
         predictions_N[batch.rows] = model(batch).prediction
     array: NDArray[np.float32] = team.sum(predictions_N).cpu().numpy()
     return array
+
+
+@torch.inference_mode()
+def represent(
+    model: nn.Module, split: Split, batch_size: int, device: torch.device
+) -> dict[str, NDArray[np.float32]]:
+    """(N, D) vectors of each modality and of the ``fusion``, in the order of ``split`` as for ``predict``."""
+    model.eval()
+    vectors: dict[str, NDArray[np.float32]] = {}
+    for batch in Batches(split, batch_size, shuffle=False).epoch(0):
+        found = model(batch.to(device))
+        for name, vectors_BD in {**found.unimodal, FUSION: found.fusion}.items():
+            whole_ND = vectors.setdefault(name, np.empty((len(split), vectors_BD.shape[1]), np.float32))
+            whole_ND[batch.rows.cpu().numpy()] = vectors_BD.float().cpu().numpy()
+    return vectors
 
 
 def readable(split: Split, config: Block, cache: Path | None) -> Split:
@@ -70,6 +86,17 @@ class Predictor:
             encoded = readable(split, self.config.model, self.cache)
             self._check(encoded)
             return predict(self.model, encoded, self.config.train.eval_batch_size, self.runtime.device)
+
+    def represent(self, split: Split) -> dict[str, NDArray[np.float32]]:
+        """(N, D) vectors of each modality and of the ``fusion`` for such rows.
+
+        Raises:
+            DataError: as ``predict``.
+        """
+        with self.runtime.active():
+            encoded = readable(split, self.config.model, self.cache)
+            self._check(encoded)
+            return represent(self.model, encoded, self.config.train.eval_batch_size, self.runtime.device)
 
     def _check(self, split: Split) -> None:
         for name, expected in self.inputs.modalities().items():

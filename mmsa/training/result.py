@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mmsa.data import Split
 from mmsa.experiment import RunConfig
+from mmsa.information import Measurement
 from mmsa.training.predictor import Predictor
 
 
@@ -21,12 +22,13 @@ class Result:
     Attributes:
         config: what was run.
         best_epoch: the epoch that ``train.metric`` chose, counted from 1.
-        metrics: all metrics of that epoch.
+        metrics: all metrics of that epoch, ``information/…`` among them.
         history: the metrics of every epoch.
         seconds: of training and evaluation, those before a resumption included.
         num_parameters: trained ones, of model and objective.
         counters: ``epochs`` run and optimiser ``steps`` made.
         predictor: the model with the weights of the best epoch.
+        information: of those weights on the valid split, by name.
     """
 
     config: RunConfig
@@ -37,6 +39,7 @@ class Result:
     num_parameters: int
     counters: dict[str, int]
     predictor: Predictor = field(repr=False)
+    information: dict[str, Measurement] = field(default_factory=dict)
 
     def predict(self, split: Split) -> NDArray[np.float32]:
         """(N,) predictions of the best weights for raw rows, see ``Predictor.predict``."""
@@ -52,6 +55,7 @@ class Result:
             "seconds": self.seconds,
             "num_parameters": self.num_parameters,
             "counters": self.counters,
+            "information": {name: measured.to_dict() for name, measured in self.information.items()},
         }
         directory.mkdir(parents=True, exist_ok=True)
         text = json.dumps(record, indent=2, allow_nan=False) + "\n"

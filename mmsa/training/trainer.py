@@ -215,17 +215,18 @@ class Trainer:
         metrics = self.team.first(metrics | self._evaluate())
         self.position.epoch, self.position.index = self.position.epoch + 1, 0
         self.history.append(metrics)
-        self.selection.consider(self.position.epoch, metrics, self._evaluated)
+        self.selection.consider(self.position.epoch, metrics, self.evaluated)
         self.schedule.after_epoch(metrics[self.config.train.metric])
 
     @property
-    def _evaluated(self) -> nn.Module:
+    def evaluated(self) -> nn.Module:
+        """The model whose metrics count: the one in training, or its moving average."""
         return self.model if self.average is None else self.average.module
 
     def _evaluate(self) -> dict[str, float]:
         split = self.corpus["valid"]
         predictions_N = predict(
-            self._evaluated, split, self.config.train.eval_batch_size, self.runtime.device, self.team
+            self.evaluated, split, self.config.train.eval_batch_size, self.runtime.device, self.team
         )
         bad_N = ~np.isfinite(predictions_N)
         if bad_N.any():
