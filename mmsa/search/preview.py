@@ -3,34 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import optuna
 
 from mmsa.config import dump_yaml, with_overrides
+from mmsa.errors import StudyError
 from mmsa.objectives import warnings
 from mmsa.search.corpora import prepare
+from mmsa.search.costs import Share
 from mmsa.search.misfits import refuse_misfits
+from mmsa.search.parameters import GATE
 from mmsa.search.reported import reported_lines
 from mmsa.search.scalars import Scalar
 from mmsa.search.study_config import StudyConfig
+from mmsa.search.view import StudyView, read_study
 from mmsa.training import count_parameters, count_steps, time_step
 
 _NUM_SAMPLES = 3
 
 
-def dry_run(config: StudyConfig, cache: Path) -> Iterator[str]:
-    """Paragraphs to print, each as soon as it is known; no study is read or written.
+def dry_run(config: StudyConfig, runs: Path, storage: str | None = None) -> Iterator[str]:
+    """Paragraphs to print, each as soon as it is known; nothing is written but the cache of encoded text.
+
+    Args:
+        runs: folder of all studies. A study of this name, there or in the database ``storage``, tells what its
+            trials took.
 
     Raises:
         DataError: for missing or damaged data, after the paragraphs that do not need it.
         ConfigError: for combinations that do not fit each other or the data, at the same place.
     """
+    cache = runs / "cache"
     yield f"base configuration:\n\n{_indented(dump_yaml(config.base.model_dump()))}\n"
     yield from (f"warning: {warning}" for warning in warnings(config.base.objective))
     yield from reported_lines(config.reported)
     yield f"searched parameters: {len(config.space.parameters)}"
+    if chance := config.sampler.left_to_chance(config.space):
+        paths = sorted({name.removesuffix(GATE) for name in chance})
+        yield f"left to chance, since the sampler cannot model them: {', '.join(paths)}"
     for position, point in enumerate(samples(config), start=1):
         text = dump_yaml(point) if point else "as the base"
         yield f"sampled configuration {position}:\n\n{_indented(text)}\n"
@@ -42,11 +55,25 @@ def dry_run(config: StudyConfig, cache: Path) -> Iterator[str]:
     as_a_trial = with_overrides(config.base, {"train.threads": config.threads})
     seconds = time_step(as_a_trial, corpus, cache=cache)
     steps, trials = count_steps(config.base, corpus, cache=cache), config.search.trials
-    total = timedelta(seconds=round(seconds * steps * trials))
+    share, each = Share.of(config.resources), seconds * steps
+    total = timedelta(seconds=round(each * trials))
     yield (
         f"cost at most: {1000 * seconds:.3g} ms/step x {steps:,} steps x {trials:,} trials = {total} "
-        "of one worker, if no trial stops early"
+        f"of one trial after the other ({share.cost(each * trials)}), if no trial stops early"
     )
+    with suppress(StudyError):
+        yield from _measured(read_study(config.study, runs, storage), share)
+
+
+def _measured(study: StudyView, share: Share) -> Iterator[str]:
+    """What the trials of the study took, and what is left of it would take."""
+    if study.finished:
+        each = study.cost().seconds / study.finished
+        yield (
+            f"so far: {study.finished} of {study.asked} trials ended, {study.cost()}, "
+            f"{timedelta(seconds=round(each))} a trial; the other {study.remaining} at that rate: "
+            f"{share.cost(each * study.remaining)}"
+        )
 
 
 def samples(config: StudyConfig) -> list[Mapping[str, Scalar]]:

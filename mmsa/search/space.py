@@ -17,10 +17,11 @@ from optuna.trial import Trial
 
 from mmsa.config import Block, with_overrides
 from mmsa.errors import ConfigError, Problem, did_you_mean
-from mmsa.search.parameters import FloatParameter, Parameter
+from mmsa.search.parameters import GATE, FloatParameter, Parameter
 from mmsa.search.scalars import Scalar, same
 
-_MISSING = object()
+MISSING = object()
+"""What ``walk`` finds where there is nothing."""
 
 
 class Space:
@@ -47,6 +48,19 @@ class Space:
             for path, parameter in self.parameters.items()
             for name, distribution in parameter.distributions(path).items()
         }
+
+    def always(self) -> dict[str, BaseDistribution]:
+        """The Optuna parameters that every point has."""
+        unconditional = {path: p.distributions(path) for path, p in self.parameters.items() if not p.when}
+        firsts = (next(iter(distributions.items())) for distributions in unconditional.values())
+        return dict(firsts)  # the first one is the gate, where there is one
+
+    def zero_below(self, gate: str) -> float:
+        """The value of a gate, by its Optuna name, below which its parameter is exactly 0."""
+        parameter = self.parameters[gate.removesuffix(GATE)]
+        assert isinstance(parameter, FloatParameter)
+        assert parameter.zero is not None
+        return parameter.zero
 
     def exists(self, path: str, values: Mapping[str, Scalar]) -> bool:
         """Whether the parameter exists beside ``values`` of its parents."""
@@ -110,7 +124,7 @@ class Space:
         for path in self.parameters:
             if self.exists(path, values):
                 value = value_at(config, path)
-                if value is _MISSING:
+                if value is MISSING:
                     problems.append(Problem(path, None, "has no value here", f"Write `{path}` in `base`."))
                 else:
                     values[path] = value
@@ -151,20 +165,21 @@ def value_at(config: Block, path: str) -> Any:
     A component that the configuration does not name, such as a loss term to be searched, has its own
     defaults.
     """
-    found = _walk(config.model_dump(), path)
+    found = walk(config.model_dump(), path)
     parent, _, _ = path.rpartition(".")
-    if found is _MISSING and parent:
+    if found is MISSING and parent:
         try:
-            return _walk(with_overrides(config, {parent: {}}).model_dump(), path)
+            return walk(with_overrides(config, {parent: {}}).model_dump(), path)
         except ConfigError:
-            return _MISSING
+            return MISSING
     return found
 
 
-def _walk(values: Any, path: str) -> Any:
+def walk(values: Any, path: str) -> Any:
+    """The value at a dotted path of nested mappings, ``MISSING`` where there is none."""
     for key in path.split("."):
         if not isinstance(values, Mapping) or key not in values:
-            return _MISSING
+            return MISSING
         values = values[key]
     return values
 

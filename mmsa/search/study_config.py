@@ -7,7 +7,7 @@ valid ``RunConfig``; the checks of the parts are in ``parameters``, those betwee
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -27,6 +27,8 @@ from mmsa.config import Block, one_of, problems_of, refuse, refuse_all
 from mmsa.errors import ConfigError, Problem, did_you_mean
 from mmsa.experiment import RunConfig
 from mmsa.search.checks import meaning_problems, metric_problem, start_values
+from mmsa.search.constraints import MetricBound, PointConstraints, parse_constraint
+from mmsa.search.expressions import Expression
 from mmsa.search.parameters import (
     PARAMETER_TYPES,
     CategoricalParameter,
@@ -35,7 +37,8 @@ from mmsa.search.parameters import (
     Parameter,
 )
 from mmsa.search.reported import Reported
-from mmsa.search.samplers import SAMPLERS, TreeParzenEstimator
+from mmsa.search.samplers import SAMPLERS, Sampler, Setting, TreeParzenEstimator
+from mmsa.search.samplers.accepted import AcceptedPoints
 from mmsa.search.scalars import Scalar
 from mmsa.search.schedulers import SCHEDULERS, SuccessiveHalving
 from mmsa.search.space import Space, relation_problems
@@ -114,6 +117,23 @@ class SearchConfig(Block):
     """Points to try first: ``defaults`` (always trial 0), the name of a space or exported file, or
     {path: value}."""
 
+    constraints: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Conditions on the configuration, such as ``model.d_hidden % model.heads == 0``, and bounds on metrics,
+    such as ``cost/seconds <= 60``."""
+
+    @field_validator("constraints")
+    @classmethod
+    def _readable(cls, constraints: tuple[str, ...]) -> tuple[str, ...]:
+        problems = []
+        for position, text in enumerate(constraints):
+            try:
+                parse_constraint(text)
+            except ValidationError as error:
+                problems += [_below(str(position), problem) for problem in problems_of(error)]
+        if problems:
+            raise refuse_all(problems)
+        return constraints
+
     @field_validator("objectives")
     @classmethod
     def _distinct(cls, objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
@@ -178,6 +198,25 @@ def _direction_problems(base: RunConfig, objectives: tuple[Objective, ...]) -> l
     ]
 
 
+def _sampler_problems(config: StudyConfig) -> list[Problem]:
+    return [
+        Problem(f"search.sampler.{p.path}", p.value, p.rule, p.next_step)
+        for p in config.sampler.problems(config.setting)
+    ]
+
+
+def _constraint_problems(config: StudyConfig) -> Iterator[Problem]:
+    search, points = config.search, config.point_constraints
+    found = list(points.problems())
+    for problem in found:
+        at = search.constraints.index(str(problem.value))
+        yield Problem(f"search.constraints.{at}", problem.value, problem.rule, problem.next_step)
+    for position, start in enumerate(() if found else search.starts):
+        for broken in () if isinstance(start, str) else points.broken(config.complete(start)):
+            rule = f"does not fulfil {broken.text}"
+            yield Problem(f"search.starts.{position}", start, rule, "Change the start, or the constraint.")
+
+
 def _check_name(name: object) -> object:
     if isinstance(name, str) and not re.match(_NAME, name):
         advice = f"Write {re.sub('[^A-Za-z0-9_-]+', '-', name).strip('-_') or 'my-study'}."
@@ -209,6 +248,7 @@ class StudyConfig(Block):
             search = config.search
             problems = meaning_problems(config.base, search.parameters, search.starts)
             problems += _direction_problems(config.base, search.objectives)
+            problems = problems or [*_sampler_problems(config), *_constraint_problems(config)]
         if problems:
             raise refuse_all(problems)
         return config
@@ -228,10 +268,50 @@ class StudyConfig(Block):
 
         A seeded sampler that is made anew would repeat its first points; the number of trials makes it go on.
         """
+        sampler, setting = self.sampler, self.setting
+        return AcceptedPoints(
+            sampler.build(setting, num_trials),
+            self.space,
+            self.point_constraints,
+            defaults=self.complete({}),
+            proposals=sampler.proposals,
+            seed=setting.seed_after(num_trials),
+        )
+
+    @property
+    def sampler(self) -> Sampler:
+        """How points are chosen, by ``search.sampler``."""
         block: Any = self.search.sampler
-        seed = derive_seed("sampler", self.study, self.base.seed, num_trials)
-        sampler: BaseSampler = SAMPLERS[block.name](block).build(seed, self.space.conditional)
+        sampler: Sampler = SAMPLERS[block.name](block)
         return sampler
+
+    @property
+    def setting(self) -> Setting:
+        """What the sampler is told of the study."""
+        directions = tuple(objective.direction for objective in self.search.objectives)
+        seed = derive_seed("sampler", self.study, self.base.seed)
+        return Setting(self.space, directions, self.search.trials, seed)
+
+    @cached_property
+    def point_constraints(self) -> PointConstraints:
+        """The constraints that are known before a trial."""
+        parsed = map(parse_constraint, self.search.constraints)
+        expressions = [constraint for constraint in parsed if isinstance(constraint, Expression)]
+        return PointConstraints(expressions, self.space, self.base)
+
+    @cached_property
+    def metric_bounds(self) -> tuple[MetricBound, ...]:
+        """The constraints that are known after a trial."""
+        parsed = map(parse_constraint, self.search.constraints)
+        return tuple(constraint for constraint in parsed if isinstance(constraint, MetricBound))
+
+    def allows(self, point: Mapping[str, Scalar]) -> bool:
+        """Whether a complete point of the space fulfils the constraints that are known before a trial."""
+        return not self.point_constraints.broken(point)
+
+    def complete(self, start: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """The complete point of a start: what it writes, and the defaults for the rest."""
+        return start_values(self.space, self.base, start)
 
     def starts(self) -> list[dict[str, Scalar]]:
         """The points to try first: the defaults, then the others in order, each once.
@@ -244,7 +324,7 @@ class StudyConfig(Block):
             if isinstance(start, str) and start != DEFAULTS:
                 rule, advice = "names a file that was not read", "Read the space with load_space."
                 raise ConfigError(self.study, [Problem("search.starts", start, rule, advice)])
-            point = start_values(self.space, self.base, {} if isinstance(start, str) else start)
+            point = self.complete({} if isinstance(start, str) else start)
             if point not in points:
                 points.append(point)
         return points

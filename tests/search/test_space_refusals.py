@@ -240,7 +240,7 @@ def test_objectives(make_values, objectives, path, rule, advice):
 
 ELSEWHERE = [
     ({"sampler": {"name": "tpee"}}, "search.sampler.name", "not a sampler", "Did you mean 'tpe'?"),
-    ({"sampler": {"startup": 3}}, "search.sampler.name", "needs a name", "Known: random, tpe."),
+    ({"sampler": {"startup": 3}}, "search.sampler.name", "needs a name", "Known: cmaes, gp, nsga2"),
     ({"scheduler": {"name": "asha", "grce": 3}}, "search.scheduler.grce", "not a setting", "'grace'"),
     ({"scheduler": {"name": "asha", "reduction": 1}}, "search.scheduler.reduction", "equal to 2", ""),
     ({"trials": 0}, "search.trials", "equal to 1", ""),
