@@ -10,7 +10,9 @@ from mmsa.cli import (
     INTERRUPTED,
     add_common_arguments,
     add_tracking_arguments,
+    duration,
     exit_code,
+    hours,
     overrides,
     positive,
 )
@@ -27,6 +29,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would be done and what it would cost, and stop"
     )
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="try failed trials again, each as one trial more"
+    )
+    parser.add_argument(
+        "--time-budget", type=duration, metavar="TIME", help="stop after 90s, 30m, 2h or 1d of this launch"
+    )
+    parser.add_argument(
+        "--gpu-hours", type=hours, metavar="H", help="stop when the study's trials took so many GPU-hours"
+    )
     parser.add_argument("--storage", metavar="URL", help="database of the study (default: a file in --runs)")
     parser.add_argument("--ray-address", metavar="HOST:PORT", help="cluster to use (default: this machine)")
     parser.add_argument("--concurrency", type=positive, metavar="N", help="most trials at once")
@@ -39,6 +50,7 @@ def main() -> int:
     args = arguments()
     from rich.console import Console
 
+    from mmsa.search.costs import Budget
     from mmsa.search.executor import SearchOptions, run_search
     from mmsa.search.load import load_space
     from mmsa.search.preview import dry_run
@@ -47,7 +59,7 @@ def main() -> int:
 
     config = load_space(args.space, overrides(args.assignments))
     if args.dry_run:
-        for paragraph in dry_run(config, args.runs / "cache"):
+        for paragraph in dry_run(config, args.runs, args.storage):
             print(paragraph, flush=True)
         return 0
     console = Console()
@@ -59,7 +71,13 @@ def main() -> int:
         observers.append(Mirror(location, say))
         browse = location.how_to_browse()
     options = SearchOptions(
-        args.runs, args.storage, args.trials, args.ray_address, concurrency=args.concurrency
+        args.runs,
+        args.storage,
+        args.trials,
+        args.ray_address,
+        concurrency=args.concurrency,
+        retry_failed=args.retry_failed,
+        budget=Budget(args.time_budget, args.gpu_hours),
     )
     summary = run_search(config, options, observers, say)
     say(summary.text(browse))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,10 @@ USER_ERROR = 2
 """Exit code of everything a user can put right: a file, a setting, a study."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it (128 + SIGINT)."""
+
+_NUMBER = r"\d+(?:\.\d+)?"
+_DURATION = re.compile(f"({_NUMBER})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def add_runs_argument(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +62,25 @@ def positive(text: str) -> int:
     if number < 1:
         raise ValueError(text)
     return number
+
+
+def duration(text: str) -> float:
+    """Seconds of an argument such as ``90s``, ``30m``, ``2h``, ``1d`` or ``1h30m``."""
+    parts = _DURATION.findall(text)
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if "".join(map("".join, parts)) != text or not seconds:
+        advice = f"; {text} of what? write {text}m or {text}h" if re.fullmatch(_NUMBER, text) else ""
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration: write 90s, 30m, 2h, 1d or 1h30m{advice}")
+    return seconds
+
+
+def hours(text: str) -> float:
+    """A number of hours above 0."""
+    if not re.fullmatch(_NUMBER, text) or not float(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of hours above 0: write 12 or 0.5, without a unit"
+        )
+    return float(text)
 
 
 def overrides(assignments: Sequence[str]) -> dict[str, Any]:

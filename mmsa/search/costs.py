@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from mmsa.errors import StudyError
-
-_SECONDS: Mapping[str, int] = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+from mmsa.search.study_config import Resources
 
 
 @dataclass(frozen=True)
@@ -50,6 +46,12 @@ class Share:
     cpus: float = 1.0
     gpus: float = 0.0
 
+    @classmethod
+    def of(cls, resources: Resources) -> Share:
+        """What the space file asks for."""
+        workers = resources.workers
+        return cls(workers * resources.cpus_per_worker, workers * resources.gpus_per_worker)
+
     def cost(self, seconds: float) -> Cost:
         """What so much of a trial's time costs."""
         return Cost(seconds, seconds * self.cpus, seconds * self.gpus)
@@ -74,20 +76,6 @@ class Budget:
         if self.gpu_hours is not None and cost.gpu_seconds >= 3600 * self.gpu_hours:
             return f"the budget of {self.gpu_hours:g} GPU-hours is spent"
         return ""
-
-
-def duration(text: str) -> float:
-    """Seconds of ``90s``, ``30m``, ``2h``, ``1d``, ``1.5h`` or ``1h30m``.
-
-    Raises:
-        StudyError: for anything else.
-    """
-    parts = _DURATION.findall(text)
-    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
-    if "".join(map("".join, parts)) != text or not seconds:
-        advice = f"; did you mean {text}h or {text}m?" if re.fullmatch(r"\d+(\.\d+)?", text) else ""
-        raise StudyError(f"{text!r} is no duration: write 90s, 30m, 2h, 1d, or 1h30m{advice}")
-    return seconds
 
 
 def stored_cost(epochs: Mapping[int, Mapping[str, Any]], ending: Mapping[str, Any]) -> Cost:

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from mmsa.data import open_corpus
 from mmsa.models import encode_text
 from mmsa.search.cards import study_card, trial_card
 from mmsa.search.cluster import Slots, ray_cluster, slots
-from mmsa.search.costs import Share
+from mmsa.search.costs import Budget, Share
 from mmsa.search.halving import Halving
 from mmsa.search.misfits import refuse_misfits
 from mmsa.search.schedulers import SCHEDULERS
@@ -49,6 +49,8 @@ class SearchOptions:
         ray_address: of a running cluster; one of its own on this machine without it.
         cpus: that a cluster of its own offers; all without it.
         concurrency: most trials at once; as many as the cluster has room for without it.
+        retry_failed: whether trials that diverged, ran out of memory or failed are tried again.
+        budget: after which the search stops between epochs; what runs then goes on with the next launch.
         checkpoint_seconds: time between two checkpoints of a trial.
     """
 
@@ -59,6 +61,8 @@ class SearchOptions:
     cpus: int | None = None
     concurrency: int | None = None
     checkpoint_seconds: float = 5.0
+    retry_failed: bool = False
+    budget: Budget = field(default_factory=Budget)
 
 
 def run_search(
@@ -75,7 +79,7 @@ def run_search(
 
     Raises:
         DataError: for data that are missing or damaged.
-        StudyError: for a study or a cluster that cannot be used.
+        StudyError: for a study or a cluster that cannot be used, or a study that cannot be written any more.
         ConfigError: for settings that do not fit each other or the data.
     """
     started = time.monotonic()
@@ -86,21 +90,25 @@ def run_search(
     work = Workplace(
         config.base, config.search.objectives[0].metric, cache, options.checkpoint_seconds, Path.cwd()
     )
-    stop = StopRequest()
     with Study.open(config, options.runs, options.storage) as study:
         study.bind_corpus(raw.digest)
         if options.trials is not None:
             study.extend(options.trials)
+        if options.retry_failed:
+            say(f"trials to be tried again: {study.retry_failed()}")
         ended_before = _ended(study)
         say(_beginning(study))
+        stop = StopRequest(lambda: options.budget.spent(time.monotonic() - started, study.cost()))
         _start(observers, study)
         try:
-            if study.remaining:
+            if study.remaining and not stop.stop_all():
                 trainable = partial(tune.with_parameters, SearchTrial, corpora=(raw, encoded), workplace=work)
                 _run_trials(study, trainable, options, observers, stop, say)
         finally:
             for observer in observers:
                 observer.close()
+        if stop.error is not None:
+            raise stop.error
         return _summary(study, options, ended_before, time.monotonic() - started, stop)
 
 
@@ -138,7 +146,7 @@ def _run_trials(
         tune.run(
             trainable(),  # puts what it holds into Ray's store, once a node
             num_samples=-1,
-            search_alg=StudySearcher(study, halving),
+            search_alg=StudySearcher(study, halving, stop),
             scheduler=halving or FIFOScheduler(),
             callbacks=[StudyCallback(study, observers, stop)],
             stop=stop,
@@ -227,10 +235,21 @@ def _summary(
         metric=study.config.search.objectives[0].metric,
         best=None if best is None else BestTrial(best.number, best.values[0], best.overrides),
         default=defaults.values[0] if defaults and defaults.values else None,
+        default_number=defaults.number if defaults else 0,
+        cost=study.cost(),
+        versions=_versions(study),
+        spent=stop.spent,
         interrupted=stop.reason == INTERRUPTED,
         gave_up="" if stop.reason == INTERRUPTED else stop.reason,
     )
 
 
 def _ended(study: Study) -> Counter[Outcome]:
-    return Counter(trial.outcome for trial in study.trials() if trial.outcome != "running")
+    return Counter({outcome: n for outcome, n in study.counts().items() if outcome != "running"})
+
+
+def _versions(study: Study) -> tuple[str, ...]:
+    """What was edited of the space since the study was begun, a line for each launch that brought an edit."""
+    superseded = sum(trial.superseded for trial in study.trials())
+    lines = [f"version {v.number} ({v.date}): {'; '.join(v.changes)}" for v in study.space_versions[1:]]
+    return (*lines, f"{superseded} trials do not lie in the space as it is now") if lines else ()

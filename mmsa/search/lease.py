@@ -93,7 +93,6 @@ class Lease:
         since = datetime.now(UTC).isoformat(timespec="seconds")
         self._mine = Holder(uuid.uuid4().hex, 0, socket.gethostname(), os.getpid(), since, here)
         self._take(term)
-        self._lost = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._thread.start()
@@ -102,11 +101,6 @@ class Lease:
     def token(self) -> str:
         """By which writes are fenced."""
         return self._mine.token
-
-    @property
-    def lost(self) -> bool:
-        """Whether the heartbeat found that another driver has the study."""
-        return self._lost.is_set()
 
     def release(self) -> None:
         """Let others have the study at once."""
@@ -136,8 +130,7 @@ class Lease:
         while not self._closing.wait(self._interval):
             try:
                 if not self._store.beat(self.token):
-                    self._lost.set()
-                    return
+                    return  # the next write says so
                 self._each_beat()
             except Exception:  # noqa: S112 - a database that is away; writes have their own patience
                 continue

@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import DBAPIError
 
 from mmsa.errors import StudyError
+from mmsa.search.lease import LeaseLost
 
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds between the tries of a write that the storage does not take."""
@@ -41,6 +42,7 @@ class Ledger:
             self._study_id = storage.create_new_study(kinds, name)
         except DuplicatedStudyError:
             self._study_id = storage.get_study_id_from_name(name)
+        self._failure: StudyError | None = None
         self.attributes: dict[str, Any] = dict(storage.get_study_user_attrs(self._study_id))
         self.trials = [_own(trial) for trial in storage.get_all_trials(self._study_id, deepcopy=False)]
         self._distributions: dict[str, BaseDistribution] = {}
@@ -114,14 +116,27 @@ class Ledger:
         return name if known is None or _compatible(known, distribution) else f"{name}@{version}"
 
     def _write(self, write: Callable[[], ResultT]) -> ResultT:
-        for pause in (*PAUSES, None):
+        """Try for a minute; what could not be written then leaves a gap, so nothing is written after it.
+
+        Raises:
+            StudyError: when it cannot be written, or an earlier one could not.
+            LeaseLost: when another driver has the study.
+        """
+        if self._failure is not None:
+            raise self._failure
+        pauses = iter(PAUSES)
+        while True:
             try:
                 return write()
+            except LeaseLost as error:
+                self._failure = error
+                raise
             except (StorageInternalError, DBAPIError, OSError) as error:
+                pause = next(pauses, None)
                 if pause is None:
-                    raise self._unreachable(error) from error
-                time.sleep(pause)
-        raise AssertionError("the last try returns or raises")
+                    self._failure = self._unreachable(error)
+                    raise self._failure from error
+            time.sleep(pause)
 
     def _unreachable(self, error: Exception) -> StudyError:
         cause = error.__cause__ or error

@@ -29,8 +29,8 @@ def dry_run(config: StudyConfig, runs: Path, storage: str | None = None) -> Iter
     """Paragraphs to print, each as soon as it is known; nothing is written but the cache of encoded text.
 
     Args:
-        runs: folder of all studies. A study of this name, there or in the database ``storage``, tells what its
-            trials took.
+        runs: folder of all studies.
+        storage: URL of the study's database; a study that is there already tells what its trials took.
 
     Raises:
         DataError: for missing or damaged data, after the paragraphs that do not need it.

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from mmsa.config import dump_yaml
+from mmsa.errors import StudyError
 from mmsa.search.cards import trial_config
 from mmsa.search.halving import Halving
 from mmsa.search.records import Ending, Metrics, TrialRecord
@@ -35,13 +37,15 @@ _OUT_OF_MEMORY = "running low on memory"  # what Ray says of a process that it k
 class StudySearcher(Searcher):  # type: ignore[misc]
     """Hands out the study's trials, the ones that a dead driver left running first."""
 
-    def __init__(self, study: Study, halving: Halving | None):
+    def __init__(self, study: Study, halving: Halving | None, stop: StopRequest):
         super().__init__()
-        self._study, self._halving = study, halving
+        self._study, self._halving, self._stop = study, halving, stop
 
     def suggest(self, trial_id: str) -> dict[str, Assignment] | str:
         """The next trial, or that there is none."""
-        suggestion = self._study.ask()
+        suggestion = None
+        with self._stop.on_study_error():
+            suggestion = self._study.ask()
         if suggestion is None:
             return str(Searcher.FINISHED)
         if self._halving is not None:
@@ -74,6 +78,9 @@ class StudyCallback(Callback):  # type: ignore[misc]
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial starts, or starts again after its process died."""
+        self._start(trial)
+
+    def _start(self, trial: Trial) -> None:
         assignment = _assignment(trial)
         self._started.add(assignment.number)
         config_yaml = dump_yaml(assignment.config.model_dump(mode="json"))
@@ -110,15 +117,20 @@ class StudyCallback(Callback):  # type: ignore[misc]
         ending = report.ending(outcome, reason) if report else Ending(outcome, reason=reason)
         number = _assignment(trial).number
         if number not in self._started:  # its process died before it was up
-            self.on_trial_start(iteration, trials, trial)
+            self._start(trial)
         self._finish(number, ending)
 
     def _tell_epoch(self, number: int, epoch: int, metrics: Metrics, value: float, seconds: float) -> None:
-        self._study.report(number, epoch, metrics, value, seconds)
-        for observer in self._observers:
-            observer.trial_epoch(number, epoch, metrics)
+        with self._stop.on_study_error():
+            self._study.report(number, epoch, metrics, value, seconds)
+            for observer in self._observers:
+                observer.trial_epoch(number, epoch, metrics)
 
     def _finish(self, number: int, ending: Ending) -> None:
+        with self._stop.on_study_error():
+            self._tell_end(number, ending)
+
+    def _tell_end(self, number: int, ending: Ending) -> None:
         outcome = self._study.finish(number, ending)
         record = self._study.trial(number)
         for observer in self._observers:
@@ -156,22 +168,43 @@ def trial_folder(study: Study, number: int) -> Path:
 
 
 class StopRequest(Stopper):  # type: ignore[misc]
-    """Ends a search between two steps; trials that run stay as they are, for the next launch."""
+    """Ends a search between two steps; trials that run stay as they are, for the next launch.
 
-    def __init__(self) -> None:
-        self.reason = ""
+    Args:
+        limit: asked between steps; says which budget is spent, or nothing.
+
+    ``reason`` is why a stop was asked for, ``spent`` what the limit said, ``error`` that of a study which
+    cannot be written any more.
+    """
+
+    def __init__(self, limit: Callable[[], str] = lambda: "") -> None:
+        self.reason = self.spent = ""
+        self.error: StudyError | None = None
+        self._limit = limit
 
     def because(self, reason: str) -> None:
         """Stop now."""
         self.reason = reason
+
+    @contextmanager
+    def on_study_error(self) -> Iterator[None]:
+        """Stop when the study cannot be written. Tune would wrap the error, and call back all the same.
+
+        What the workers hand in from then on is not told to anybody: the next launch adopts those trials.
+        """
+        try:
+            yield
+        except StudyError as error:
+            self.error = self.error or error
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """No single trial is stopped."""
         return False
 
     def stop_all(self) -> bool:
-        """Whether a stop was asked for."""
-        return bool(self.reason)
+        """Whether a stop was asked for, or a limit is reached."""
+        self.spent = self.spent or self._limit()
+        return bool(self.reason or self.spent or self.error)
 
 
 def _assignment(trial: Trial) -> Assignment:

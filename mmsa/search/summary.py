@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from mmsa.search.costs import Cost
 from mmsa.search.progress import ENDS, spoken
 from mmsa.tracking import Outcome, Scalar, short
 
@@ -40,6 +41,10 @@ class SearchSummary:
         default: value of trial 0, which runs the defaults; None when it has none.
         interrupted: stopped by a signal.
         gave_up: why it stopped by itself before it was done, empty otherwise.
+        spent: the budget that was spent before it was done, in words, empty otherwise.
+        cost: of all trials of the study, over all launches.
+        versions: how the space was edited since the study was begun, in lines.
+        default_number: of the trial that runs the defaults.
     """
 
     study: str
@@ -54,6 +59,10 @@ class SearchSummary:
     default: float | None
     interrupted: bool = False
     gave_up: str = ""
+    spent: str = ""
+    cost: Cost = field(default_factory=Cost)
+    versions: tuple[str, ...] = ()
+    default_number: int = 0
 
     @property
     def done(self) -> bool:
@@ -62,13 +71,15 @@ class SearchSummary:
 
     @property
     def successful(self) -> bool:
-        """Whether it is done, has a best trial, and not half of this launch's trials failed."""
+        """Whether it is done or its budget is spent, and it has a best trial, and not half of this launch's
+        trials failed."""
         failed = 2 * self.launched.get("failed", 0) >= max(1, sum(self.launched.values()))
-        return self.done and self.best is not None and not failed
+        return (self.done or bool(self.spent)) and self.best is not None and not failed
 
     def text(self, browse: str = "") -> str:
         """The summary for a terminal or a log; ``browse`` is the command that shows the study in MLflow."""
-        return "\n".join([self._ends(), *self._results(), *self._next_steps(browse)])
+        lines = [self._ends(), *self._costs(), *(f"space:    {line}" for line in self.versions)]
+        return "\n".join([*lines, *self._results(), *self._next_steps(browse)])
 
     def _ends(self) -> str:
         counts = ", ".join(f"{self.counts[end]} {spoken(end)}" for end in ENDS if self.counts.get(end))
@@ -78,6 +89,13 @@ class SearchSummary:
             f"{timedelta(seconds=round(self.seconds))}"
         )
 
+    def _costs(self) -> list[str]:
+        ended = sum(self.counts.values())
+        if not (ended and self.cost.seconds):
+            return []
+        each = timedelta(seconds=round(self.cost.seconds / ended))
+        return [f"cost:     {self.cost} over all launches, {each} a trial"]
+
     def _results(self) -> list[str]:
         if self.best is None:
             return ["no trial completed"]
@@ -85,12 +103,14 @@ class SearchSummary:
         return [
             f"best:     trial {self.best.number}, {self.metric} {self.best.value:.4f}",
             *(f"          {path}: {short(value)}" for path, value in self.best.overrides.items()),
-            f"defaults: trial 0, {default}",
+            f"defaults: trial {self.default_number}, {default}",
         ]
 
     def _next_steps(self, browse: str) -> list[str]:
         if self.gave_up:
             return [f"stopped: {self.gave_up}"]
+        if self.spent and not self.done:
+            return [f"stopped: {self.spent}; to continue, run the same command with a larger one"]
         if not self.done:
             return ["to continue, run the same command again"]
         if self.best is None:

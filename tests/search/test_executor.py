@@ -18,6 +18,7 @@ from mmsa.data.planted import Planted
 from mmsa.errors import DataError, SealedTest, StudyError
 from mmsa.search.cards import trial_config
 from mmsa.search.corpora import Corpora
+from mmsa.search.costs import Budget, Cost
 from mmsa.search.searcher import MOST_FAILURES_IN_A_ROW
 from mmsa.search.summary import BestTrial
 from mmsa.search.trial import CHECKPOINT, Assignment, TrialRun, Workplace
@@ -231,6 +232,30 @@ def test_an_interrupted_search_is_continued_by_the_next_launch(launch, make_stud
     assert [trial.number for trial in finished.study.trials()] == [0, 1, 2, 3]
     for trial in finished.study.trials():
         assert list(trial.epochs) == list(range(1, len(trial.epochs) + 1))
+
+
+def test_a_spent_budget_stops_between_epochs_and_the_next_launch_goes_on(launch, make_study_config, witness):
+    config = small(make_study_config, epochs=30, trials=3)
+    stopped = launch(config, witness, checkpoint_seconds=0.0, budget=Budget(seconds=1e-3))
+    assert stopped.study.trials() == []  # spent before the first trial
+    assert stopped.summary.spent == "the time budget of 0:00:00 is spent"
+    assert "run the same command with a larger one" in stopped.summary.text()
+
+    limit = {"reached": False}
+    witness.on["trial_epoch"] = lambda number, epoch, _: limit.update(reached=epoch >= 3)
+
+    class ByEpoch(Budget):
+        def spent(self, seconds: float, cost: Cost) -> str:
+            assert cost.cpu_seconds >= cost.seconds >= 0.0
+            return "spent" if limit["reached"] else ""
+
+    stopped = launch(config, witness, checkpoint_seconds=0.0, budget=ByEpoch())
+    left = stopped.study.counts()["running"]
+    assert left > 0
+    assert not stopped.summary.done
+    finished = launch(config)
+    assert finished.study.counts() == {"completed": 3}
+    assert finished.study.cost().seconds > stopped.study.cost().seconds > 0.0
 
 
 def test_workers_share_one_copy_of_the_corpus_and_leave_it_as_it_is(ray_session, make_study_config, tmp_path):

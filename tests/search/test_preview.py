@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 from mmsa.config import dump_yaml
+from mmsa.search.costs import Share
 from mmsa.search.preview import dry_run, samples
+from mmsa.search.records import Ending
+from mmsa.search.study import Study
 
 
 def test_a_dry_run_says_what_would_happen_and_makes_no_study(tmp_path, monkeypatch, make_study_config):
@@ -11,7 +14,7 @@ def test_a_dry_run_says_what_would_happen_and_makes_no_study(tmp_path, monkeypat
         "model.fusion.dropout": {"type": "float", "low": 0.0, "high": 0.5, "zero": 0.5},
     }
     config = make_study_config(parameters, trials=6)
-    text = "\n".join(dry_run(config, tmp_path / "cache"))
+    text = "\n".join(dry_run(config, tmp_path))
     for line in dump_yaml(config.base.model_dump()).splitlines():
         assert f"  {line}\n" in text
     assert "searched parameters: 2\n" in text
@@ -22,12 +25,25 @@ def test_a_dry_run_says_what_would_happen_and_makes_no_study(tmp_path, monkeypat
     assert not [path for path in tmp_path.rglob("*") if path != tmp_path / "cache"]
 
 
+def test_a_dry_run_of_a_study_tells_what_its_trials_took(tmp_path, make_study_config):
+    config = make_study_config(trials=4, resources={"cpus_per_worker": 2, "gpus_per_worker": 0.5})
+    with Study.open(config, tmp_path) as study:
+        study.share = Share(2, 0.5)
+        for number in range(2):
+            study.ask()
+            study.finish(number, Ending("completed", {"valid/mae": 1.0}, seconds=3600.0))
+    assert list(dry_run(config, tmp_path))[-1] == (
+        "so far: 2 of 4 trials ended, 1 GPU-hours and 4 CPU-hours, 1:00:00 a trial; "
+        "the other 2 at that rate: 1 GPU-hours and 4 CPU-hours"
+    )
+
+
 def test_a_dry_run_warns_of_information_that_is_minimised(tmp_path, monkeypatch, make_study_config):
     monkeypatch.chdir(tmp_path)
 
     def printed(complementary: float) -> str:
         base = {"objective": {"terms": {"mimrl": {"complementary": complementary}}}}
-        return "\n".join(dry_run(make_study_config(base=base), tmp_path / "cache"))
+        return "\n".join(dry_run(make_study_config(base=base), tmp_path))
 
     assert "warning: objective.terms.mimrl: I(text; audio | label) is minimised" in printed(0.01)
     assert "warning" not in printed(0.04)

@@ -25,7 +25,7 @@ def config_with(values: dict, *reported: dict) -> StudyConfig:
 def test_it_is_shown_beside_a_study_and_changes_nothing_of_it(tmp_path, make_values):
     config = config_with(make_values(), PAPER)
     assert list(reported_lines(config.reported)) == [LINE]
-    assert LINE in list(dry_run(config, tmp_path / "cache"))
+    assert LINE in list(dry_run(config, tmp_path))
     with Study.open(config_with(make_values()), tmp_path) as study:
         study.bind_corpus("a" * 64)
     with Study.open(config, tmp_path) as study:

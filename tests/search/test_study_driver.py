@@ -302,3 +302,29 @@ def test_a_configuration_with_unread_starts_is_refused_before_anything_is_stored
     with pytest.raises(ConfigError, match="load_space"):
         Study.open(make_study_config(starts=["best.yaml"]), tmp_path)
     assert not (tmp_path / "tried").exists()
+
+
+def test_failed_trials_are_tried_again_each_as_one_trial_more(tmp_path, make_study_config, storage):
+    config = make_study_config(trials=4)
+    outcomes = ["completed", "failed", "diverged", "pruned"]
+    with Study.open(config, tmp_path, storage) as study:
+        for number, outcome in enumerate(outcomes):
+            study.ask()
+            study.finish(number, Ending(outcome, {"valid/mae": 1.0}))
+        assert study.retry_failed() == 2
+        assert (study.asked, study.remaining) == (6, 2)
+        assert study.retry_failed() == 0  # asked twice
+        again = study.ask()
+        assert (again.number, again.overrides) == (4, study.trial(1).overrides)
+    with Study.open(config, tmp_path, storage) as study:
+        assert study.ask().number == 4
+        study.finish(4, Ending("failed"))
+        assert study.ask().overrides == study.trial(2).overrides
+        study.finish(5, done(0.5))
+        assert study.ask() is None
+        assert [trial.retry_of for trial in study.trials()] == [None, None, None, None, 1, 2]
+        assert study.retry_failed() == 1  # the one that failed once more
+        assert study.ask().overrides == study.trial(1).overrides
+        assert study.trial(6).retry_of == 4
+        study.extend("+1")
+        assert study.asked == 8
