@@ -28,7 +28,7 @@ class OptimConfig(Block):
 
     name: Literal["adam", "adamw"] = "adamw"
     lr: PositiveFloat = 1e-3
-    """Learning rate of ``main``."""
+    """Learning rate of ``main``, and of the weights of a weighted average of modalities."""
     lr_pretrained: PositiveFloat = 5e-5
     lr_estimator: PositiveFloat = 1e-3
     weight_decay: NonNegativeFloat = 1e-4

@@ -36,6 +36,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 
 from mmsa.config import parse
+from mmsa.data.targets import Targets
 from mmsa.information.feature_bank import FeatureBank
 from mmsa.information.neighbours import nearest_neighbours
 from mmsa.models import RepresentationDims, Representations
@@ -149,6 +150,11 @@ def representations_of(features: Features) -> Representations:
     return Representations(unimodal, features["F"], features["F"][:, 0])  # type: ignore[arg-type]
 
 
+def targets_of(features: Features) -> Targets:
+    labels_N = features["C"][:, 0].detach()
+    return Targets(labels_N, torch.arange(len(labels_N)))
+
+
 def term_with(bank: Features) -> MIMRL:
     shape = {"hidden": HIDDEN, "layers": 3}
     settings = {
@@ -159,7 +165,7 @@ def term_with(bank: Features) -> MIMRL:
     dims = RepresentationDims({"text": WIDTH, "audio": WIDTH, "vision": WIDTH}, WIDTH)
     term = MIMRL(parse(MIMRL.Config, settings, "mimrl_block"), dims).train()
     with torch.no_grad():
-        term(representations_of(bank), bank["C"][:, 0])
+        term(representations_of(bank), targets_of(bank))
     term.start_epoch(1)
     return term
 
@@ -172,21 +178,21 @@ def search(bank: FeatureBank) -> None:
 
 def ours(term: MIMRL, features: Features) -> Stages:
     """As the training loop does it: detached in stage 1, gradients of the encoders alone in stage 2."""
-    given, labels = representations_of(features), features["C"][:, 0].detach()
+    given, targets = representations_of(features), targets_of(features)
     fitted = term.parameter_groups()["estimator"]
     encoded = [tensor for tensor in features.values() if tensor.requires_grad]
 
     def stage_1() -> None:
         for parameter in fitted:
             parameter.grad = None
-        loss = term.estimator_loss(given.detach(), labels)
+        loss = term.estimator_loss(given.detach(), targets)
         assert loss is not None
         torch.autograd.backward(loss, inputs=fitted)
 
     def stage_2() -> None:
         for tensor in encoded:
             tensor.grad = None
-        torch.autograd.backward(term(given, labels).loss, inputs=encoded)
+        torch.autograd.backward(term(given, targets).loss, inputs=encoded)
 
     return stage_1, stage_2
 

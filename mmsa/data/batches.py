@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmsa.data.corpus import Features, ModalityName, Split, Strings, Tokens
+from mmsa.data.corpus import MODALITIES, Features, ModalityName, Split, Strings, Tokens
+from mmsa.data.targets import Targets
 from mmsa.errors import DataError
 from mmsa.seeding import derive_seed
 
@@ -74,6 +76,17 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def targets(self) -> Targets:
+        """What objectives see of it, which is the whole batch."""
+        whole = self.whole or self
+        return Targets(whole.labels, whole.rows, whole.unimodal_labels)
+
+    def only(self, modality: ModalityName) -> Batch:
+        """The same rows, with one modality."""
+        others: dict[str, Any] = {name: None for name in MODALITIES if name != modality}
+        return replace(self, **others)
 
     def to(self, device: torch.device) -> Batch:
         """The same on ``device``."""
@@ -184,3 +197,10 @@ class Batches:
         for rows in self.plan(epoch)[start:]:
             batch = collate(self.split, rows[self.share])
             yield batch if self.share == _ALL else replace(batch, whole=labels_of(self.split, rows))
+
+    def turns(self, epoch: int, modalities: tuple[ModalityName, ...], start: int = 0) -> Iterator[Batch]:
+        """Each batch of ``epoch`` once for each of ``modalities``, with that one alone, from ``start`` on."""
+        first, skipped = divmod(start, len(modalities))
+        batches = self.epoch(epoch, first)
+        alone = (batch.only(modality) for batch in batches for modality in modalities)
+        yield from islice(alone, skipped, None)

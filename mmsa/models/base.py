@@ -6,7 +6,7 @@ Shapes: B rows of a batch, T time steps of the longest row, D features.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,12 +47,14 @@ class Representations:
 class RepresentationDims:
     """The widths an objective needs to build its heads.
 
-    unimodal: D_m of each present modality. fusion: D. extra: of each further vector, by name.
+    unimodal: D_m of each present modality. fusion: D. extra: of each further vector, by name. mixture: of how
+    many modalities the fused vector is a weighted average, so that they have the head in common; 0 for none.
     """
 
     unimodal: Mapping[ModalityName, int]
     fusion: int
     extra: Mapping[str, int] = field(default_factory=dict)
+    mixture: int = 0
 
 
 class Model(nn.Module, ABC):
@@ -60,9 +62,23 @@ class Model(nn.Module, ABC):
 
     A model is built from its ``Config`` and the ``InputSpec`` of the corpus, and owns every parameter it
     trains.
+
+    Attributes:
+        dims: of what it gives.
+        predict: the head, which predicts linearly from the fused vector.
     """
 
     dims: RepresentationDims
+    predict: nn.Linear
+
+    offered: frozenset[str] = frozenset()
+
+    def offer(self, names: Collection[str]) -> None:
+        """Give these among the further vectors of every batch in training.
+
+        ``shuffled``: (B, D) fused vectors of rows whose modalities come from different rows of the batch.
+        """
+        self.offered = frozenset(names)
 
     @abstractmethod
     def forward(self, batch: Batch) -> Representations:
@@ -72,7 +88,8 @@ class Model(nn.Module, ABC):
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """All parameters that require a gradient, each in exactly one named group.
 
-        The groups are ``pretrained`` (a fine-tuned encoder) and ``main``; an empty one may be left out.
+        The groups are ``pretrained`` (a fine-tuned encoder), ``mixture`` (weights of an average over
+        modalities) and ``main``; an empty one may be left out.
         """
 
     def pretrained_depths(self) -> dict[str, int]:

@@ -8,6 +8,8 @@ from mmsa.models.base import MODELS, Model
 from mmsa.models.late_fusion import LateFusion as LateFusion
 from mmsa.models.mimrl import MIMRL as MIMRL
 from mmsa.models.mmim import MMIM as MMIM
+from mmsa.models.self_mm import DMSI as DMSI
+from mmsa.models.self_mm import SelfMM as SelfMM
 
 
 def build_model(config: Block, inputs: InputSpec, *, weights: bool = True) -> Model:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from mmsa.data.batches import Sequence
@@ -30,6 +31,17 @@ class Encoded:
         """Zeroes rows of length 0; without ``states`` the vector is the only state of its row."""
         present_B1 = (lengths_B > 0)[:, None]
         return cls(vector_BW.masked_fill(~present_B1, 0.0), lengths_B, states)
+
+    @classmethod
+    def absent(cls, rows: int, width: int, device: torch.device) -> Encoded:
+        """Of ``rows`` rows that all lack the modality."""
+        lengths_B = torch.zeros(rows, dtype=torch.int64, device=device)
+        return cls(torch.zeros(rows, width, device=device), lengths_B, None)
+
+    def take(self, rows_R: Tensor) -> Encoded:
+        """The rows at these positions."""
+        states = None if self.compute_states is None else lambda: self.states.values[rows_R]
+        return Encoded(self.vector[rows_R], self.lengths[rows_R], states)
 
     @cached_property
     def states(self) -> Sequence:

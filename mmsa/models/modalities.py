@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from mmsa.config import Block, one_of
 from mmsa.data.batches import Batch
 from mmsa.data.corpus import ModalityName
 from mmsa.data.inputs import FeatureInput, InputSpec, TextInput
 from mmsa.models.base import Model, RepresentationDims, Representations
+from mmsa.models.encoded import Encoded
 from mmsa.models.encoders import ENCODERS, LSTM, TEXT_ENCODERS, FeatureEncoder
 from mmsa.models.framewise import Framewise as Framewise
 from mmsa.models.fusions import FUSIONS, MLP, Fusion
@@ -54,21 +57,34 @@ class MultimodalModel(Model):
             widths[name] = encoder.output
         self.fusion: Fusion = FUSIONS[config.fusion.name](config.fusion, widths)  # type: ignore[attr-defined]
         self.predict = nn.Linear(self.fusion.output, 1)
-        self.dims = RepresentationDims(widths, self.fusion.output, self.fusion.extra)
+        mixture = 0 if self.fusion.mixture is None else len(widths)
+        self.dims = RepresentationDims(widths, self.fusion.output, self.fusion.extra, mixture)
 
     def forward(self, batch: Batch) -> Representations:
-        """Representations and prediction of a batch."""
-        encoded = {name: self.encoders[name](getattr(batch, name)) for name in self.dims.unimodal}
+        """Representations and prediction of a batch, which may lack modalities the model was built for."""
+        encoded = {name: self._encode(name, batch) for name in self.dims.unimodal}
         fused = self.fusion(encoded)
         unimodal = {name: part.vector for name, part in encoded.items()}
-        return Representations(unimodal, fused.vector, self.predict(fused.vector).squeeze(-1), fused.extra)
+        extra = dict(fused.extra)
+        if self.training and "shuffled" in self.offered:
+            extra["shuffled"] = self.fusion(_shuffled(encoded)).vector
+        return Representations(unimodal, fused.vector, self.predict(fused.vector).squeeze(-1), extra)
+
+    def _encode(self, name: ModalityName, batch: Batch) -> Encoded:
+        sequence = getattr(batch, name)
+        if sequence is None:
+            return Encoded.absent(len(batch), self.dims.unimodal[name], batch.labels.device)
+        encoded: Encoded = self.encoders[name](sequence)
+        return encoded
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """All trained parameters: the backbone of a fine-tuned text encoder, and the rest."""
+        """All trained parameters: of a fine-tuned text encoder, the weights of an average, and the rest."""
         depths = self.pretrained_depths()
-        groups: dict[str, list[nn.Parameter]] = {"main": [], "pretrained": []}
+        groups: dict[str, list[nn.Parameter]] = {"main": [], "pretrained": [], "mixture": []}
         for name, parameter in self.named_parameters():
-            if parameter.requires_grad:
+            if parameter is self.fusion.mixture:
+                groups["mixture"].append(parameter)
+            elif parameter.requires_grad:
                 groups["pretrained" if name in depths else "main"].append(parameter)
         return groups
 
@@ -80,3 +96,13 @@ class MultimodalModel(Model):
             if isinstance(module, PretrainedText)
             for name, depth in layers_above(module.backbone).items()
         }
+
+
+def _shuffled(encoded: Mapping[ModalityName, Encoded]) -> dict[ModalityName, Encoded]:
+    """Each modality from rows of its own: a sample of the product of what they are distributed as."""
+    rows = len(next(iter(encoded.values())).vector)
+    return {name: part.take(_permutation(rows, part.vector)) for name, part in encoded.items()}
+
+
+def _permutation(rows: int, like: Tensor) -> Tensor:
+    return torch.randperm(rows, device=like.device)

@@ -2,18 +2,21 @@
 
 from mmsa.objectives.base import TASKS, TERMS, Term, TermConfig, TermValue
 from mmsa.objectives.objective import Objective, ObjectiveConfig, warnings
-from mmsa.objectives.strategies import STRATEGIES, Pass
+from mmsa.objectives.strategies import STRATEGIES, Pass, Strategy
 from mmsa.objectives.terms import CPC, BarberAgakov
+from mmsa.objectives.weighting import WEIGHTINGS
 
 __all__ = [
     "CPC",
     "STRATEGIES",
     "TASKS",
     "TERMS",
+    "WEIGHTINGS",
     "BarberAgakov",
     "Objective",
     "ObjectiveConfig",
     "Pass",
+    "Strategy",
     "Term",
     "TermConfig",
     "TermValue",

@@ -1,6 +1,6 @@
 """What every loss term takes and gives, and the objective that adds them up.
 
-A term sees representations and labels, never a model. Its value is a *loss* (smaller is better for the
+A term sees representations and targets, never a model. Its value is a *loss* (smaller is better for the
 optimiser); what it says about information on the way is a monitor, logged under ``bound/…`` and never called
 a measurement.
 """
@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 from torch import Tensor, nn
 
 from mmsa.config import Block
+from mmsa.data.targets import Targets, TargetSpec
 from mmsa.models.base import Representations
 from mmsa.registry import Registry
 
@@ -44,13 +45,29 @@ class Term(nn.Module):
     """Base of all terms: built from its ``Config`` and the ``RepresentationDims`` of the model.
 
     All state that outlives a batch (memories, running averages) lives in buffers: checkpoints carry those.
+    Where a batch is spread over processes, each of them gives its terms the whole batch, and so keeps the
+    same state as the others.
+
+    Attributes:
+        never_negative: whether no batch can give a loss below 0.
+        requests: further vectors it reads, which a model computes when asked (``Model.offer``).
     """
 
-    def forward(self, representations: Representations, labels_B: Tensor) -> TermValue:
+    never_negative: ClassVar[bool] = False
+    requests: ClassVar[frozenset[str]] = frozenset()
+
+    def prepare(self, spec: TargetSpec) -> None:
+        """Called once before training; terms that keep state for each row make room for it.
+
+        Raises:
+            ConfigError: for a term that needs labels which the data set does not have.
+        """
+
+    def forward(self, representations: Representations, targets: Targets) -> TermValue:
         """The term's loss on a batch, with gradients into the representations."""
         raise NotImplementedError
 
-    def estimator_loss(self, representations: Representations, labels_B: Tensor) -> Tensor | None:
+    def estimator_loss(self, representations: Representations, targets: Targets) -> Tensor | None:
         """The loss that fits the term's own estimator, on detached representations.
 
         None without an estimator, or where there is nothing yet to fit it to.

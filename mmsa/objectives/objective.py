@@ -1,4 +1,4 @@
-"""The objective: a task loss and a named weighted sum of terms."""
+"""The objective: a task loss, named terms, and how they are put together."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 
-from mmsa.config import Block, keyed_by, one_of
+from mmsa.config import Block, keyed_by, one_of, refuse
+from mmsa.data.targets import UNKNOWN, Targets, TargetSpec
+from mmsa.errors import ConfigError, Problem
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.objectives.base import TASKS, TERMS, Term
-from mmsa.objectives.strategies import STRATEGIES, Joint
+from mmsa.objectives.head_projection import HeadProjection
+from mmsa.objectives.strategies import STRATEGIES, Alternating, Joint
 from mmsa.objectives.tasks import MeanAbsoluteError
+from mmsa.objectives.weighting import WEIGHTINGS, Fixed, Weighting
 
 
 class ObjectiveConfig(Block):
@@ -22,6 +27,27 @@ class ObjectiveConfig(Block):
     task: Annotated[Block, one_of(TASKS)] = MeanAbsoluteError.Config()
     terms: Annotated[Mapping[str, Block], keyed_by(TERMS)] = {}
     strategy: Annotated[Block, one_of(STRATEGIES)] = Joint.Config()
+    weighting: Annotated[Block, one_of(WEIGHTINGS)] = Fixed.Config()
+
+    def built(self) -> dict[str, float]:
+        """The terms with a weight above 0, which are the ones that are built, and their weights."""
+        return {name: term.weight for name, term in self.terms.items() if term.weight > 0}  # type: ignore[attr-defined]
+
+    @model_validator(mode="after")
+    def _fit_each_other(self) -> ObjectiveConfig:
+        strategy, weighting = self.strategy.name, self.weighting.name  # type: ignore[attr-defined]
+        terms = list(self.built())
+        if terms and not STRATEGIES[strategy].takes_terms:
+            rule = f"shows a model one modality at a time, where {', '.join(terms)} would relate nothing"
+            raise refuse(strategy, rule, "Write strategy: {name: joint}, or leave the terms out.", _STRATEGY)
+        negative = [name for name in terms if not TERMS[name].never_negative]
+        if negative and not WEIGHTINGS[weighting].takes_negative:
+            rule = f"needs losses that are never below 0, and {', '.join(negative)} can be: no weight is best"
+            raise refuse(weighting, rule, "Write weighting: {name: fixed}, or leave them out.", _WEIGHTING)
+        return self
+
+
+_STRATEGY, _WEIGHTING = ("strategy", "name"), ("weighting", "name")
 
 
 def warnings(config: ObjectiveConfig) -> list[str]:
@@ -50,31 +76,51 @@ class ObjectiveValue:
 
 
 class Objective(nn.Module):
-    """Task loss + sum of weight x term. A term of weight 0 is not built at all."""
+    """Task loss + sum of weight x term. A term of weight 0 is not built at all.
 
-    def __init__(self, config: ObjectiveConfig, dims: RepresentationDims):
+    Attributes:
+        requests: the further vectors that its terms read (``Model.offer``).
+
+    Raises:
+        ConfigError: for a term or strategy that does not fit the model or the data.
+    """
+
+    def __init__(self, config: ObjectiveConfig, dims: RepresentationDims, spec: TargetSpec = UNKNOWN):
         super().__init__()
-        self.weights = {name: term.weight for name, term in config.terms.items() if term.weight > 0}  # type: ignore[attr-defined]
+        self.weights = config.built()
         self.task: nn.Module = TASKS[config.task.name](config.task)  # type: ignore[attr-defined]
         self.terms = nn.ModuleDict({name: TERMS[name](config.terms[name], dims) for name in self.weights})
+        self.weighting: Weighting = WEIGHTINGS[config.weighting.name](  # type: ignore[attr-defined]
+            config.weighting, ["task", *self.weights]
+        )
+        self.head_projection = _head_projection(config.strategy, dims)
+        self.requests = frozenset[str]().union(*(term.requests for _, term in self._each_term()))
+        for _, term in self._each_term():
+            term.prepare(spec)
 
     def _each_term(self) -> list[tuple[str, Term]]:
         return [(name, term) for name, term in self.terms.items() if isinstance(term, Term)]
 
-    def forward(self, representations: Representations, labels_B: Tensor) -> ObjectiveValue:
+    def forward(self, representations: Representations, targets: Targets) -> ObjectiveValue:
         """The main loss: task and weighted terms."""
-        losses = {"task": self.task(representations.prediction, labels_B)}
+        losses = {"task": self.task(representations.prediction, targets.labels)}
         monitors: dict[str, Tensor] = {}
         for name, term in self._each_term():
-            value = term(representations, labels_B)
+            value = term(representations, targets)
             losses[name] = self.weights[name] * value.loss
             monitors.update(value.monitors)
-        return ObjectiveValue(losses, monitors)
+        losses, weights = self.weighting(losses)
+        return ObjectiveValue(losses, monitors | weights)
 
-    def estimator_losses(self, representations: Representations, labels_B: Tensor) -> dict[str, Tensor]:
+    def after_backward(self, head: nn.Linear, representations: Representations) -> None:
+        """Call when a main loss has given its gradients: a strategy may change the one of the head."""
+        if self.head_projection is not None and head.weight.grad is not None:
+            self.head_projection(head.weight.grad, representations.fusion.detach())
+
+    def estimator_losses(self, representations: Representations, targets: Targets) -> dict[str, Tensor]:
         """The losses that fit the terms' own estimators, by term; empty where no term has one."""
         detached = representations.detach()
-        losses = {name: term.estimator_loss(detached, labels_B) for name, term in self._each_term()}
+        losses = {name: term.estimator_loss(detached, targets) for name, term in self._each_term()}
         return {name: loss for name, loss in losses.items() if loss is not None}
 
     def start_epoch(self, epoch: int) -> None:
@@ -83,9 +129,24 @@ class Objective(nn.Module):
             term.start_epoch(epoch)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The trained parameters of all terms by group."""
-        groups: dict[str, list[nn.Parameter]] = {}
+        """The trained parameters of all terms, and of the weighting, by group."""
+        groups: dict[str, list[nn.Parameter]] = {"main": list(self.weighting.parameters())}
         for _, term in self._each_term():
             for group, parameters in term.parameter_groups().items():
                 groups.setdefault(group, []).extend(parameters)
         return groups
+
+
+def _head_projection(strategy: Block, dims: RepresentationDims) -> HeadProjection | None:
+    """The projection that ``strategy`` asks for.
+
+    Raises:
+        ConfigError: where it needs a head that modalities have in common, and this model has none.
+    """
+    if not isinstance(strategy, Alternating.Config):
+        return None
+    if dims.mixture < 2:
+        rule = "trains a head that several modalities have in common, and with this fusion they have none"
+        advice = "Write model.fusion: {name: average}, with encoders of one output width."
+        raise ConfigError("objective", [Problem("objective.strategy.name", strategy.name, rule, advice)])
+    return HeadProjection(dims.fusion, strategy.alpha) if strategy.orthogonal_head else None

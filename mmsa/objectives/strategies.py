@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,23 +13,41 @@ from mmsa.registry import Registry
 
 STRATEGIES: Registry[Any] = Registry("training strategy")
 
+_MODEL = ("pretrained", "main", "mixture")
+
 
 @dataclass(frozen=True)
 class Pass:
-    """One pass over the training split.
+    """One pass over the training split; left out where none of its groups has a parameter.
 
     loss: ``estimator`` fits the terms' own estimators on detached representations, and never back-propagates
     through the encoders; ``main`` is the weighted sum of task and terms; ``joint`` is both in one step.
     groups: the parameter groups that are stepped. fraction: the part of the batches that is visited.
+    alternating: visits each batch once for each modality, with that modality alone.
     """
 
     loss: Literal["estimator", "main", "joint"]
     groups: tuple[str, ...]
     fraction: float = 1.0
+    alternating: bool = False
+
+
+class Strategy(ABC):
+    """Base of all strategies: built from its ``Config``.
+
+    Attributes:
+        takes_terms: whether terms besides the task loss make sense with it.
+    """
+
+    takes_terms: ClassVar[bool] = True
+
+    @abstractmethod
+    def passes(self, epoch: int) -> tuple[Pass, ...]:
+        """The passes of ``epoch`` (counted from 0)."""
 
 
 @STRATEGIES.register("joint")
-class Joint:
+class Joint(Strategy):
     """Everything in one pass: estimators and model step together."""
 
     class Config(Block):
@@ -40,12 +59,12 @@ class Joint:
         self.config = config
 
     def passes(self, epoch: int) -> tuple[Pass, ...]:
-        """The passes of ``epoch`` (counted from 0)."""
-        return (Pass("joint", ("pretrained", "main", "estimator")),)
+        """One pass."""
+        return (Pass("joint", (*_MODEL, "estimator")),)
 
 
 @STRATEGIES.register("two_stage")
-class TwoStage:
+class TwoStage(Strategy):
     """Fit the estimators first, then train the model with the estimators frozen (MMIM section 3.4, MIMRL)."""
 
     class Config(Block):
@@ -61,6 +80,39 @@ class TwoStage:
         self.config = config
 
     def passes(self, epoch: int) -> tuple[Pass, ...]:
-        """The passes of ``epoch`` (counted from 0)."""
+        """The estimator passes and the main pass."""
         estimator = Pass("estimator", ("estimator",), self.config.fraction)
-        return (*(estimator for _ in range(self.config.repeats)), Pass("main", ("pretrained", "main")))
+        return (*(estimator for _ in range(self.config.repeats)), Pass("main", _MODEL))
+
+
+@STRATEGIES.register("alternating")
+class Alternating(Strategy):
+    """MLA: each batch trains one modality after the other through the common head, never all together.
+
+    Zhang et al., "Multimodal Representation Learning by Alternating Unimodal Adaptation", CVPR 2024, which
+    classifies and weighs predictions by their entropy; here a second pass fits the weights of the fusion
+    ``average``, one for each modality, with everything else as it is.
+    """
+
+    class Config(Block):
+        """What becomes of the gradient of the common head, and how long its inputs' weights are fitted."""
+
+        name: Literal["alternating"] = "alternating"
+        orthogonal_head: bool = True
+        """Project the gradient of the head away from directions that earlier turns have used."""
+        alpha: Annotated[float, Field(gt=0.0, le=10.0)] = 0.1
+        """How much of a used direction is left; the released code lowers it from 0.1 to 0.01 in an epoch."""
+        mixture: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+        """Part of the batches that the weights of the modalities are fitted on."""
+
+    takes_terms = False
+
+    def __init__(self, config: Config):
+        self.config = config
+
+    def passes(self, epoch: int) -> tuple[Pass, ...]:
+        """The alternating pass, and the one that fits the weights of the modalities."""
+        return (
+            Pass("main", ("pretrained", "main"), alternating=True),
+            Pass("main", ("mixture",), self.config.mixture),
+        )

@@ -1,4 +1,4 @@
-"""Spaces that hold combinations of encoders, fusion and terms that make no sense."""
+"""Spaces that hold combinations of encoders, fusion, terms and strategy that make no sense."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from mmsa.config import with_overrides
 from mmsa.data import Corpus
 from mmsa.data.inputs import InputSpec
+from mmsa.data.targets import TargetSpec
 from mmsa.errors import ConfigError, Problem
 from mmsa.experiment import RunConfig
 from mmsa.search.corpora import text_encoding
@@ -29,13 +30,13 @@ def refuse_misfits(config: StudyConfig, encoded: Corpus) -> None:
     Raises:
         ConfigError: with everything that does not fit; when the base does not, with that alone.
     """
-    inputs = InputSpec.of(encoded)
-    found = _misfits(config.base, inputs)
+    inputs, targets = InputSpec.of(encoded), TargetSpec.of(encoded)
+    found = _misfits(config.base, inputs, targets)
     problems = [Problem(f"base.{p.path}", p.value, p.rule, p.next_step) for p in found]
     if not problems:
         by_rule: dict[tuple[str, str], Problem] = {}
         for path, value, run in _extremes(config):
-            for p in _misfits(run, inputs):
+            for p in _misfits(run, inputs, targets):
                 rule = f"does not fit: {p.path} {p.value} {p.rule}"
                 by_rule.setdefault(
                     (p.path, p.rule), Problem(f"search.parameters.{path}", value, rule, p.next_step)
@@ -53,9 +54,9 @@ def _extremes(config: StudyConfig) -> Iterator[tuple[str, Scalar, RunConfig]]:
                 yield path, value, run
 
 
-def _misfits(run: RunConfig, inputs: InputSpec) -> tuple[Problem, ...]:
+def _misfits(run: RunConfig, inputs: InputSpec, targets: TargetSpec) -> tuple[Problem, ...]:
     try:
-        refuse_misfit(run, inputs)
+        refuse_misfit(run, inputs, targets)
     except ConfigError as error:
         return error.problems
     except RuntimeError:  # more weights than torch can count: the trial will say so

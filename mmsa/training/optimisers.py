@@ -19,7 +19,7 @@ from mmsa.experiment import OptimConfig, TrainConfig
 from mmsa.models import Model
 from mmsa.objectives import Objective
 
-GROUPS = ("main", "pretrained", "estimator")
+GROUPS = ("main", "pretrained", "mixture", "estimator")
 _PLATEAU_FACTOR = 0.5
 _CLASSES: Mapping[str, type[torch.optim.Adam]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
@@ -68,6 +68,7 @@ def build_optimiser(
             "lr": config.lr_estimator,
             "weight_decay": config.weight_decay_estimator,
         },
+        {"name": "mixture", "params": groups["mixture"], "lr": config.lr, "weight_decay": 0.0},
         *_pretrained_settings(config, model, groups["pretrained"]),
     ]
     return _CLASSES[config.name]([group for group in settings if group["params"]], lr=config.lr, fused=True)

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
-from mmsa.objectives import Pass
+from mmsa.data.corpus import ModalityName
+from mmsa.objectives import Strategy
 
 Plan = tuple[tuple["PlannedPass", ...], ...]
 """The passes of each epoch."""
-
-
-class Strategy(Protocol):
-    """Anything of ``STRATEGIES``."""
-
-    def passes(self, epoch: int) -> tuple[Pass, ...]:
-        """The passes of ``epoch``, counted from 0."""
 
 
 @dataclass(frozen=True)
@@ -24,29 +19,39 @@ class PlannedPass:
     """One pass over the training split.
 
     loss, groups: what is minimised, and the parameter groups that are stepped. order: number of the pass in
-    the run, which determines the order of its batches. num_batches: how many of them it visits.
+    the run, which determines the order of its batches. alone: if any, each batch is visited once for each of
+    these modalities, with that one alone. num_batches: how many are visited, such repetitions counted.
     """
 
     loss: Literal["estimator", "main", "joint"]
     groups: tuple[str, ...]
     order: int
     num_batches: int
+    alone: tuple[ModalityName, ...] = ()
 
 
-def lay_out(strategy: Strategy, num_epochs: int, num_batches: int, has_estimators: bool) -> Plan:
-    """The plan of a run over ``num_batches`` batches; without estimators their passes are left out."""
+def lay_out(
+    strategy: Strategy,
+    num_epochs: int,
+    num_batches: int,
+    groups: Collection[str],
+    modalities: tuple[ModalityName, ...],
+) -> Plan:
+    """The plan of a run over ``num_batches`` batches that have ``modalities``.
+
+    Passes that step none of ``groups``, the groups that have a parameter, are left out.
+    """
     plan: list[tuple[PlannedPass, ...]] = []
     order = 0
     for epoch in range(num_epochs):
-        wanted = [part for part in strategy.passes(epoch) if has_estimators or part.loss != "estimator"]
-        visited = [math.ceil(part.fraction * num_batches) for part in wanted]
-        plan.append(
-            tuple(
-                PlannedPass(part.loss, part.groups, order + index, count)
-                for index, (part, count) in enumerate(zip(wanted, visited, strict=True))
-            )
-        )
-        order += len(wanted)
+        planned = []
+        for part in strategy.passes(epoch):
+            if set(part.groups) & set(groups):
+                alone = modalities if part.alternating else ()
+                visited = math.ceil(part.fraction * num_batches) * max(1, len(alone))
+                planned.append(PlannedPass(part.loss, part.groups, order, visited, alone))
+                order += 1
+        plan.append(tuple(planned))
     return tuple(plan)
 
 

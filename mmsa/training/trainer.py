@@ -22,6 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from mmsa.data import Corpus
 from mmsa.data.batches import Batch, Batches
 from mmsa.data.inputs import InputSpec
+from mmsa.data.targets import TargetSpec
 from mmsa.errors import CheckpointError, TrainingDiverged
 from mmsa.experiment import RunConfig
 from mmsa.models import Representations, build_model
@@ -81,13 +82,16 @@ class Trainer:
 
         seed_everything(derive_seed("weights", config.seed))
         self.model = build_model(config.model, self.inputs).to(device)
-        self.objective = Objective(config.objective, self.model.dims).to(device)
+        targets = TargetSpec.of(self.corpus)
+        self.objective = Objective(config.objective, self.model.dims, targets).to(device)
+        self.model.offer(self.objective.requests)
         self.groups = trained_parameters(self.model, self.objective)
         self.team.refuse_misfit(self.model, len(self.corpus["train"]) // len(self.batches))
 
         strategy = STRATEGIES[config.objective.strategy.name](config.objective.strategy)  # type: ignore[attr-defined]
-        has_estimators = bool(self.groups["estimator"])
-        self.plan = lay_out(strategy, config.train.epochs, len(self.batches), has_estimators)
+        trained = [name for name, members in self.groups.items() if members]
+        modalities = tuple(self.inputs.modalities())
+        self.plan = lay_out(strategy, config.train.epochs, len(self.batches), trained, modalities)
         self.optimiser = build_optimiser(config.optim, self.model, self.groups)
         self.schedule = Schedule(self.optimiser, config.optim, config.train, num_steps(self.plan))
         self.average = (
@@ -138,13 +142,18 @@ class Trainer:
         passes = self.plan[here.epoch]
         while here.index < len(passes):
             current = passes[here.index]
-            batches = self.batches.epoch(current.order, start=here.batch)
+            batches = self._batches_of(current, here.batch)
             for batch in islice(batches, current.num_batches - here.batch):
                 self._step(current, batch.to(self.runtime.device))
                 here.batch += 1
                 here.step += 1
                 yield current
             here.index, here.batch = here.index + 1, 0
+
+    def _batches_of(self, current: PlannedPass, start: int) -> Iterator[Batch]:
+        if current.alone:
+            return self.batches.turns(current.order, current.alone, start)
+        return self.batches.epoch(current.order, start)
 
     def _start_epoch(self) -> None:
         seed_everything(derive_seed("epoch", self.config.seed, self.position.epoch))
@@ -173,18 +182,19 @@ class Trainer:
         The two losses share one forward pass and nothing else: the main loss gives no gradient to estimators,
         which some terms fit against it, and the estimators give none to the model.
         """
-        trains_model, whole = current.loss != "estimator", batch.whole or batch
+        trains_model = current.loss != "estimator"
         with torch.set_grad_enabled(trains_model):
             representations = self._forward(batch)
         values: dict[str, Tensor] = {}
         if trains_model:
-            value = self.objective(representations, whole.labels)
+            value = self.objective(representations, batch.targets)
             values |= {f"loss/{name}": loss for name, loss in value.losses.items()}
             values |= value.monitors
             values["train/loss"] = value.total()
             values["train/gradient"] = self._backward(values["train/loss"], self._stepped(current))
+            self.objective.after_backward(self.model.predict, representations)
         if current.loss != "main":
-            losses = self.objective.estimator_losses(representations, whole.labels)
+            losses = self.objective.estimator_losses(representations, batch.targets)
             values |= {f"loss/estimator/{name}": loss for name, loss in losses.items()}
             if losses:
                 total = torch.stack(list(losses.values())).sum()

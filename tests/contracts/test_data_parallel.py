@@ -26,14 +26,24 @@ from mmsa.training.trainer import Trainer
 
 WORLD = 2
 MISA = {**test_models.CASES["misa"], "text": {"name": "mlp"}}
-ALL_AT_ONCE = {name: variants[0] for name, variants in test_terms.CASES.items()}
+DRAWS = {"dependency"}  # which rows are put together is drawn in each process, among its own rows
+ALL_AT_ONCE = {name: variants[0] for name, variants in test_terms.CASES.items() if name not in DRAWS}
 OBJECTIVES: dict[str, dict[str, Any]] = {
     f"{name}-{index}": {"terms": {name: settings}}
     for name, variants in test_terms.CASES.items()
     for index, settings in enumerate(variants)
+    if settings.get("labels") != "annotated"  # which planted data do not have
 }
-OBJECTIVES |= {name: {"terms": ALL_AT_ONCE, "strategy": {"name": name}} for name in STRATEGIES}
+OBJECTIVES |= {
+    name: {"terms": ALL_AT_ONCE, "strategy": {"name": name}}
+    for name in STRATEGIES
+    if STRATEGIES[name].takes_terms
+}
 CASES = {name: {"model": MISA, "objective": objective} for name, objective in OBJECTIVES.items()}
+AVERAGE = test_models.CASES["average"]
+CASES["alternating"] = {"model": AVERAGE, "objective": {"strategy": {"name": "alternating"}}}
+WEIGHED = {"terms": {"coral": {}, "unimodal": {}}, "weighting": {"name": "uncertainty"}}
+CASES["uncertainty"] = {"model": MISA, "objective": WEIGHED, "train": {"epochs": 3}}
 CASES |= {f"model-{name}": {"model": model} for name, model in test_models.CASES.items()}
 CASES["average"] = {"model": MISA, "train": {"average": 0.9}}
 
@@ -89,6 +99,8 @@ def test_a_run_in_two_processes_is_the_run_in_one(case: str, two_processes: list
     one, (first, second) = trace(case, ALONE), (traces[case] for traces in two_processes)
     assert first["history"] == second["history"]
     torch.testing.assert_close(first["gradient"], second["gradient"], rtol=0.0, atol=0.0)
+    if case.partition("-")[0] in DRAWS:
+        return
     difference = torch.linalg.vector_norm(first["gradient"] - one["gradient"])
     assert difference <= 5e-5 * torch.linalg.vector_norm(one["gradient"])
     assert first["history"][0] == pytest.approx(one["history"][0], rel=1e-4, abs=1e-4)

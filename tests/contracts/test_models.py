@@ -30,6 +30,8 @@ CASES: dict[str, dict[str, Any]] = {
         "vision": {"name": "conv", "output": 12},
         "fusion": {"name": "cubemlp", **CUBE},
     },
+    "self_mm": {"name": "self_mm"},
+    "dmsi": {"name": "dmsi", "fusion": {"name": "lmf"}},
     "tfn": {
         "name": "late_fusion",
         "fusion": {"name": "tfn", "width": 16},
@@ -48,6 +50,13 @@ CASES: dict[str, dict[str, Any]] = {
     "mfn": {
         "name": "late_fusion",
         "fusion": {"name": "mfn", "steps": 4, "text": 8, "audio": 6, "vision": 8, "memory": 12, "hidden": 16},
+    },
+    "average": {
+        "name": "late_fusion",
+        "text": {"name": "lstm", "output": 8},
+        "audio": {"name": "mlp", "output": 8},
+        "vision": {"name": "gru", "output": 8},
+        "fusion": {"name": "average"},
     },
 }
 SUBSETS = [subset for size in (1, 2, 3) for subset in itertools.combinations(MODALITIES, size)]
@@ -92,6 +101,8 @@ def build(
         pooling = "attention" if text == "attention" else "cls_mean"
         values["text"] = {"name": "pretrained", "path": str(encoder), "pooling": pooling}
         values["text"]["finetune"] = text == "finetuned"
+        if name == "average":
+            values["text"]["output"] = 8
     config = MODELS[values["name"]].Config.model_validate(values)
     corpus = encode_text(corpus_with(subset, text), config, None)
     inputs = InputSpec.of(corpus)
@@ -175,7 +186,8 @@ def test_groups_partition_the_trained_parameters(name: str, text: str, tiny_enco
     groups = model.parameter_groups()
     grouped = [id(parameter) for parameters in groups.values() for parameter in parameters]
     assert sorted(grouped) == sorted(id(p) for p in model.parameters() if p.requires_grad)
-    assert set(groups) <= {"main", "pretrained"}
+    assert set(groups) <= {"main", "pretrained", "mixture"}
+    assert bool(groups.get("mixture")) == (name == "average")
     assert bool(groups.get("pretrained")) == (text == "finetuned")
     in_pretrained = {id(p) for p in groups.get("pretrained", [])}
     named = {id(model.get_parameter(name)) for name in model.pretrained_depths()}

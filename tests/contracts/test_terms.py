@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mmsa.config import parse
 from mmsa.data.corpus import ModalityName
+from mmsa.data.targets import Targets, TargetSpec
 from mmsa.models import RepresentationDims, Representations
 from mmsa.objectives import TERMS, Objective, ObjectiveConfig, Term
 
@@ -38,6 +39,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
         {"complementary": 0.0, "estimator": {"name": "mine"}, "conditional": {"name": "cmi_knn_dv"}},
     ],
 }
+HEADS = {name: {"width": 8, "dropout": 0.0} for name in ("text", "audio", "vision")}
 CASES |= {
     "cmd": [{}, {"moments": 2}],
     "orthogonality": [{}],
@@ -51,18 +53,30 @@ CASES |= {
     "infonce": [{}, {"temperature": 1.0}],
     "supervised_contrastive": [{}, {"bin_width": 3.0, "width": 8}],
     "relational": [{}],
+    "dependency": [{"measure": measure} for measure in ("kl", "f", "wasserstein")],
+    "unimodal": [
+        HEADS,
+        {**HEADS, "zeros": "positive", "vision": {"weight": 0.5, "dropout": 0.0}},
+        {**HEADS, "labels": "annotated"},
+        {**HEADS, "labels": "multimodal"},
+    ],
 }
 REMEMBERS_AN_EPOCH = {"mimrl"}
+KEEPS_STATE = {"unimodal", "dependency"}
+READS = {"dependency": {"shuffled"}}
+ANNOTATED: tuple[ModalityName, ...] = ("text", "audio", "vision")
 VARIANTS = [(name, settings) for name, variants in CASES.items() for settings in variants]
 
 
 def dims_of(unimodal: dict[ModalityName, int]) -> RepresentationDims:
     """Of a model that offers private and shared vectors as well."""
     kinds = ("private", "shared", "projected")
-    return RepresentationDims(unimodal, 10, {f"{kind}/{name}": 7 for kind in kinds for name in unimodal})
+    of_modalities = {f"{kind}/{name}": 7 for kind in kinds for name in unimodal}
+    return RepresentationDims(unimodal, 10, {**of_modalities, "hidden": 9, "shuffled": 10})
 
 
 DIMS = dims_of({"text": 12, "audio": 8, "vision": 6})
+SPEC = TargetSpec(24, (-3.0, 3.0), ANNOTATED)
 LABELS = {
     "mixed": lambda rows: torch.linspace(-3, 3, rows),
     "positive": lambda rows: torch.full((rows,), 2.0),
@@ -76,18 +90,31 @@ variants = pytest.mark.parametrize(
 )
 
 
-def build(name: str, settings: dict[str, Any], dims: RepresentationDims = DIMS) -> Term:
-    """The term in training mode, at the start of its second epoch."""
-    torch.manual_seed(0)
+def untrained(name: str, settings: dict[str, Any], dims: RepresentationDims = DIMS) -> Term:
     term: Term = TERMS[name](TERMS[name].Config.model_validate(settings), dims)
-    return in_second_epoch(term, dims)
+    term.prepare(SPEC)
+    return term
 
 
-def in_second_epoch(module: TermOrObjective, dims: RepresentationDims = DIMS) -> TermOrObjective:
-    """After a first epoch of one batch."""
-    module.train()(representations(24, 11, dims), LABELS["mixed"](24))
-    module.start_epoch(1)
+def build(name: str, settings: dict[str, Any], dims: RepresentationDims = DIMS) -> Term:
+    """The term in training mode, at the start of its third epoch."""
+    torch.manual_seed(0)
+    return in_third_epoch(untrained(name, settings, dims), dims)
+
+
+def in_third_epoch(module: TermOrObjective, dims: RepresentationDims = DIMS) -> TermOrObjective:
+    """After two epochs of one batch each."""
+    for epoch in range(2):
+        module.train().start_epoch(epoch)
+        module(representations(24, 11 + epoch, dims), targets(24))
+    module.start_epoch(2)
     return module
+
+
+def targets(rows: int, labels: str = "mixed") -> Targets:
+    """Of the first rows of the split; the labels of modalities alone are others."""
+    labels_B = LABELS[labels](rows)
+    return Targets(labels_B, torch.arange(rows), dict.fromkeys(ANNOTATED, 0.5 - labels_B))
 
 
 def representations(rows: int, seed: int = 0, dims: RepresentationDims = DIMS) -> Representations:
@@ -122,19 +149,19 @@ def test_every_term_has_a_case() -> None:
 def test_the_objective_builds_it_from_yaml_and_weighs_it(name: str, settings: dict[str, Any]) -> None:
     config = parse(ObjectiveConfig, {"terms": {name: {"weight": 0.5, **settings}}}, "test")
     torch.manual_seed(0)
-    objective = in_second_epoch(Objective(config, DIMS))
-    given, labels_B = representations(24), LABELS["mixed"](24)
-    weighed = objective(given, labels_B).losses[name]
-    torch.testing.assert_close(weighed, 0.5 * build(name, settings)(given, labels_B).loss)
+    objective = in_third_epoch(Objective(config, DIMS, SPEC))
+    given, wanted = representations(24), targets(24)
+    weighed = objective(given, wanted).losses[name]
+    torch.testing.assert_close(weighed, 0.5 * build(name, settings)(given, wanted).loss)
 
 
 @variants
 @pytest.mark.parametrize("rows", [1, 2, 3, 24])
 @pytest.mark.parametrize("labels", list(LABELS))
 def test_loss_and_gradients_are_finite(name: str, settings: dict[str, Any], rows: int, labels: str) -> None:
-    term, given, labels_B = build(name, settings), representations(rows), LABELS[labels](rows)
+    term, given, wanted = build(name, settings), representations(rows), targets(rows, labels)
     for _ in range(3):
-        loss = term(given, labels_B).loss
+        loss = term(given, wanted).loss
         loss.backward()
         assert loss.isfinite()
         assert loss.shape == ()
@@ -148,7 +175,7 @@ def test_loss_and_gradients_are_finite(name: str, settings: dict[str, Any], rows
 def test_constant_representations_are_survived(name: str, settings: dict[str, Any], level: float) -> None:
     term = build(name, settings)
     constant = like(representations(16), lambda vector: torch.full_like(vector, level).requires_grad_())
-    loss = term(constant, LABELS["mixed"](16)).loss
+    loss = term(constant, targets(16)).loss
     loss.backward()
     assert loss.isfinite()
     assert all(t.grad.isfinite().all() for t in tensors_of(constant) if t.grad is not None)
@@ -157,19 +184,20 @@ def test_constant_representations_are_survived(name: str, settings: dict[str, An
 @variants
 def test_main_loss_reaches_every_representation_it_reads(name: str, settings: dict[str, Any]) -> None:
     given = representations(24)
-    build(name, settings)(given, LABELS["mixed"](24)).loss.backward()
+    build(name, settings)(given, targets(24)).loss.backward()
     vectors = {**given.unimodal, **given.extra}
-    reached = {name for name, vector in vectors.items() if vector.grad is not None and vector.grad.any()}
-    assert {name.split("/")[-1] for name in reached} == {"text", "audio", "vision"}
+    reached = {key for key, vector in vectors.items() if vector.grad is not None and vector.grad.any()}
+    expected = READS.get(name, {"text", "audio", "vision"})
+    assert {vector.split("/")[-1] for vector in reached} == expected
 
 
 @variants
 def test_each_parameter_is_in_one_group_and_trained_by_its_loss(name: str, settings: dict[str, Any]) -> None:
-    term, given, labels_B = build(name, settings), representations(24), LABELS["mixed"](24)
+    term, given, wanted = build(name, settings), representations(24), targets(24)
     groups = term.parameter_groups()
     grouped = [id(parameter) for parameters in groups.values() for parameter in parameters]
     assert sorted(grouped) == sorted(id(p) for p in term.parameters() if p.requires_grad)
-    losses = {"main": term(given, labels_B).loss, "estimator": term.estimator_loss(given.detach(), labels_B)}
+    losses = {"main": term(given, wanted).loss, "estimator": term.estimator_loss(given.detach(), wanted)}
     assert set(groups) <= set(losses)
     assert (losses["estimator"] is None) == (not groups.get("estimator"))
     for group, parameters in groups.items():
@@ -183,8 +211,8 @@ def test_each_parameter_is_in_one_group_and_trained_by_its_loss(name: str, setti
     [case for case in VARIANTS if TERMS[case[0]].estimator_loss is not Term.estimator_loss],
 )
 def test_fitting_the_estimator_trains_nothing_else(name: str, settings: dict[str, Any]) -> None:
-    term, given, labels_B = build(name, settings), representations(24), LABELS["mixed"](24)
-    loss = term.estimator_loss(given.detach(), labels_B)
+    term, given, wanted = build(name, settings), representations(24), targets(24)
+    loss = term.estimator_loss(given.detach(), wanted)
     loss.backward()
     fitted = {id(p) for p in term.parameters() if p.grad is not None}
     assert fitted == {id(p) for p in term.parameter_groups()["estimator"]}
@@ -193,24 +221,26 @@ def test_fitting_the_estimator_trains_nothing_else(name: str, settings: dict[str
 
 @variants
 def test_the_order_of_rows_does_not_matter(name: str, settings: dict[str, Any]) -> None:
-    given, labels_B = representations(24), LABELS["mixed"](24)
+    given, wanted = representations(24), targets(24)
     order = torch.randperm(24, generator=torch.Generator().manual_seed(1))
     shuffled = like(given, lambda vector: vector[order])
-    expected = build(name, settings)(given, labels_B).loss
-    torch.testing.assert_close(build(name, settings)(shuffled, labels_B[order]).loss, expected)
+    alone = {name: labels_B[order] for name, labels_B in wanted.unimodal.items()}
+    wanted_there = Targets(wanted.labels[order], wanted.rows[order], alone)
+    expected = build(name, settings)(given, wanted).loss
+    torch.testing.assert_close(build(name, settings)(shuffled, wanted_there).loss, expected)
 
 
 @variants
 def test_an_absent_modality_leaves_the_others(name: str, settings: dict[str, Any]) -> None:
     dims = dims_of({"text": 12, "audio": 8})
-    value = build(name, settings, dims)(representations(24, dims=dims), LABELS["mixed"](24))
+    value = build(name, settings, dims)(representations(24, dims=dims), targets(24))
     assert value.loss.isfinite()
     assert not [monitor for monitor in value.monitors if "vision" in monitor]
 
 
 @variants
 def test_monitors_are_detached_scalars(name: str, settings: dict[str, Any]) -> None:
-    for monitor in build(name, settings)(representations(24), LABELS["mixed"](24)).monitors.values():
+    for monitor in build(name, settings)(representations(24), targets(24)).monitors.values():
         assert monitor.shape == ()
         assert monitor.isfinite()
         assert not monitor.requires_grad
@@ -221,41 +251,43 @@ def test_a_checkpoint_in_the_middle_of_an_epoch_continues_alike(name: str, setti
     """State with remembered batches of different sizes goes through a file into a term of another seed."""
     term = build(name, settings)
     for seed, rows in enumerate((24, 23, 24, 7)):
-        term(representations(rows, seed), LABELS["mixed"](rows))
+        term(representations(rows, seed), targets(rows))
     file = io.BytesIO()
     torch.save(term.state_dict(), file)
     file.seek(0)
     torch.manual_seed(99)
-    again = TERMS[name](TERMS[name].Config.model_validate(settings), DIMS)
+    again = untrained(name, settings)
     again.load_state_dict(torch.load(file, weights_only=True))
-    given, labels_B = representations(24, 5), LABELS["mixed"](24)
-    assert torch.equal(again(given, labels_B).loss, term(given, labels_B).loss)
+    given, wanted = representations(24, 5), targets(24)
+    assert torch.equal(again(given, wanted).loss, term(given, wanted).loss)
 
 
 @variants
 def test_evaluation_leaves_no_memory(name: str, settings: dict[str, Any]) -> None:
-    term, labels_B = build(name, settings), LABELS["mixed"](24)
-    term.eval()(representations(24, 7), labels_B)
-    expected = build(name, settings)(representations(24), labels_B).loss
-    torch.testing.assert_close(term.train()(representations(24), labels_B).loss, expected)
+    term, wanted = build(name, settings), targets(24)
+    term.eval()(representations(24, 7), wanted)
+    expected = build(name, settings)(representations(24), wanted).loss
+    torch.testing.assert_close(term.train()(representations(24), wanted).loss, expected)
 
 
-@pytest.mark.parametrize(("name", "settings"), [v for v in VARIANTS if v[0] not in REMEMBERS_AN_EPOCH])
+@pytest.mark.parametrize(
+    ("name", "settings"), [v for v in VARIANTS if v[0] not in REMEMBERS_AN_EPOCH | KEEPS_STATE]
+)
 def test_an_epoch_starts_without_memory(name: str, settings: dict[str, Any]) -> None:
-    term, labels_B = build(name, settings), LABELS["mixed"](24)
-    fresh = term.eval()(representations(24), labels_B).loss
-    term.train()(representations(24, 7), labels_B)
-    term.start_epoch(1)
-    torch.testing.assert_close(term(representations(24), labels_B).loss, fresh)
+    term, wanted = build(name, settings), targets(24)
+    fresh = term.eval()(representations(24), wanted).loss
+    term.train()(representations(24, 7), wanted)
+    term.start_epoch(3)
+    torch.testing.assert_close(term(representations(24), wanted).loss, fresh)
 
 
 @pytest.mark.parametrize(("name", "settings"), [v for v in VARIANTS if v[0] in REMEMBERS_AN_EPOCH])
 def test_an_epoch_starts_with_the_one_before(name: str, settings: dict[str, Any]) -> None:
     term, again = build(name, settings), build(name, settings)
-    given, labels_B = representations(24), LABELS["mixed"](24)
+    given, wanted = representations(24), targets(24)
     for module, seed in ((term, 7), (again, 8)):
-        module(representations(24, seed), labels_B)
-    torch.testing.assert_close(again(given, labels_B).loss, term(given, labels_B).loss)
+        module(representations(24, seed), wanted)
+    torch.testing.assert_close(again(given, wanted).loss, term(given, wanted).loss)
     for module in (term, again):
-        module.start_epoch(2)
-    assert not again(given, labels_B).loss.isclose(term(given, labels_B).loss, atol=0)
+        module.start_epoch(3)
+    assert not again(given, wanted).loss.isclose(term(given, wanted).loss, atol=0)

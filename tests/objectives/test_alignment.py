@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mmsa.data.targets import Targets
 from mmsa.errors import ConfigError
 from mmsa.models import RepresentationDims, Representations
 from mmsa.objectives import TERMS
@@ -17,6 +18,7 @@ from mmsa.objectives.terms.contrastive import supervised_contrast
 
 WIDTHS = {"text": 6, "audio": 4, "vision": 3}
 ROWS = 8
+TARGETS = Targets(torch.zeros(ROWS), torch.arange(ROWS))
 
 
 def term(name: str, widths: Mapping[str, int] = WIDTHS, **settings: Any) -> Any:
@@ -42,7 +44,7 @@ def test_coral_aligns_audio_and_vision_and_leaves_text_free() -> None:
     subject, representations = term("coral", width=5), given()
     assert set(subject.project) == {"audio", "vision"}
     x, y = (subject.project[m](representations.unimodal[m]) for m in ("audio", "vision"))
-    torch.testing.assert_close(subject(representations, torch.zeros(ROWS)).loss, covariance_distance(x, y))
+    torch.testing.assert_close(subject(representations, TARGETS).loss, covariance_distance(x, y))
 
 
 def test_coral_averages_over_the_chosen_pairs() -> None:
@@ -51,7 +53,7 @@ def test_coral_averages_over_the_chosen_pairs() -> None:
     subject, representations = term("coral", same, pairs=pairs, projection="none"), given(same)
     text, audio, vision = representations.unimodal.values()
     expected = (covariance_distance(text, audio) + covariance_distance(text, vision)) / 2
-    torch.testing.assert_close(subject(representations, torch.zeros(ROWS)).loss, expected)
+    torch.testing.assert_close(subject(representations, TARGETS).loss, expected)
 
 
 def test_a_frozen_projection_is_orthogonal_and_a_trained_one_trains() -> None:
@@ -84,7 +86,7 @@ def test_terms_between_modalities_need_two(name: str) -> None:
 
 def test_infonce_is_the_mean_over_the_ordered_pairs() -> None:
     subject, representations = term("infonce", temperature=0.5), given()
-    value = subject(representations, torch.zeros(ROWS))
+    value = subject(representations, TARGETS)
     assert len(value.monitors) == 6
     vectors = representations.unimodal
     predicted = subject.predict["text_audio"](vectors["text"])
@@ -123,15 +125,15 @@ def test_a_clip_without_a_modality_has_no_view_of_it() -> None:
     views = nn.functional.normalize(views, dim=1)
     bins = torch.cat([labels, labels[:3]]).round()
     expected = supervised_contrast(views @ views.T / 0.1, bins, torch.ones(11, dtype=torch.bool))
-    torch.testing.assert_close(subject(representations, labels).loss, expected)
+    torch.testing.assert_close(subject(representations, Targets(labels, torch.arange(ROWS))).loss, expected)
 
 
 @pytest.mark.parametrize(("bin_width", "same"), [(1.0, False), (4.0, True)])
 def test_bins_say_which_labels_are_the_same(bin_width: float, same: bool) -> None:
     subject, representations = term("supervised_contrastive", bin_width=bin_width), given()
     labels = torch.tensor([1.0, -1.0] * 4)
-    alike = subject(representations, torch.zeros(ROWS)).loss
-    assert torch.equal(subject(representations, labels).loss, alike) == same
+    alike = subject(representations, TARGETS).loss
+    assert torch.equal(subject(representations, Targets(labels, torch.arange(ROWS))).loss, alike) == same
 
 
 def test_relational_distances_follow_each_other() -> None:
@@ -143,7 +145,7 @@ def test_relational_distances_follow_each_other() -> None:
         pairs = [(unit[i] - unit[j]).norm() for i in range(ROWS) for j in range(i)]
         distances.append(torch.stack(pairs) / torch.stack(pairs).mean())
     expected = nn.functional.smooth_l1_loss(*distances)
-    found = term("relational", widths)(representations, torch.zeros(ROWS)).loss
+    found = term("relational", widths)(representations, TARGETS).loss
     torch.testing.assert_close(found, expected)
 
 
@@ -154,4 +156,4 @@ def test_relational_ignores_rotation_and_scale() -> None:
     rotated = Representations(
         {"text": text, "audio": 3 * text @ rotation}, torch.zeros(ROWS, 5), torch.zeros(ROWS)
     )
-    assert term("relational", same)(rotated, torch.zeros(ROWS)).loss < 1e-10
+    assert term("relational", same)(rotated, TARGETS).loss < 1e-10

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mmsa.data.targets import Targets
 from mmsa.errors import ConfigError
 from mmsa.information.densities import class_gaussian_entropy
 from mmsa.models import RepresentationDims, Representations
@@ -17,6 +18,7 @@ from mmsa.objectives.terms.barber_agakov import GaussianPredictor
 
 ROWS = 40
 LABELS = torch.linspace(-3, 3, ROWS)
+TARGETS = Targets(LABELS, torch.arange(ROWS))
 
 
 def term(widths: dict[Any, int], **settings: Any) -> BarberAgakov:
@@ -42,10 +44,10 @@ def test_full_likelihood_without_projection_is_the_formula_of_the_paper() -> Non
     mean, log_variance = subject.predictors["text_audio"](vectors["text"])
     log_density = torch.distributions.Normal(mean, (0.5 * log_variance).exp()).log_prob(vectors["audio"])
     entropy, _ = class_gaussian_entropy(vectors["audio"], LABELS > 0, LABELS < 0)
-    value = subject(given(vectors), LABELS)
+    value = subject(given(vectors), TARGETS)
     torch.testing.assert_close(value.loss, -(log_density.sum(1).mean() + entropy))
     torch.testing.assert_close(value.monitors["bound/barber_agakov/text_audio"], -value.loss.detach())
-    torch.testing.assert_close(subject.estimator_loss(given(vectors), LABELS), -log_density.sum(1).mean())
+    torch.testing.assert_close(subject.estimator_loss(given(vectors), TARGETS), -log_density.sum(1).mean())
 
 
 def test_mmim_code_is_the_quadratic_of_the_vector_and_the_entropy_of_its_projection() -> None:
@@ -56,7 +58,7 @@ def test_mmim_code_is_the_quadratic_of_the_vector_and_the_entropy_of_its_project
     quadratic = -((mean - vectors["vision"]) ** 2) / 2 / log_variance.exp()
     projected = subject.entropies["vision"].project(vectors["vision"])
     entropy, _ = class_gaussian_entropy(projected, LABELS > 0, LABELS < 0)
-    value = subject(given(vectors), LABELS)
+    value = subject(given(vectors), TARGETS)
     torch.testing.assert_close(value.loss, -(quadratic.sum(1).mean() + entropy))
     assert projected.shape == (ROWS, 2)
     assert set(value.monitors) == {"entropy/skipped"}  # it is no bound and is not called one
@@ -68,10 +70,12 @@ def fitted_bound(scale: float, correlation: float = 0.8, width: int = 3) -> floa
     optimiser = torch.optim.Adam(subject.parameter_groups()["estimator"], lr=2e-2)
     generator = torch.Generator().manual_seed(2)
 
-    def pairs(rows: int) -> tuple[Representations, Tensor]:
+    def pairs(rows: int) -> tuple[Representations, Targets]:
         x, noise = torch.randn(2, rows, width, generator=generator)
         y = scale * (correlation * x + math.sqrt(1 - correlation**2) * noise)
-        return given({"text": x, "audio": y}), torch.randn(rows, generator=generator)
+        return given({"text": x, "audio": y}), Targets(
+            torch.randn(rows, generator=generator), torch.arange(rows)
+        )
 
     for _ in range(400):
         optimiser.zero_grad()
@@ -93,7 +97,7 @@ def test_the_bound_is_the_information_of_gaussian_pairs_in_any_units(scale: floa
 def test_the_loss_is_the_mean_over_the_pairs_and_targets_share_their_entropy() -> None:
     widths = {"text": 6, "audio": 8, "vision": 8}
     subject = term(widths, vision_to_audio=True)
-    value = subject(given(random_vectors(widths)), LABELS)
+    value = subject(given(random_vectors(widths)), TARGETS)
     pairs = ("text_audio", "text_vision", "vision_audio")
     bounds = torch.stack([value.monitors[f"bound/barber_agakov/{pair}"] for pair in pairs])
     torch.testing.assert_close(value.loss.detach(), -bounds.mean())
@@ -102,7 +106,7 @@ def test_the_loss_is_the_mean_over_the_pairs_and_targets_share_their_entropy() -
 
 def test_skipped_classes_are_counted_over_the_targets() -> None:
     widths = {"text": 6, "audio": 8, "vision": 8}
-    value = term(widths)(given(random_vectors(widths)), torch.ones(ROWS))
+    value = term(widths)(given(random_vectors(widths)), Targets(torch.ones(ROWS), torch.arange(ROWS)))
     assert value.monitors["entropy/skipped"] == 2
 
 
@@ -123,5 +127,5 @@ def test_data_without_a_pair_are_refused(modalities: tuple[str, ...], advice: st
 
 def test_audio_and_vision_alone_have_their_pair_on_request() -> None:
     widths = {"audio": 8, "vision": 6}
-    value = term(widths, vision_to_audio=True)(given(random_vectors(widths)), LABELS)
+    value = term(widths, vision_to_audio=True)(given(random_vectors(widths)), TARGETS)
     assert "bound/barber_agakov/vision_audio" in value.monitors

@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mmsa.data.targets import Targets
 from mmsa.models import RepresentationDims, Representations
 from mmsa.objectives import CPC
 
 WIDTH, ROWS = 5, 7
+TARGETS = Targets(torch.zeros(ROWS), torch.arange(ROWS))
 
 
 def term(modalities: tuple[str, ...] = ("text",), **settings: Any) -> CPC:
@@ -40,7 +42,7 @@ def test_mmim_code_contrasts_a_vector_with_all_predictions(temperature: float) -
     subject, representations = term(direction="mmim_code", temperature=temperature), given()
     scores = similarity(subject, representations, temperature)
     nce = -sum(scores[i, i] - torch.logsumexp(scores[i], 0) for i in range(ROWS)) / ROWS
-    value = subject(representations, torch.zeros(ROWS))
+    value = subject(representations, TARGETS)
     torch.testing.assert_close(value.loss, nce - math.log(ROWS))
     torch.testing.assert_close(value.monitors["bound/cpc/text"], math.log(ROWS) - nce)
 
@@ -49,12 +51,12 @@ def test_paper_contrasts_a_prediction_with_all_vectors() -> None:
     subject, representations = term(direction="paper"), given()
     scores = similarity(subject, representations, 1.0)
     nce = -sum(scores[i, i] - torch.logsumexp(scores[:, i], 0) for i in range(ROWS)) / ROWS
-    torch.testing.assert_close(subject(representations, torch.zeros(ROWS)).loss, nce - math.log(ROWS))
+    torch.testing.assert_close(subject(representations, TARGETS).loss, nce - math.log(ROWS))
 
 
 def test_both_is_the_mean_of_the_two() -> None:
     losses = {
-        direction: term(direction=direction)(given(), torch.zeros(ROWS)).loss
+        direction: term(direction=direction)(given(), TARGETS).loss
         for direction in ("both", "paper", "mmim_code")
     }
     torch.testing.assert_close(losses["both"], (losses["paper"] + losses["mmim_code"]) / 2)
@@ -62,7 +64,7 @@ def test_both_is_the_mean_of_the_two() -> None:
 
 def test_the_loss_is_the_mean_over_the_modalities() -> None:
     modalities = ("text", "audio", "vision")
-    value = term(modalities)(given(modalities), torch.zeros(ROWS))
+    value = term(modalities)(given(modalities), TARGETS)
     bounds = torch.stack([value.monitors[f"bound/cpc/{name}"] for name in modalities])
     torch.testing.assert_close(value.loss, -bounds.mean())
 
@@ -72,7 +74,10 @@ def test_two_opposite_rows_reach_the_documented_ceiling(temperature: float) -> N
     subject = term(temperature=temperature)
     subject.heads["text"] = nn.Identity()
     opposite = torch.stack([torch.ones(WIDTH), -torch.ones(WIDTH)])
-    value = subject(Representations({"text": opposite}, opposite, torch.zeros(2)), torch.zeros(2))
+    value = subject(
+        Representations({"text": opposite}, opposite, torch.zeros(2)),
+        Targets(torch.zeros(2), torch.arange(2)),
+    )
     ceiling = math.log(2) - math.log(1 + math.exp(-2 / temperature))
     torch.testing.assert_close(value.monitors["bound/cpc/text"], torch.tensor(ceiling))
 
@@ -82,8 +87,7 @@ def test_the_length_of_a_vector_does_not_matter() -> None:
     longer = Representations(
         {"text": 100 * representations.unimodal["text"]}, representations.fusion, representations.prediction
     )
-    labels_B = torch.zeros(ROWS)
-    torch.testing.assert_close(subject(longer, labels_B).loss, subject(representations, labels_B).loss)
+    torch.testing.assert_close(subject(longer, TARGETS).loss, subject(representations, TARGETS).loss)
 
 
 def test_deeper_predictions_have_tanh_between_their_layers() -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mmsa.config import parse
+from mmsa.data.targets import Targets
 from mmsa.errors import ConfigError
 from mmsa.information.conditional import conditional_jsd, conditional_mimrl_code, conditional_nwj
 from mmsa.information.critics import mlp
@@ -35,7 +36,7 @@ def build(dims: RepresentationDims = DIMS, **settings: Any) -> MIMRL:
     return MIMRL(parse(MIMRL.Config, {**SMALL, **settings}, "test"), dims).train()
 
 
-def batch(rows: int, seed: int, dims: RepresentationDims = DIMS) -> tuple[Representations, Tensor]:
+def batch(rows: int, seed: int, dims: RepresentationDims = DIMS) -> tuple[Representations, Targets]:
     generator = torch.Generator().manual_seed(seed)
     unimodal = {
         name: torch.randn(rows, width, generator=generator).requires_grad_()
@@ -43,7 +44,7 @@ def batch(rows: int, seed: int, dims: RepresentationDims = DIMS) -> tuple[Repres
     }
     fusion = torch.randn(rows, dims.fusion, generator=generator).requires_grad_()
     labels_B = torch.randn(rows, generator=generator)
-    return Representations(unimodal, fusion, labels_B), labels_B
+    return Representations(unimodal, fusion, labels_B), Targets(labels_B, torch.arange(rows))
 
 
 def after_an_epoch(term: MIMRL, rows: int = 40) -> MIMRL:
@@ -52,8 +53,8 @@ def after_an_epoch(term: MIMRL, rows: int = 40) -> MIMRL:
     return term
 
 
-def columns(representations: Representations, labels_B: Tensor) -> dict[str, Tensor]:
-    return {**representations.unimodal, "fusion": representations.fusion, "label": labels_B[:, None]}
+def columns(representations: Representations, targets: Targets) -> dict[str, Tensor]:
+    return {**representations.unimodal, "fusion": representations.fusion, "label": targets.labels[:, None]}
 
 
 def gradients(representations: Representations) -> list[Tensor]:
@@ -120,8 +121,8 @@ def test_main_loss_and_gradients_are_those_of_the_definition(pairs, code):
     conditional = {**SMALL["conditional"], "name": name}
     term = after_an_epoch(build(**EIGHT, pairs=pairs, conditional=conditional))
     slow = OneAtATime(term, parse(MIMRL.Config, {**SMALL, "conditional": conditional}, "test"))
-    alone, labels_B = batch(12, 2)
-    given = columns(alone, labels_B)
+    alone, targets = batch(12, 2)
+    given = columns(alone, targets)
     i = {key: reading(*slow.logits(condition, given)) for key, condition in TRIPLES.items()}
     f = {m: slow.pair("fusion", m, given) for m in DIMS.unimodal}
     share = 0.5 if pairs == "average" else 1.0
@@ -139,7 +140,7 @@ def test_main_loss_and_gradients_are_those_of_the_definition(pairs, code):
     expected = -sum(w * value for w, value in zip(weights, quantities.values(), strict=True))
     expected.backward()
     together, _ = batch(12, 2)
-    value = term(together, labels_B)
+    value = term(together, targets)
     value.loss.backward()
     torch.testing.assert_close(value.loss, expected, rtol=1e-5, atol=1e-5)
     for one, other in zip(gradients(together), gradients(alone), strict=True):
@@ -153,12 +154,12 @@ def test_main_loss_and_gradients_are_those_of_the_definition(pairs, code):
 def test_estimator_loss_is_that_of_the_definition():
     term = after_an_epoch(build())
     slow = OneAtATime(term, parse(MIMRL.Config, SMALL, "test"))
-    given, labels_B = batch(12, 2)
-    each = columns(given, labels_B)
+    given, targets = batch(12, 2)
+    each = columns(given, targets)
     expected = [-conditional_jsd(*slow.logits(condition, each)) for condition in TRIPLES.values()]
     pairs = [("fusion", m) for m in DIMS.unimodal] + [("text", "audio"), ("text", "vision")]
     expected += [-slow.pair(*pair, each) for pair in pairs]
-    loss = term.estimator_loss(given.detach(), labels_B)
+    loss = term.estimator_loss(given.detach(), targets)
     torch.testing.assert_close(loss, torch.stack(expected).sum(), rtol=1e-5, atol=1e-5)
 
 
@@ -250,12 +251,12 @@ class TestCancellation:
         assert self.warned(complementary=0.0) == []
 
 
-def chain(rows: int, seed: int) -> tuple[Representations, Tensor]:
+def chain(rows: int, seed: int) -> tuple[Representations, Targets]:
     """text, audio and label as X, Y and Z of X ~ N(0, 100), Y = X + N(0, 1), Z = Y + N(0, 25), in tens."""
     x, first, second = torch.randn(3, rows, 1, generator=torch.Generator().manual_seed(seed)).unbind()
     y = x + 0.1 * first
     z = (y + 0.5 * second)[:, 0]
-    return Representations({"text": x, "audio": y}, x, z), z
+    return Representations({"text": x, "audio": y}, x, z), Targets(z, torch.arange(rows))
 
 
 def fitted_to_the_chain(name: str, steps: int = 400) -> MIMRL:

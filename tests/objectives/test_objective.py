@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mmsa.config import parse
+from mmsa.data.targets import Targets
 from mmsa.errors import ConfigError
 from mmsa.models import RepresentationDims, Representations
 from mmsa.objectives import STRATEGIES, TASKS, Objective, ObjectiveConfig
@@ -28,11 +29,12 @@ def representations(rows: int = 20) -> Representations:
 
 
 LABELS = torch.linspace(-3, 3, 20)
+TARGETS = Targets(LABELS, torch.arange(20))
 
 
 def test_the_total_is_the_task_and_the_weighted_terms() -> None:
     subject = objective(TERMS_BLOCK)
-    value = subject(representations(), LABELS)
+    value = subject(representations(), TARGETS)
     assert list(value.losses) == ["task", "cpc", "barber_agakov"]
     torch.testing.assert_close(value.losses["task"], LABELS.abs().mean())
     torch.testing.assert_close(value.total(), sum(value.losses.values()))
@@ -42,12 +44,12 @@ def test_the_total_is_the_task_and_the_weighted_terms() -> None:
 def test_a_term_of_weight_zero_is_not_built() -> None:
     subject = objective({**TERMS_BLOCK, "cpc": {"weight": 0.0}})
     assert list(subject.terms) == ["barber_agakov"]
-    assert "cpc" not in subject(representations(), LABELS).losses
+    assert "cpc" not in subject(representations(), TARGETS).losses
 
 
 def test_estimators_are_fitted_on_detached_representations() -> None:
     subject, given = objective(TERMS_BLOCK), representations()
-    losses = subject.estimator_losses(given, LABELS)
+    losses = subject.estimator_losses(given, TARGETS)
     assert list(losses) == ["barber_agakov"]
     (gradient,) = torch.autograd.grad(losses["barber_agakov"], [given.unimodal["text"]], allow_unused=True)
     assert gradient is None
@@ -75,7 +77,7 @@ def test_task_losses(name: str, expected: float) -> None:
 
 def test_joint_is_one_pass_over_everything() -> None:
     (only,) = STRATEGIES["joint"](STRATEGIES["joint"].Config()).passes(0)
-    assert (only.loss, set(only.groups)) == ("joint", {"main", "pretrained", "estimator"})
+    assert (only.loss, set(only.groups)) == ("joint", {"main", "pretrained", "mixture", "estimator"})
 
 
 def test_two_stage_fits_the_estimators_first() -> None:
@@ -83,4 +85,4 @@ def test_two_stage_fits_the_estimators_first() -> None:
     first, second, main = STRATEGIES["two_stage"](config).passes(0)
     assert first == second
     assert (first.loss, first.groups, first.fraction) == ("estimator", ("estimator",), 0.5)
-    assert (main.loss, set(main.groups), main.fraction) == ("main", {"main", "pretrained"}, 1.0)
+    assert (main.loss, set(main.groups), main.fraction) == ("main", {"main", "pretrained", "mixture"}, 1.0)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mmsa.data.targets import Targets
 from mmsa.errors import ConfigError
 from mmsa.models import RepresentationDims, Representations
 from mmsa.objectives import TERMS
@@ -39,8 +40,12 @@ def batch(modalities: tuple[str, ...], extra: dict[str, Tensor]) -> Representati
     return Representations(vectors, torch.zeros(rows, 5), torch.zeros(rows), extra)
 
 
+def targets(rows: int) -> Targets:
+    return Targets(torch.zeros(rows), torch.arange(rows))
+
+
 def loss(name: str, representations: Representations, **settings: Any) -> Tensor:
-    return term(name, **settings)(representations, torch.zeros(ROWS)).loss
+    return term(name, **settings)(representations, targets(ROWS)).loss
 
 
 def test_cmd_is_the_mean_distance_of_five_moments_over_the_pairs() -> None:
@@ -72,7 +77,7 @@ def test_reconstruction_decodes_the_sum() -> None:
     for m in MODALITIES:
         decoded = subject.decoders[m](extra[f"private/{m}"] + extra[f"shared/{m}"])
         errors.append((decoded - extra[f"projected/{m}"]).square().mean())
-    torch.testing.assert_close(subject(given(), torch.zeros(ROWS)).loss, sum(errors) / 3)
+    torch.testing.assert_close(subject(given(), targets(ROWS)).loss, sum(errors) / 3)
 
 
 def test_similarity_compares_the_cosines_between_clips() -> None:
@@ -107,7 +112,7 @@ def test_only_the_gaussian_kernel_sees_dependence_without_correlation(kernel: st
     circle = torch.stack([angle.cos(), (2 * angle).cos()], 1)
     extra = {"private/text": circle[:, :1].repeat(1, WIDTH), "shared/text": circle[:, 1:].repeat(1, WIDTH)}
     subject = term("hsic", ("text",), kernel=kernel)
-    found = subject(batch(("text",), extra), torch.zeros(64)).loss
+    found = subject(batch(("text",), extra), targets(64)).loss
     assert (found > 1e-3) == sees_it
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mmsa.data.targets import Targets
 from mmsa.errors import ConfigError, TrainingDiverged
 from mmsa.models import RepresentationDims, Representations
 from mmsa.objectives import TERMS, Term, TermConfig, TermValue
@@ -30,10 +31,10 @@ class ConstantTerm(Term):
         super().__init__()
         self.level = nn.Parameter(torch.zeros(()))
 
-    def forward(self, representations: Representations, labels_B: Tensor) -> TermValue:
+    def forward(self, representations: Representations, targets: Targets) -> TermValue:
         return TermValue(1e3 * self.level * (1 + representations.fusion.mean()))
 
-    def estimator_loss(self, representations: Representations, labels_B: Tensor) -> Tensor:
+    def estimator_loss(self, representations: Representations, targets: Targets) -> Tensor:
         assert not representations.fusion.requires_grad
         return (self.level - 2.0) ** 2
 
@@ -51,7 +52,7 @@ class FailingTerm(Term):
         super().__init__()
         self.register_buffer("seen", torch.zeros(()))
 
-    def forward(self, representations: Representations, labels_B: Tensor) -> TermValue:
+    def forward(self, representations: Representations, targets: Targets) -> TermValue:
         self.seen += 1
         if self.seen > 5:
             torch.linalg.cholesky(torch.full((2, 2), -1.0))

@@ -49,8 +49,8 @@ def objective(model: Stacked) -> Objective:
 class TestGroups:
     def test_all_parameters_once(self, model, objective):
         groups = trained_parameters(model, objective)
-        assert list(groups) == ["main", "pretrained", "estimator"]
-        assert [len(group) for group in groups.values()] == [2, 7, 0]
+        assert list(groups) == ["main", "pretrained", "mixture", "estimator"]
+        assert [len(group) for group in groups.values()] == [2, 7, 0, 0]
 
     def test_frozen_parameters_belong_nowhere(self, model, objective):
         model.embedding.weight.requires_grad_(False)

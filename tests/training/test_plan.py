@@ -1,12 +1,19 @@
 from __future__ import annotations
 
-from mmsa.objectives.strategies import Joint, TwoStage
-from mmsa.training.plan import lay_out, num_steps
+from mmsa.objectives.strategies import Alternating, Joint, Strategy, TwoStage
+from mmsa.training.plan import Plan, lay_out, num_steps
+
+GROUPS = ("main", "estimator")
+
+
+def plan_of(
+    strategy: Strategy, num_epochs: int = 2, num_batches: int = 5, groups: tuple[str, ...] = GROUPS
+) -> Plan:
+    return lay_out(strategy, num_epochs, num_batches, groups, ("text", "audio"))
 
 
 def test_two_stage_lays_out_estimator_passes_of_a_fraction_and_numbers_all_passes():
-    strategy = TwoStage(TwoStage.Config(repeats=2, fraction=0.3))
-    plan = lay_out(strategy, num_epochs=3, num_batches=7, has_estimators=True)
+    plan = plan_of(TwoStage(TwoStage.Config(repeats=2, fraction=0.3)), num_epochs=3, num_batches=7)
     assert [part.loss for part in plan[0]] == ["estimator", "estimator", "main"]
     assert [part.num_batches for part in plan[0]] == [3, 3, 7]
     assert [part.order for epoch in plan for part in epoch] == list(range(9))
@@ -14,17 +21,26 @@ def test_two_stage_lays_out_estimator_passes_of_a_fraction_and_numbers_all_passe
 
 
 def test_a_small_fraction_still_visits_a_batch():
-    plan = lay_out(TwoStage(TwoStage.Config(fraction=0.01)), 1, 5, has_estimators=True)
-    assert plan[0][0].num_batches == 1
+    assert plan_of(TwoStage(TwoStage.Config(fraction=0.01)))[0][0].num_batches == 1
 
 
 def test_without_estimators_two_stage_is_one_pass_an_epoch():
-    plan = lay_out(TwoStage(TwoStage.Config()), 2, 5, has_estimators=False)
+    plan = plan_of(TwoStage(TwoStage.Config()), groups=("main",))
     assert [[part.loss for part in epoch] for epoch in plan] == [["main"], ["main"]]
     assert [part.order for (part,) in plan] == [0, 1]
 
 
 def test_joint_is_one_pass_with_or_without_estimators():
-    for has_estimators in (True, False):
-        plan = lay_out(Joint(Joint.Config()), 2, 5, has_estimators)
+    for groups in (GROUPS, ("main",)):
+        plan = plan_of(Joint(Joint.Config()), groups=groups)
         assert [part.loss for epoch in plan for part in epoch] == ["joint", "joint"]
+
+
+def test_alternating_visits_each_batch_with_each_modality_and_then_fits_the_mixture():
+    first, second = plan_of(Alternating(Alternating.Config(mixture=0.5)), groups=("main", "mixture"))[0]
+    assert (first.alone, first.num_batches) == (("text", "audio"), 10)
+    assert (second.alone, second.num_batches, second.groups) == ((), 3, ("mixture",))
+
+
+def test_without_weights_of_modalities_nothing_is_fitted_to_them():
+    assert [len(epoch) for epoch in plan_of(Alternating(Alternating.Config()), groups=("main",))] == [1, 1]

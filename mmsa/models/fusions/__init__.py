@@ -1,5 +1,6 @@
 """Fusions, interchangeable in every model: ``model.fusion: {name: ...}``. Importing this registers them."""
 
+from mmsa.models.fusions.average import Average
 from mmsa.models.fusions.base import FUSIONS, Fused, Fusion
 from mmsa.models.fusions.cubemlp import CubeMLP
 from mmsa.models.fusions.lmf import LMF
@@ -9,4 +10,4 @@ from mmsa.models.fusions.mlp import MLP
 from mmsa.models.fusions.mult import MulT
 from mmsa.models.fusions.tfn import TFN
 
-__all__ = ["FUSIONS", "LMF", "MFN", "MISA", "MLP", "TFN", "CubeMLP", "Fused", "Fusion", "MulT"]
+__all__ = ["FUSIONS", "LMF", "MFN", "MISA", "MLP", "TFN", "Average", "CubeMLP", "Fused", "Fusion", "MulT"]

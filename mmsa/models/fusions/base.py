@@ -35,6 +35,7 @@ class Fusion(nn.Module, ABC):
     Attributes:
         output: D.
         extra: the width of each further vector it offers.
+        mixture: its weights, if the fused vector is a weighted average of the modality vectors.
         fewest: modalities without which it makes no sense.
 
     Raises:
@@ -43,11 +44,13 @@ class Fusion(nn.Module, ABC):
 
     output: int
     extra: Mapping[str, int]
+    mixture: nn.Parameter | None
     fewest: ClassVar[int] = 1
 
     def __init__(self, config: Block, widths: Mapping[ModalityName, int]):
         super().__init__()
         self.extra = {}
+        self.mixture = None
         if len(widths) < self.fewest:
             rule = f"fuses {self.fewest} modalities or more, and the data set brings {', '.join(widths)} only"
             raise refused(config, rule, "Write model.fusion: {name: mlp}.")

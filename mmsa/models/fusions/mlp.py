@@ -17,7 +17,10 @@ from mmsa.models.fusions.base import FUSIONS, Fused, Fusion
 
 @FUSIONS.register("mlp")
 class MLP(Fusion):
-    """concat - dropout - linear - tanh - linear - tanh: the fusion network of MMIM (``SubNet``)."""
+    """concat - dropout - linear - tanh - linear - tanh: the fusion network of MMIM (``SubNet``).
+
+    What comes out of the first layer is offered as ``hidden``. Self-MM has ReLU instead of tanh.
+    """
 
     class Config(Block):
         """Settings of the perceptron."""
@@ -27,18 +30,23 @@ class MLP(Fusion):
         """Of both layers, ``d_prjh`` in MMIM's code."""
         dropout: Dropout = 0.1
         """On the concatenated vectors, ``dropout_prj`` in MMIM's code."""
+        activation: Literal["tanh", "relu"] = "tanh"
+        """After both layers."""
 
     def __init__(self, config: Config, widths: Mapping[ModalityName, int]):
         super().__init__(config, widths)
         self.output = config.width
+        self.extra = {"hidden": config.width}
+        activation = nn.Tanh() if config.activation == "tanh" else nn.ReLU()
         self.layers = nn.Sequential(
             nn.Dropout(config.dropout),
             nn.Linear(sum(widths.values()), config.width),
-            nn.Tanh(),
+            activation,
             nn.Linear(config.width, config.width),
-            nn.Tanh(),
+            activation,
         )
 
     def forward(self, encoded: Mapping[ModalityName, Encoded]) -> Fused:
-        """(B, D)."""
-        return Fused(self.layers(torch.cat([part.vector for part in encoded.values()], dim=-1)))
+        """(B, D) of the second layer, and of the first."""
+        hidden_BD = self.layers[:3](torch.cat([part.vector for part in encoded.values()], dim=-1))
+        return Fused(self.layers[3:](hidden_BD), {"hidden": hidden_BD})

@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mmsa.data.corpus import ModalityName
+from mmsa.data.targets import Targets
 from mmsa.errors import ConfigError, Problem
 from mmsa.information.densities import gaussian_log_density, gaussian_log_density_mmim_code
 from mmsa.models.base import RepresentationDims, Representations
@@ -97,12 +98,12 @@ class BarberAgakov(Term):
     def _entropy(self, name: ModalityName) -> PolarityEntropy:
         return cast(PolarityEntropy, self.entropies[name])
 
-    def forward(self, representations: Representations, labels_B: Tensor) -> TermValue:
+    def forward(self, representations: Representations, targets: Targets) -> TermValue:
         """Minus the mean bound; monitors ``bound/barber_agakov/<x>_<y>`` in nats and ``entropy/skipped``."""
         unimodal = representations.unimodal
-        targets = dict.fromkeys(y for _, y in self.pairs)
-        projected = {y: self._entropy(y).project(unimodal[y]) for y in targets}
-        entropies = {y: self._entropy(y)(projected[y], labels_B) for y in targets}
+        ys = dict.fromkeys(y for _, y in self.pairs)
+        projected = {y: self._entropy(y).project(unimodal[y]) for y in ys}
+        entropies = {y: self._entropy(y)(y_BP, targets.labels) for y, y_BP in projected.items()}
         bounds = {}
         for x, y in self.pairs:
             prediction = self.predictors[f"{x}_{y}"](unimodal[x])
@@ -113,7 +114,7 @@ class BarberAgakov(Term):
             monitors |= {f"bound/barber_agakov/{pair}": bound.detach() for pair, bound in bounds.items()}
         return TermValue(-torch.stack(list(bounds.values())).mean(), monitors)
 
-    def estimator_loss(self, representations: Representations, labels_B: Tensor) -> Tensor:
+    def estimator_loss(self, representations: Representations, targets: Targets) -> Tensor:
         """Minus the mean log-likelihood of the pairs."""
         log_likelihoods = []
         for x, y in self.pairs:

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from mmsa.data.targets import Targets
 from mmsa.information.bounds import infonce
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.objectives.base import TERMS, Term, TermConfig, TermValue
@@ -43,7 +44,7 @@ class CrossModal(Term):
             {f"{x}_{y}": nn.Linear(dims.unimodal[x], dims.unimodal[y]) for x, y in self.pairs}
         )
 
-    def forward(self, representations: Representations, labels_B: Tensor) -> TermValue:
+    def forward(self, representations: Representations, targets: Targets) -> TermValue:
         """Minus the mean bound; monitors ``bound/infonce/<x>_<y>`` in nats."""
         vectors = representations.unimodal
         bounds = {}
@@ -73,20 +74,22 @@ class SupervisedContrastive(Term):
         width: Annotated[int, Field(ge=1)] = 64
         """E."""
 
+    never_negative = True
+
     def __init__(self, config: Config, dims: RepresentationDims):
         super().__init__()
         self.config = config
         widths = (dims.fusion, *dims.unimodal.values())
         self.project = nn.ModuleList(nn.Linear(own, config.width) for own in widths)
 
-    def forward(self, representations: Representations, labels_B: Tensor) -> TermValue:
+    def forward(self, representations: Representations, targets: Targets) -> TermValue:
         """The mean over the views with a positive."""
         vectors = [representations.fusion, *representations.unimodal.values()]
         views_VE = torch.cat(
             [normalize(project(x_BD), dim=1) for project, x_BD in zip(self.project, vectors, strict=True)]
         )
         there_V = torch.cat([x_BD.detach().any(1) for x_BD in vectors])
-        bins_V = (labels_B / self.config.bin_width).round().repeat(len(vectors))
+        bins_V = (targets.labels / self.config.bin_width).round().repeat(len(vectors))
         return TermValue(
             supervised_contrast(views_VE @ views_VE.T / self.config.temperature, bins_V, there_V)
         )

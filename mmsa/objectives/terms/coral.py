@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from mmsa.data.targets import Targets
 from mmsa.information.surrogates import CORAL
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.objectives.base import TERMS, Term, TermConfig, TermValue
@@ -38,6 +39,8 @@ class CovarianceAlignment(Term):
         width: Annotated[int, Field(ge=1)] = 16
         """D of the projections."""
 
+    never_negative = True
+
     def __init__(self, config: Config, dims: RepresentationDims):
         """Build the projections of the modalities in the pairs.
 
@@ -56,13 +59,13 @@ class CovarianceAlignment(Term):
         self.project = nn.ModuleDict({name: _projection(config, width) for name, width in widths.items()})
         self.distance = CORAL(CORAL.Config(), config.width, config.width)
 
-    def forward(self, representations: Representations, labels_B: torch.Tensor) -> TermValue:
+    def forward(self, representations: Representations, targets: Targets) -> TermValue:
         """The mean distance; 0 for a single row, which has no covariance."""
         projected = {
             name: project(representations.unimodal[name])  # type: ignore[index]
             for name, project in self.project.items()
         }
-        if len(labels_B) < 2:
+        if len(targets) < 2:
             return TermValue(nothing(projected.values()))
         distances = [self.distance.statistic(projected[x], projected[y]) for x, y in self.pairs]
         return TermValue(torch.stack(distances).mean())

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from mmsa.data.targets import Targets
 from mmsa.information.bounds import infonce
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.models.layers import initialise_xavier
@@ -47,7 +48,7 @@ class CPC(Term):
         )
         initialise_xavier(self.parameters())
 
-    def forward(self, representations: Representations, labels_B: Tensor) -> TermValue:
+    def forward(self, representations: Representations, targets: Targets) -> TermValue:
         """Minus the mean bound; monitors ``bound/cpc/<modality>`` in nats."""
         bounds = {
             name: self._bound(vector_BD, self.heads[name](representations.fusion))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from mmsa.data.targets import Targets
 from mmsa.information.surrogates import gaussian_kernel
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.objectives.base import TERMS, Term, TermConfig, TermValue
@@ -32,12 +33,14 @@ class Similarity(Term):
     class Config(TermConfig):
         """No further settings."""
 
+    never_negative = True
+
     def __init__(self, config: Config, dims: RepresentationDims):
         super().__init__()
         offered_width("similarity", "shared", dims)
         self.pairs = modality_pairs("similarity", dims)
 
-    def forward(self, representations: Representations, labels_B: Tensor) -> TermValue:
+    def forward(self, representations: Representations, targets: Targets) -> TermValue:
         """The mean squared difference."""
         cosines = {name: _cosines(x_BD) for name, x_BD in offered("shared", representations).items()}
         parts = [(cosines[x] - cosines[y]).square().mean() for x, y in self.pairs]
@@ -58,15 +61,17 @@ class Independence(Term):
         kernel: Literal["linear", "gaussian"] = "linear"
         """``linear`` sees correlation only; ``gaussian``, as wide as the median distance, all dependence."""
 
+    never_negative = True
+
     def __init__(self, config: Config, dims: RepresentationDims):
         super().__init__()
         offered_width("hsic", "private", dims)
         self.kernel = _linear_kernel if config.kernel == "linear" else gaussian_kernel
 
-    def forward(self, representations: Representations, labels_B: Tensor) -> TermValue:
+    def forward(self, representations: Representations, targets: Targets) -> TermValue:
         """The mean HSIC; 0 for a single row."""
         private, shared = offered("private", representations), offered("shared", representations)
-        if len(labels_B) < 2:
+        if len(targets) < 2:
             return TermValue(nothing(private.values()))
         parts = [biased_hsic(self.kernel(private[name]), self.kernel(shared[name])) for name in private]
         return TermValue(torch.stack(parts).mean())

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mmsa.config import Block, one_of, refuse
 from mmsa.data.corpus import ModalityName
+from mmsa.data.targets import Targets
 from mmsa.errors import ConfigError, Problem
 from mmsa.information import CONDITIONAL_ESTIMATORS, ESTIMATORS
 from mmsa.information.conditional import NeighbourClassifier, NeighbourConfig, NeighbourNWJ, conditional_jsd
@@ -167,13 +168,13 @@ class MIMRL(Term):
         remembered = dict.fromkeys(column for columns in self.conditions.values() for column in columns)
         self.bank = FeatureBank({column: widths[column] for column in remembered}, conditional.seed)
 
-    def forward(self, representations: Representations, labels_B: Tensor) -> TermValue:
+    def forward(self, representations: Representations, targets: Targets) -> TermValue:
         """Minus the weighted sum; monitors ``bound/mimrl/<quantity>`` in nats. Remembers the batch.
 
         A single row says nothing about information: its loss is 0.
         """
-        columns = _columns(representations, labels_B)
-        parts = self._parts(columns) if len(labels_B) > 1 else []
+        columns = _columns(representations, targets.labels)
+        parts = self._parts(columns) if len(targets) > 1 else []
         if self.training and self.conditions:
             self.bank.remember(columns)
         if not parts:
@@ -201,16 +202,16 @@ class MIMRL(Term):
             parts.append((value_G, value_G.detach()))
         return parts
 
-    def estimator_loss(self, representations: Representations, labels_B: Tensor) -> Tensor | None:
+    def estimator_loss(self, representations: Representations, targets: Targets) -> Tensor | None:
         """Minus the bounds, plus the cross-entropies; None where a batch fits nothing."""
-        columns = _columns(representations, labels_B)
+        columns = _columns(representations, targets.labels)
         losses: list[Tensor] = []
-        if self.pairs and len(labels_B) > 1:
+        if self.pairs and len(targets) > 1:
             losses.append(self._score(columns)[0].sum())
-        if len(self.bank) and len(labels_B) > 1:
-            joint, product = self._joint(columns), self._product_batches(len(labels_B))
+        if len(self.bank) and len(targets) > 1:
+            joint, product = self._joint(columns), self._product_batches(len(targets))
             logits_GN = self._logits({name: torch.cat([joint[name], product[name]]) for name in joint})
-            joint_GB, product_GP = logits_GN[:, : len(labels_B)], logits_GN[:, len(labels_B) :]
+            joint_GB, product_GP = logits_GN[:, : len(targets)], logits_GN[:, len(targets) :]
             losses.append(-torch.vmap(conditional_jsd)(joint_GB, product_GP).sum())
         return torch.stack(losses).sum() if losses else None
 

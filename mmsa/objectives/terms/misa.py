@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
+from mmsa.data.targets import Targets
 from mmsa.information.surrogates import CMD
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.objectives.base import TERMS, Term, TermConfig, TermValue
@@ -30,13 +31,15 @@ class CentralMomentDiscrepancy(Term):
 
         moments: Annotated[int, Field(ge=1, le=10)] = 5
 
+    never_negative = True
+
     def __init__(self, config: Config, dims: RepresentationDims):
         super().__init__()
         width = offered_width("cmd", "shared", dims)
         self.pairs = modality_pairs("cmd", dims)
         self.discrepancy = CMD(CMD.Config(moments=config.moments), width, width)
 
-    def forward(self, representations: Representations, labels_B: Tensor) -> TermValue:
+    def forward(self, representations: Representations, targets: Targets) -> TermValue:
         """The mean discrepancy."""
         shared = offered("shared", representations)
         parts = [self.discrepancy.statistic(shared[x], shared[y]) for x, y in self.pairs]
@@ -54,11 +57,13 @@ class Orthogonality(Term):
     class Config(TermConfig):
         """No further settings."""
 
+    never_negative = True
+
     def __init__(self, config: Config, dims: RepresentationDims):
         super().__init__()
         offered_width("orthogonality", "private", dims)
 
-    def forward(self, representations: Representations, labels_B: Tensor) -> TermValue:
+    def forward(self, representations: Representations, targets: Targets) -> TermValue:
         """The mean squared product."""
         private = {name: _unit_rows(x_BD) for name, x_BD in offered("private", representations).items()}
         shared = {name: _unit_rows(x_BD) for name, x_BD in offered("shared", representations).items()}
@@ -76,12 +81,14 @@ class Reconstruction(Term):
     class Config(TermConfig):
         """No further settings."""
 
+    never_negative = True
+
     def __init__(self, config: Config, dims: RepresentationDims):
         super().__init__()
         width = offered_width("reconstruction", "projected", dims)
         self.decoders = nn.ModuleDict({name: nn.Linear(width, width) for name in dims.unimodal})
 
-    def forward(self, representations: Representations, labels_B: Tensor) -> TermValue:
+    def forward(self, representations: Representations, targets: Targets) -> TermValue:
         """The mean squared error."""
         private, shared = offered("private", representations), offered("shared", representations)
         errors = [

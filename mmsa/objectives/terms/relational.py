@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, pdist
 from torch.nn.functional import normalize, smooth_l1_loss
 
+from mmsa.data.targets import Targets
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.objectives.base import TERMS, Term, TermConfig, TermValue
 from mmsa.objectives.terms.vectors import modality_pairs, nothing
@@ -28,13 +29,15 @@ class RelationalDistance(Term):
     class Config(TermConfig):
         """No further settings."""
 
+    never_negative = True
+
     def __init__(self, config: Config, dims: RepresentationDims):
         super().__init__()
         self.pairs = modality_pairs("relational", dims)
 
-    def forward(self, representations: Representations, labels_B: Tensor) -> TermValue:
+    def forward(self, representations: Representations, targets: Targets) -> TermValue:
         """The mean loss; 0 for a single row."""
-        if len(labels_B) < 2:
+        if len(targets) < 2:
             return TermValue(nothing(representations.unimodal.values()))
         distances = {name: _relative_distances(x_BD) for name, x_BD in representations.unimodal.items()}
         losses = [
