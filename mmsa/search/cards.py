@@ -51,6 +51,7 @@ def trial_card(study: StudyView, trial: TrialRecord) -> TrialCard:
         values=trial.values,
         reason=trial.reason,
         epochs=trial.epochs,
+        information=trial.information,
         started=_seconds(trial.started),
         finished=_seconds(trial.finished),
     )

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from mmsa.information import Measurement
 from mmsa.tracking import Outcome, Scalar, StudyCard, TrialCard
 
 ENDS: tuple[Outcome, ...] = ("completed", "pruned", "diverged", "out_of_memory", "failed")
@@ -61,6 +62,9 @@ class ProgressDisplay:
     def trial_epoch(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """It got further."""
         self._epochs[number] = epoch
+
+    def trial_measured(self, number: int, information: Mapping[str, Measurement]) -> None:
+        """Nothing: the summary and MLflow have it."""
 
     def trial_finished(self, number: int, outcome: Outcome, values: Sequence[float], reason: str) -> None:
         """One more is done: its line."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from mmsa.information import Measurement
 from mmsa.search.costs import Cost
 from mmsa.search.scalars import Scalar
 from mmsa.tracking import Outcome
@@ -41,6 +42,7 @@ class Ending:
     metrics: of the best epoch, with the study's objectives among them.
     reason: why it ended so, for a reader. best_epoch: counted from 1.
     notes: anything else worth keeping that JSON can write, such as host and counters.
+    information: of the weights of the best epoch, by name.
     """
 
     outcome: Outcome
@@ -49,6 +51,7 @@ class Ending:
     best_epoch: int | None = None
     seconds: float = 0.0
     notes: Mapping[str, Any] = field(default_factory=dict)
+    information: Mapping[str, Measurement] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class TrialRecord:
     best_epoch: int | None = None
     seconds: float = 0.0
     notes: Mapping[str, Any] = field(default_factory=dict)
+    information: Mapping[str, Measurement] = field(default_factory=dict)
     reported: Mapping[int, float] = field(default_factory=dict)
     epochs: Mapping[int, Metrics] = field(default_factory=dict)
     start: str | None = None

@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mmsa.config import dump_yaml
 from mmsa.errors import StudyError
+from mmsa.information.panel import METRIC as INFORMATION
 from mmsa.provenance import git_state, versions
 from mmsa.search.costs import Cost, Share
 from mmsa.search.ledger import Ledger
@@ -346,11 +347,17 @@ def _checked(ending: Ending, metrics: list[str]) -> Ending:
     if ending.outcome == "completed":
         for metric in metrics:
             if metric not in ending.metrics:
-                reason = f"{metric} was not measured; there are {', '.join(sorted(ending.metrics))}"
-                return replace(ending, outcome="failed", reason=reason)
+                return replace(ending, outcome="failed", reason=_why_missing(ending, metric))
             if not math.isfinite(ending.metrics[metric]):
                 return replace(ending, outcome="diverged", reason=f"{metric} is {ending.metrics[metric]}")
     return ending
+
+
+def _why_missing(ending: Ending, metric: str) -> str:
+    measured = ending.information.get(metric.removeprefix(INFORMATION))
+    if measured is not None:
+        return f"{metric} has no value: {measured.status}"
+    return f"{metric} was not measured; there are {', '.join(sorted(ending.metrics))}"
 
 
 def _finite(metrics: Metrics) -> dict[str, float]:

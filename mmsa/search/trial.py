@@ -25,6 +25,7 @@ from ray import tune
 from mmsa.data import Corpus
 from mmsa.errors import CheckpointError, MmsaError, TrainingDiverged
 from mmsa.experiment import RunConfig
+from mmsa.information import Measurement
 from mmsa.search.corpora import Corpora
 from mmsa.search.locks import ProcessLock
 from mmsa.search.records import Ending, Metrics
@@ -63,6 +64,7 @@ class Report:
         earlier: metrics of the epochs before it, by epoch, where they may not be known: after a resumption.
         best_epoch: the best epoch so far, None before the first.
         best: its metrics.
+        information: of its weights, when the trial is completed.
         reason: why the trial ended, empty for ``running`` and ``completed``.
         seconds: since this process took the trial up.
         notes: where it ran, and after which epoch it was continued there.
@@ -74,6 +76,7 @@ class Report:
     earlier: Mapping[int, Metrics] = field(default_factory=dict)
     best_epoch: int | None = None
     best: Metrics = field(default_factory=dict)
+    information: Mapping[str, Measurement] = field(default_factory=dict)
     reason: str = ""
     seconds: float = 0.0
     notes: Mapping[str, Any] = field(default_factory=dict)
@@ -87,6 +90,7 @@ class Report:
             self.best_epoch,
             self.seconds,
             self.notes,
+            self.information,
         )
 
 
@@ -149,6 +153,7 @@ class TrialRun:
             earlier=earlier,
             best_epoch=progress.best_epoch,
             best=progress.best,
+            information=progress.information,
             notes={**self._report.notes, **continued},
         )
 

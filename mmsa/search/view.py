@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mmsa.config import parse
 from mmsa.errors import StudyError, did_you_mean
 from mmsa.experiment import RunConfig
+from mmsa.information import Measurement
 from mmsa.search.costs import Cost, stored_cost
 from mmsa.search.records import TrialRecord
 from mmsa.search.storage import JOURNAL, open_storage
@@ -120,6 +121,7 @@ class StudyView:
     def _record(self, trial: FrozenTrial) -> TrialRecord:
         finished = trial.state.is_finished()
         ending = {name: value for name, value in trial.user_attrs.get("ending", {}).items() if name != "cost"}
+        measured = ending.pop("information", {})
         return TrialRecord(
             number=trial.number,
             overrides=trial.user_attrs["point"],
@@ -133,6 +135,7 @@ class StudyView:
             cost=_cost(trial),
             started=trial.datetime_start,
             finished=trial.datetime_complete,
+            information={name: Measurement.from_dict(record) for name, record in measured.items()},
             **(ending if finished else {"outcome": "running"}),
         )
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from mmsa.errors import TrackingError
+from mmsa.information import Measurement
 from mmsa.tracking.location import Location
 from mmsa.tracking.observer import Outcome, Scalar, StudyCard, TrialCard
 from mmsa.tracking.study_runs import StudyRuns
@@ -69,6 +70,10 @@ class Mirror:
         trial = self._trials[number]
         self._update(replace(trial, epochs={epoch: dict(metrics)} | dict(trial.epochs)))
 
+    def trial_measured(self, number: int, information: Mapping[str, Measurement]) -> None:
+        """What was measured of a trial."""
+        self._update(replace(self._trials[number], information=dict(information)))
+
     def trial_finished(self, number: int, outcome: Outcome, values: Sequence[float], reason: str) -> None:
         """A trial ended."""
         ended = {"outcome": outcome, "values": tuple(values), "reason": reason, "finished": time.time()}
@@ -102,7 +107,7 @@ class Mirror:
         """Of a trial that will not be written (again) only what the table of trials needs stays in memory."""
         self._unwritten.pop(number, None)
         if self._trials[number].outcome != "running":
-            self._trials[number] = replace(self._trials[number], epochs={})
+            self._trials[number] = replace(self._trials[number], epochs={}, information={})
 
     def _write(self) -> None:
         runs: StudyRuns | None = None

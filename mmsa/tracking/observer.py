@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from mmsa.information import Measurement
+
 Scalar = str | int | float | bool
 Outcome = Literal["running", "completed", "pruned", "diverged", "out_of_memory", "failed"]
 
@@ -43,7 +45,7 @@ class TrialCard:
 
     params: the sampled values by dotted path. values: one per objective, empty without a result.
     epochs: metrics by epoch, counted from 1. config_yaml: the complete resolved configuration.
-    started and finished: seconds since 1970.
+    started and finished: seconds since 1970. information: of the weights of the best epoch, by name.
     """
 
     number: int
@@ -55,6 +57,7 @@ class TrialCard:
     epochs: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     started: float | None = None
     finished: float | None = None
+    information: Mapping[str, Measurement] = field(default_factory=dict)
 
 
 def short(value: Scalar) -> str:
@@ -73,6 +76,9 @@ class Observer(Protocol):
 
     def trial_epoch(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """A trial finished ``epoch`` (counted from 1); an epoch run again after a crash is told again."""
+
+    def trial_measured(self, number: int, information: Mapping[str, Measurement]) -> None:
+        """What was measured of a trial that is about to finish, by name."""
 
     def trial_finished(self, number: int, outcome: Outcome, values: Sequence[float], reason: str) -> None:
         """A trial ended; ``values`` has one number per objective, or none."""

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mmsa.information.panel import metrics as information_metrics
+from mmsa.tracking.information import log_information
 from mmsa.tracking.location import Location
 from mmsa.tracking.observer import StudyCard, TrialCard
 from mmsa.tracking.summary import count_outcomes, ranked, trials_csv
@@ -130,8 +132,14 @@ class StudyRuns:
         num_epochs = len((run.epochs or set()) | set(trial.epochs))
         tags = {"mmsa.reason": trial.reason[:_TAG_LENGTH], "mmsa.epochs": str(num_epochs)}
         tags["mmsa.outcome"] = trial.outcome
+        log_information(self._client, run.run_id, trial.information)
+        measured = [
+            metric(name, value, num_epochs) for name, value in information_metrics(trial.information).items()
+        ]
         self._client.log_batch(
-            run.run_id, metrics=metrics + best, tags=[RunTag(name, value) for name, value in tags.items()]
+            run.run_id,
+            metrics=metrics + best + measured,
+            tags=[RunTag(name, value) for name, value in tags.items()],
         )
         self._end(run.run_id, _STATUS.get(trial.outcome, "FAILED"), trial.finished)
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mmsa.information import Measurement
+from mmsa.information.copula_panel import CopulaPanel
+from mmsa.information.measurement import not_measured
 from mmsa.tracking import StudyCard, TrialCard
 from mmsa.tracking.location import Location
 
@@ -41,3 +45,16 @@ def trials() -> list[TrialCard]:
 @pytest.fixture
 def location(tmp_path: Path) -> Location:
     return Location.of(tmp_path / "runs")
+
+
+@pytest.fixture
+def information() -> dict[str, Measurement]:
+    """One quantity that is there, one that is not, one that was not measured."""
+    x, y = np.random.default_rng(0).standard_normal((2, 100))
+    panel = CopulaPanel({"x": x, "twin": x + 0.5 * y, "y": y})
+    skipped = not_measured("skipped", num_samples=100, num_groups=100, dims=(1, 1))
+    return {
+        "target/text": panel.measure("x", "twin"),
+        "target/audio": panel.measure("x", "y"),
+        "target/vision": skipped,
+    }

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mmsa.errors import TrackingError
+from mmsa.information import Measurement
 from mmsa.tracking import Observer, StudyCard, TrialCard
 from mmsa.tracking.location import Location
 from mmsa.tracking.mirror import Mirror, rebuild
@@ -83,6 +88,53 @@ def test_a_search_becomes_a_parent_and_a_child_for_each_trial(
     assert children[1].data.params == {"optim.lr": "0.1"}
     assert store.history(0, "valid/mae") == [(1, 0.9), (2, 0.5)]
     assert store.text(children[1], "config.yaml", tmp_path) == "seed: 1\n"
+
+
+def test_information_is_shown_with_status_and_interval(
+    location: Location,
+    study: StudyCard,
+    trials: list[TrialCard],
+    said: list[str],
+    information: dict[str, Measurement],
+    tmp_path: Path,
+) -> None:
+    mirror = mirror_of(location, said.append)
+    mirror.start_study(study, [])
+    mirror.trial_started(0, trials[0].params, trials[0].config_yaml)
+    mirror.trial_epoch(0, 1, {**trials[0].epochs[1], "information/target/text": 0.1})
+    mirror.trial_epoch(0, 2, trials[0].epochs[2])
+    mirror.trial_measured(0, information)
+    mirror.trial_finished(0, "completed", (0.5,), "")
+    mirror.close()
+
+    rebuilt = replace(location, uri=f"{location.uri}.rebuilt")
+    card = replace(trials[0], information=information)
+    assert rebuild(rebuilt, study, [card]) == 1
+    assert rebuild(rebuilt, study, [card]) == 0
+    shown = []
+    for place in (location, rebuilt):
+        store, folder = Store(place), tmp_path / str(len(shown))
+        folder.mkdir()
+        run = store.trial(0)
+        numbers = {name: value for name, value in run.data.metrics.items() if name.startswith("information/")}
+        shown.append((numbers, *(store.text(run, f"information.{kind}", folder) for kind in ("csv", "json"))))
+    assert shown[0] == shown[1]
+
+    numbers, table, records = shown[0]
+    text = information["target/text"]
+    assert numbers == {
+        "information/target/text": text.value,
+        "information/target/text/low": text.low,
+        "information/target/text/high": text.high,
+        "information/target/audio": 0.0,
+    }
+    assert Store(location).history(0, "information/target/text") == [(1, 0.1), (2, text.value)]
+    rows = list(csv.DictReader(io.StringIO(table)))
+    assert [row["status"] for row in rows] == ["ok", "below_null", "skipped"]
+    assert float(rows[0]["low"]) == text.low
+    assert rows[2]["value"] == ""
+    stored = {name: Measurement.from_dict(record) for name, record in json.loads(records).items()}
+    assert stored == information
 
 
 def test_a_study_that_continues_uses_the_runs_it_has(
