@@ -6,7 +6,7 @@ more trials than a model needs. So the sampler has a study of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +19,6 @@ from optuna.trial import FrozenTrial, TrialState
 from mmsa.search.scalars import Scalar
 from mmsa.search.space import Space
 
-MOST = 1000
-"""Trials that the sampler is shown: the best of them, and the latest.
-
-A model of n trials costs O(n) a proposal or more, and TPE learns from the 25 best against the rest.
-"""
 _BEST = 50  # by the first objective, then the others
 
 
@@ -61,7 +56,8 @@ class Proposals:
     Args:
         space: as it is now.
         directions: of the objectives.
-        sampler: of this launch.
+        build: makes the sampler for a study of so many trials.
+        memory: how many trials it is shown at most, the best and the latest, give or take a factor of two.
         notes: what the sampler wrote down of the study in earlier launches.
         past: the study's trials that lie in the space, in their order.
     """
@@ -70,11 +66,12 @@ class Proposals:
         self,
         space: Space,
         directions: Sequence[str],
-        sampler: BaseSampler,
+        build: Callable[[int], BaseSampler],
+        memory: int | None,
         notes: Mapping[str, Any],
         past: Iterable[Past],
     ):
-        self._space, self._directions, self._sampler = space, directions, sampler
+        self._space, self._directions, self._build, self._memory = space, directions, build, memory
         distributions = space.distributions()
         self._fill(notes, [(trial.number, _frozen(trial, distributions)) for trial in past])
 
@@ -109,14 +106,16 @@ class Proposals:
             self._storage.set_trial_intermediate_value(self._id(place), epoch, value)
         self._study.tell(place, None if values is None else list(values), state=state)
         notes = self._notes_of(place)
-        if len(self._numbers) >= 2 * MOST:
+        if self._memory is not None and len(self._numbers) >= 2 * self._memory:
             self._forget()
         return notes
 
     def _fill(self, notes: Mapping[str, Any], trials: Sequence[tuple[int, FrozenTrial]]) -> None:
         self._storage = InMemoryStorage()
         self._study = optuna.create_study(
-            storage=self._storage, directions=self._directions, sampler=self._sampler
+            storage=self._storage,
+            directions=self._directions,
+            sampler=self._build(1 + max((number for number, _ in trials), default=-1)),
         )
         self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
         for name, value in notes.items():
@@ -133,7 +132,7 @@ class Proposals:
         self._fill(self.notes, [(self._numbers[trial.number], trial) for trial in known])
 
     def _shown(self, trials: Sequence[tuple[int, FrozenTrial]]) -> Sequence[tuple[int, FrozenTrial]]:
-        if len(trials) <= MOST:
+        if self._memory is None or len(trials) <= self._memory:
             return trials
         signs = [1.0 if direction == "minimize" else -1.0 for direction in self._directions]
 
@@ -143,7 +142,7 @@ class Proposals:
         completed = [place for place, (_, trial) in enumerate(trials) if trial.state == TrialState.COMPLETE]
         kept = set(sorted(completed, key=rank)[:_BEST])
         kept |= {place for place, (_, trial) in enumerate(trials) if not trial.state.is_finished()}
-        kept |= set(range(len(trials) - MOST + len(kept), len(trials)))
+        kept |= set(range(len(trials) - self._memory + len(kept), len(trials)))
         return [trials[place] for place in sorted(kept)]
 
     def _notes_of(self, place: int) -> dict[str, Any]:

@@ -129,11 +129,11 @@ class Study(StudyView):
                 self._end(trial.number, replace(Ending("pruned"), reason=reason))
         self._orphans = deque(trial.number for trial in running if not trial.superseded)
         self._due = deque([*self._starts_due(starts), *self._retries_due()])
-        trials = self._ledger.trials
         self._proposals = Proposals(
             self.config.space,
             [objective.direction for objective in self.config.search.objectives],
-            self.config.build_sampler(len(trials)),
+            self.config.build_sampler,
+            self.config.sampler.memory,
             self.attributes.get("sampler", {}),
             self._past(),
         )

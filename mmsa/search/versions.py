@@ -112,7 +112,7 @@ def point_in(now: StudyConfig, then: StudyConfig, point: Mapping[str, Scalar]) -
     try:
         values = now.space.values_of(run)
         now.space.encode(values)
-        same = with_overrides(now.base, values) == run
+        same = with_overrides(now.base, values) == run and now.allows(values)
     except ConfigError:
         return None
     return values if same else None

@@ -46,10 +46,12 @@ class Setting:
 class Sampler:
     """A way to choose the next point of a space, by the settings of its ``Config``.
 
-    proposals: how often it is asked for a trial whose points may not be tried.
+    proposals: how often it is asked for a trial whose points may not be tried. memory: how many trials it is
+    shown, the best and the latest, where its work grows with their number.
     """
 
     proposals = 10
+    memory: int | None = None
 
     def __init__(self, config: Block):
         self.config: Any = config
