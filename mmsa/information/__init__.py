@@ -15,6 +15,7 @@ from mmsa.information.measurement import Measurement
 from mmsa.information.neighbours import Triples
 from mmsa.information.score_estimators import InfoNCE, InfoNCEAnchor
 from mmsa.information.surrogates import SURROGATES
+from mmsa.information.target import decompose
 
 __all__ = [
     "CLUB",
@@ -35,6 +36,7 @@ __all__ = [
     "Spec",
     "Triples",
     "Value",
+    "decompose",
     "gaussian_copula_information",
     "ksg_information",
     "measure",

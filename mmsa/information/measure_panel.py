@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
 from mmsa.information.budget import Budget
 from mmsa.information.copula import Array
 from mmsa.information.copula_panel import CopulaPanel
+from mmsa.information.decomposed import as_measurements, not_decomposed
 from mmsa.information.measure import measure
 from mmsa.information.measurement import Measurement, not_measured
 from mmsa.information.panel import Between, Family, added, pairs, sums
+from mmsa.information.target.decompose import FAST, decompose
 from mmsa.information.target.mimrl import FUSION, TARGET
 
 EstimatorName = Literal["copula", "networks"]
@@ -64,8 +66,10 @@ def measure_panel(
         found = {
             name: measuring.within(budget, between) for name, between in pairs(families, modalities).items()
         }
-    for name, shares in sums(families, modalities).items():
-        found[name] = added([(share, found[part]) for part, share in shares.items()])
+        for name, shares in sums(families, modalities).items():
+            found[name] = added([(share, found[part]) for part, share in shares.items()])
+        if "decomposition" in families:
+            found |= _decomposed(sources, np.asarray(groups), budget, seed)
     return found
 
 
@@ -79,6 +83,26 @@ def principal_directions(values: ArrayLike) -> Array:
     axes_DD = np.linalg.eigh(centred_ND.T @ centred_ND).eigenvectors
     components: Array = centred_ND @ axes_DD[:, : -most - 1 : -1]
     return components
+
+
+def _decomposed(
+    sources: Mapping[str, Array], groups_N: NDArray[Any], budget: Budget, seed: int
+) -> dict[str, Measurement]:
+    modalities = [name for name in sources if name not in (FUSION, TARGET)]
+    rows = len(groups_N)
+    expected = 15.0 + 0.02 * rows
+    if not budget.allows(expected):
+        return not_decomposed("skipped", modalities, rows, len(np.unique(groups_N)))
+    with budget.spending(expected):
+        found = decompose(
+            {name: sources[name] for name in modalities},
+            sources[TARGET][:, 0],
+            groups_N,
+            fusion=sources[FUSION],
+            effort=FAST,
+            seed=seed,
+        )
+    return as_measurements(found)
 
 
 class _Measuring(ABC):

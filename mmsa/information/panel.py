@@ -8,6 +8,8 @@
                               I(T; Y | A) as ``text-target-given-audio``, of every ordered two
 ``mimrl/…``                   the sums of MIMRL's code: ``invariant``, ``specific/text``, ``complementary``,
                               see ``mmsa.information.target.mimrl_shares``
+``decomposition/…``           what sets of modalities say about the target, in brackets: all of
+                              ``mmsa.information.decomposed``, by networks of its own, in tens of seconds
 ============================  ==========================================================================
 
 As metrics they are called ``information/`` and the name.
@@ -22,10 +24,11 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
+from mmsa.information.decomposed import decomposition_names
 from mmsa.information.measurement import ABSENT, Measurement, Status, not_measured
 from mmsa.information.target.mimrl import FUSION, TARGET, Estimate, mimrl_shares
 
-Family = Literal["invariant", "fusion", "target", "conditional", "mimrl"]
+Family = Literal["invariant", "fusion", "target", "conditional", "mimrl", "decomposition"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 CORE: tuple[Family, ...] = ("target", "fusion", "invariant")
 """What every trial measures unless its configuration says otherwise, the most wanted first."""
@@ -53,11 +56,12 @@ class Between(NamedTuple):
 def pairs(families: Sequence[Family], modalities: Sequence[str]) -> dict[str, Between]:
     """What is estimated directly for the families, by name, in their order.
 
-    ``mimrl`` brings the estimates it is made of.
+    ``mimrl`` brings the estimates it is made of; a decomposition is not made of pairs.
     """
     found: dict[str, Between] = {}
     for family in families:
-        found |= _FAMILY_PAIRS[family](modalities)
+        if family in _FAMILY_PAIRS:
+            found |= _FAMILY_PAIRS[family](modalities)
     return found
 
 
@@ -113,7 +117,14 @@ def sums(families: Sequence[Family], modalities: Sequence[str]) -> dict[str, dic
 
 def names(families: Sequence[Family], modalities: Sequence[str]) -> list[str]:
     """Of all quantities that the families bring for the modalities."""
-    return [*pairs(families, modalities), *sums(families, modalities)]
+    decomposed = decomposition_names(modalities) if "decomposition" in families else []
+    return [*pairs(families, modalities), *sums(families, modalities), *decomposed]
+
+
+def metric_names(families: Sequence[Family], modalities: Sequence[str]) -> list[str]:
+    """Of the values and the ends of intervals of all quantities."""
+    values = [METRIC + name for name in names(families, modalities)]
+    return [*values, *(f"{value}/{end}" for value in values for end in ("low", "high"))]
 
 
 def added(parts: Sequence[tuple[float, Measurement]]) -> Measurement:

@@ -7,8 +7,10 @@ from functools import cache
 from typing import Any
 
 from mmsa.config import with_overrides
+from mmsa.data.corpus import MODALITIES
 from mmsa.errors import ConfigError, Problem, did_you_mean, nearest
 from mmsa.experiment import RunConfig
+from mmsa.information.panel import FAMILIES, METRIC, names
 from mmsa.search.parameters import Parameter
 from mmsa.search.scalars import Scalar
 from mmsa.search.space import Space, sound
@@ -20,6 +22,7 @@ _FIXED = {
     "train.metric": "it decides how trials are compared",
     "train.direction": "it decides how trials are compared",
     "train.epochs": "it is the largest budget of every trial",
+    "information": "trials are compared by what is measured of all of them",
 }
 
 
@@ -29,10 +32,18 @@ def valid_metrics() -> tuple[str, ...]:
     return tuple(sorted({f"valid/{name}" for scale in _LABEL_SCALES for name in metric_names(scale)}))
 
 
+@cache
+def information_metrics() -> tuple[str, ...]:
+    """Every information that some run measures, without the ends of its interval."""
+    return tuple(METRIC + name for name in names(FAMILIES, MODALITIES))
+
+
 def metric_problem(metric: str) -> Problem | None:
-    """Why a metric cannot be an objective."""
-    if metric in valid_metrics():
+    """Why a metric cannot be an objective, as far as its name tells."""
+    if metric in valid_metrics() or metric in information_metrics():
         return None
+    if metric.startswith(METRIC):
+        return Problem("", metric, "is not measured", did_you_mean(metric, information_metrics()))
     if metric.startswith("test/"):
         advice = f"Write {metric.replace('test/', 'valid/', 1)}; `launch/retrain.py` opens test, once."
         return Problem("", metric, "a search never sees the test split", advice)

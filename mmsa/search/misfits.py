@@ -11,6 +11,7 @@ from mmsa.data.targets import TargetSpec
 from mmsa.errors import ConfigError, Problem
 from mmsa.experiment import RunConfig
 from mmsa.search.corpora import text_encoding
+from mmsa.search.information import information_problems
 from mmsa.search.scalars import Scalar
 from mmsa.search.study_config import StudyConfig
 from mmsa.training import refuse_misfit
@@ -28,11 +29,13 @@ def refuse_misfits(config: StudyConfig, encoded: Corpus) -> None:
         encoded: the corpus with its text encoded for the base.
 
     Raises:
-        ConfigError: with everything that does not fit; when the base does not, with that alone.
+        ConfigError: with everything that does not fit; when the base does not, with that alone, and with
+            objectives and bounds that no trial measures.
     """
     inputs, targets = InputSpec.of(encoded), TargetSpec.of(encoded)
     found = _misfits(config.base, inputs, targets)
     problems = [Problem(f"base.{p.path}", p.value, p.rule, p.next_step) for p in found]
+    problems += information_problems(config, tuple(inputs.modalities()))
     if not problems:
         by_rule: dict[tuple[str, str], Problem] = {}
         for path, value, run in _extremes(config):

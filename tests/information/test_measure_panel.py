@@ -8,12 +8,13 @@ import pytest
 from mmsa.information import Measurement
 from mmsa.information.budget import Budget
 from mmsa.information.measure_panel import measure_panel, principal_directions
-from mmsa.information.panel import CORE, FAMILIES, added, metrics, names, sums
-from mmsa.information.target import mimrl_code
+from mmsa.information.panel import CORE, FAMILIES, added, metric_names, metrics, names, sums
+from mmsa.information.target import Effort, mimrl_code
 
 MODALITIES = ("text", "audio", "vision")
 ROWS = 240
 GROUPS = np.arange(ROWS) // 4
+QUICK = tuple(family for family in FAMILIES if family != "decomposition")
 
 
 def representations(modalities=MODALITIES) -> dict[str, np.ndarray]:
@@ -27,7 +28,7 @@ def representations(modalities=MODALITIES) -> dict[str, np.ndarray]:
     return {name: parts[name] for name in (*modalities, "fusion")} | {"target": target}
 
 
-def measured(families=FAMILIES, modalities=MODALITIES, **options) -> dict[str, Measurement]:
+def measured(families=QUICK, modalities=MODALITIES, **options) -> dict[str, Measurement]:
     sources = representations(modalities)
     return measure_panel(sources, sources.pop("target"), GROUPS, families, **options)
 
@@ -49,12 +50,12 @@ def test_every_quantity_of_three_modalities_has_a_name():
         *("invariant/text-audio", "invariant/text-vision", "invariant/audio-vision"),
     ]
     assert len(names(("conditional",), MODALITIES)) == 9
-    assert list(sums(FAMILIES, MODALITIES)) == [
+    assert list(sums(QUICK, MODALITIES)) == [
         "mimrl/invariant",
         *(f"mimrl/specific/{name}" for name in MODALITIES),
         "mimrl/complementary",
     ]
-    assert list(measured()) == names(FAMILIES, MODALITIES)
+    assert list(measured()) == names(QUICK, MODALITIES)
 
 
 def test_absent_modalities_give_the_smaller_set():
@@ -73,7 +74,7 @@ def test_absent_modalities_give_the_smaller_set():
 def test_names_are_valid_for_mlflow():
     from mlflow.utils.validation import _validate_metric_name
 
-    for name in metrics(measured()):
+    for name in metric_names(FAMILIES, MODALITIES):
         _validate_metric_name(name)
 
 
@@ -144,6 +145,23 @@ def test_networks_get_the_largest_null_there_is_time_for(monkeypatch):
     assert asked == [19, 5, 2]
     assert [measurement.status for measurement in found.values()] == ["ok"] * 3 + ["skipped"]
     assert clock.now <= 66.0
+
+
+def test_a_decomposition_is_a_family_like_the_others(monkeypatch):
+    monkeypatch.setattr("mmsa.information.measure_panel.FAST", Effort(3, 1, permutations=2, resamples=50))
+    found = measured(("decomposition",), ("text",))
+    assert sorted(found) == sorted(names(("decomposition",), ("text",)))
+    total = found["decomposition/subset/text_fusion"]
+    assert (total.status, total.estimator, total.unit) == ("ok", "cross_entropy", "nat")
+    assert total.low <= total.value <= total.high <= total.ceiling
+    assert {m.status for m in measured(("decomposition",), budget=Budget(1.0)).values()} == {"skipped"}
+
+
+def test_a_decomposition_of_too_few_rows_says_so():
+    sources = {name: values[:50] for name, values in representations(("text",)).items()}
+    found = measure_panel(sources, sources.pop("target"), np.arange(50), ("decomposition",))
+    assert {measurement.status for measurement in found.values()} == {"too_few"}
+    assert list(found) == names(("decomposition",), ("text",))
 
 
 @pytest.mark.parametrize("slowness", [0.1, 1.0, 30.0])
