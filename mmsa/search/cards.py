@@ -54,6 +54,7 @@ def trial_card(study: StudyView, trial: TrialRecord) -> TrialCard:
         information=trial.information,
         started=_seconds(trial.started),
         finished=_seconds(trial.finished),
+        stage=trial.stage,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from mmsa.information import Measurement
 from mmsa.search.costs import Cost
 from mmsa.search.scalars import Scalar
-from mmsa.tracking import Outcome
+from mmsa.tracking import Outcome, Stage
 
 Metrics = Mapping[str, float]
 
@@ -23,6 +23,7 @@ class Suggestion:
     resume: the trial was running when an earlier driver died; continue from its checkpoint if it has one.
     reported: the first objective by epoch, as far as the trial had reported it then.
     start: which of the starts it tries, if it is one. version: of the space, in which overrides were chosen.
+    finalist_of: the number of the searched trial that it runs again with other settings, of a finalist.
     """
 
     number: int
@@ -31,6 +32,7 @@ class Suggestion:
     reported: Mapping[int, float] = field(default_factory=dict)
     start: str | None = None
     version: int = 1
+    finalist_of: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class TrialRecord:
     epochs: the metrics of each epoch, counted from 1. start: which of the starts it tries, if it is one.
     retry_of: the number of the failed trial that it tries again. version: of the space, in which its
     overrides were chosen. superseded: it does not lie in the space as it is now. cost: over all launches.
+    finalist_of: the number of the searched trial that it runs again with other settings, of a finalist.
     What was not finite is left out. The rest is as in ``Suggestion`` and ``Ending``.
     """
 
@@ -79,11 +82,17 @@ class TrialRecord:
     epochs: Mapping[int, Metrics] = field(default_factory=dict)
     start: str | None = None
     retry_of: int | None = None
+    finalist_of: int | None = None
     version: int = 1
     superseded: bool = False
     cost: Cost = field(default_factory=Cost)
     started: datetime | None = None
     finished: datetime | None = None
+
+    @property
+    def stage(self) -> Stage:
+        """Which part of the study it belongs to."""
+        return "search" if self.finalist_of is None else "finalist"
 
     @property
     def failed(self) -> bool:

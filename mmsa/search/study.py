@@ -11,6 +11,7 @@ import uuid
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,14 +24,15 @@ from mmsa.information.panel import METRIC as INFORMATION
 from mmsa.provenance import git_state, versions
 from mmsa.search.costs import Cost, Share
 from mmsa.search.ledger import Ledger
+from mmsa.search.prior_studies import read_priors
 from mmsa.search.proposals import Past, Proposals
 from mmsa.search.records import Ending, Metrics, Suggestion, TrialRecord
 from mmsa.search.scalars import Scalar
 from mmsa.search.storage import DriverStorage
 from mmsa.search.study_config import DEFAULTS, StudyConfig
 from mmsa.search.versions import first_version, next_version, point_in
-from mmsa.search.view import EPOCH, StudyView, read_study, reported
-from mmsa.tracking import Outcome
+from mmsa.search.view import EPOCH, FINALIST_OF, StudyView, read_study, reported, stage_of
+from mmsa.tracking import Outcome, Stage
 
 __all__ = ["Study", "StudyView", "read_study"]
 
@@ -64,6 +66,7 @@ class Study(StudyView):
         self._timed: dict[int, float] = {}
         self._unbilled: dict[int, Cost] = {}
         self._spent = super().cost()
+        self._num_finalists = sum(stage_of(trial) == "finalist" for trial in ledger.trials)
 
     @classmethod
     def open(cls, config: StudyConfig, runs: Path, storage: str | None = None) -> Study:
@@ -84,12 +87,19 @@ class Study(StudyView):
         try:
             directions = [objective.direction for objective in config.search.objectives]
             study = cls(opened, Ledger(opened.trials, config.study, directions), config, folder)
+            study._settle_priors(runs, storage)
             study._settle()
             study._plan(starts)
         except BaseException:
             opened.close()
             raise
         return study
+
+    def _settle_priors(self, runs: Path, storage: str | None) -> None:
+        """Earlier studies are read once: what they know now is remembered, whatever becomes of them."""
+        names = self.config.search.priors
+        if tuple(self.priors) != names:
+            self._ledger.remember(priors=read_priors(names, runs, storage, self.config.space))
 
     def _settle(self) -> None:
         """Bring what the study remembers up to date with its configuration; may be repeated at any point."""
@@ -113,7 +123,8 @@ class Study(StudyView):
 
     def _settle_version(self) -> None:
         known = self.space_versions
-        points = ((t.number, known[t.version - 1], t.overrides) for t in self.trials())
+        searched = (t for t in self._ledger.trials if stage_of(t) == "search")
+        points = ((t.number, known[t.user_attrs["version"] - 1], t.user_attrs["point"]) for t in searched)
         latest = next_version(known[-1], self.config, points) if known else first_version(self.config)
         if latest is not None:
             self._ledger.remember(**{latest.attribute: latest.stored()})
@@ -132,7 +143,9 @@ class Study(StudyView):
         self._proposals = Proposals(
             self.config.space,
             [objective.direction for objective in self.config.search.objectives],
-            self.config.build_sampler,
+            partial(
+                self.config.build_sampler, prior=[point for best in self.priors.values() for point in best]
+            ),
             self.config.sampler.memory,
             self.attributes.get("sampler", {}),
             self._past(),
@@ -148,7 +161,7 @@ class Study(StudyView):
         begun = {trial.retry_of for trial in self.trials()}
         for number in self.attributes.get("retried", ()):
             trial = self.trial(number)
-            if number not in begun and not trial.superseded:
+            if number not in begun and not trial.superseded and trial.stage == "search":
                 yield _Due(self._point(trial), {"retry_of": number})
 
     def _point(self, trial: TrialRecord) -> Mapping[str, Scalar]:
@@ -163,7 +176,7 @@ class Study(StudyView):
     def _past(self) -> Iterator[Past]:
         for trial in self._ledger.trials:
             record = self._record(trial)
-            if not record.superseded:
+            if record.stage == "search" and not record.superseded:
                 params = self.config.space.encode(self._point(record))
                 shown = record.reported if self._single else {}
                 values, notes = trial.values, trial.user_attrs.get("sampler", {})
@@ -223,23 +236,46 @@ class Study(StudyView):
         ]
         if failed:
             self._ledger.remember(retried=[*known, *failed])
-            self._due.extend(_Due(self._point(self.trial(n)), {"retry_of": n}) for n in failed)
+            searched = (trial for trial in map(self.trial, failed) if trial.stage == "search")
+            self._due.extend(_Due(self._point(trial), {"retry_of": trial.number}) for trial in searched)
         return len(failed)
 
     def cost(self) -> Cost:
         """What all trials took so far."""
         return self._spent
 
-    def ask(self) -> Suggestion | None:
-        """The next trial to run, or None when all asked trials have ended or run.
+    def ask(self, stage: Stage = "search") -> Suggestion | None:
+        """The next trial of a stage to run, or None when all of them have ended or run.
 
         First those that a dead driver left running, under their own numbers; then starts and retries; then
-        the sampler's.
+        the sampler's. Finalists are chosen when the search has ended.
         """
-        if self._orphans:
-            return self._suggestion(self._ledger.trials[self._orphans.popleft()], resume=True)
+        for number in self._orphans:
+            trial = self._ledger.trials[number]
+            if stage_of(trial) == stage:
+                self._orphans.remove(number)
+                return self._suggestion(trial, resume=True)
+        return self._ask_search() if stage == "search" else self._ask_finalist()
+
+    def _ask_finalist(self) -> Suggestion | None:
+        finalists, due = self.config.search.finalists, self.finalists_due()
+        if finalists is None or not due:
+            return None
+        source = self.trial(due[0])
+        self._num_finalists += 1
+        trial = self._ledger.begin(
+            {},
+            {},
+            point={**self._point(source), **finalists.set},
+            version=self.space_versions[-1].number,
+            set=dict(finalists.set),
+            **{FINALIST_OF: source.number},
+        )
+        return self._suggestion(trial, resume=False)
+
+    def _ask_search(self) -> Suggestion | None:
         number = len(self._ledger.trials)
-        if number >= self.asked:
+        if number - self._num_finalists >= self._searches_asked:
             return None
         due = self._due.popleft() if self._due else _Due({}, {})
         proposal = self._proposals.ask(number, due.point if due.attributes else None)
@@ -258,7 +294,13 @@ class Study(StudyView):
     def _suggestion(self, trial: FrozenTrial, resume: bool) -> Suggestion:
         known = trial.user_attrs
         return Suggestion(
-            trial.number, known["point"], resume, reported(trial), known.get("start"), known["version"]
+            trial.number,
+            known["point"],
+            resume,
+            reported(trial),
+            known.get("start"),
+            known["version"],
+            known.get(FINALIST_OF),
         )
 
     def report(self, number: int, epoch: int, metrics: Metrics, value: float, seconds: float = 0.0) -> None:
@@ -303,10 +345,8 @@ class Study(StudyView):
         ending = _checked(ending, metrics)
         self._bill(number, ending.seconds)
         values = [ending.metrics[metric] for metric in metrics] if ending.outcome == "completed" else None
-        shown = reported(known) if self._single else {}
-        notes = self._proposals.tell(number, _STATES[ending.outcome], values, shown)
-        if notes != known.user_attrs.get("sampler", {}):
-            self._ledger.note(number, "sampler", notes)
+        if stage_of(known) == "search":
+            self._tell_sampler(number, _STATES[ending.outcome], values)
         self._end(number, ending, values)
         return ending.outcome
 
@@ -328,6 +368,16 @@ class Study(StudyView):
     ) -> None:
         self.close()
 
+
+    def _tell_sampler(self, number: int, state: TrialState, values: list[float] | None) -> None:
+        known = self._ledger.trials[number]
+        notes = self._proposals.tell(number, state, values, self._shown(number))
+        if notes != known.user_attrs.get("sampler", {}):
+            self._ledger.note(number, "sampler", notes)
+
+    def _shown(self, number: int) -> dict[int, float]:
+        """What the sampler is shown of a trial's values by epoch."""
+        return reported(self._ledger.trials[number]) if self._single else {}
 
 def _identity(folder: Path, remembered: str | None) -> str:
     """What ties the checkpoints in the folder to the study in the storage; made when the study is."""

@@ -7,7 +7,7 @@ valid ``RunConfig``; the checks of the parts are in ``parameters``, those betwee
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -29,6 +29,7 @@ from mmsa.experiment import RunConfig
 from mmsa.search.checks import meaning_problems, metric_problem, start_values
 from mmsa.search.constraints import MetricBound, PointConstraints, parse_constraint
 from mmsa.search.expressions import Expression
+from mmsa.search.finalists import Finalists, finalist_problems
 from mmsa.search.parameters import (
     PARAMETER_TYPES,
     CategoricalParameter,
@@ -36,12 +37,14 @@ from mmsa.search.parameters import (
     IntParameter,
     Parameter,
 )
+from mmsa.search.priors import Density, Point, PriorSampler
 from mmsa.search.reported import Reported
 from mmsa.search.samplers import SAMPLERS, Sampler, Setting, TreeParzenEstimator
 from mmsa.search.samplers.accepted import AcceptedPoints
 from mmsa.search.scalars import Scalar
 from mmsa.search.schedulers import SCHEDULERS, SuccessiveHalving
 from mmsa.search.space import Space, relation_problems
+from mmsa.search.stops import STOPS, Never, StopRule
 from mmsa.seeding import derive_seed
 
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -117,6 +120,13 @@ class SearchConfig(Block):
     """Points to try first: ``defaults`` (always trial 0), the name of a space or exported file, or
     {path: value}."""
 
+    stop: Annotated[Block, one_of(STOPS)] = Never.Config()
+    """When the search ends although it was asked for more trials."""
+    finalists: Finalists | None = None
+    """A second stage after the search; none without."""
+    priors: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Names of earlier studies, in the same folder or storage, whose best points the search draws from
+    first."""
     constraints: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Conditions on the configuration, such as ``model.d_hidden % model.heads == 0``, and bounds on metrics,
     such as ``cost/seconds <= 60``."""
@@ -217,6 +227,27 @@ def _constraint_problems(config: StudyConfig) -> Iterator[Problem]:
             yield Problem(f"search.starts.{position}", start, rule, "Change the start, or the constraint.")
 
 
+def _stop_problems(config: StudyConfig) -> list[Problem]:
+    return [
+        Problem(f"search.stop.{p.path}", p.value, p.rule, p.next_step)
+        for p in config.stop.problems(len(config.search.objectives))
+    ]
+
+
+def _finalist_problems(config: StudyConfig) -> list[Problem]:
+    finalists = config.search.finalists
+    return list(finalist_problems(finalists, config.base, config.space)) if finalists else []
+
+
+def _prior_problems(config: StudyConfig) -> Iterator[Problem]:
+    names = config.search.priors
+    for position, name in enumerate(names):
+        if name == config.study:
+            yield Problem(f"search.priors.{position}", name, "is this study itself", "Name an earlier one.")
+        elif name in names[:position]:
+            yield Problem(f"search.priors.{position}", name, "is named twice", "Keep one of the two.")
+
+
 def _check_name(name: object) -> object:
     if isinstance(name, str) and not re.match(_NAME, name):
         advice = f"Write {re.sub('[^A-Za-z0-9_-]+', '-', name).strip('-_') or 'my-study'}."
@@ -248,7 +279,12 @@ class StudyConfig(Block):
             search = config.search
             problems = meaning_problems(config.base, search.parameters, search.starts)
             problems += _direction_problems(config.base, search.objectives)
-            problems = problems or [*_sampler_problems(config), *_constraint_problems(config)]
+            problems += [*_stop_problems(config), *_prior_problems(config)]
+            problems = problems or [
+                *_sampler_problems(config),
+                *_constraint_problems(config),
+                *_finalist_problems(config),
+            ]
         if problems:
             raise refuse_all(problems)
         return config
@@ -263,14 +299,18 @@ class StudyConfig(Block):
         """The space of ``search.parameters``."""
         return Space(self.search.parameters)
 
-    def build_sampler(self, num_trials: int) -> BaseSampler:
+    def build_sampler(self, num_trials: int, prior: Sequence[Point] = ()) -> BaseSampler:
         """The sampler of a study that has ``num_trials`` trials.
 
         A seeded sampler that is made anew would repeat its first points; the number of trials makes it go on.
+
+        Args:
+            prior: good points of earlier studies.
         """
         sampler, setting = self.sampler, self.setting
+        inner = sampler.build(setting, num_trials)
         return AcceptedPoints(
-            sampler.build(setting, num_trials),
+            PriorSampler(inner, Density(self.space, prior), setting.seed) if prior else inner,
             self.space,
             self.point_constraints,
             defaults=self.complete({}),
@@ -298,6 +338,13 @@ class StudyConfig(Block):
         parsed = map(parse_constraint, self.search.constraints)
         expressions = [constraint for constraint in parsed if isinstance(constraint, Expression)]
         return PointConstraints(expressions, self.space, self.base)
+
+    @property
+    def stop(self) -> StopRule:
+        """When the search ends early, by ``search.stop``."""
+        block: Any = self.search.stop
+        rule: StopRule = STOPS[block.name](block)
+        return rule
 
     @cached_property
     def metric_bounds(self) -> tuple[MetricBound, ...]:

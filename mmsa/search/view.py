@@ -18,14 +18,19 @@ from mmsa.errors import StudyError, did_you_mean
 from mmsa.experiment import RunConfig
 from mmsa.information import Measurement
 from mmsa.search.costs import Cost, stored_cost
+from mmsa.search.priors import Point
 from mmsa.search.records import TrialRecord
 from mmsa.search.storage import JOURNAL, open_storage
 from mmsa.search.study_config import DEFAULTS, StudyConfig
 from mmsa.search.versions import Version, versions_in
-from mmsa.tracking import Outcome
+from mmsa.tracking import Outcome, Stage
 
 EPOCH = "epoch/"
 """Prefix of a trial's user attributes that hold the metrics of an epoch; ``ending`` holds the rest."""
+
+
+FINALIST_OF = "finalist_of"
+"""User attribute of a finalist: the number of the searched trial; ``set`` is what was changed for it."""
 
 
 class Source(Protocol):
@@ -64,8 +69,26 @@ class StudyView:
 
     @property
     def asked(self) -> int:
-        """How many trials the study shall have: as many as were asked for, and one more for each retry."""
-        return int(self.attributes["asked"]) + len(self.attributes.get("retried", ()))
+        """How many trials the study shall have: those of the search, and the finalists."""
+        finalists = self.config.search.finalists
+        begun = sum(stage_of(trial) == "finalist" for trial in self._source.trials)
+        if finalists is None:
+            return self._searches_asked + begun
+        expected = begun + len(self.finalists_due()) if self.search_ended else max(begun, finalists.top)
+        return self._searches_asked + expected
+
+    @property
+    def _searches_asked(self) -> int:
+        """As many as were asked for, and one more for each retry."""
+        trials = self._source.trials
+        retried = sum(stage_of(trials[number]) == "search" for number in self.attributes.get("retried", ()))
+        return int(self.attributes["asked"]) + retried
+
+    @property
+    def search_ended(self) -> bool:
+        """Whether no trial of the search is outstanding."""
+        ended = (t.state.is_finished() for t in self._source.trials if stage_of(t) == "search")
+        return bool(sum(ended) >= self._searches_asked)
 
     @property
     def finished(self) -> int:
@@ -93,11 +116,32 @@ class StudyView:
         """The trial of that number, which has begun."""
         return self._record(self._source.trials[number])
 
+    def completed(self, stage: Stage) -> list[TrialRecord]:
+        """The completed trials of a stage that lie in the space as it is now, best first."""
+        completed = (
+            trial
+            for trial in self._source.trials
+            if trial.state == TrialState.COMPLETE and stage_of(trial) == stage and not self._superseded(trial)
+        )
+        return sorted(map(self._record, completed), key=self.rank)
+
     def best(self) -> TrialRecord | None:
-        """The completed trial of the smallest rank that lies in the space as it is now."""
-        completed = (trial for trial in self._source.trials if trial.state == TrialState.COMPLETE)
-        records = (self._record(trial) for trial in completed if not self._superseded(trial))
-        return min(records, key=self.rank, default=None)
+        """The best completed trial that lies in the space as it is now: a finalist if there is one."""
+        return next(iter(self.completed("finalist") or self.completed("search")), None)
+
+    def finalists_due(self) -> list[int]:
+        """The searched trials that have to run again as finalists and have not begun to, best first."""
+        finalists = self.config.search.finalists
+        if finalists is None or not self.search_ended:
+            return []
+        retried = self.attributes.get("retried", ())
+        begun = {
+            trial.user_attrs[FINALIST_OF]
+            for trial in self._source.trials
+            if stage_of(trial) == "finalist" and not self._superseded(trial) and trial.number not in retried
+        }
+        best = self.completed("search")[: finalists.top]
+        return [trial.number for trial in best if trial.number not in begun]
 
     def defaults(self) -> TrialRecord | None:
         """The trial that runs the base as it is now."""
@@ -110,12 +154,23 @@ class StudyView:
         values = (sign * value for sign, value in zip(signs, completed.values, strict=True))
         return (*values, completed.number)
 
+    @property
+    def priors(self) -> Mapping[str, list[Point]]:
+        """What earlier studies know, as it was read when they were named: their best points, by study."""
+        points: Mapping[str, list[Point]] = self.attributes.get("priors", {})
+        return points
+
     def base_of(self, version: int) -> RunConfig:
         """The base of a version of the space."""
         return self.space_versions[version - 1].config.base
 
     def _superseded(self, trial: FrozenTrial) -> bool:
+        """A finalist is so with its searched trial, and when other settings are changed for finalists now."""
         latest = self.space_versions[-1]
+        if stage_of(trial) == "finalist":
+            finalists = self.config.search.finalists
+            kept = finalists is not None and dict(finalists.set) == trial.user_attrs["set"]
+            return not kept or self._superseded(self._source.trials[trial.user_attrs[FINALIST_OF]])
         return trial.user_attrs["version"] != latest.number and trial.number not in latest.carried
 
     def _record(self, trial: FrozenTrial) -> TrialRecord:
@@ -130,6 +185,7 @@ class StudyView:
             epochs={number: epoch["metrics"] for number, epoch in _epochs(trial).items()},
             start=trial.user_attrs.get("start"),
             retry_of=trial.user_attrs.get("retry_of"),
+            finalist_of=trial.user_attrs.get(FINALIST_OF),
             version=trial.user_attrs["version"],
             superseded=self._superseded(trial),
             cost=_cost(trial),
@@ -180,6 +236,11 @@ def reported(trial: FrozenTrial) -> dict[int, float]:
     """The first objective by epoch."""
     values = {number: epoch["value"] for number, epoch in _epochs(trial).items()}
     return {number: value for number, value in values.items() if value is not None}
+
+
+def stage_of(trial: FrozenTrial) -> Stage:
+    """Which part of the study a trial belongs to."""
+    return "finalist" if FINALIST_OF in trial.user_attrs else "search"
 
 
 def _outcome(trial: FrozenTrial) -> Outcome:

@@ -2,7 +2,7 @@
 
 from mmsa.tracking.location import Location
 from mmsa.tracking.mirror import Mirror, rebuild
-from mmsa.tracking.observer import Observer, Outcome, Scalar, StudyCard, TrialCard, short
+from mmsa.tracking.observer import Observer, Outcome, Scalar, Stage, StudyCard, TrialCard, short
 
 __all__ = [
     "Location",
@@ -10,6 +10,7 @@ __all__ = [
     "Observer",
     "Outcome",
     "Scalar",
+    "Stage",
     "StudyCard",
     "TrialCard",
     "rebuild",

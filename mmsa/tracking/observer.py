@@ -14,6 +14,8 @@ from mmsa.information import Measurement
 
 Scalar = str | int | float | bool
 Outcome = Literal["running", "completed", "pruned", "diverged", "out_of_memory", "failed"]
+Stage = Literal["search", "finalist"]
+"""Finalists are the best trials of the search, run again with other settings."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class TrialCard:
     params: the sampled values by dotted path. values: one per objective, empty without a result.
     epochs: metrics by epoch, counted from 1. config_yaml: the complete resolved configuration.
     started and finished: seconds since 1970. information: of the weights of the best epoch, by name.
+    stage: of the study.
     """
 
     number: int
@@ -58,6 +61,7 @@ class TrialCard:
     started: float | None = None
     finished: float | None = None
     information: Mapping[str, Measurement] = field(default_factory=dict)
+    stage: Stage = "search"
 
 
 def short(value: Scalar) -> str:
@@ -71,7 +75,9 @@ class Observer(Protocol):
     def start_study(self, study: StudyCard, earlier: Sequence[TrialCard]) -> None:
         """The search begins or continues; ``earlier`` are the trials that an earlier launch finished."""
 
-    def trial_started(self, number: int, params: Mapping[str, Scalar], config_yaml: str) -> None:
+    def trial_started(
+        self, number: int, params: Mapping[str, Scalar], config_yaml: str, stage: Stage = "search"
+    ) -> None:
         """A trial starts, or starts again from its checkpoint."""
 
     def trial_epoch(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:

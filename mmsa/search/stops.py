@@ -1,0 +1,195 @@
+"""Stop rules: when a search ends although it was asked for more trials."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from pydantic import Field
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+from typing_extensions import override
+
+from mmsa.config import Block
+from mmsa.errors import Problem
+from mmsa.registry import Registry
+from mmsa.search.parameters import GATE
+from mmsa.search.samplers.unit import to_unit
+from mmsa.search.scalars import Scalar
+from mmsa.search.space import Space
+from mmsa.seeding import derive_seed
+
+if TYPE_CHECKING:
+    from mmsa.search.records import TrialRecord
+
+Floats = NDArray[np.float64]
+
+STOPS: Registry[Any] = Registry("stop rule")
+
+STANDARD_ERRORS = "standard_errors"
+"""Note of a completed trial: the standard error of each of its valid metrics."""
+
+_MISSING = 0.5  # where a parameter that does not exist at a point is put
+_DELTA = 0.1  # probability that the bounds do not hold
+_PROBES = 2048  # points at which the bound over the space is sought
+_FEWEST_POINTS = 20
+_MOST_POINTS = 200  # the effort grows with their cube
+
+
+class StopRule:
+    """When to stop, by the settings of its ``Config``."""
+
+    def __init__(self, config: Block):
+        self.config: Any = config
+
+    def problems(self, num_objectives: int) -> Iterator[Problem]:
+        """Why it does not fit the study; paths are relative to its block."""
+        yield from ()
+
+    def reason(self, completed: Sequence[TrialRecord], space: Space, metric: str, direction: str) -> str:
+        """Why the search should stop now, in words; empty to go on.
+
+        Args:
+            completed: the searched trials, without those that lie outside of the space as it is now.
+            metric, direction: the objective.
+        """
+        raise NotImplementedError
+
+
+@STOPS.register("never")
+class Never(StopRule):
+    """The search has the trials it was asked for."""
+
+    class Config(Block):
+        """No settings."""
+
+        name: Literal["never"] = "never"
+
+    @override
+    def reason(self, completed: Sequence[TrialRecord], space: Space, metric: str, direction: str) -> str:
+        return ""
+
+
+@STOPS.register("noise")
+class Noise(StopRule):
+    """Stops when what is still to be gained is less than the valid split can tell (Makarova et al. 2022).
+
+    To be gained is at most the difference between an upper bound of the best point found and a lower bound
+    of the best point there is, see ``regret_bound``. What the split can tell is the bootstrap standard error
+    of the best trial's metric: choosing between trials that differ by less is choosing by chance.
+    """
+
+    class Config(Block):
+        """When to look for the first time."""
+
+        name: Literal["noise"] = "noise"
+        after: Annotated[int, Field(ge=10)] = 20
+        """Completed trials before the first look; from then on after each twentieth part more."""
+
+    def __init__(self, config: Config):
+        super().__init__(config)
+        self._next_look = config.after
+
+    @override
+    def problems(self, num_objectives: int) -> Iterator[Problem]:
+        if num_objectives > 1:
+            rule = f"has no notion of {num_objectives} objectives at once"
+            yield Problem("name", "noise", rule, "Write never, or keep one objective.")
+
+    @override
+    def reason(self, completed: Sequence[TrialRecord], space: Space, metric: str, direction: str) -> str:
+        if len(completed) < self._next_look or not space.parameters:
+            return ""
+        self._next_look = math.ceil(1.05 * len(completed))
+        values_N = np.array([trial.values[0] for trial in completed])
+        losses_N = values_N if direction == "minimize" else -values_N
+        best = completed[int(np.argmin(losses_N))]
+        error = best.notes.get(STANDARD_ERRORS, {}).get(metric)
+        if error is None:  # of a version that did not tell
+            return ""
+        bound = regret_bound(embed(space, [trial.overrides for trial in completed]), losses_N, space)
+        if bound >= error:
+            return ""
+        return (
+            f"after {len(completed)} completed trials at most {bound:.2g} of {metric} is still to be gained, "
+            f"less than the standard error of the best trial's, {error:.2g}"
+        )
+
+
+def regret_bound(points_NP: Floats, values_N: Floats, space: Space) -> float:
+    """At most how far the best point found is from the best there is, with a probability of 0.9.
+
+    The difference between the lowest upper confidence bound at a point found and the lowest lower one in the
+    space, of a Gaussian process with noise: Makarova et al. (2022), equation 4, with the confidence
+    ``beta = 2 log(P n^2 pi^2 / (6 delta)) / 5`` of Srinivas et al. (2010). It is fitted to the better half:
+    where the optimum may be, the worse one only makes the surface look rougher.
+
+    Args:
+        points_NP: from ``embed``.
+        values_N: smaller ones are better.
+        space: of the points.
+    """
+    kept = np.argsort(values_N, kind="stable")[: min(max(len(values_N) // 2, _FEWEST_POINTS), _MOST_POINTS)]
+    points_NP, values_N = points_NP[kept], values_N[kept]
+    if np.ptp(values_N) == 0:
+        return 0.0
+    scale = values_N.std()
+    surface = _fit(points_NP, (values_N - values_N.mean()) / scale)
+    num_points, num_columns = points_NP.shape
+    width = math.sqrt(2 * math.log(num_columns * num_points**2 * math.pi**2 / (6 * _DELTA)) / 5)
+    mean_N, deviation_N = surface.predict(points_NP, return_std=True)
+    probes_MP = np.vstack([points_NP, _anywhere(space)])
+    mean_M, deviation_M = surface.predict(probes_MP, return_std=True)
+    best_found = np.min(mean_N + width * deviation_N)
+    best_there_is = np.min(mean_M - width * deviation_M)
+    return float(scale * (best_found - best_there_is))
+
+
+def _fit(points_NP: Floats, values_N: Floats) -> GaussianProcessRegressor:
+    """The process without its noise: deviations are of the mean of many trials of a point."""
+    num_columns = points_NP.shape[1]
+    shape = ConstantKernel(1.0, (0.05, 20.0)) * Matern(np.full(num_columns, 0.5), (0.05, 20.0), nu=2.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a parameter without influence goes to the limit
+        noisy = GaussianProcessRegressor(shape + WhiteKernel(0.1, (1e-4, 2.0))).fit(points_NP, values_N)
+    noise = noisy.kernel_.k2.noise_level
+    surface = GaussianProcessRegressor(noisy.kernel_.k1, alpha=noise, optimizer=None)
+    return surface.fit(points_NP, values_N)
+
+
+def embed(space: Space, points: Sequence[Mapping[str, Scalar]]) -> Floats:
+    """(N, P): points of the space in [0, 1]; with a column for each choice, and for an exact 0."""
+    params = [space.encode(point) for point in points]
+    return np.hstack([_column(space, name, params) for name in space.distributions()])
+
+
+def _column(space: Space, name: str, params: list[dict[str, Any]]) -> Floats:
+    distribution = space.distributions()[name]
+    if isinstance(distribution, CategoricalDistribution):
+        return np.array([[p.get(name) == choice for choice in distribution.choices] for p in params], float)
+    if name.endswith(GATE):
+        zero = space.zero_below(name)
+        return np.array([[p[name] < zero if name in p else _MISSING] for p in params], float)
+    assert isinstance(distribution, (FloatDistribution, IntDistribution))
+    return np.array([[to_unit(distribution, p[name]) if name in p else _MISSING] for p in params])
+
+
+def _anywhere(space: Space) -> Floats:
+    """(M, P): uniform points of the embedded space, whether or not their parameters exist together."""
+    random = np.random.default_rng(derive_seed("regret bound"))
+    columns = []
+    for name, distribution in space.distributions().items():
+        if isinstance(distribution, CategoricalDistribution):
+            chosen_M = random.integers(len(distribution.choices), size=_PROBES)
+            columns.append(np.eye(len(distribution.choices))[chosen_M])
+        elif name.endswith(GATE):
+            columns.append((random.random((_PROBES, 1)) < space.zero_below(name)).astype(float))
+        else:
+            columns.append(random.random((_PROBES, 1)))
+    return np.hstack(columns)

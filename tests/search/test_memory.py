@@ -1,0 +1,54 @@
+"""Memory of trials: what a process holds by itself, and how many of them fit."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from mmsa.search import memory
+from mmsa.search.memory import GIB, Room, guessed_memory, peak_memory
+
+MIB = 2**20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel does not tell shared memory apart")
+def test_what_a_process_held_stays_counted_and_shared_memory_does_not():
+    from multiprocessing.shared_memory import SharedMemory
+
+    before = peak_memory()
+    array = np.ones(150 * MIB // 8)
+    with_array = peak_memory()
+    assert with_array > before + 50 * MIB  # less where the process had held more before
+    del array
+    shared = SharedMemory(create=True, size=200 * MIB)
+    try:
+        shared.buf[::4096] = bytes(len(shared.buf[::4096]))
+        assert peak_memory() < with_array + 50 * MIB
+    finally:
+        shared.close()
+        shared.unlink()
+
+
+def test_where_the_kernel_does_not_tell_all_is_counted(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "_STATUS", tmp_path / "missing")
+    assert peak_memory() > 20 * MIB
+
+
+def test_a_guess_grows_with_the_weights():
+    assert guessed_memory(100_000_000) - guessed_memory(0) == pytest.approx(2.24 * GIB, rel=0.01)
+
+
+def test_room_is_guessed_then_measured_and_never_none():
+    said: list[str] = []
+    room = Room(lambda size: 16 * GIB // size, 2 * GIB, said.append)
+    assert room.count == 8
+    room.saw(1 * GIB)
+    assert (room.count, said) == (16, [])
+    room.saw(4 * GIB)
+    room.saw(3 * GIB)  # of another, smaller one
+    assert room.count == 4
+    assert said == ["note: a trial takes 4.0 GiB of memory; 4 run at once from now on"]
+    room.saw(40 * GIB)
+    assert room.count == 1
