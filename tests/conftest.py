@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,16 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """One cluster of two CPUs for all tests: starting one takes seconds."""
+    from mmsa.search.cluster import ray_cluster
+
+    with ray_cluster(cpus=2):
+        yield
+
+
+@pytest.fixture(scope="session")
 def write_mmsa_pickle() -> Callable[..., dict[str, dict[str, Any]]]:
     """A function that writes random data in the layout of MMSA's ``unaligned_50.pkl`` and returns them."""
     return _write_mmsa_pickle

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -93,15 +93,6 @@ class Launched:
 @pytest.fixture
 def witness() -> Witness:
     return Witness()
-
-
-@pytest.fixture(scope="session")
-def ray_session() -> Iterator[None]:
-    """One cluster of two CPUs for all tests: starting one takes seconds."""
-    from mmsa.search.cluster import ray_cluster
-
-    with ray_cluster(cpus=2):
-        yield
 
 
 def launch_in(runs: Path, config: StudyConfig, witness: Witness | None = None, **options: Any) -> Launched:
