@@ -18,6 +18,11 @@ from mmsa.training import epochs, run
 from mmsa.training.checkpoint import read_checkpoint
 from mmsa.training.trainer import Trainer
 
+AVERAGE = {
+    "name": "late_fusion",
+    **{name: {"name": "mlp", "output": 8} for name in ("text", "audio", "vision")},
+    "fusion": {"name": "average"},
+}
 VARIANTS: dict[str, dict[str, Any]] = {
     "mmim": {},
     "joint, cosine, average": {
@@ -42,6 +47,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
             }
         },
         "objective.strategy.repeats": 2,
+    },
+    "generated labels": {
+        "objective.terms": {"unimodal": {}, "dependency": {"measure": "wasserstein"}},
+        "objective.strategy.name": "joint",
+    },
+    "one modality at a time": {
+        "model": AVERAGE,
+        "objective.terms": {},
+        "objective.strategy.name": "alternating",
     },
 }
 

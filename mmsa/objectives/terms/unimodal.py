@@ -16,6 +16,7 @@ from mmsa.data.corpus import ModalityName
 from mmsa.data.targets import Targets, TargetSpec
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.models.encoders import Dropout, Width
+from mmsa.models.layers import UniformDropout
 from mmsa.objectives.base import TERMS, Term, TermConfig, TermValue, Weight
 from mmsa.objectives.terms.generated_labels import FUSION, LabelGenerator, Zeros
 from mmsa.objectives.terms.vectors import unfit
@@ -37,7 +38,7 @@ class Head(nn.Module):
 
     def __init__(self, dim: int, config: HeadConfig):
         super().__init__()
-        self.feature = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(dim, config.width), nn.ReLU())
+        self.feature = nn.Sequential(UniformDropout(config.dropout), nn.Linear(dim, config.width), nn.ReLU())
         self.predict = nn.Sequential(
             nn.Linear(config.width, config.width), nn.ReLU(), nn.Linear(config.width, 1)
         )
