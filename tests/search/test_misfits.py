@@ -71,3 +71,44 @@ def test_a_search_does_not_begin(tmp_path, make_study_config) -> None:
     with pytest.raises(ConfigError, match="729,081 cells"):
         run_search(config, SearchOptions(tmp_path), [], print)
     assert not (tmp_path / config.study).exists()
+
+
+def test_a_strategy_that_needs_a_common_head_is_refused_for_fusions_without_one(make_study_config) -> None:
+    alternating = {"objective": {"strategy": {"name": "alternating"}}}
+    widths = base(text=SMALL, fusion={"name": "average"})
+    parameters = {"model.fusion.name": {"type": "categorical", "choices": ["average", "lmf"]}}
+    said = misfits(make_study_config(parameters, base={**widths, **alternating}))
+    assert "search.parameters.model.fusion.name: 'lmf'" in said
+    assert "objective.strategy.name alternating trains a head that several modalities have in common" in said
+
+
+def test_modalities_of_different_widths_have_no_average(make_study_config) -> None:
+    parameters = {"model.text.output": {"type": "int", "low": 8, "high": 16}}
+    said = misfits(make_study_config(parameters, base=base(text=SMALL, fusion={"name": "average"})))
+    assert "search.parameters.model.text.output: 16" in said
+    assert "averages vectors of one width" in said
+
+
+def test_labels_of_modalities_that_the_data_lack_are_refused(make_study_config) -> None:
+    parameters = {
+        "objective.terms.unimodal.labels": {"type": "categorical", "choices": ["generated", "annotated"]}
+    }
+    objective = {"objective": {"terms": {"unimodal": {}}}}
+    said = misfits(make_study_config(parameters, base={**base(text=SMALL), **objective}))
+    assert "search.parameters.objective.terms.unimodal.labels: 'annotated'" in said
+    assert "labels of text, audio, vision alone, which the data set does not have" in said
+
+
+@pytest.mark.parametrize(
+    ("objective", "path", "choices", "reason"),
+    [
+        ({"terms": {"cpc": {}}}, "weighting", ["fixed", "uncertainty"], "cpc can be: no weight is best"),
+        ({"terms": {"coral": {}}}, "strategy", ["joint", "alternating"], "coral would relate nothing"),
+    ],
+)
+def test_what_goes_with_no_such_term_is_refused_when_the_space_is_read(
+    make_study_config, objective: dict[str, Any], path: str, choices: list[str], reason: str
+) -> None:
+    parameters = {f"objective.{path}.name": {"type": "categorical", "choices": choices}}
+    with pytest.raises(ConfigError, match=f"(?s)objective.{path}.name: '{choices[1]}'.*{reason}"):
+        make_study_config(parameters, base={**base(text=SMALL), "objective": objective})
