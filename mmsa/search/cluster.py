@@ -98,19 +98,27 @@ def _connect(address: str) -> None:
 
 @dataclass(frozen=True)
 class Slots:
-    """What a trial gets on this cluster, and how many trials it runs at once.
+    """What each worker of a trial gets on this cluster, and how many trials it runs at once.
 
-    notes: what differs from what the space file asks for, in words.
+    workers: processes that train one trial. notes: what differs from what the space file asks for, in words.
     """
 
     cpus: float
     gpus: float
     count: int
+    workers: int = 1
     notes: tuple[str, ...] = ()
+
+    def bundles(self) -> list[dict[str, float]]:
+        """What Tune reserves for a trial: nothing for the process that leads several, which only waits."""
+        worker = {"CPU": self.cpus, "GPU": self.gpus}
+        return [worker] if self.workers == 1 else [{}, *([worker] * self.workers)]
 
 
 def slots(resources: Resources, needs_gpu: bool) -> Slots:
-    """Fit ``resources`` to the connected cluster. A smaller machine runs the same trials, only slower.
+    """Fit ``resources`` to the connected cluster. A smaller one runs the same trials, only slower.
+
+    A worker is in one machine; the workers of a trial may be in several.
 
     Args:
         needs_gpu: trials cannot run without a GPU.
@@ -122,7 +130,9 @@ def slots(resources: Resources, needs_gpu: bool) -> Slots:
     most_cpus, most_gpus = (max(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
     cpus, gpus, notes = float(resources.cpus_per_worker), resources.gpus_per_worker, []
     if cpus > most_cpus:
-        notes.append(f"the space asks for {cpus:g} CPUs a trial; no machine here has more than {most_cpus:g}")
+        notes.append(
+            f"the space asks for {cpus:g} CPUs a worker; no machine here has more than {most_cpus:g}"
+        )
         cpus = most_cpus
     if needs_gpu and not 0 < gpus <= most_gpus:
         raise StudyError(
@@ -130,14 +140,19 @@ def slots(resources: Resources, needs_gpu: bool) -> Slots:
             f"{most_gpus:g} GPUs; write device: auto, or resources that are there"
         )
     if gpus > most_gpus:
-        notes.append(f"the space asks for {gpus:g} GPUs a trial; no machine here has more than {most_gpus:g}")
+        notes.append(
+            f"the space asks for {gpus:g} GPUs a worker; no machine here has more than {most_gpus:g}"
+        )
         gpus = most_gpus
     elif most_gpus and not gpus:
         notes.append("there are GPUs, but the space asks for none (resources.gpus_per_worker)")
-    count = sum(_fitting(node, cpus, gpus) for node in nodes)
-    if count == 0:
-        raise StudyError(f"no machine of the cluster has both {cpus:g} CPUs and {gpus:g} GPUs for a trial")
-    return Slots(cpus, gpus, count, tuple(notes))
+    room = sum(_fitting(node, cpus, gpus) for node in nodes)
+    if room == 0:
+        raise StudyError(f"no machine of the cluster has both {cpus:g} CPUs and {gpus:g} GPUs for a worker")
+    workers = min(resources.workers, room)
+    if workers < resources.workers:
+        notes.append(f"the space asks for {resources.workers} workers a trial; there is room for {workers}")
+    return Slots(cpus, gpus, room // workers, workers, tuple(notes))
 
 
 def _fitting(node: dict[str, float], cpus: float, gpus: float) -> int:

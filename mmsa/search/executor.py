@@ -22,6 +22,7 @@ from mmsa.models import encode_text
 from mmsa.search.cards import study_card, trial_card
 from mmsa.search.cluster import Slots, ray_cluster, slots
 from mmsa.search.costs import Budget, Share
+from mmsa.search.gang import trainable_for
 from mmsa.search.halving import Halving
 from mmsa.search.misfits import refuse_misfits
 from mmsa.search.schedulers import SCHEDULERS
@@ -52,6 +53,7 @@ class SearchOptions:
         retry_failed: whether trials that diverged, ran out of memory or failed are tried again.
         budget: after which the search stops between epochs; what runs then goes on with the next launch.
         checkpoint_seconds: time between two checkpoints of a trial.
+        collective_seconds: how long the processes of a trial wait for each other before one counts as lost.
     """
 
     runs: Path
@@ -61,6 +63,7 @@ class SearchOptions:
     cpus: int | None = None
     concurrency: int | None = None
     checkpoint_seconds: float = 5.0
+    collective_seconds: float = 300.0
     retry_failed: bool = False
     budget: Budget = field(default_factory=Budget)
 
@@ -88,7 +91,12 @@ def run_search(
     encoded = encode_text(raw, config.base.model, cache)
     refuse_misfits(config, encoded)
     work = Workplace(
-        config.base, config.search.objectives[0].metric, cache, options.checkpoint_seconds, Path.cwd()
+        config.base,
+        config.search.objectives[0].metric,
+        cache,
+        options.checkpoint_seconds,
+        Path.cwd(),
+        options.collective_seconds,
     )
     with Study.open(config, options.runs, options.storage) as study:
         study.bind_corpus(raw.digest)
@@ -102,7 +110,7 @@ def run_search(
         _start(observers, study)
         try:
             if study.remaining and not stop.stop_all():
-                trainable = partial(tune.with_parameters, SearchTrial, corpora=(raw, encoded), workplace=work)
+                trainable = partial(trainable_for, corpora=(raw, encoded), workplace=work)
                 _run_trials(study, trainable, options, observers, stop, say)
         finally:
             for observer in observers:
@@ -129,7 +137,7 @@ def _start(observers: Sequence[Observer], study: Study) -> None:
 
 def _run_trials(
     study: Study,
-    trainable: Callable[[], type[SearchTrial]],
+    trainable: Callable[[Slots], type[SearchTrial]],
     options: SearchOptions,
     observers: Sequence[Observer],
     stop: StopRequest,
@@ -140,11 +148,11 @@ def _run_trials(
         room = slots(study.config.resources, needs_gpu=study.config.base.train.device == "cuda")
         for note in room.notes:
             say(f"note: {note}")
-        study.share = Share(room.cpus, room.gpus)
+        study.share = Share(room.workers * room.cpus, room.workers * room.gpus)
         halving = _halving(study)
         shutil.rmtree(scratch, ignore_errors=True)
         tune.run(
-            trainable(),  # puts what it holds into Ray's store, once a node
+            trainable(room),
             num_samples=-1,
             search_alg=StudySearcher(study, halving, stop),
             scheduler=halving or FIFOScheduler(),
@@ -160,7 +168,7 @@ def _run_trials(
 
 def _tune_settings(room: Slots, scratch: Path) -> Mapping[str, Any]:
     return {
-        "resources_per_trial": tune.PlacementGroupFactory([{"CPU": room.cpus, "GPU": room.gpus}]),
+        "resources_per_trial": tune.PlacementGroupFactory(room.bundles()),
         "storage_path": str(scratch),
         "name": "tune",
         "trial_name_creator": _name,

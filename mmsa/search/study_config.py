@@ -160,8 +160,8 @@ class SearchConfig(Block):
 class Resources(Block):
     """What one trial gets."""
 
-    workers: Annotated[int, Field(ge=1, le=1)] = 1
-    """Processes that train one trial; a trial that several train together is not there yet."""
+    workers: PositiveInt = 1
+    """Processes that train one trial together, each with a share of every batch."""
     gpus_per_worker: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
     cpus_per_worker: PositiveInt = 1
 

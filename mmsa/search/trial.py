@@ -17,13 +17,13 @@ import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from ray import tune
 
 from mmsa.data import Corpus
-from mmsa.errors import CheckpointError, MmsaError, TrainingDiverged
+from mmsa.errors import CheckpointError, MmsaError, TrainingDiverged, WorkerLost
 from mmsa.experiment import RunConfig
 from mmsa.information import Measurement
 from mmsa.search.corpora import Corpora
@@ -31,7 +31,7 @@ from mmsa.search.locks import ProcessLock
 from mmsa.search.records import Ending, Metrics
 from mmsa.search.scalars import Scalar
 from mmsa.tracking import Outcome
-from mmsa.training import Progress, epochs
+from mmsa.training import ALONE, Progress, Team, epochs
 
 CHECKPOINT = "checkpoint"
 """Name of the checkpoint in a trial's folder."""
@@ -100,7 +100,8 @@ class Workplace:
 
     objective: the metric by which they are compared. cache: folder of encoded text.
     checkpoint_seconds: time between two checkpoints of a trial; 0 writes one after each epoch.
-    working_folder: what relative paths in configurations start from.
+    working_folder: what relative paths in configurations start from. collective_seconds: how long the
+    processes of a trial wait for each other.
     """
 
     base: RunConfig
@@ -108,25 +109,33 @@ class Workplace:
     cache: Path
     checkpoint_seconds: float
     working_folder: Path
+    collective_seconds: float = 300.0
 
 
 class TrialRun:
-    """A trial in progress, from its latest checkpoint on."""
+    """A trial in progress, from its latest checkpoint on, in this process or in each of a team."""
 
-    def __init__(self, assignment: Assignment, workplace: Workplace, corpora: Corpora):
+    def __init__(self, assignment: Assignment, workplace: Workplace, corpora: Corpora, team: Team = ALONE):
         self._assignment, self._workplace, self._corpora = assignment, workplace, corpora
+        self._team = team
         assignment.folder.mkdir(parents=True, exist_ok=True)
         # A worker of a dead driver lives for some seconds, and would write over this one's checkpoints.
-        self._lock = ProcessLock(assignment.folder / LOCK, patience=60.0)
+        self._lock = ProcessLock(assignment.folder / LOCK, patience=60.0) if team.rank == 0 else None
         self._checkpoint = assignment.folder / CHECKPOINT
         self._started = self._saved = time.monotonic()
         self._epochs: Iterator[Progress] | None = None
         self._report = Report("running", 0, notes={"host": socket.gethostname(), "process": os.getpid()})
 
     def advance(self) -> Report:
-        """Train one epoch. What the configuration causes is reported, never raised."""
+        """Train one epoch. What the configuration causes is reported, never raised.
+
+        Raises:
+            WorkerLost: when another process of the team died, or does not answer.
+        """
         try:
             self._report = self._train_epoch()
+        except WorkerLost:
+            raise
         except TrainingDiverged as error:
             self._report = self._ended("diverged", str(error))
         except Exception as error:
@@ -160,12 +169,13 @@ class TrialRun:
     def _start(self) -> Iterator[Progress]:
         config, cache = self._assignment.config, self._workplace.cache
         corpus = self._corpora.of(config)
-        if self._checkpoint.exists():
+        if self._team.all(self._checkpoint.exists()):
             try:
-                return epochs(config, corpus, resume=self._checkpoint, cache=cache)
+                return epochs(config, corpus, resume=self._checkpoint, cache=cache, team=self._team)
             except CheckpointError:  # of another version, say; that costs the trial time, not its life
-                shutil.rmtree(self._checkpoint)
-        return epochs(config, corpus, cache=cache)
+                if self._team.rank == 0:
+                    shutil.rmtree(self._checkpoint)
+        return epochs(config, corpus, cache=cache, team=self._team)
 
     def _save(self, progress: Progress) -> None:
         if progress.finished or time.monotonic() - self._saved >= self._workplace.checkpoint_seconds:
@@ -175,7 +185,8 @@ class TrialRun:
     def close(self) -> None:
         """Free the memory and the folder."""
         self._epochs = None
-        self._lock.release()
+        if self._lock is not None:
+            self._lock.release()
         gc.collect()  # optimisers and their schedules refer to each other
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -194,6 +205,22 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
+class Run(Protocol):
+    """A trial in progress, in one process or several."""
+
+    def advance(self) -> Report:
+        """Train one epoch."""
+
+    def close(self) -> None:
+        """Free what it holds."""
+
+
+def settle(workplace: Workplace) -> None:
+    """Prepare a process for trial after trial."""
+    os.chdir(workplace.working_folder)
+    gc.freeze()  # what was imported is never garbage: the collection after each trial passes it over
+
+
 class SearchTrial(tune.Trainable):  # type: ignore[misc]
     """The adapter to Ray Tune: a warm process that is handed one trial after another.
 
@@ -203,32 +230,37 @@ class SearchTrial(tune.Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any], corpora: tuple[Corpus, Corpus], workplace: Workplace) -> None:
         """Called once a process; ``corpora`` are the raw and the encoded one."""
-        os.chdir(workplace.working_folder)
-        gc.freeze()  # what was imported is never garbage: the collection after each trial passes it over
+        settle(workplace)
         self._workplace = workplace
         self._corpora = Corpora(*corpora, workplace.base, workplace.cache)
-        self._run: TrialRun | None = None
+        self._run: Run | None = None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Called for each further trial of the process."""
-        self.cleanup()
+        self._end()
         return True
 
     def step(self) -> dict[str, Any]:
         """One epoch. The scheduler reads ``epoch`` and ``value``, the study reads ``report``."""
         if self._run is None:
-            self._run = TrialRun(self.config["assignment"], self._workplace, self._corpora)
+            self._run = self._begin(self.config["assignment"])
         report = self._run.advance()
         done = report.outcome != "running"
         if done:
-            self.cleanup()
+            self._end()
         value = report.best.get(self._workplace.objective, math.nan)
         # A NaN would pass every rung of the scheduler: what has no value is not compared.
         compared = {"value": value} if math.isfinite(value) else {}
         return {"report": report, "epoch": report.epoch, "done": done, **compared}
 
-    def cleanup(self) -> None:
-        """Called when the trial or the process ends."""
+    def _begin(self, assignment: Assignment) -> Run:
+        return TrialRun(assignment, self._workplace, self._corpora)
+
+    def _end(self) -> None:
         if self._run is not None:
             self._run.close()
             self._run = None
+
+    def cleanup(self) -> None:
+        """Called when the process ends."""
+        self._end()

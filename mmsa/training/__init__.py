@@ -5,13 +5,16 @@ from mmsa.training.cost import count_parameters, count_steps, time_step
 from mmsa.training.fit import refuse_misfit
 from mmsa.training.loop import Progress, epochs, run
 from mmsa.training.metrics import evaluate, metric_names
+from mmsa.training.parallel import ALONE, Team
 from mmsa.training.predictor import Predictor
 from mmsa.training.result import Result
 
 __all__ = [
+    "ALONE",
     "Predictor",
     "Progress",
     "Result",
+    "Team",
     "count_parameters",
     "count_steps",
     "epochs",

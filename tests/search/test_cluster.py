@@ -36,8 +36,8 @@ def test_a_smaller_machine_runs_the_same_trials_and_says_so(machines):
     fitted = slots(Resources(cpus_per_worker=4, gpus_per_worker=1.0), needs_gpu=False)
     assert (fitted.cpus, fitted.gpus, fitted.count) == (2.0, 0.0, 1)
     assert [note.split(";")[0] for note in fitted.notes] == [
-        "the space asks for 4 CPUs a trial",
-        "the space asks for 1 GPUs a trial",
+        "the space asks for 4 CPUs a worker",
+        "the space asks for 1 GPUs a worker",
     ]
 
 

@@ -1,0 +1,90 @@
+"""Searches whose trials have two workers: one gang for all, every way to end, processes that die or hang."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from small_run import CONFIG
+
+from mmsa.search.view import read_study
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
+
+Configure = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def configure(make_study_config) -> Configure:
+    """A study of ``CONFIG`` whose trials have two workers each."""
+
+    def make(parameters: dict[str, Any] | None = None, workers: int = 2, **search: Any) -> Any:
+        base = CONFIG.model_dump(mode="json")
+        settings = {"scheduler": {"name": "none"}, **search}
+        return make_study_config(parameters, base=base, resources={"workers": workers}, **settings)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def searched(launch_for_module, configure) -> Any:
+    return launch_for_module(configure(trials=5))
+
+
+def test_one_gang_trains_all_trials(searched):
+    trials = searched.study.trials()
+    assert searched.study.counts() == {"completed": 5}
+    (processes,) = {tuple(trial.notes["processes"]) for trial in trials}
+    assert len(set(processes)) == 2
+    assert {trial.notes["process"] for trial in trials} == {processes[0]}
+
+
+def test_two_workers_find_what_one_finds(searched, launch, configure):
+    alone = launch(configure(trials=5, workers=1)).study
+    for trial, expected in zip(searched.study.trials(), alone.trials(), strict=True):
+        assert trial.overrides == expected.overrides
+        assert trial.epochs[1] == pytest.approx(expected.epochs[1], rel=1e-3, abs=1e-4)
+
+
+def test_trials_of_a_gang_are_pruned_diverge_and_lack_memory_and_it_stays(launch, configure):
+    parameters = {
+        "optim.lr": {"type": "float", "low": 1e-9, "high": 1e30, "log": True},
+        "model.fusion.width": {"type": "int", "low": 4, "high": 10**14, "log": True},
+    }
+    starts = [{"optim.lr": 1e30}, {"model.fusion.width": 10**14}, {"optim.lr": 0.004}, {"optim.lr": 1e-9}]
+    study = launch(
+        configure(
+            parameters,
+            starts=starts,
+            trials=5,
+            scheduler={"name": "asha", "grace": 1, "reduction": 2},
+        )
+    ).study
+    outcomes = [trial.outcome for trial in study.trials()]
+    assert outcomes == ["completed", "diverged", "out_of_memory", "completed", "pruned"]
+    assert len({tuple(trial.notes["processes"]) for trial in study.trials()}) == 1
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_trial_goes_on_from_its_checkpoint_when_one_of_its_processes_is_lost(
+    launch, configure, witness, tmp_path, rank, fault
+):
+    def strike_once(number: int, epoch: int, *_: Any) -> None:
+        if (number, epoch) == (1, 2):
+            witness.on.clear()
+            os.kill(read_study("tried", tmp_path / "runs").trial(0).notes["processes"][rank], fault)
+
+    witness.on["trial_epoch"] = strike_once
+    config = configure(trials=3)
+    study = launch(config, witness, checkpoint_seconds=0.0, collective_seconds=3.0).study
+    assert study.counts() == {"completed": 3}
+    first, second, third = study.trials()
+    assert list(second.epochs) == [1, 2, 3, 4]
+    assert second.notes["continued_after"] >= 2
+    assert not set(first.notes["processes"]) & set(second.notes["processes"])
+    assert second.notes["processes"] == third.notes["processes"]
