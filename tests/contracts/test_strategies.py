@@ -25,7 +25,7 @@ BASE: dict[str, Any] = {
     "optim": {"lr": 0.01, "weight_decay": 0.0},
     "train": {"epochs": 3, "batch_size": 8, "threads": 1, "device": "cpu"},
 }
-CORAL = {"coral": {"pairs": ["text_audio", "audio_vision"]}}
+CORAL = {"coral": {"text_audio": 1.0}}
 CASES: dict[str, dict[str, Any]] = {
     "joint": {},
     "two_stage": {"objective.strategy": {"name": "two_stage", "repeats": 2, "fraction": 0.5}},

@@ -47,8 +47,8 @@ CASES |= {
     "similarity": [{}],
     "hsic": [{}, {"kernel": "gaussian"}],
     "coral": [
-        {"pairs": ["text_audio", "audio_vision"]},
-        {"pairs": ["text_audio", "text_vision"], "projection": "trained", "width": 4},
+        {"text_audio": 0.5},
+        {"text_audio": 1.0, "text_vision": 2.0, "projection": "trained", "width": 4},
     ],
     "infonce": [{}, {"temperature": 1.0}],
     "supervised_contrastive": [{}, {"bin_width": 3.0, "width": 8}],

@@ -47,12 +47,12 @@ def test_coral_aligns_audio_and_vision_and_leaves_text_free() -> None:
     torch.testing.assert_close(subject(representations, TARGETS).loss, covariance_distance(x, y))
 
 
-def test_coral_averages_over_the_chosen_pairs() -> None:
+def test_coral_sums_over_the_pairs_as_they_are_weighed() -> None:
     same = dict.fromkeys(WIDTHS, 4)
-    pairs = ("text_audio", "text_vision")
-    subject, representations = term("coral", same, pairs=pairs, projection="none"), given(same)
+    weights = {"text_audio": 2.0, "text_vision": 0.5, "audio_vision": 0.0}
+    subject, representations = term("coral", same, projection="none", **weights), given(same)
     text, audio, vision = representations.unimodal.values()
-    expected = (covariance_distance(text, audio) + covariance_distance(text, vision)) / 2
+    expected = 2.0 * covariance_distance(text, audio) + 0.5 * covariance_distance(text, vision)
     torch.testing.assert_close(subject(representations, TARGETS).loss, expected)
 
 
@@ -66,7 +66,7 @@ def test_a_frozen_projection_is_orthogonal_and_a_trained_one_trains() -> None:
 @pytest.mark.parametrize(
     ("widths", "settings", "message"),
     [
-        ({"text": 4, "audio": 4}, {}, "aligns audio_vision, and the data set brings text, audio"),
+        ({"text": 4, "audio": 4}, {}, "weight above 0 for no pair among text, audio\n.*coral.text_audio"),
         (WIDTHS, {"projection": "none"}, "different widths without a projection"),
         ({"text": 4}, {}, "relates modalities, and the data set brings text only"),
     ],

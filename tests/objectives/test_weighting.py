@@ -52,9 +52,7 @@ def test_losses_that_may_be_negative_are_refused_by_name() -> None:
     with pytest.raises(ConfigError, match=r"(?s)'uncertainty'.*cpc, infonce can be") as raised:
         objective(terms={"cpc": {}, "infonce": {}, "coral": {}}, weighting={"name": "uncertainty"})
     assert "weighting: {name: fixed}" in str(raised.value)
-    objective(
-        terms={"cpc": {"weight": 0.0}, "coral": {"pairs": ["text_audio"]}}, weighting={"name": "uncertainty"}
-    )
+    objective(terms={"cpc": {"weight": 0.0}, "coral": {"text_audio": 1.0}}, weighting={"name": "uncertainty"})
 
 
 def test_terms_that_may_be_negative_are_the_bounds() -> None:
