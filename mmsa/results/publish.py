@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
+
 import mmsa.results.served
 from mmsa.config import dump_yaml
+from mmsa.information import Measurement
+from mmsa.information.decomposed import as_measurements
+from mmsa.information.panel import METRIC
+from mmsa.information.panel import metrics as information_metrics
 from mmsa.provenance import git_state, versions
 from mmsa.results.retrained import RetrainReport, SeedResult
 from mmsa.tracking import Location
@@ -37,8 +45,9 @@ def publish(report: RetrainReport, location: Location, model_name: str | None = 
         config_yaml=dump_yaml(report.config.model_dump(mode="json")),
         report=report.text(),
         metrics=_metrics(report),
+        decomposition=None if report.decomposition is None else report.decomposition.to_dict(),
         seeds=[_seed_card(result) for result in report.seeds],
-        registered=_best_on_valid(report).seed,
+        registered=report.best_on_valid.seed,
         inputs=report.kinds,
         loader=mmsa.results.served.__name__,
         requirements=[f"{name}=={version}" for name, version in versions().items() if name != "python"],
@@ -56,7 +65,28 @@ def _metrics(report: RetrainReport) -> dict[str, float]:
             f"test_low95/{name}": interval.low95,
             f"test_high95/{name}": interval.high95,
         }
-    return {name: value for name, value in metrics.items() if value is not None}
+    return {name: value for name, value in metrics.items() if value is not None} | _information(report)
+
+
+def _information(report: RetrainReport) -> dict[str, float]:
+    """The decomposition, and means over seeds of what was measured for all of them."""
+    by_seed = [_on_test(result.information) for result in report.seeds]
+    common = set.intersection(*(set(metrics) for metrics in by_seed))
+    means = {
+        name: float(np.mean([metrics[name] for metrics in by_seed]))
+        for name in by_seed[0]
+        if name in common and not name.endswith(("/low", "/high"))
+    }
+    decomposed = as_measurements(report.decomposition) if report.decomposition else {}
+    return means | _on_test(decomposed)
+
+
+def _on_test(information: Mapping[str, Measurement]) -> dict[str, float]:
+    """As metrics, with a name that tells the split."""
+    return {
+        name.replace(METRIC, f"{METRIC}test/", 1): value
+        for name, value in information_metrics(information).items()
+    }
 
 
 def _seed_card(result: SeedResult) -> SeedCard:
@@ -64,12 +94,7 @@ def _seed_card(result: SeedResult) -> SeedCard:
         seed=result.seed,
         best_epoch=result.best_epoch,
         epochs=dict(enumerate(result.history, 1)),
-        test={f"test/{name}": value for name, value in result.test.items()},
+        test={f"test/{name}": value for name, value in result.test.items()} | _on_test(result.information),
+        information=result.information,
         bundle=result.bundle,
     )
-
-
-def _best_on_valid(report: RetrainReport) -> SeedResult:
-    train = report.config.train
-    sign = 1.0 if train.direction == "minimize" else -1.0
-    return min(report.seeds, key=lambda result: sign * result.metrics[train.metric])

@@ -17,13 +17,18 @@ from mmsa.errors import DataError
 from mmsa.experiment import RunConfig
 from mmsa.provenance import versions
 from mmsa.results.exported import Exported
+from mmsa.results.informed import decompose_test, measure_test, save_information
 from mmsa.results.ledger import LEDGER, Ledger, Opening
 from mmsa.results.retrained import RetrainReport, SeedResult
 from mmsa.results.statistics import cluster_bootstrap
 from mmsa.seeding import derive_seed
 from mmsa.training import Progress, evaluate, load_bundle, run, save_bundle
+from mmsa.training.runtime import Runtime
 
 Say = Callable[[str], None]
+
+INFORMATION = "information.json"
+"""Name of the file beside the models that holds all that was measured on test."""
 
 _WHERE_DATA_LIES = {"data.path"}
 
@@ -34,7 +39,7 @@ def retrain(
     """Train on train and choose the epoch on valid for every seed; then open test once for all of them.
 
     The first seed is the configuration's own, so that it repeats the exported trial. Models go to
-    ``runs``/retrained, the opening of test into the ledger.
+    ``runs``/retrained, and what was measured on test beside them; the opening of test goes into the ledger.
 
     Args:
         exported: the file, see ``load_export``.
@@ -60,7 +65,8 @@ def retrain(
         trained.append(_train(seeded, corpus, folder / f"seed-{seed}", runs / "cache", prefix, say))
         if number == 1:
             reproduced = _compare(exported, overrides, trained[0], say)
-    return _open_test(exported, config, corpus, overrides, trained, reproduced, runs)
+    report, test = _open_test(exported, config, corpus, overrides, trained, reproduced, runs)
+    return _with_information(report, test, runs, folder / INFORMATION, say)
 
 
 def digest(config: RunConfig) -> str:
@@ -100,7 +106,7 @@ def _compare(exported: Exported, overrides: Mapping[str, Any], first: SeedResult
     known = exported.provenance
     if known is None or overrides.keys() - _WHERE_DATA_LIES:
         return None
-    value = first.metrics[known.metric]
+    value = first.metrics.get(known.metric)
     if value == known.value:
         say(f"trial {known.trial} of {known.study} is reproduced exactly: {known.metric} {value!r}")
         return True
@@ -125,7 +131,7 @@ def _open_test(
     trained: Sequence[SeedResult],
     reproduced: bool | None,
     runs: Path,
-) -> RetrainReport:
+) -> tuple[RetrainReport, Split]:
     opening = Opening(
         data_set=corpus.name,
         config_digest=digest(config),
@@ -145,7 +151,7 @@ def _open_test(
         for result, predictions_N in zip(trained, predictions_SN, strict=True)
     )
     ledger.measure(opening, test.digest, [result.test for result in seeds])
-    return RetrainReport(
+    report = RetrainReport(
         exported=exported,
         config=config,
         opening=opening,
@@ -157,6 +163,29 @@ def _open_test(
         num_rows=len(test),
         num_groups=len(np.unique(test.groups)),
     )
+    return report, test
+
+
+def _with_information(report: RetrainReport, test: Split, runs: Path, path: Path, say: Say) -> RetrainReport:
+    """Measured after all metrics are in the ledger: whatever goes wrong here costs no opening."""
+    config = report.config.information
+    if not config.quantities:
+        return report
+    try:
+        vectors = {
+            result.seed: load_bundle(result.bundle, runs / "cache").represent(test) for result in report.seeds
+        }
+        with Runtime.of(report.config.train).active():
+            seeds = tuple(
+                replace(result, information=measure_test(vectors[result.seed], test, config))
+                for result in report.seeds
+            )
+            decomposition = decompose_test(vectors[report.best_on_valid.seed], test)
+    except DataError as error:
+        say(f"information on test was not measured: {error}")
+        return report
+    save_information(path, {result.seed: result.information for result in seeds}, decomposition)
+    return replace(report, seeds=seeds, decomposition=decomposition)
 
 
 def _kinds(split: Split) -> dict[str, str]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from mmsa.experiment import RunConfig
+from mmsa.experiment import RunConfig, TrainConfig
+from mmsa.information import Measurement
+from mmsa.information.target import Decomposition
 from mmsa.results.exported import Exported
+from mmsa.results.informed import information_table
 from mmsa.results.ledger import Opening
 from mmsa.results.statistics import Interval
 
@@ -22,6 +25,7 @@ class SeedResult:
 
     best_epoch: chosen on valid. metrics: of that epoch, with prefixes. history: the metrics of every epoch.
     bundle: folder of the model. test: metrics on the test split, without a prefix; empty until it is opened.
+    information: on the test split, by name; empty likewise, and where nothing is to be measured.
     """
 
     seed: int
@@ -30,6 +34,7 @@ class SeedResult:
     history: tuple[Mapping[str, float], ...]
     bundle: Path
     test: Mapping[str, float] = field(default_factory=dict)
+    information: Mapping[str, Measurement] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class RetrainReport:
         kinds: how a raw row gives each modality it has: ``strings``, ``tokens`` or ``features``.
         num_rows: of the test split.
         num_groups: of the test split.
+        decomposition: of the information about the test labels, for the seed that is best on valid; None
+            where nothing is to be measured.
     """
 
     exported: Exported
@@ -59,6 +66,12 @@ class RetrainReport:
     kinds: Mapping[str, str]
     num_rows: int
     num_groups: int
+    decomposition: Decomposition | None = None
+
+    @property
+    def best_on_valid(self) -> SeedResult:
+        """The seed to use."""
+        return best_on_valid(self.config.train, self.seeds)
 
     def deviation(self, metric: str) -> float | None:
         """Standard deviation of a test metric over seeds; None for a single seed."""
@@ -78,7 +91,13 @@ class RetrainReport:
             lines.append(
                 f"{self.num_groups} groups are few: take these intervals as a lower limit of the doubt"
             )
-        return "\n".join([*lines, self._openings()])
+        return "\n".join([*lines, *self._information(), self._openings()])
+
+    def _information(self) -> list[str]:
+        lines = information_table({result.seed: result.information for result in self.seeds})
+        if self.decomposition is not None:
+            lines += [f"seed {self.best_on_valid.seed}: {self.decomposition.text()}"]
+        return lines
 
     def _row(self, metric: str) -> str:
         interval, deviation = self.intervals[metric], self.deviation(metric)
@@ -96,6 +115,12 @@ class RetrainReport:
             f"test had been opened {self.earlier} times before for {subject}: "
             "whatever was chosen after the first look is no longer a test of it"
         )
+
+
+def best_on_valid(train: TrainConfig, seeds: Sequence[SeedResult]) -> SeedResult:
+    """The seed whose best epoch has the best ``train.metric``; the earliest of equal ones."""
+    sign = 1.0 if train.direction == "minimize" else -1.0
+    return min(seeds, key=lambda result: sign * result.metrics[train.metric])
 
 
 def _bounds(low: float | None, high: float | None) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmsa.errors import TrackingError
+from mmsa.information import Measurement
+from mmsa.tracking.information import log_information
 from mmsa.tracking.location import Location
 
 if TYPE_CHECKING:
@@ -22,13 +24,17 @@ ALIAS = "current"
 
 @dataclass(frozen=True)
 class SeedCard:
-    """One retrained model: metrics by epoch, those of the best epoch on test, the folder of the model."""
+    """One retrained model: metrics by epoch, those of the best epoch on test, and the folder of the model.
+
+    information: what was measured of it on test.
+    """
 
     seed: int
     best_epoch: int
     epochs: Mapping[int, Mapping[str, float]]
     test: Mapping[str, float]
     bundle: Path
+    information: Mapping[str, Measurement] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class RetrainCard:
         inputs: how a raw row gives each modality: ``strings``, ``tokens`` or ``features``.
         loader: the module whose ``_load_pyfunc`` opens the model's folder.
         requirements: packages with versions that the model needs.
+        decomposition: of the information about the test labels, as JSON can write it; None without.
     """
 
     data_set: str
@@ -58,6 +65,7 @@ class RetrainCard:
     inputs: Mapping[str, str]
     loader: str
     requirements: Sequence[str]
+    decomposition: Mapping[str, Any] | None = None
 
 
 def log_retrained(location: Location, card: RetrainCard, model_name: str) -> str:
@@ -79,12 +87,15 @@ def _log(location: Location, card: RetrainCard, model_name: str) -> str:
     parent = client.create_run(experiment, tags=tags, run_name="retrain").info.run_id
     client.log_text(parent, card.config_yaml, "config.yaml")
     client.log_text(parent, card.report, "report.txt")
+    if card.decomposition is not None:
+        client.log_dict(parent, dict(card.decomposition), "decomposition.json")
     _log_metrics(client, parent, {0: card.metrics})
     for seed in card.seeds:
         child_tags = {**tags, "mmsa.role": "seed", "mmsa.seed": str(seed.seed), "mlflow.parentRunId": parent}
         child = client.create_run(experiment, tags=child_tags, run_name=f"seed {seed.seed}").info.run_id
         _log_metrics(client, child, seed.epochs)
         _log_metrics(client, child, {seed.best_epoch: seed.test})
+        log_information(client, child, seed.information)
         if seed.seed == card.registered:
             uri = _register(client, experiment, child, seed.bundle, card, model_name)
         client.set_terminated(child)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -13,6 +15,9 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from mmsa.data import Features, Split, open_corpus
+from mmsa.information import decompose
+from mmsa.information.copula_panel import CopulaPanel
+from mmsa.information.target import Decomposition, Effort
 from mmsa.results.export import export
 from mmsa.results.publish import publish
 from mmsa.results.retrain import retrain
@@ -77,6 +82,38 @@ def test_a_run_for_all_seeds_and_a_child_for_each(model: str, report: RetrainRep
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
     history = client.get_metric_history(children[0].info.run_id, "valid/mae")
     assert [point.step for point in history] == [1, 2, 3]
+
+
+def test_information_on_test_has_a_name_that_says_so(report: RetrainReport, tmp_path: Path) -> None:
+    x, y = np.random.default_rng(0).standard_normal((2, 80))
+    panel = CopulaPanel({"x": x, "twin": x + 0.5 * y, "y": y})
+    found = {"target/text": panel.measure("x", "twin"), "target/audio": panel.measure("x", "y")}
+    decomposed = decompose({"text": x}, x + y, fusion=x, effort=Effort(2, 1, permutations=2, resamples=20))
+    measured = replace(
+        report,
+        seeds=tuple(replace(seed, information=found) for seed in report.seeds),
+        decomposition=decomposed,
+    )
+    location = Location.of(tmp_path)
+    publish(measured, location)
+    client = location.connect()
+    experiment = client.get_experiment_by_name("planted").experiment_id
+    (parent,) = client.search_runs([experiment], "tags.`mmsa.role` = 'retrain'")
+    text = found["target/text"]
+    assert parent.data.metrics["information/test/target/text"] == pytest.approx(text.value)
+    total = parent.data.metrics["information/test/decomposition/subset/text"]
+    assert total == pytest.approx(decomposed["information/text"].raw * np.log(2))
+    file = Path(client.download_artifacts(parent.info.run_id, "decomposition.json"))
+    stored = json.loads(file.read_text(encoding="utf-8"))
+    assert Decomposition.from_dict(stored) == decomposed
+    for child in client.search_runs([experiment], "tags.`mmsa.role` = 'seed'"):
+        assert child.data.metrics["information/test/target/text/low"] == text.low
+        assert child.data.metrics["information/test/target/audio"] == 0.0
+        table = Path(client.download_artifacts(child.info.run_id, "information.csv")).read_text()
+        assert [line.split(",")[:2] for line in table.splitlines()[1:]] == [
+            ["target/text", "ok"],
+            ["target/audio", "below_null"],
+        ]
 
 
 def test_the_registered_model_is_the_seed_that_is_best_on_valid(

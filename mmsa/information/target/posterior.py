@@ -11,7 +11,7 @@ Shapes: N rows, D features, C classes, M networks, B rows of a batch, H held-out
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmsa.information.critics import MLPConfig, mlp
-from mmsa.information.grouped import Stack
 from mmsa.information.groups import Rows
 from mmsa.seeding import derive_seed
 
@@ -89,6 +88,36 @@ class _Bent(nn.Module):
         return odds_BC
 
 
+class _Layers(nn.Module):
+    """Linear layers of as many networks, as one batched product."""
+
+    def __init__(self, layers: Sequence[nn.Linear]):
+        super().__init__()
+        self.weight_MDE = nn.Parameter(torch.stack([layer.weight.detach().T for layer in layers]))
+        self.bias_M1E = nn.Parameter(torch.stack([layer.bias.detach()[None] for layer in layers]))
+
+    def forward(self, x_MBD: Tensor) -> Tensor:
+        """(M, B, E)."""
+        return torch.baddbmm(self.bias_M1E, x_MBD, self.weight_MDE)
+
+
+class _Stack(nn.Module):
+    """Networks as one; ``grouped.Stack`` does it for any module, but takes twice as long with small ones."""
+
+    def __init__(self, members: Sequence[_Bent]):
+        super().__init__()
+        alike = zip(*(member.network for member in members), strict=True)
+        self.network = nn.Sequential(
+            *(_Layers(layers) if isinstance(layers[0], nn.Linear) else layers[0] for layers in alike)
+        )
+        self.linear = _Layers([member.linear for member in members])
+
+    def forward(self, x_MBD: Tensor) -> Tensor:
+        """(M, B, C)."""
+        odds_MBC: Tensor = self.network(x_MBD) + self.linear(x_MBD)
+        return odds_MBC
+
+
 class _Training:
     """The networks of all folds and seeds, one fold after the other for each seed."""
 
@@ -104,9 +133,9 @@ class _Training:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed("networks", seed))
             members = [_Bent(x.shape[1], marginal_KC.shape[1]) for _ in self.train]
-        self.stack = Stack(members, read=lambda odds: odds)
+        self.stack = _Stack(members)
         self.optimiser = torch.optim.AdamW(
-            self.stack.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, foreach=True
+            self.stack.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, fused=True
         )
         self.rows = min(map(len, self.train))
 
