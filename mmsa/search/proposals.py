@@ -7,7 +7,9 @@ more trials than a model needs. So the sampler has a study of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import optuna
@@ -72,6 +74,7 @@ class Proposals:
         past: Iterable[Past],
     ):
         self._space, self._directions, self._build, self._memory = space, directions, build, memory
+        self._paused: set[int] = set()
         distributions = space.distributions()
         self._fill(notes, [(trial.number, _frozen(trial, distributions)) for trial in past])
 
@@ -93,6 +96,11 @@ class Proposals:
             overrides, dict(trial.params), dict(trial.distributions), self._notes_of(trial.number)
         )
 
+    def pause(self, number: int, reported: Mapping[int, float]) -> None:
+        """A trial waits at a rung: it is shown as pruned there, until ``tell`` says how it ended."""
+        self.tell(number, TrialState.PRUNED, None, reported)
+        self._paused.add(number)
+
     def tell(
         self, number: int, state: TrialState, values: Sequence[float] | None, reported: Mapping[int, float]
     ) -> dict[str, Any]:
@@ -101,6 +109,9 @@ class Proposals:
         Returns:
             What the sampler has written down with the trial by now.
         """
+        if number in self._paused:
+            self._paused.remove(number)
+            return self._tell_again(number, state, values, reported)
         place = self._places.pop(number)
         for epoch, value in reported.items():
             self._storage.set_trial_intermediate_value(self._id(place), epoch, value)
@@ -127,9 +138,24 @@ class Proposals:
             number: place for place, (number, trial) in enumerate(shown) if not trial.state.is_finished()
         }
 
-    def _forget(self) -> None:
+    def _tell_again(
+        self, number: int, state: TrialState, values: Sequence[float] | None, reported: Mapping[int, float]
+    ) -> dict[str, Any]:
+        """Optuna has no way to change a trial that has ended, so its study is filled anew."""
+        place = next((place for place, known in self._numbers.items() if known == number), None)
+        if place is None:  # not shown any more
+            return {}
+        trial = copy(self._study.get_trials(deepcopy=False)[place])
+        if state != trial.state or reported != trial.intermediate_values:
+            trial.state, trial.intermediate_values = state, dict(reported)
+            trial.values = None if values is None else list(values)
+            self._forget({place: trial})
+        return dict(trial.system_attrs)
+
+    def _forget(self, changed: Mapping[int, FrozenTrial] = MappingProxyType({})) -> None:
         known = self._study.get_trials(deepcopy=False)
-        self._fill(self.notes, [(self._numbers[trial.number], trial) for trial in known])
+        trials = [(self._numbers[t.number], changed.get(t.number, t)) for t in known]
+        self._fill(self.notes, trials)
 
     def _shown(self, trials: Sequence[tuple[int, FrozenTrial]]) -> Sequence[tuple[int, FrozenTrial]]:
         if self._memory is None or len(trials) <= self._memory:

@@ -42,7 +42,7 @@ from mmsa.search.reported import Reported
 from mmsa.search.samplers import SAMPLERS, Sampler, Setting, TreeParzenEstimator
 from mmsa.search.samplers.accepted import AcceptedPoints
 from mmsa.search.scalars import Scalar
-from mmsa.search.schedulers import SCHEDULERS, SuccessiveHalving
+from mmsa.search.schedulers import SCHEDULERS, Scheduler, SuccessiveHalving
 from mmsa.search.space import Space, relation_problems
 from mmsa.search.stops import STOPS, Never, StopRule
 from mmsa.seeding import derive_seed
@@ -325,6 +325,13 @@ class StudyConfig(Block):
         sampler: Sampler = SAMPLERS[block.name](block)
         return sampler
 
+    def build_scheduler(self) -> Scheduler:
+        """A scheduler that knows of no trial; several objectives are compared by the first."""
+        block: Any = self.search.scheduler
+        direction = self.search.objectives[0].direction
+        scheduler: Scheduler = SCHEDULERS[block.name](block, self.base.train.epochs, direction)
+        return scheduler
+
     @property
     def setting(self) -> Setting:
         """What the sampler is told of the study."""
@@ -332,19 +339,19 @@ class StudyConfig(Block):
         seed = derive_seed("sampler", self.study, self.base.seed)
         return Setting(self.space, directions, self.search.trials, seed)
 
-    @cached_property
-    def point_constraints(self) -> PointConstraints:
-        """The constraints that are known before a trial."""
-        parsed = map(parse_constraint, self.search.constraints)
-        expressions = [constraint for constraint in parsed if isinstance(constraint, Expression)]
-        return PointConstraints(expressions, self.space, self.base)
-
     @property
     def stop(self) -> StopRule:
         """When the search ends early, by ``search.stop``."""
         block: Any = self.search.stop
         rule: StopRule = STOPS[block.name](block)
         return rule
+
+    @cached_property
+    def point_constraints(self) -> PointConstraints:
+        """The constraints that are known before a trial."""
+        parsed = map(parse_constraint, self.search.constraints)
+        expressions = [constraint for constraint in parsed if isinstance(constraint, Expression)]
+        return PointConstraints(expressions, self.space, self.base)
 
     @cached_property
     def metric_bounds(self) -> tuple[MetricBound, ...]:

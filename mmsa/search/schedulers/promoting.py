@@ -1,0 +1,119 @@
+"""Schedulers that pause trials, and let the best go on from their checkpoints."""
+
+from __future__ import annotations
+
+from itertools import combinations, pairwise
+from typing import Any, Literal
+
+import numpy as np
+from typing_extensions import override
+
+from mmsa.search.schedulers.base import SCHEDULERS, Decision, Scheduler
+from mmsa.search.schedulers.rungs import Rungs, RungSettings
+
+_NOISE_PERCENTILE = 90  # N of the paper
+
+
+@SCHEDULERS.register("halving")
+class PromotingHalving(Scheduler):
+    """Asynchronous successive halving (Li et al. 2020, algorithm 2), promoting form.
+
+    Every trial is paused at a rung; as soon as it is among the best 1/``reduction`` of all that reached the
+    rung, it goes on. Made for a machine that runs one or two trials at a time, where all that come early go
+    on in the stopping form. At the end at least one trial of each rung goes on, so that one completes.
+    """
+
+    class Config(RungSettings):
+        """Where the rungs are."""
+
+        name: Literal["halving"] = "halving"
+
+    def __init__(self, *settings: Any, **more: Any):
+        super().__init__(*settings, **more)
+        self.pauses = self.config.levels(self.epochs)
+        self._rungs = Rungs(self.pauses)
+
+    @override
+    def promote(self, closing: bool = False) -> int | None:
+        for place in reversed(range(len(self.pauses))):
+            for trial in self._best(place, closing):
+                if self.paused.get(trial) == self.pauses[place]:
+                    del self.paused[trial]
+                    return trial
+        return None
+
+    @override
+    def _judge(self, trial: int, epoch: int, loss: float) -> Decision:
+        place = self._rungs.enter(trial, epoch, loss)
+        if place is None or trial in self._best(place):
+            return "continue"
+        return "pause" if epoch in self.pauses else "continue"
+
+    def _best(self, place: int, closing: bool = False) -> list[int]:
+        """The trials of a rung that may go on; spared ones do so anyway and take nobody's place."""
+        return self._rungs.best(place, self._quota(place, closing), without=self._spared)
+
+    def _quota(self, place: int, closing: bool = False) -> int:
+        """How many trials of a rung may go on."""
+        share = len(self._rungs.losses[place]) // int(self.config.reduction)
+        return max(1, share) if closing else share
+
+
+@SCHEDULERS.register("pasha")
+class GrowingHalving(PromotingHalving):
+    """PASHA (Bohdal et al. 2023): promoting halving whose largest rung grows only while it tells more.
+
+    No trial goes beyond the second rung, until the ranking there is another than the same trials had one rung
+    before; then none beyond the third, and so on. Differences below the noise count as equal: trials whose
+    curves cross and cross back are apart by noise. At the end the best trial runs its full length.
+
+    Unlike in the paper the rung is found anew from all values at each decision, so that a search that was
+    stopped goes on with it; it never falls below one that a trial has passed.
+    """
+
+    class Config(RungSettings):
+        """Where the rungs are."""
+
+        name: Literal["pasha"] = "pasha"
+
+    def __init__(self, *settings: Any, **more: Any):
+        super().__init__(*settings, **more)
+        self._curves: dict[int, dict[int, float]] = {}
+        self._passed = 1
+
+    @override
+    def _judge(self, trial: int, epoch: int, loss: float) -> Decision:
+        self._curves.setdefault(trial, {})[epoch] = loss
+        if trial not in self._spared:
+            self._passed = max(self._passed, sum(level < epoch for level in self.pauses))
+        return super()._judge(trial, epoch, loss)
+
+    @override
+    def _quota(self, place: int, closing: bool = False) -> int:
+        return super()._quota(place, closing) if place < self.top() else int(closing)
+
+    def top(self) -> int:
+        """The place of the largest rung, which no trial passes; that of a rung too many when all may be."""
+        top = self._passed
+        while top < len(self.pauses) and self._disagree(top):
+            top += 1
+        return top
+
+    def _disagree(self, place: int) -> bool:
+        """Whether the soft ranking of a rung's trials is another than one rung before."""
+        now, before = self._rungs.losses[place], self._rungs.losses[place - 1]
+        trials = [trial for trial in now if trial in before]
+        noise = self._noise(trials)
+        ranked = zip(sorted(trials, key=now.__getitem__), sorted(trials, key=before.__getitem__), strict=True)
+        return any(abs(before[one] - before[other]) > noise for one, other in ranked)
+
+    def _noise(self, trials: list[int]) -> float:
+        """How far apart, at their last common epoch, trials are whose curves cross and cross back."""
+        gaps = []
+        for one, other in combinations(trials, 2):
+            a, b = self._curves[one], self._curves[other]
+            differences = [a[epoch] - b[epoch] for epoch in sorted(a.keys() & b.keys())]
+            signs = [difference > 0 for difference in differences if difference != 0]
+            if sum(first != second for first, second in pairwise(signs)) >= 2:
+                gaps.append(abs(differences[-1]))
+        return float(np.percentile(gaps, _NOISE_PERCENTILE)) if gaps else 0.0
