@@ -33,6 +33,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
             "audio": LAST_STATE | {"hidden": 16},
             "vision": LAST_STATE | {"output": 32},
         },
+        "objective": {"terms": {"unimodal": {}, "coral": {}}},
         "train": {"batch_size": 64},
     },
     "self_mm": {
@@ -41,6 +42,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
             "audio": LAST_STATE | {"hidden": 16},
             "vision": LAST_STATE | {"output": 32},
         },
+        "objective": {"terms": {"unimodal": {}}},
         "train": {"batch_size": 64},
     },
     "misa": {
@@ -84,7 +86,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
             "text": FRAMES | {"output": 300},
             "audio": FRAMES | {"output": 5},
             "vision": FRAMES | {"output": 20},
-            "fusion": {"name": "mfn", "steps": 50, "hidden": 64},
+            "fusion": {"name": "mfn", "hidden": 64},
         },
         "train": {"batch_size": 128},
     },

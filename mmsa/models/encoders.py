@@ -17,7 +17,7 @@ from mmsa.config import Block, refuse
 from mmsa.data.batches import Sequence
 from mmsa.data.inputs import FeatureInput
 from mmsa.models.encoded import Encoded, States
-from mmsa.models.layers import FeatureNorm, masked_mean
+from mmsa.models.layers import FeatureNorm, UniformDropout, masked_mean
 from mmsa.registry import Registry
 
 
@@ -92,7 +92,7 @@ class Recurrent(FeatureEncoder):
             dropout=config.dropout if config.layers > 1 else 0.0,
         )
         self.directions = 1 + config.bidirectional
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = UniformDropout(config.dropout)
         self.project = nn.Linear(self.directions * config.hidden, config.output)
 
     def encode(self, x_BTD: Tensor, sequence: Sequence) -> tuple[Tensor, States]:
@@ -158,7 +158,7 @@ class MLP(FeatureEncoder):
         self.layers = nn.Sequential(
             nn.Linear(inputs.dim, config.hidden),
             nn.ReLU(),
-            nn.Dropout(config.dropout),
+            UniformDropout(config.dropout),
             nn.Linear(config.hidden, config.output),
         )
 

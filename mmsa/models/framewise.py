@@ -17,7 +17,7 @@ from mmsa.data.batches import Sequence
 from mmsa.data.inputs import FeatureInput
 from mmsa.models.encoded import States
 from mmsa.models.encoders import ENCODERS, TEXT_ENCODERS, Dropout, FeatureEncoder, Kernel, Width
-from mmsa.models.layers import masked_mean
+from mmsa.models.layers import UniformDropout, masked_mean
 
 _EPSILON = 1e-6
 
@@ -52,7 +52,7 @@ class Linear(Framewise):
         super().__init__(inputs)
         self.output = config.output
         self.project = nn.Linear(inputs.dim, config.output, bias=False)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = UniformDropout(config.dropout)
 
     def each(self, x_BTD: Tensor, lengths_B: Tensor) -> Tensor:
         """(B, T, W)."""
@@ -66,7 +66,7 @@ class _Finished(Framewise):
     def __init__(self, inputs: FeatureInput, output: int, dropout: float):
         super().__init__(inputs)
         self.output = output
-        self.finish = nn.Sequential(nn.LayerNorm(output, eps=_EPSILON), nn.ReLU(), nn.Dropout(dropout))
+        self.finish = nn.Sequential(nn.LayerNorm(output, eps=_EPSILON), nn.ReLU(), UniformDropout(dropout))
 
 
 @TEXT_ENCODERS.register("mimrl")

@@ -19,7 +19,7 @@ from mmsa.data.inputs import FeatureInput
 from mmsa.errors import ConfigError, Problem
 from mmsa.models.encoded import Encoded, States
 from mmsa.models.encoders import TEXT_ENCODERS, Dropout, FeatureEncoder
-from mmsa.models.layers import AttentionPooling, masked_mean
+from mmsa.models.layers import AttentionPooling, UniformDropout, masked_mean
 from mmsa.models.pretrained import encoder_folder, layers_above, load_backbone
 
 Pooling = Literal["cls", "mean", "cls_mean", "attention", "tokens"]
@@ -75,7 +75,7 @@ class _Head(nn.Module):
     def __init__(self, config: PretrainedConfig, width: int):
         super().__init__()
         self.output = config.output or width
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = UniformDropout(config.dropout)
         self.project = nn.Linear(width, config.output) if config.output else nn.Identity()
 
     def forward(self, state: Tensor) -> Tensor:

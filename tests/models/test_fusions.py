@@ -108,8 +108,7 @@ def test_misa_fuses_private_and_shared_tokens() -> None:
 
 def axis_mlp(mlp: Any, x: Tensor) -> Tensor:
     """linear - activation - linear, residual, layer norm: on the last axis."""
-    first, activation, second, _ = mlp.layers
-    mixed = second(activation(first(mlp.before(x)))) + x @ mlp.residual.weight.T
+    mixed = mlp.rest(mlp.first(mlp.before(x))) + x @ mlp.residual.weight.T
     return mlp.after(mixed)
 
 
@@ -233,3 +232,15 @@ def test_mfn_is_its_recurrence_step_by_step() -> None:
         memory = keep * memory + take * proposed
     expected = torch.cat([*(h for h, _ in cells.values()), memory], -1)
     torch.testing.assert_close(subject(parts).vector, expected)
+
+
+@torch.no_grad()
+def test_mfn_takes_the_steps_of_a_row_from_its_first_modality() -> None:
+    subject, parts = build(MFN, text=6, audio=2, vision=3, memory=4, hidden=8), encoded()
+    together = subject(parts).vector
+    for row, length in enumerate(parts["text"].lengths):
+        alone = {}
+        for name, part in parts.items():
+            states = part.states.values[[row], :length]
+            alone[name] = Encoded.of(part.vector[[row]], part.lengths[[row]], lambda states=states: states)
+        torch.testing.assert_close(subject(alone).vector[0], together[row])

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import adaptive_avg_pool1d
 
 from mmsa.data.batches import Sequence
-from mmsa.models.layers import AttentionPooling, initialise_xavier, masked_mean, resample
+from mmsa.models.layers import AttentionPooling, UniformDropout, initialise_xavier, masked_mean, resample
 
 MASK = torch.tensor([[True, True, False], [True, False, False], [False, False, False]])
 
@@ -61,3 +61,21 @@ def test_resampling_to_fewer_steps_leaves_short_rows_as_they_are() -> None:
     torch.testing.assert_close(found.values[1], sequence.values[1, :4])
     torch.testing.assert_close(found.values[2, :2], sequence.values[2, :2])
     assert (found.values[2, 2:] == 0).all()
+
+
+def test_dropout_keeps_the_mean_and_zeroes_its_part() -> None:
+    torch.manual_seed(0)
+    dropout, x = UniformDropout(0.3), torch.ones(100_000)
+    dropped = dropout(x)
+    assert set(dropped.unique().tolist()) == {0.0, pytest.approx(1 / 0.7)}
+    assert (dropped == 0).float().mean().item() == pytest.approx(0.3, abs=0.01)
+    assert dropped.mean().item() == pytest.approx(1.0, abs=0.01)
+    torch.testing.assert_close(dropout.eval()(x), x)
+
+
+def test_dropout_scales_the_gradient_of_what_it_keeps() -> None:
+    torch.manual_seed(0)
+    x = torch.ones(1000, requires_grad=True)
+    dropped = UniformDropout(0.5)(x)
+    dropped.sum().backward()
+    torch.testing.assert_close(x.grad, dropped.detach())

@@ -11,13 +11,14 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import linear, pad
 
 from mmsa.config import Block, refuse
 from mmsa.data.corpus import ModalityName
 from mmsa.models.encoded import Encoded
 from mmsa.models.encoders import Dropout, Width
 from mmsa.models.fusions.base import FUSIONS, Fused, Fusion
+from mmsa.models.layers import UniformDropout
 
 Sizes = Annotated[tuple[Width, ...], Field(strict=False, min_length=1)]
 _ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU, "tanh": nn.Tanh}
@@ -81,14 +82,11 @@ class CubeMLP(Fusion):
 
     def forward(self, encoded: Mapping[ModalityName, Encoded]) -> Fused:
         """(B, D)."""
-        cube_BLKD = torch.stack(
-            [self._fit(self.project[name](part.states.values)) for name, part in encoded.items()], dim=2
-        )
-        pooled_BKD = self.blocks(cube_BLKD).mean(1)
+        states = [self.project[name](part.states.values) for name, part in encoded.items()]
+        steps = min(self.length, max(part.shape[1] for part in states))
+        cube_BTKD = torch.stack([pad(part, (0, 0, 0, steps - part.shape[1])) for part in states], dim=2)
+        pooled_BKD = self.blocks(cube_BTKD).mean(1)
         return Fused(pooled_BKD.flatten(1) if self.side_by_side else pooled_BKD.mean(1))
-
-    def _fit(self, states_BTD: Tensor) -> Tensor:
-        return pad(states_BTD, (0, 0, 0, self.length - states_BTD.shape[1]))
 
 
 class _Block(nn.Module):
@@ -106,24 +104,32 @@ class _Block(nn.Module):
 
 
 class _AxisMLP(nn.Module):
-    """linear - activation - linear - dropout on the last axis, beside a linear residual without bias."""
+    """linear - activation - linear - dropout on the last axis, beside a linear residual without bias.
+
+    An axis shorter than ``old`` stands for one that ends in zeros: of their weights no use is made.
+    """
 
     def __init__(self, config: CubeMLP.Config, old: int, new: int):
         super().__init__()
         first = config.norm == "ln_first"
+        self.old, self.new = old, new
         self.before = _norm(old) if first else nn.Identity()
         self.after = nn.Identity() if first else _norm(new)
-        self.residual = nn.Linear(old, new, bias=False)
-        self.layers = nn.Sequential(
-            nn.Linear(old, new),
-            _ACTIVATIONS[config.activation](),
-            nn.Linear(new, new),
-            nn.Dropout(config.dropout),
+        self.first, self.residual = nn.Linear(old, new), nn.Linear(old, new, bias=False)
+        self.rest = nn.Sequential(
+            _ACTIVATIONS[config.activation](), nn.Linear(new, new), UniformDropout(config.dropout)
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., new) from (..., old)."""
-        mixed: Tensor = self.after(self.layers(self.before(x)) + self.residual(x))
+        if isinstance(self.before, nn.Identity):
+            weight_ND = torch.cat([self.first.weight, self.residual.weight])[:, : x.shape[-1]]
+            both = linear(x, weight_ND, pad(self.first.bias, (0, self.new)))
+            hidden, residual = both[..., : self.new], both[..., self.new :]
+        else:
+            x = pad(x, (0, self.old - x.shape[-1]))
+            hidden, residual = self.first(self.before(x)), self.residual(x)
+        mixed: Tensor = self.after(self.rest(hidden) + residual)
         return mixed
 
 

@@ -15,7 +15,7 @@ from mmsa.data.corpus import ModalityName
 from mmsa.models.encoded import Encoded
 from mmsa.models.encoders import Dropout, Width
 from mmsa.models.fusions.base import FUSIONS, Fused, Fusion
-from mmsa.models.layers import initialise_xavier
+from mmsa.models.layers import UniformDropout, initialise_xavier
 
 
 @FUSIONS.register("lmf")
@@ -39,7 +39,7 @@ class LMF(Fusion):
     def __init__(self, config: Config, widths: Mapping[ModalityName, int]):
         super().__init__(config, widths)
         self.output = config.width
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = UniformDropout(config.dropout)
         self.factors = nn.ModuleDict(
             {
                 name: nn.ParameterList(torch.empty(width + 1, config.width) for _ in range(config.rank))

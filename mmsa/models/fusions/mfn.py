@@ -6,18 +6,18 @@ Shapes: B rows, S aligned steps, C the cell states of two steps side by side, M 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from mmsa.config import Block
-from mmsa.data.batches import Sequence
 from mmsa.data.corpus import ModalityName
 from mmsa.models.encoded import Encoded
 from mmsa.models.encoders import Dropout, Width
 from mmsa.models.fusions.base import FUSIONS, Fused, Fusion
-from mmsa.models.layers import resample
+from mmsa.models.layers import UniformDropout, resample
 
 
 @FUSIONS.register("mfn")
@@ -26,16 +26,17 @@ class MFN(Fusion):
 
     At each step an attention a = softmax(f(c)) * c over the cells c of this step and the one before proposes
     tanh(g(a)) for the memory u, and two gates of [a; u] say what is kept and what is taken. The fused vector
-    is the last state of each LSTM and of the memory. The sequences of states are brought to the same number
-    of steps first, by averaging or repeating.
+    is the last state of each LSTM and of the memory. The sequences of a row are brought to the same number of
+    steps first, by averaging or repeating; rows that are aligned already stay as they are.
     """
 
     class Config(Block):
         """Sizes; the LSTMs and the memory are MMSA's for CMU-MOSI."""
 
         name: Literal["mfn"] = "mfn"
-        steps: Width = 20
-        """Aligned steps of each row."""
+        steps: Annotated[int, Field(ge=0)] = 0
+        """Aligned steps of each row; 0 is as many as the row has of its first modality, text where there is
+        text."""
         text: Width = 256
         """Width of the LSTM over text."""
         audio: Width = 32
@@ -60,31 +61,39 @@ class MFN(Fusion):
 
     def forward(self, encoded: Mapping[ModalityName, Encoded]) -> Fused:
         """(B, D)."""
-        runs = [self._run(name, part.states) for name, part in encoded.items()]
-        cells_BSC = torch.cat([cells for _, cells in runs], dim=-1)
+        first = next(iter(encoded.values())).states
+        steps_B = torch.full_like(first.lengths, self.steps) if self.steps else first.lengths.clamp(min=1)
+        longest = self.steps or first.values.shape[1]
+        runs = [
+            self._run(name, resample(part.states, steps_B, longest).values) for name, part in encoded.items()
+        ]
+        states_BSH, cells_BSC = (torch.cat(parts, dim=-1) for parts in zip(*runs, strict=True))
         before_BSC = torch.cat([torch.zeros_like(cells_BSC[:, :1]), cells_BSC[:, :-1]], dim=1)
         changes_BSC = torch.cat([before_BSC, cells_BSC], dim=-1)
         attended_BSC = self.attention(changes_BSC).softmax(-1) * changes_BSC
-        memory_BM = self._remember(attended_BSC, self.proposal(attended_BSC).tanh())
-        return Fused(torch.cat([*(last for last, _ in runs), memory_BM], dim=-1))
+        memory_BSM = self._remember(attended_BSC, self.proposal(attended_BSC).tanh())
+        rows_B = torch.arange(len(steps_B), device=steps_B.device)
+        return Fused(torch.cat([states_BSH, memory_BSM], dim=-1)[rows_B, steps_B - 1])
 
-    def _run(self, name: str, states: Sequence) -> tuple[Tensor, Tensor]:
-        """The last state of a modality's LSTM, and its cells at every step."""
-        steps_B = torch.full_like(states.lengths, self.steps)
-        aligned = resample(states, steps_B, self.steps).values
-        state, cells = None, []
-        for x_BW in aligned.unbind(1):
+    def _run(self, name: str, x_BSW: Tensor) -> tuple[Tensor, Tensor]:
+        """The states and the cells of a modality's LSTM at every step."""
+        state, states = None, []
+        for x_BW in x_BSW.unbind(1):
             state = self.lstms[name](x_BW, state)
-            cells.append(state[1])
-        return state[0], torch.stack(cells, dim=1)  # type: ignore[index]
+            states.append(state)
+        states_BSH, cells_BSH = (torch.stack(parts, dim=1) for parts in zip(*states, strict=True))
+        return states_BSH, cells_BSH
 
     def _remember(self, attended_BSC: Tensor, proposed_BSM: Tensor) -> Tensor:
+        """The memory after every step."""
         keep_BSH, take_BSH = self.keep.attended(attended_BSC), self.take.attended(attended_BSC)
         memory_BM = torch.zeros_like(proposed_BSM[:, 0])
+        memories = []
         for step, proposed_BM in enumerate(proposed_BSM.unbind(1)):
             kept_BM = self.keep(keep_BSH[:, step], memory_BM) * memory_BM
             memory_BM = kept_BM + self.take(take_BSH[:, step], memory_BM) * proposed_BM
-        return memory_BM
+            memories.append(memory_BM)
+        return torch.stack(memories, dim=1)
 
 
 class _Gate(nn.Module):
@@ -95,7 +104,7 @@ class _Gate(nn.Module):
         self.attended = nn.Linear(attended, config.hidden)
         self.memory = nn.Linear(config.memory, config.hidden, bias=False)
         self.layers = nn.Sequential(
-            nn.ReLU(), nn.Dropout(config.dropout), nn.Linear(config.hidden, config.memory), nn.Sigmoid()
+            nn.ReLU(), UniformDropout(config.dropout), nn.Linear(config.hidden, config.memory), nn.Sigmoid()
         )
 
     def forward(self, from_attended_BH: Tensor, memory_BM: Tensor) -> Tensor:
@@ -108,6 +117,6 @@ def _perceptron(inputs: int, config: MFN.Config, outputs: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(inputs, config.hidden),
         nn.ReLU(),
-        nn.Dropout(config.dropout),
+        UniformDropout(config.dropout),
         nn.Linear(config.hidden, outputs),
     )

@@ -18,6 +18,7 @@ from mmsa.data.corpus import ModalityName
 from mmsa.models.encoded import Encoded
 from mmsa.models.encoders import Dropout, Width
 from mmsa.models.fusions.base import FUSIONS, Fused, Fusion, refuse_heads
+from mmsa.models.layers import UniformDropout
 
 KINDS = ("private", "shared", "projected")
 
@@ -66,7 +67,7 @@ class MISA(Fusion):
             width, config.heads, config.feedforward, config.layer_dropout, batch_first=True
         )
         self.layers = nn.Sequential(
-            nn.Linear(2 * self.output, self.output), nn.Dropout(config.dropout), nn.ReLU()
+            nn.Linear(2 * self.output, self.output), UniformDropout(config.dropout), nn.ReLU()
         )
 
     def forward(self, encoded: Mapping[ModalityName, Encoded]) -> Fused:

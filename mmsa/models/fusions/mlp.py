@@ -13,6 +13,7 @@ from mmsa.data.corpus import ModalityName
 from mmsa.models.encoded import Encoded
 from mmsa.models.encoders import Dropout, Width
 from mmsa.models.fusions.base import FUSIONS, Fused, Fusion
+from mmsa.models.layers import UniformDropout
 
 
 @FUSIONS.register("mlp")
@@ -39,7 +40,7 @@ class MLP(Fusion):
         self.extra = {"hidden": config.width}
         activation = nn.Tanh() if config.activation == "tanh" else nn.ReLU()
         self.layers = nn.Sequential(
-            nn.Dropout(config.dropout),
+            UniformDropout(config.dropout),
             nn.Linear(sum(widths.values()), config.width),
             activation,
             nn.Linear(config.width, config.width),

@@ -19,7 +19,7 @@ from mmsa.data.corpus import ModalityName
 from mmsa.models.encoded import Encoded
 from mmsa.models.encoders import Dropout, Kernel, Width
 from mmsa.models.fusions.base import FUSIONS, Fused, Fusion, refuse_heads
-from mmsa.models.layers import resample
+from mmsa.models.layers import UniformDropout, resample
 
 _FEWEST_SELF_LEVELS = 3
 
@@ -86,7 +86,7 @@ class MulT(Fusion):
         self.layers = nn.Sequential(
             nn.Linear(self.output, self.output),
             nn.ReLU(),
-            nn.Dropout(config.output_dropout),
+            UniformDropout(config.output_dropout),
             nn.Linear(self.output, self.output),
         )
 
@@ -120,7 +120,7 @@ class _Transformer(nn.Module):
     def __init__(self, config: MulT.Config, width: int, levels: int):
         super().__init__()
         self.causal, self.heads = config.causal, config.heads
-        self.dropout = nn.Dropout(config.embedding_dropout)
+        self.dropout = UniformDropout(config.embedding_dropout)
         self.levels = nn.ModuleList(_Layer(config, width) for _ in range(levels))
         self.norm = nn.LayerNorm(width)
 
@@ -149,11 +149,11 @@ class _Layer(nn.Module):
         self.attention = nn.MultiheadAttention(
             width, config.heads, config.attention_dropout, batch_first=True
         )
-        self.dropout = nn.Dropout(config.layer_dropout)
+        self.dropout = UniformDropout(config.layer_dropout)
         self.perceptron = nn.Sequential(
             nn.Linear(width, 4 * width),
             nn.ReLU(),
-            nn.Dropout(config.layer_dropout),
+            UniformDropout(config.layer_dropout),
             nn.Linear(4 * width, width),
         )
 

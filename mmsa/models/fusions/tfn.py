@@ -16,6 +16,7 @@ from mmsa.errors import ConfigError
 from mmsa.models.encoded import Encoded
 from mmsa.models.encoders import Dropout, Width
 from mmsa.models.fusions.base import FUSIONS, Fused, Fusion, refused
+from mmsa.models.layers import UniformDropout
 
 LARGEST_TENSOR = 200_000
 """Cells of the product: its first linear layer has ``width`` times as many weights."""
@@ -46,7 +47,7 @@ class TFN(Fusion):
         if cells > LARGEST_TENSOR:
             raise _too_large(config, widths, cells)
         self.layers = nn.Sequential(
-            nn.Dropout(config.dropout),
+            UniformDropout(config.dropout),
             nn.Linear(cells, config.width),
             nn.ReLU(),
             nn.Linear(config.width, config.width),
