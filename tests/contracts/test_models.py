@@ -210,6 +210,19 @@ def test_every_parameter_gets_a_gradient(name: str, text: str, tiny_encoder: Pat
 
 @models
 @texts
+def test_two_rows_in_training_give_a_finite_loss(name: str, text: str, tiny_encoder: Path) -> None:
+    model, batch, *_ = build(name, tiny_encoder, text=text)
+    two = rows_of(batch, [1, 2])  # the first of them lacks every modality
+    loss = (model.train()(two).prediction - two.labels).abs().mean()
+    loss.backward()
+    assert loss.isfinite()
+    assert all(
+        parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.grad is not None
+    )
+
+
+@models
+@texts
 def test_bfloat16_autocast_gives_nearly_the_same(name: str, text: str, tiny_encoder: Path) -> None:
     model, batch, *_ = build(name, tiny_encoder, text=text)
     with torch.autocast("cpu", torch.bfloat16):

@@ -239,6 +239,21 @@ def test_an_absent_modality_leaves_the_others(name: str, settings: dict[str, Any
 
 
 @variants
+def test_training_on_one_batch_lowers_the_loss(name: str, settings: dict[str, Any]) -> None:
+    term, given, wanted = build(name, settings), representations(24), targets(24)
+    main = term.parameter_groups().get("main", [])
+    optimiser = torch.optim.Adam([*tensors_of(given), *main], lr=0.02)
+    losses = []
+    for _ in range(30):
+        optimiser.zero_grad()
+        loss = term(given, wanted).loss
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert min(losses) < losses[0] - 0.02 * abs(losses[0])
+
+
+@variants
 def test_monitors_are_detached_scalars(name: str, settings: dict[str, Any]) -> None:
     for monitor in build(name, settings)(representations(24), targets(24)).monitors.values():
         assert monitor.shape == ()
