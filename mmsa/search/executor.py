@@ -241,7 +241,9 @@ def _summary(
         launched=counts - before,
         seconds=seconds,
         metric=study.config.search.objectives[0].metric,
-        best=None if best is None else BestTrial(best.number, best.values[0], best.overrides),
+        best=None
+        if best is None
+        else BestTrial(best.number, best.values[0], best.overrides, best.information),
         default=defaults.values[0] if defaults and defaults.values else None,
         default_number=defaults.number if defaults else 0,
         cost=study.cost(),

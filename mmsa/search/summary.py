@@ -8,20 +8,29 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from mmsa.information import Measurement
 from mmsa.search.costs import Cost
 from mmsa.search.progress import ENDS, spoken
 from mmsa.tracking import Outcome, Scalar, short
 
 DEFAULT_RUNS = Path("runs")
+_NUM_MEASURED = 2
 
 
 @dataclass(frozen=True)
 class BestTrial:
-    """The best trial by the first objective: its number and value, and what was sampled for it."""
+    """The best trial by the first objective: its number and value, what was sampled for it and measured of it."""
 
     number: int
     value: float
     overrides: Mapping[str, Scalar]
+    information: Mapping[str, Measurement] = field(default_factory=dict, compare=False)
+
+    def measured(self) -> list[str]:
+        """The most wanted information that it has, as a line; none without any."""
+        found = [(name, measured) for name, measured in self.information.items() if measured.status == "ok"]
+        shown = [f"{name} {m.value:.2f} [{m.low:.2f}, {m.high:.2f}]" for name, m in found[:_NUM_MEASURED]]
+        return [f"          information in nats: {', '.join(shown)}"] if shown else []
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,7 @@ class SearchSummary:
         return [
             f"best:     trial {self.best.number}, {self.metric} {self.best.value:.4f}",
             *(f"          {path}: {short(value)}" for path, value in self.best.overrides.items()),
+            *self.best.measured(),
             f"defaults: trial {self.default_number}, {default}",
         ]
 

@@ -6,8 +6,10 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mmsa.information.copula_panel import CopulaPanel
 from mmsa.search.summary import BestTrial, SearchSummary
 
 DONE = SearchSummary(
@@ -37,6 +39,15 @@ def test_a_finished_study_shows_the_best_against_the_defaults_and_what_is_next()
         "  mlflow ui --backend-store-uri sqlite:///x",
     ]
     assert DONE.successful
+
+
+def test_the_two_most_wanted_informations_of_the_best_are_shown():
+    x, y = np.random.default_rng(0).standard_normal((2, 100))
+    panel = CopulaPanel({"x": x, "twin": x + 0.5 * y, "y": y})
+    twin, nothing = panel.measure("x", "twin"), panel.measure("x", "y")
+    best = BestTrial(3, 0.4, {}, information={"a": nothing, "b": twin, "c": twin, "d": twin})
+    shown = f"{twin.value:.2f} [{twin.low:.2f}, {twin.high:.2f}]"
+    assert f"          information in nats: b {shown}, c {shown}\n" in replace(DONE, best=best).text()
 
 
 def test_commands_name_the_runs_and_the_storage_that_were_used():
