@@ -1,0 +1,64 @@
+"""Choices of an imported space that cannot be built are taken out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mmsa.config import parse
+from mmsa.data import DATA_SETS, Corpus, Features, Split
+from mmsa.data.corpus import MODALITIES
+from mmsa.errors import ConfigError, Problem
+from mmsa.search.misfits import refuse_misfits
+from mmsa.search.study_config import StudyConfig
+
+_PARAMETERS = "search.parameters."
+
+
+def fitted(config: StudyConfig, feature_dims: Sequence[int]) -> tuple[StudyConfig | None, list[str]]:
+    """The space without the choices that do not fit the others, and why they do not.
+
+    None for the space where the shipped point itself does not fit. Spaces on a pretrained text encoder, which
+    may not be at hand, are left as they are.
+
+    Args:
+        feature_dims: of text, audio and vision.
+    """
+    corpus, notes = _corpus(config, feature_dims), []
+    while config.base.model.text.name != "pretrained":  # type: ignore[attr-defined]
+        try:
+            refuse_misfits(config, corpus)
+        except ConfigError as error:
+            notes += [f"{p.path.removeprefix(_PARAMETERS)} {p.value!r} {p.rule}" for p in error.problems]
+            if any(not problem.path.startswith(_PARAMETERS) for problem in error.problems):
+                return None, notes
+            config = _without(config, error.problems)
+        else:
+            break
+    return config, notes
+
+
+def _without(config: StudyConfig, problems: Sequence[Problem]) -> StudyConfig:
+    values: dict[str, Any] = config.model_dump()
+    parameters = values["search"]["parameters"]
+    for problem in problems:
+        path = problem.path.removeprefix(_PARAMETERS)
+        left = tuple(choice for choice in parameters[path]["choices"] if choice != problem.value)
+        parameters[path]["choices"] = left
+        if len(left) < 2:
+            del parameters[path]
+    return parse(StudyConfig, values, config.study)
+
+
+def _corpus(config: StudyConfig, feature_dims: Sequence[int]) -> Corpus:
+    """Two rows of zeros as wide as those of the data set: all that is needed to build models for it."""
+    name: str = config.base.data.name  # type: ignore[attr-defined]
+    ids = np.array(["0", "1"])
+    features: dict[str, Any] = {
+        modality: Features.from_vectors(np.zeros((2, dim), np.float32))
+        for modality, dim in zip(MODALITIES, feature_dims, strict=True)
+    }
+    split = Split(ids, ids, np.zeros(2, np.float32), **features)
+    return Corpus(name, DATA_SETS[name].label_range, {"train": split})
