@@ -31,9 +31,17 @@ class OptimConfig(Block):
     """Learning rate of ``main``, and of the weights of a weighted average of modalities."""
     lr_pretrained: PositiveFloat = 5e-5
     lr_estimator: PositiveFloat = 1e-3
+    lr_audio: PositiveFloat | None = None
+    """Of the audio encoder; null is ``lr``."""
+    lr_vision: PositiveFloat | None = None
+    """Of the vision encoder; null is ``lr``."""
     weight_decay: NonNegativeFloat = 1e-4
     weight_decay_pretrained: NonNegativeFloat = 1e-4
     weight_decay_estimator: NonNegativeFloat = 1e-4
+    weight_decay_audio: NonNegativeFloat | None = None
+    """Of the audio encoder; null is ``weight_decay``."""
+    weight_decay_vision: NonNegativeFloat | None = None
+    """Of the vision encoder; null is ``weight_decay``."""
     layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     """Factor on ``lr_pretrained`` for each layer further from the output of a fine-tuned encoder."""
     schedule: Literal["constant", "linear", "cosine", "plateau"] = "constant"

@@ -92,6 +92,10 @@ class Model(nn.Module, ABC):
         modalities) and ``main``; an empty one may be left out.
         """
 
+    def modality_encoders(self) -> Mapping[str, nn.Module]:
+        """What encodes each modality; their parameters may be given learning rates of their own."""
+        return {}
+
     def pretrained_depths(self) -> dict[str, int]:
         """The layers between each parameter of a fine-tuned encoder, by name, and the encoder's output.
 

@@ -88,6 +88,10 @@ class MultimodalModel(Model):
                 groups["pretrained" if name in depths else "main"].append(parameter)
         return groups
 
+    def modality_encoders(self) -> Mapping[str, nn.Module]:
+        """The encoders of the modalities that the data bring."""
+        return dict(self.encoders.items())
+
     def pretrained_depths(self) -> dict[str, int]:
         """Layers between each parameter of the text encoder's backbone and its output."""
         return {

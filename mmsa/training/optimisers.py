@@ -61,7 +61,7 @@ def build_optimiser(
     and ``layer_decay`` lowers the learning rate layer by layer towards the input.
     """
     settings: list[dict[str, Any]] = [
-        {"name": "main", "params": groups["main"], "lr": config.lr, "weight_decay": config.weight_decay},
+        *_main_settings(config, model, groups["main"]),
         {
             "name": "estimator",
             "params": groups["estimator"],
@@ -72,6 +72,30 @@ def build_optimiser(
         *_pretrained_settings(config, model, groups["pretrained"]),
     ]
     return _CLASSES[config.name]([group for group in settings if group["params"]], lr=config.lr, fused=True)
+
+
+def _main_settings(
+    config: OptimConfig, model: Model, parameters: Sequence[nn.Parameter]
+) -> list[dict[str, Any]]:
+    """One optimiser group for everything, and one for each encoder with a rate or decay of its own."""
+    own = {
+        "audio": (config.lr_audio, config.weight_decay_audio),
+        "vision": (config.lr_vision, config.weight_decay_vision),
+    }
+    settings, rest = [], {id(parameter): parameter for parameter in parameters}
+    for modality, encoder in model.modality_encoders().items():
+        lr, decay = own.get(modality, (None, None))
+        if lr is not None or decay is not None:
+            settings.append(
+                {
+                    "name": modality,
+                    "params": [rest.pop(id(p)) for p in encoder.parameters() if id(p) in rest],
+                    "lr": config.lr if lr is None else lr,
+                    "weight_decay": config.weight_decay if decay is None else decay,
+                }
+            )
+    main = {"name": "main", "params": list(rest.values()), "lr": config.lr}
+    return [{**main, "weight_decay": config.weight_decay}, *settings]
 
 
 def _pretrained_settings(

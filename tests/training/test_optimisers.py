@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from mmsa.data.batches import Batch
+from mmsa.data.inputs import InputSpec
 from mmsa.experiment import OptimConfig, TrainConfig
-from mmsa.models import Model, RepresentationDims, Representations
+from mmsa.models import Model, RepresentationDims, Representations, build_model
 from mmsa.objectives import Objective, ObjectiveConfig
 from mmsa.training.optimisers import Schedule, build_optimiser, clip_gradient, trained_parameters
 
@@ -93,6 +94,21 @@ class TestGroups:
             "layers.0.bias": (0.0025, 0.0),
             "embedding.weight": (0.00125, 0.3),
         }
+
+    def test_encoders_have_rates_and_decay_of_their_own_where_they_are_written(self, corpus, late_fusion):
+        run = late_fusion({"optim.lr_audio": 0.03, "optim.weight_decay_vision": 0.0})
+        model = build_model(run.model, InputSpec.of(corpus))
+        groups = trained_parameters(model, Objective(run.objective, model.dims))
+        found = {
+            id(p): (group["lr"], group["weight_decay"])
+            for group in build_optimiser(run.optim, model, groups).param_groups
+            for p in group["params"]
+        }
+        expected = {"encoders.audio": (0.03, 1e-4), "encoders.vision": (1e-3, 0.0)}
+        for name, parameter in model.named_parameters():
+            encoder = ".".join(name.split(".")[:2])
+            assert found.pop(id(parameter)) == expected.get(encoder, (1e-3, 1e-4))
+        assert not found
 
     @pytest.mark.parametrize(("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
     def test_the_named_optimiser_leaves_parameters_without_gradient_alone(self, model, objective, name, kind):
