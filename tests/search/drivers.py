@@ -17,10 +17,11 @@ from mmsa.search.load import load_space
 from mmsa.search.records import Ending
 from mmsa.search.study import Study
 
-space, runs, url, machine = sys.argv[1:]
+space, runs, url, machine, hasty = sys.argv[1:]
 if machine:  # the same kernel, but nobody can know
     lease._place = lambda pid: f"{machine} pid:[1] {pid}/1"
-ledger.PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
+if hasty:
+    ledger.PAUSES = (0.1, 0.2)
 real = storage.Lease
 storage.Lease = lambda *details: real(*details, term=1.0, interval=0.1)
 
@@ -65,9 +66,12 @@ class Driver:
 
 
 @contextmanager
-def driver(space: Path, runs: Path, url: str | None, machine: str = "") -> Iterator[Driver]:
-    """A driver, as if on another ``machine`` if one is named."""
-    command = [sys.executable, "-c", _DRIVER, str(space), str(runs), url or "", machine]
+def driver(
+    space: Path, runs: Path, url: str | None, machine: str = "", *, hasty: bool = False
+) -> Iterator[Driver]:
+    """A driver, as if on another ``machine`` if one is named; a ``hasty`` one waits for no storage."""
+    arguments = [str(space), str(runs), url or "", machine, "hasty" if hasty else ""]
+    command = [sys.executable, "-c", _DRIVER, *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield Driver(process)

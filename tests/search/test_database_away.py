@@ -44,7 +44,7 @@ def test_a_server_that_comes_back_is_waited_for(tmp_path, space, postgres_server
 def test_a_server_that_stays_away_stops_the_search_and_the_next_one_adopts(
     tmp_path, space, postgres_server, postgres_url
 ):
-    with driver(space, tmp_path, postgres_url) as searching:
+    with driver(space, tmp_path, postgres_url, hasty=True) as searching:
         assert searching.do("ask") == "0 False"
         assert searching.do("report") == "None"
         postgres_server.kill()
