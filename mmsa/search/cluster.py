@@ -155,6 +155,13 @@ def slots(resources: Resources, needs_gpu: bool) -> Slots:
     return Slots(cpus, gpus, room // workers, workers, tuple(notes))
 
 
+def room_for(slots: Slots, memory: int) -> int:
+    """How many trials whose workers take so many bytes each run at once in such slots."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    workers = [min(_fitting(node, slots.cpus, slots.gpus), int(node["memory"] // memory)) for node in nodes]
+    return sum(workers) // slots.workers
+
+
 def _fitting(node: dict[str, float], cpus: float, gpus: float) -> int:
     by_cpu = int(node.get("CPU", 0.0) // cpus)
     return min(by_cpu, int(node.get("GPU", 0.0) // gpus)) if gpus else by_cpu

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,24 +15,29 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
-from ray.tune.schedulers import FIFOScheduler
 
-from mmsa.data import open_corpus
+from mmsa.config import with_overrides
+from mmsa.data import Corpus, open_corpus
+from mmsa.errors import ConfigError
+from mmsa.experiment import RunConfig
 from mmsa.models import encode_text
 from mmsa.search.cards import study_card, trial_card
-from mmsa.search.cluster import Slots, ray_cluster, slots
+from mmsa.search.cluster import Slots, ray_cluster, room_for, slots
 from mmsa.search.costs import Budget, Share
 from mmsa.search.gang import trainable_for
-from mmsa.search.halving import Halving
-from mmsa.search.misfits import refuse_misfits
-from mmsa.search.schedulers import SCHEDULERS
+from mmsa.search.memory import Room, guessed_memory
+from mmsa.search.misfits import refuse_misfits, refuse_unfit_finalists
+from mmsa.search.prior_studies import covered
+from mmsa.search.records import TrialRecord
 from mmsa.search.searcher import StopRequest, StudyCallback, StudySearcher
 from mmsa.search.storage import without_password
 from mmsa.search.study import Study
 from mmsa.search.study_config import StudyConfig
 from mmsa.search.summary import BestTrial, SearchSummary
-from mmsa.search.trial import SearchTrial, Workplace
-from mmsa.tracking import Observer, Outcome
+from mmsa.search.trial import PEAK_MEMORY, SearchTrial, Workplace
+from mmsa.search.tune_scheduler import TuneScheduler, scheduler_of
+from mmsa.tracking import Observer, Outcome, Stage
+from mmsa.training import count_parameters
 
 MOST_CRASHES = 2
 """How often a trial whose process died is started again."""
@@ -88,16 +93,7 @@ def run_search(
     started = time.monotonic()
     raw = open_corpus(config.base.data, ("train", "valid"))
     cache = (options.runs / "cache").resolve()
-    encoded = encode_text(raw, config.base.model, cache)
-    refuse_misfits(config, encoded)
-    work = Workplace(
-        config.base,
-        config.search.objectives[0].metric,
-        cache,
-        options.checkpoint_seconds,
-        Path.cwd(),
-        options.collective_seconds,
-    )
+    plans = _plans(config, raw, cache)
     with Study.open(config, options.runs, options.storage) as study:
         study.bind_corpus(raw.digest)
         if options.trials is not None:
@@ -105,19 +101,72 @@ def run_search(
         if options.retry_failed:
             say(f"trials to be tried again: {study.retry_failed()}")
         ended_before = _ended(study)
+        for line in covered(study.priors, config.space):
+            say(line)
         say(_beginning(study))
         stop = StopRequest(lambda: options.budget.spent(time.monotonic() - started, study.cost()))
         _start(observers, study)
         try:
             if study.remaining and not stop.stop_all():
-                trainable = partial(trainable_for, corpora=(raw, encoded), workplace=work)
-                _run_trials(study, trainable, options, observers, stop, say)
+                with ray_cluster(options.ray_address, options.cpus), _stopped_by_signals(stop):
+                    for plan in plans:
+                        if study.outstanding(plan.stage) and not stop.stop_all():
+                            _run_trials(study, plan, options, observers, stop, say)
         finally:
             for observer in observers:
                 observer.close()
         if stop.error is not None:
             raise stop.error
         return _summary(study, options, ended_before, time.monotonic() - started, stop)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How the trials of a stage are run.
+
+    base: of their configurations. corpora: raw, and with the text encoded for the base. cache: folder of
+    encoded text. pauses: see ``Workplace``.
+    """
+
+    stage: Stage
+    base: RunConfig
+    corpora: tuple[Corpus, Corpus]
+    cache: Path
+    pauses: Collection[int] = ()
+
+    def trainable(self, slot: Slots, objective: str, options: SearchOptions) -> type[SearchTrial]:
+        """What Tune runs; puts the corpora into Ray's store, once a node."""
+        work = Workplace(
+            self.base,
+            objective,
+            self.cache,
+            options.checkpoint_seconds,
+            Path.cwd(),
+            self.pauses,
+            options.collective_seconds,
+        )
+        return trainable_for(slot, self.corpora, work)
+
+
+def _plans(config: StudyConfig, raw: Corpus, cache: Path) -> list[_Plan]:
+    """The stages of the search, in order.
+
+    Raises:
+        ConfigError: for settings that do not fit each other or the data.
+    """
+    encoded = encode_text(raw, config.base.model, cache)
+    refuse_misfits(config, encoded)
+    pauses = config.build_scheduler().pauses
+    plans = [_Plan("search", config.base, (raw, encoded), cache, pauses)]
+    if config.search.finalists is not None:
+        base = with_overrides(config.base, config.search.finalists.set)
+        try:
+            encoded = encode_text(raw, base.model, cache)
+        except ConfigError as error:
+            raise ConfigError("search.finalists.set", error.problems) from None
+        refuse_unfit_finalists(config, base, encoded)
+        plans.append(_Plan("finalist", base, (raw, encoded), cache))
+    return plans
 
 
 def _beginning(study: Study) -> str:
@@ -137,38 +186,51 @@ def _start(observers: Sequence[Observer], study: Study) -> None:
 
 def _run_trials(
     study: Study,
-    trainable: Callable[[Slots], type[SearchTrial]],
+    plan: _Plan,
     options: SearchOptions,
     observers: Sequence[Observer],
     stop: StopRequest,
     say: Callable[[str], None],
 ) -> None:
     scratch = (study.folder / "ray").resolve()  # for Tune's own files, of no use afterwards
-    with ray_cluster(options.ray_address, options.cpus), _stopped_by_signals(stop):
-        room = slots(study.config.resources, needs_gpu=study.config.base.train.device == "cuda")
-        for note in room.notes:
-            say(f"note: {note}")
-        study.share = Share(room.workers * room.cpus, room.workers * room.gpus)
-        halving = _halving(study)
-        shutil.rmtree(scratch, ignore_errors=True)
-        tune.run(
-            trainable(room),
-            num_samples=-1,
-            search_alg=StudySearcher(study, halving, stop),
-            scheduler=halving or FIFOScheduler(),
-            callbacks=[StudyCallback(study, observers, stop)],
-            stop=stop,
-            max_concurrent_trials=min(options.concurrency or room.count, room.count, study.remaining),
-            max_failures=MOST_CRASHES,
-            reuse_actors=True,
-            **_tune_settings(room, scratch),
-        )
-        shutil.rmtree(scratch, ignore_errors=True)
+    objective = study.config.search.objectives[0].metric
+    slot = slots(study.config.resources, needs_gpu=plan.base.train.device == "cuda")
+    for note in slot.notes:
+        say(f"note: {note}")
+    study.share = Share(slot.workers * slot.cpus, slot.workers * slot.gpus)
+    room = Room(partial(room_for, slot), _memory(study, plan), say)
+    scheduler = scheduler_of(study, plan.stage)
+    callback = StudyCallback(study, scheduler, room, observers, stop)
+    shutil.rmtree(scratch, ignore_errors=True)
+    tune.run(
+        plan.trainable(slot, objective, options),
+        num_samples=-1,
+        search_alg=StudySearcher(study, plan.stage, scheduler, room, stop),
+        scheduler=TuneScheduler(scheduler),
+        callbacks=[callback],
+        stop=stop,
+        max_concurrent_trials=min(
+            options.concurrency or slot.count, slot.count, study.outstanding(plan.stage)
+        ),
+        max_failures=MOST_CRASHES,
+        reuse_actors=True,
+        **_tune_settings(slot, scratch),
+    )
+    shutil.rmtree(scratch, ignore_errors=True)
+    if not stop.stop_all():
+        callback.end_paused()
 
 
-def _tune_settings(room: Slots, scratch: Path) -> Mapping[str, Any]:
+def _memory(study: Study, plan: _Plan) -> int:
+    """Bytes of a trial's process: as measured in earlier launches, or a guess."""
+    trials = (trial for trial in study.trials() if trial.stage == plan.stage)
+    measured = max((trial.notes.get(PEAK_MEMORY, 0) for trial in trials), default=0)
+    return measured or guessed_memory(count_parameters(plan.base, plan.corpora[1], cache=plan.cache))
+
+
+def _tune_settings(slot: Slots, scratch: Path) -> Mapping[str, Any]:
     return {
-        "resources_per_trial": tune.PlacementGroupFactory(room.bundles()),
+        "resources_per_trial": tune.PlacementGroupFactory(slot.bundles()),
         "storage_path": str(scratch),
         "name": "tune",
         "trial_name_creator": _name,
@@ -180,27 +242,6 @@ def _tune_settings(room: Slots, scratch: Path) -> Mapping[str, Any]:
 
 def _name(trial: tune.experiment.Trial) -> str:
     return f"trial-{trial.config['assignment'].number}"
-
-
-def _halving(study: Study) -> Halving | None:
-    """The scheduler with the rungs that the study's finished trials reached; None without rungs."""
-    search, epochs = study.config.search, study.config.base.train.epochs
-    block: Any = search.scheduler
-    if not SCHEDULERS[block.name](block).rungs(epochs):
-        return None
-    halving = Halving(
-        time_attr="epoch",
-        metric="value",
-        mode="min" if search.objectives[0].direction == "minimize" else "max",
-        max_t=epochs,
-        grace_period=block.grace,
-        reduction_factor=block.reduction,
-        stop_last_trials=False,  # a trial ends by itself at its last epoch, and is completed then
-    )
-    for trial in study.trials():
-        if trial.outcome != "running" and not trial.superseded:
-            halving.record(f"study-{trial.number}", trial.reported)
-    return halving
 
 
 @contextmanager
@@ -231,7 +272,7 @@ def _summary(
     study: Study, options: SearchOptions, before: Counter[Outcome], seconds: float, stop: StopRequest
 ) -> SearchSummary:
     counts = _ended(study)
-    best, defaults = study.best(), study.defaults()
+    best, defaults, searched = study.best(), study.defaults(), study.completed("search")
     return SearchSummary(
         study=study.name,
         runs=options.runs,
@@ -241,9 +282,9 @@ def _summary(
         launched=counts - before,
         seconds=seconds,
         metric=study.config.search.objectives[0].metric,
-        best=None
-        if best is None
-        else BestTrial(best.number, best.values[0], best.overrides, best.information),
+        best=None if best is None else _best(best),
+        searched=_best(searched[0]) if best and best.stage == "finalist" and searched else None,
+        stopped=study.stopped,
         default=defaults.values[0] if defaults and defaults.values else None,
         default_number=defaults.number if defaults else 0,
         cost=study.cost(),
@@ -252,6 +293,10 @@ def _summary(
         interrupted=stop.reason == INTERRUPTED,
         gave_up="" if stop.reason == INTERRUPTED else stop.reason,
     )
+
+
+def _best(trial: TrialRecord) -> BestTrial:
+    return BestTrial(trial.number, trial.values[0], trial.overrides, trial.finalist_of, trial.information)
 
 
 def _ended(study: Study) -> Counter[Outcome]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 GIB = 2**30
 _STATUS = Path("/proc/self/status")
+_SIZE = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)
 _PROCESS = 600 * 2**20  # a worker with its libraries loaded, measured
 _BYTES_PER_WEIGHT = 24  # in float32: itself, its gradient, two moments, the best epoch's, the running average
 
@@ -21,8 +23,7 @@ def peak_memory() -> int:
     """
     if not _STATUS.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    lines = (line.split(":") for line in _STATUS.read_text().splitlines())
-    kilobytes = {name: int(value.split()[0]) for name, value in lines if value.strip().endswith(" kB")}
+    kilobytes = {name: int(size) for name, size in _SIZE.findall(_STATUS.read_text())}
     return 1024 * (kilobytes["VmHWM"] - kilobytes["RssFile"] - kilobytes["RssShmem"])
 
 

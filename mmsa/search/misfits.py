@@ -49,6 +49,24 @@ def refuse_misfits(config: StudyConfig, encoded: Corpus) -> None:
         raise ConfigError(f"study {config.study}", problems)
 
 
+def refuse_unfit_finalists(config: StudyConfig, base: RunConfig, encoded: Corpus) -> None:
+    """Build the base with what is set for finalists.
+
+    Args:
+        base: with those settings.
+        encoded: the corpus with its text encoded for it.
+
+    Raises:
+        ConfigError: with everything that does not fit.
+    """
+    problems = [
+        Problem("search.finalists.set", p.value, f"does not fit: {p.path} {p.rule}", p.next_step)
+        for p in _misfits(base, InputSpec.of(encoded), TargetSpec.of(encoded))
+    ]
+    if problems:
+        raise ConfigError(f"study {config.study}", problems)
+
+
 def _extremes(config: StudyConfig) -> Iterator[tuple[str, Scalar, RunConfig]]:
     for path, value, point in config.space.corners(config.base):
         if path.startswith(_MATTERS):

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from mmsa.information import Measurement
-from mmsa.tracking import Outcome, Scalar, StudyCard, TrialCard
+from mmsa.tracking import Outcome, Scalar, Stage, StudyCard, TrialCard
 
 ENDS: tuple[Outcome, ...] = ("completed", "pruned", "diverged", "out_of_memory", "failed")
 """The five ways a trial ends."""
@@ -45,7 +45,9 @@ class ProgressDisplay:
         """Count what an earlier launch finished, and start the clock."""
         self._study = study
         self._counts = Counter(trial.outcome for trial in earlier)
-        self._values = {t.number: t.values[0] for t in earlier if t.outcome == "completed"}
+        completed = [trial for trial in earlier if trial.outcome == "completed"]
+        self._finalists = {trial.number for trial in earlier if trial.stage == "finalist"}
+        self._values = {trial.number: trial.values[0] for trial in completed}
         self._epochs: dict[int, int] = {}
         self._finished_before = len(earlier)
         self._started = time.monotonic()
@@ -55,8 +57,12 @@ class ProgressDisplay:
             )
             self._live.start()
 
-    def trial_started(self, number: int, params: Mapping[str, Scalar], config_yaml: str) -> None:
+    def trial_started(
+        self, number: int, params: Mapping[str, Scalar], config_yaml: str, stage: Stage = "search"
+    ) -> None:
         """One more runs."""
+        if stage == "finalist":
+            self._finalists.add(number)
         self._epochs.setdefault(number, 0)
 
     def trial_epoch(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
@@ -81,7 +87,8 @@ class ProgressDisplay:
 
     def _line(self, number: int, outcome: Outcome, epoch: int, values: Sequence[float], reason: str) -> Text:
         done = f"{sum(self._counts.values())}/{self._study.num_trials}"
-        line = Text(f"{done:>9}  trial {number:<4} ")
+        kind = "finalist" if number in self._finalists else "trial"
+        line = Text(f"{done:>9}  {kind} {number:<4} ")
         line.append(f"{spoken(outcome):<13}", _STYLES[outcome])
         line.append(f" epoch {epoch:<3} ")
         named = zip(self._study.metrics, values, strict=False)
@@ -102,7 +109,8 @@ class ProgressDisplay:
         return Text(" | ".join(parts), no_wrap=True, overflow="ellipsis")
 
     def _best(self) -> int | None:
-        return best_of(self._values, self._study.directions[0])
+        finalists = {number: self._values[number] for number in self._values.keys() & self._finalists}
+        return best_of(finalists or self._values, self._study.directions[0])
 
     def _pace(self) -> list[str]:
         finished = sum(self._counts.values())

@@ -21,12 +21,13 @@ from ray.tune.search import Searcher
 from mmsa.config import dump_yaml
 from mmsa.errors import StudyError
 from mmsa.search.cards import trial_config
-from mmsa.search.halving import Halving
-from mmsa.search.records import Ending, Metrics, TrialRecord
+from mmsa.search.memory import Room
+from mmsa.search.records import Ending, Metrics, Suggestion, TrialRecord
+from mmsa.search.schedulers import Scheduler
 from mmsa.search.study import Study
 from mmsa.search.study_config import DEFAULTS
-from mmsa.search.trial import CHECKPOINT, Assignment, Report
-from mmsa.tracking import Observer, Outcome
+from mmsa.search.trial import CHECKPOINT, PEAK_MEMORY, Assignment, Report
+from mmsa.tracking import Observer, Outcome, Stage
 
 MOST_FAILURES_IN_A_ROW = 5
 """Failed trials after one another at which a search stops: more of the same would teach nothing."""
@@ -35,29 +36,46 @@ _OUT_OF_MEMORY = "running low on memory"  # what Ray says of a process that it k
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]
-    """Hands out the study's trials, the ones that a dead driver left running first."""
+    """Hands out the study's trials: those that were paused and shall go on, then those the study asks for."""
 
-    def __init__(self, study: Study, halving: Halving | None, stop: StopRequest):
+    def __init__(self, study: Study, stage: Stage, scheduler: Scheduler, room: Room, stop: StopRequest):
         super().__init__()
-        self._study, self._halving, self._stop = study, halving, stop
+        self._study, self._stage, self._scheduler, self._stop = study, stage, scheduler, stop
+        self._room = room
+        self._live: set[str] = set()
 
-    def suggest(self, trial_id: str) -> dict[str, Assignment] | str:
-        """The next trial, or that there is none."""
+    def suggest(self, trial_id: str) -> dict[str, Assignment] | str | None:
+        """The next trial, that there is none, or None for none before another report."""
+        if len(self._live) >= self._room.count:
+            return None
         suggestion = None
         with self._stop.on_study_error():
-            suggestion = self._study.ask()
+            suggestion = self._promoted() or self._study.ask(self._stage) or self._promoted(closing=True)
         if suggestion is None:
-            return str(Searcher.FINISHED)
-        if self._halving is not None:
-            self._halving.record(trial_id, suggestion.reported)
-            if suggestion.start == DEFAULTS:
-                self._halving.spare(trial_id)  # all others are compared with it
+            return None if self._waits() else str(Searcher.FINISHED)
+        if suggestion.start == DEFAULTS:
+            self._scheduler.spare(suggestion.number)  # all others are compared with it
         config = trial_config(self._study, suggestion)
         folder = trial_folder(self._study, suggestion.number)
+        self._live.add(trial_id)
         return {"assignment": Assignment(suggestion.number, config, suggestion.overrides, folder)}
 
+    def _promoted(self, closing: bool = False) -> Suggestion | None:
+        if closing and self._num_running():
+            return None
+        number = self._scheduler.promote(closing)
+        return None if number is None else self._study.resume(number)
+
+    def _waits(self) -> bool:
+        """Whether a report may still let a paused trial go on."""
+        return bool(self._scheduler.pauses) and self._num_running() > 0 and not self._stop.stop_all()
+
+    def _num_running(self) -> int:
+        return self._study.counts().get("running", 0) - len(self._scheduler.paused)
+
     def on_trial_complete(self, trial_id: str, result: object = None, error: bool = False) -> None:
-        """Nothing: ``StudyCallback`` is told more."""
+        """There is room for another; ``StudyCallback`` is told more."""
+        self._live.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study is durable."""
@@ -69,8 +87,16 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 class StudyCallback(Callback):  # type: ignore[misc]
     """Tells study and observers what happens to trials, and cleans up behind them."""
 
-    def __init__(self, study: Study, observers: Sequence[Observer], stop: StopRequest):
-        self._study, self._observers, self._stop = study, observers, stop
+    def __init__(
+        self,
+        study: Study,
+        scheduler: Scheduler,
+        room: Room,
+        observers: Sequence[Observer],
+        stop: StopRequest,
+    ):
+        self._study, self._scheduler, self._room = study, scheduler, room
+        self._observers, self._stop = observers, stop
         self._objective = study.config.search.objectives[0].metric
         self._failures_in_a_row = 0
         self._checkpoints = Checkpoints(study)
@@ -84,8 +110,9 @@ class StudyCallback(Callback):  # type: ignore[misc]
         assignment = _assignment(trial)
         self._started.add(assignment.number)
         config_yaml = dump_yaml(assignment.config.model_dump(mode="json"))
+        stage = self._study.trial(assignment.number).stage
         for observer in self._observers:
-            observer.trial_started(assignment.number, assignment.overrides, config_yaml)
+            observer.trial_started(assignment.number, assignment.overrides, config_yaml, stage)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -93,6 +120,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
         """An epoch is over, or the trial ended by itself."""
         report: Report = result["report"]
         number = _assignment(trial).number
+        self._room.saw(report.notes.get(PEAK_MEMORY, 0))
         if report.outcome in ("running", "completed"):
             for epoch, metrics in report.earlier.items():
                 self._tell_epoch(number, epoch, metrics, math.nan, 0.0)
@@ -102,11 +130,23 @@ class StudyCallback(Callback):  # type: ignore[misc]
             self._finish(number, report.ending())
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Tune is done with a trial: one that has not ended by itself was stopped at a rung."""
+        """Tune is done with a trial: one that has not ended by itself was paused or stopped at a rung."""
         report: Report = trial.last_result["report"]
-        if report.outcome == "running":
+        number = _assignment(trial).number
+        if report.outcome != "running":
+            return
+        if self._scheduler.let_go(number):
+            self._study.pause(number)
+        else:
             reason = f"not among the best after epoch {report.epoch}"
-            self._finish(_assignment(trial).number, report.ending("pruned", reason))
+            self._finish(number, report.ending("pruned", reason))
+
+    def end_paused(self) -> None:
+        """At the end of a search nothing waits any more."""
+        for number, epoch in self._scheduler.paused.items():
+            reason = f"not among the best after epoch {epoch}"
+            self._finish(number, self._study.ending_of_paused(number, reason))
+        self._scheduler.paused.clear()
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Its process died more often than it is started again."""
@@ -187,6 +227,10 @@ class StopRequest(Stopper):  # type: ignore[misc]
     def because(self, reason: str) -> None:
         """Stop now."""
         self.reason = reason
+
+    def __reduce__(self) -> tuple[type[StopRequest], tuple[()]]:
+        """Tune writes it into files that are never read; what it holds belongs to this process."""
+        return StopRequest, ()
 
     @contextmanager
     def on_study_error(self) -> Iterator[None]:

@@ -43,10 +43,14 @@ _MOST_POINTS = 200  # the effort grows with their cube
 
 
 class StopRule:
-    """When to stop, by the settings of its ``Config``."""
+    """When to stop, by the settings of its ``Config``.
+
+    next_look: trials that there must be before ``reason`` is worth asking for.
+    """
 
     def __init__(self, config: Block):
         self.config: Any = config
+        self.next_look = math.inf
 
     def problems(self, num_objectives: int) -> Iterator[Problem]:
         """Why it does not fit the study; paths are relative to its block."""
@@ -94,7 +98,7 @@ class Noise(StopRule):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        self._next_look = config.after
+        self.next_look = config.after
 
     @override
     def problems(self, num_objectives: int) -> Iterator[Problem]:
@@ -104,9 +108,9 @@ class Noise(StopRule):
 
     @override
     def reason(self, completed: Sequence[TrialRecord], space: Space, metric: str, direction: str) -> str:
-        if len(completed) < self._next_look or not space.parameters:
+        if len(completed) < self.next_look or not space.parameters:
             return ""
-        self._next_look = math.ceil(1.05 * len(completed))
+        self.next_look = math.ceil(1.05 * len(completed))
         values_N = np.array([trial.values[0] for trial in completed])
         losses_N = values_N if direction == "minimize" else -values_N
         best = completed[int(np.argmin(losses_N))]

@@ -66,6 +66,7 @@ class Study(StudyView):
         self._timed: dict[int, float] = {}
         self._unbilled: dict[int, Cost] = {}
         self._spent = super().cost()
+        self._stop_rule = config.stop
         self._num_finalists = sum(stage_of(trial) == "finalist" for trial in ledger.trials)
 
     @classmethod
@@ -115,7 +116,7 @@ class Study(StudyView):
         self._settle_version()
         trials = self.config.search.trials
         if remembered.get("trials_in_space") != trials:
-            self._ledger.remember(asked=trials, trials_in_space=trials, request="")
+            self._ledger.remember(asked=trials, trials_in_space=trials, request="", stopped="")
         space = dump_yaml(self.config.model_dump())
         if remembered.get("space") != space:
             self._ledger.remember(space=space)
@@ -179,8 +180,8 @@ class Study(StudyView):
             if record.stage == "search" and not record.superseded:
                 params = self.config.space.encode(self._point(record))
                 shown = record.reported if self._single else {}
-                values, notes = trial.values, trial.user_attrs.get("sampler", {})
-                yield Past(trial.number, params, trial.state, values, shown, notes)
+                notes = trial.user_attrs.get("sampler", {})
+                yield Past(trial.number, params, trial.state, trial.values, shown, notes)
 
     @property
     def _single(self) -> bool:
@@ -216,9 +217,9 @@ class Study(StudyView):
         if not (number.isascii() and number.isdigit() and int(number) > 0):
             raise StudyError(f"--trials {request}: must be a number of trials, or +N for N more")
         if not request.startswith("+"):
-            self._ledger.remember(asked=int(number), request="")
+            self._ledger.remember(asked=int(number), request="", stopped="")
         elif not (self.remaining and self.attributes["request"] == request):
-            self._ledger.remember(asked=self.attributes["asked"] + int(number), request=request)
+            self._ledger.remember(asked=self.attributes["asked"] + int(number), request=request, stopped="")
 
     def retry_failed(self) -> int:
         """Ask that each trial that diverged, ran out of memory or failed is tried again, as one trial more.
@@ -303,6 +304,25 @@ class Study(StudyView):
             known.get(FINALIST_OF),
         )
 
+    def pause(self, number: int) -> None:
+        """Set a trial aside at a rung. The sampler takes it for pruned until it has ended."""
+        if number in self._orphans:
+            self._orphans.remove(number)
+        self._timed.pop(number, None)
+        self._proposals.pause(number, self._shown(number))
+
+    def resume(self, number: int) -> Suggestion:
+        """Go on with a paused trial from its checkpoint."""
+        return self._suggestion(self._ledger.trials[number], resume=True)
+
+    def ending_of_paused(self, number: int, reason: str) -> Ending:
+        """The ending of a paused trial that will not go on, from what it reported."""
+        record, train = self.trial(number), self.config.base.train
+        sign = 1.0 if train.direction == "minimize" else -1.0
+        best = min(record.epochs, key=lambda epoch: (sign * record.epochs[epoch][train.metric], epoch))
+        self._timed[number] = record.cost.seconds  # is billed already
+        return Ending("pruned", record.epochs[best], reason, best, record.cost.seconds)
+
     def report(self, number: int, epoch: int, metrics: Metrics, value: float, seconds: float = 0.0) -> None:
         """Remember an epoch of a running trial; an epoch that is remembered already stays as it is.
 
@@ -348,6 +368,7 @@ class Study(StudyView):
         if stage_of(known) == "search":
             self._tell_sampler(number, _STATES[ending.outcome], values)
         self._end(number, ending, values)
+        self._reconsider()
         return ending.outcome
 
     def _end(self, number: int, ending: Ending, values: list[float] | None = None) -> None:
@@ -355,6 +376,26 @@ class Study(StudyView):
         stored = {**asdict(ending), "metrics": _finite(ending.metrics), "cost": cost}
         self._ledger.note(number, "ending", stored)
         self._ledger.end(number, _STATES[ending.outcome], values)
+
+    def _reconsider(self) -> None:
+        """End the search where its stop rule says so: no trial is asked for beyond those that have begun.
+
+        What was asked for as ``+N`` is done whatever the rule says.
+        """
+        trials, request = self._ledger.trials, self.attributes["request"]
+        if (
+            len(trials) < self._stop_rule.next_look
+            or request.startswith("+")
+            or not self.outstanding("search")
+        ):
+            return
+        completed = sorted(self.completed("search"), key=lambda trial: trial.number)
+        points = [replace(trial, overrides=self._point(trial)) for trial in completed]
+        (objective, *_) = self.config.search.objectives
+        reason = self._stop_rule.reason(points, self.config.space, objective.metric, objective.direction)
+        if reason:
+            unasked = self._searches_asked - (len(trials) - self._num_finalists)
+            self._ledger.remember(asked=self.attributes["asked"] - unasked, stopped=reason)
 
     def close(self) -> None:
         """Let another driver have the study. Trials that still run are adopted by it."""

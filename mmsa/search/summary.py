@@ -19,11 +19,16 @@ _NUM_MEASURED = 2
 
 @dataclass(frozen=True)
 class BestTrial:
-    """The best trial by the first objective: its number and value, what was sampled for it and measured of it."""
+    """The best trial by the first objective: its number and value, and what was sampled and set for it.
+
+    finalist_of: the number of the searched trial that it ran again, of a finalist.
+    information: what was measured of it.
+    """
 
     number: int
     value: float
     overrides: Mapping[str, Scalar]
+    finalist_of: int | None = None
     information: Mapping[str, Measurement] = field(default_factory=dict, compare=False)
 
     def measured(self) -> list[str]:
@@ -31,6 +36,11 @@ class BestTrial:
         found = [(name, measured) for name, measured in self.information.items() if measured.status == "ok"]
         shown = [f"{name} {m.value:.2f} [{m.low:.2f}, {m.high:.2f}]" for name, m in found[:_NUM_MEASURED]]
         return [f"          information in nats: {', '.join(shown)}"] if shown else []
+
+    def text(self, metric: str) -> str:
+        """In a few words."""
+        origin = "" if self.finalist_of is None else f" (finalist, trial {self.finalist_of} of the search)"
+        return f"trial {self.number}{origin}, {metric} {self.value:.4f}"
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,8 @@ class SearchSummary:
         metric: name of the first objective.
         best: None without a completed trial.
         default: value of trial 0, which runs the defaults; None when it has none.
+        searched: the best of the search, where ``best`` is a finalist.
+        stopped: why ``search.stop`` ended the search, in words, empty otherwise.
         interrupted: stopped by a signal.
         gave_up: why it stopped by itself before it was done, empty otherwise.
         spent: the budget that was spent before it was done, in words, empty otherwise.
@@ -66,6 +78,8 @@ class SearchSummary:
     metric: str
     best: BestTrial | None
     default: float | None
+    searched: BestTrial | None = None
+    stopped: str = ""
     interrupted: bool = False
     gave_up: str = ""
     spent: str = ""
@@ -87,7 +101,8 @@ class SearchSummary:
 
     def text(self, browse: str = "") -> str:
         """The summary for a terminal or a log; ``browse`` is the command that shows the study in MLflow."""
-        lines = [self._ends(), *self._costs(), *(f"space:    {line}" for line in self.versions)]
+        stopped = [f"stopped:  {self.stopped}"] if self.stopped else []
+        lines = [self._ends(), *stopped, *self._costs(), *(f"space:    {line}" for line in self.versions)]
         return "\n".join([*lines, *self._results(), *self._next_steps(browse)])
 
     def _ends(self) -> str:
@@ -110,9 +125,10 @@ class SearchSummary:
             return ["no trial completed"]
         default = "without a result" if self.default is None else f"{self.metric} {self.default:.4f}"
         return [
-            f"best:     trial {self.best.number}, {self.metric} {self.best.value:.4f}",
+            f"best:     {self.best.text(self.metric)}",
             *(f"          {path}: {short(value)}" for path, value in self.best.overrides.items()),
             *self.best.measured(),
+            *([f"search:   {self.searched.text(self.metric)}"] if self.searched else []),
             f"defaults: trial {self.default_number}, {default}",
         ]
 

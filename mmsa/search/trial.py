@@ -14,7 +14,7 @@ import shutil
 import socket
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,13 +28,17 @@ from mmsa.experiment import RunConfig
 from mmsa.information import Measurement
 from mmsa.search.corpora import Corpora
 from mmsa.search.locks import ProcessLock
+from mmsa.search.memory import peak_memory
 from mmsa.search.records import Ending, Metrics
 from mmsa.search.scalars import Scalar
+from mmsa.search.stops import STANDARD_ERRORS
 from mmsa.tracking import Outcome
 from mmsa.training import ALONE, Progress, Team, epochs
 
 CHECKPOINT = "checkpoint"
 """Name of the checkpoint in a trial's folder."""
+PEAK_MEMORY = "peak_memory"
+"""Note of a trial: bytes that its process held at most, what processes share left out."""
 LOCK = "lock"
 """Name of the file there that says which process runs the trial."""
 
@@ -100,8 +104,9 @@ class Workplace:
 
     objective: the metric by which they are compared. cache: folder of encoded text.
     checkpoint_seconds: time between two checkpoints of a trial; 0 writes one after each epoch.
-    working_folder: what relative paths in configurations start from. collective_seconds: how long the
-    processes of a trial wait for each other.
+    working_folder: what relative paths in configurations start from.
+    pauses: epochs after which a trial may have to wait, and always writes a checkpoint.
+    collective_seconds: how long the processes of a trial wait for each other.
     """
 
     base: RunConfig
@@ -109,6 +114,7 @@ class Workplace:
     cache: Path
     checkpoint_seconds: float
     working_folder: Path
+    pauses: Collection[int] = ()
     collective_seconds: float = 300.0
 
 
@@ -163,7 +169,7 @@ class TrialRun:
             best_epoch=progress.best_epoch,
             best=progress.best,
             information=progress.information,
-            notes={**self._report.notes, **continued},
+            notes={**self._report.notes, **continued, **_measured(progress)},
         )
 
     def _start(self) -> Iterator[Progress]:
@@ -178,7 +184,8 @@ class TrialRun:
         return epochs(config, corpus, cache=cache, team=self._team)
 
     def _save(self, progress: Progress) -> None:
-        if progress.finished or time.monotonic() - self._saved >= self._workplace.checkpoint_seconds:
+        due = time.monotonic() - self._saved >= self._workplace.checkpoint_seconds
+        if due or progress.finished or progress.epoch in self._workplace.pauses:
             progress.save(self._checkpoint)
             self._saved = time.monotonic()
 
@@ -190,6 +197,12 @@ class TrialRun:
         gc.collect()  # optimisers and their schedules refer to each other
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _measured(progress: Progress) -> dict[str, Any]:
+    """Memory, and of a finished run how sure its metrics are."""
+    errors = {STANDARD_ERRORS: progress.standard_errors()} if progress.finished else {}
+    return {PEAK_MEMORY: peak_memory(), **errors}
 
 
 def _reason(error: Exception) -> str:
@@ -246,8 +259,8 @@ class SearchTrial(tune.Trainable):  # type: ignore[misc]
             self._run = self._begin(self.config["assignment"])
         report = self._run.advance()
         done = report.outcome != "running"
-        if done:
-            self._end()
+        if done or report.epoch in self._workplace.pauses:
+            self._end()  # another process may go on with the trial
         value = report.best.get(self._workplace.objective, math.nan)
         # A NaN would pass every rung of the scheduler: what has no value is not compared.
         compared = {"value": value} if math.isfinite(value) else {}

@@ -74,7 +74,8 @@ class StudyView:
         begun = sum(stage_of(trial) == "finalist" for trial in self._source.trials)
         if finalists is None:
             return self._searches_asked + begun
-        expected = begun + len(self.finalists_due()) if self.search_ended else max(begun, finalists.top)
+        chosen = not self.outstanding("search")
+        expected = begun + len(self.finalists_due()) if chosen else max(begun, finalists.top)
         return self._searches_asked + expected
 
     @property
@@ -84,11 +85,12 @@ class StudyView:
         retried = sum(stage_of(trials[number]) == "search" for number in self.attributes.get("retried", ()))
         return int(self.attributes["asked"]) + retried
 
-    @property
-    def search_ended(self) -> bool:
-        """Whether no trial of the search is outstanding."""
-        ended = (t.state.is_finished() for t in self._source.trials if stage_of(t) == "search")
-        return bool(sum(ended) >= self._searches_asked)
+    def outstanding(self, stage: Stage) -> int:
+        """How many trials of a stage have not ended; of finalists, none as long as they are not chosen."""
+        of_stage = [trial for trial in self._source.trials if stage_of(trial) == stage]
+        asked = self._searches_asked if stage == "search" else len(of_stage) + len(self.finalists_due())
+        ended = sum(bool(trial.state.is_finished()) for trial in of_stage)
+        return max(0, asked - ended)
 
     @property
     def finished(self) -> int:
@@ -127,12 +129,17 @@ class StudyView:
 
     def best(self) -> TrialRecord | None:
         """The best completed trial that lies in the space as it is now: a finalist if there is one."""
-        return next(iter(self.completed("finalist") or self.completed("search")), None)
+        return next(iter([*self.completed("finalist"), *self.completed("search")]), None)
+
+    @property
+    def stopped(self) -> str:
+        """Why ``search.stop`` ended the search, in words; empty otherwise."""
+        return str(self.attributes.get("stopped", ""))
 
     def finalists_due(self) -> list[int]:
         """The searched trials that have to run again as finalists and have not begun to, best first."""
         finalists = self.config.search.finalists
-        if finalists is None or not self.search_ended:
+        if finalists is None or self.outstanding("search"):
             return []
         retried = self.attributes.get("retried", ())
         begun = {

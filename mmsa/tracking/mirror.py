@@ -14,7 +14,7 @@ from dataclasses import replace
 from mmsa.errors import TrackingError
 from mmsa.information import Measurement
 from mmsa.tracking.location import Location
-from mmsa.tracking.observer import Outcome, Scalar, StudyCard, TrialCard
+from mmsa.tracking.observer import Outcome, Scalar, Stage, StudyCard, TrialCard
 from mmsa.tracking.study_runs import StudyRuns
 
 
@@ -59,9 +59,11 @@ class Mirror:
         self._thread = threading.Thread(target=self._write, name="mlflow-mirror", daemon=True)
         self._thread.start()
 
-    def trial_started(self, number: int, params: Mapping[str, Scalar], config_yaml: str) -> None:
+    def trial_started(
+        self, number: int, params: Mapping[str, Scalar], config_yaml: str, stage: Stage = "search"
+    ) -> None:
         """A trial starts, or starts again from its checkpoint."""
-        fresh = TrialCard(number, "running", params, config_yaml, started=time.time())
+        fresh = TrialCard(number, "running", params, config_yaml, started=time.time(), stage=stage)
         known = self._trials.get(number, fresh)
         self._update(replace(known, outcome="running", values=(), reason="", finished=None))
 

@@ -84,6 +84,7 @@ class StudyRuns:
             tags = {
                 "mmsa.role": "trial",
                 "mmsa.trial": str(trial.number),
+                "mmsa.stage": trial.stage,
                 "mlflow.parentRunId": self.parent,
             }
             run_id = self._create(f"trial {trial.number}", tags, trial.started)

@@ -23,15 +23,15 @@ def count_outcomes(trials: Iterable[TrialCard]) -> dict[str, int]:
 
 
 def trials_csv(study: StudyCard, trials: Sequence[TrialCard]) -> str:
-    """One line per trial: number, outcome, the objectives, seconds, reason, sampled values."""
+    """One line per trial: number, stage, outcome, the objectives, seconds, reason, sampled values."""
     names = list(dict.fromkeys(name for trial in trials for name in trial.params))
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["number", "outcome", *study.metrics, "seconds", "reason", *names])
+    writer.writerow(["number", "stage", "outcome", *study.metrics, "seconds", "reason", *names])
     for trial in sorted(trials, key=lambda trial: trial.number):
         values = trial.values or [""] * len(study.metrics)
         known = trial.started is not None and trial.finished is not None
         seconds = f"{trial.finished - trial.started:.1f}" if known else ""  # type: ignore[operator]
         sampled = [trial.params.get(name, "") for name in names]
-        writer.writerow([trial.number, trial.outcome, *values, seconds, trial.reason, *sampled])
+        writer.writerow([trial.number, trial.stage, trial.outcome, *values, seconds, trial.reason, *sampled])
     return table.getvalue()

@@ -36,6 +36,15 @@ def test_where_the_kernel_does_not_tell_all_is_counted(monkeypatch, tmp_path):
     assert peak_memory() > 20 * MIB
 
 
+def test_a_process_may_be_called_anything(monkeypatch, tmp_path):
+    status = tmp_path / "status"
+    status.write_text(
+        "Name:\tray::a: b kB\nVmHWM:\t  900 kB\nRssFile:\t 300 kB\nRssShmem:\t 200 kB\nThreads:\t4\n"
+    )
+    monkeypatch.setattr(memory, "_STATUS", status)
+    assert peak_memory() == 400 * 1024
+
+
 def test_a_guess_grows_with_the_weights():
     assert guessed_memory(100_000_000) - guessed_memory(0) == pytest.approx(2.24 * GIB, rel=0.01)
 

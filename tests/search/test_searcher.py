@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from mmsa.search.memory import Room
 from mmsa.search.searcher import StopRequest, StudyCallback, StudySearcher
 from mmsa.search.study import Study
+from mmsa.search.tune_scheduler import scheduler_of
 
 
 def test_a_trial_whose_process_dies_before_it_is_up_is_told_from_its_start(
@@ -14,13 +16,26 @@ def test_a_trial_whose_process_dies_before_it_is_up_is_told_from_its_start(
     error_file = tmp_path / "error.txt"
     error_file.write_text("The actor never ran")
     with Study.open(make_study_config(), tmp_path / "runs") as study:
-        stop = StopRequest()
+        stop, scheduler = StopRequest(), scheduler_of(study, "search")
+        room = Room(lambda memory: 1, 1, print)
         trial = SimpleNamespace(
-            config=StudySearcher(study, None, stop).suggest("any"),
+            config=StudySearcher(study, "search", scheduler, room, stop).suggest("any"),
             last_result=None,
             error_file=error_file,
             num_failures=3,
         )
-        StudyCallback(study, [witness], stop).on_trial_error(0, [trial], trial)
+        StudyCallback(study, scheduler, room, [witness], stop).on_trial_error(0, [trial], trial)
         assert study.trial(0).outcome == "failed"
     assert [event for event, *_ in witness.events] == ["trial_started", "trial_finished"]
+
+
+def test_no_more_trials_are_handed_out_than_there_is_memory_for(make_study_config, tmp_path):
+    with Study.open(make_study_config(), tmp_path / "runs") as study:
+        room = Room(lambda memory: 8 // memory, 2, print)
+        searcher = StudySearcher(study, "search", scheduler_of(study, "search"), room, StopRequest())
+        first, second = searcher.suggest("a"), searcher.suggest("b")
+        room.saw(4)
+        assert searcher.suggest("c") is None
+        searcher.on_trial_complete("a")
+        third = searcher.suggest("c")
+    assert [given["assignment"].number for given in (first, second, third)] == [0, 1, 2]
