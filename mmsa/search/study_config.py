@@ -208,6 +208,16 @@ def _direction_problems(base: RunConfig, objectives: tuple[Objective, ...]) -> l
     ]
 
 
+def _worker_problems(config: StudyConfig) -> list[Problem]:
+    """Each worker needs a row of every batch."""
+    searched = [value for path, value, _ in config.space.corners(config.base) if path == "train.batch_size"]
+    smallest = min([config.base.train.batch_size, *(size for size in searched if isinstance(size, int))])
+    if config.resources.workers <= smallest:
+        return []
+    rule = f"more than the {smallest} rows of the smallest batch, of which each worker gets a share"
+    return [Problem("resources.workers", config.resources.workers, rule, "Write fewer, or larger batches.")]
+
+
 def _sampler_problems(config: StudyConfig) -> list[Problem]:
     return [
         Problem(f"search.sampler.{p.path}", p.value, p.rule, p.next_step)
@@ -281,6 +291,7 @@ class StudyConfig(Block):
             problems += _direction_problems(config.base, search.objectives)
             problems += [*_stop_problems(config), *_prior_problems(config)]
             problems = problems or [
+                *_worker_problems(config),
                 *_sampler_problems(config),
                 *_constraint_problems(config),
                 *_finalist_problems(config),

@@ -250,7 +250,6 @@ ELSEWHERE = [
     ({"study": "my study"}, "study", "letters, digits", "Write my-study."),
     ({"study": "../other"}, "study", "letters, digits", "Write other."),
     ({"resources": {"workers": 0}}, "resources.workers", "equal to 1", ""),
-    ({"resources": {"workers": 2}}, "resources.workers", "equal to 1", ""),
     ({"resources": {"gpus": 1}}, "resources.gpus", "not a setting", ""),
 ]
 
@@ -297,3 +296,11 @@ def test_problems_of_base_do_not_hide_those_of_the_search(make_values):
         "base.optim.lr",
         "search.parameters.optim.lr.low",
     ]
+
+
+def test_each_worker_needs_a_row_of_every_batch_that_may_be_tried(make_values):
+    sizes = {"train.batch_size": {"type": "categorical", "choices": [4, 20, 32]}}
+    parse(StudyConfig, make_values(sizes, resources={"workers": 4}), "space.yaml")
+    (problem,) = problems(make_values(sizes, resources={"workers": 5}))
+    assert (problem.path, problem.value) == ("resources.workers", 5)
+    assert problem.rule.startswith("more than the 4 rows of the smallest batch")
