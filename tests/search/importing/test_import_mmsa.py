@@ -172,6 +172,7 @@ def test_the_shipped_point_is_the_base_and_choices_are_searched(imported):
     assert (model.text.output, model.fusion.width, model.fusion.dropout) == (32, 64, 0.5)
     assert (config.base.optim.lr, config.base.train.batch_size, config.base.train.patience) == (0.001, 32, 8)
     assert config.base.data.path == "${MMSA_DATA}/MOSI/Processed/unaligned_50.pkl"
+    assert imported[0]["self_mm_mosi"].config.base.optim.lr_audio == 0.005
     assert {path: setting.choices for path, setting in parameters.items()} == {
         "model.vision.hidden": (16, 32),
         "model.vision.output": (16, 32),
@@ -207,7 +208,7 @@ def test_sums_become_means(imported):
         ("mult_mosi", "conv1d_kernel_size_a 1: is of audio"),
         ("mult_mosi", "update_epochs 8: sums the gradients"),
         ("mmim_mosi", "when 20: is longer than early_stop"),
-        ("self_mm_mosi", "learning_rate_audio 0.005: has a rate of its own"),
+        ("self_mm_mosi", "update_epochs 4: sums the gradients"),
     ],
 )
 def test_what_does_not_carry_over_is_told_with_the_reason(tmp_path, imported, name, note):
