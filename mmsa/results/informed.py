@@ -54,21 +54,26 @@ def save_information(path: Path, seeds: Mapping[int, Information], decomposition
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def information_table(seeds: Mapping[int, Information]) -> list[str]:
-    """One line for each quantity, one column for each seed: value and interval, or why there is none."""
-    found = list(dict.fromkeys(name for information in seeds.values() for name in information))
+def information_table(title: str, columns: Mapping[str, Information]) -> list[str]:
+    """One line for each quantity: value and interval, or why there is none. No line without a quantity.
+
+    Args:
+        title: what was measured, for the first line.
+        columns: measurements by the head of their column.
+    """
+    found = list(dict.fromkeys(name for information in columns.values() for name in information))
     if not found:
         return []
     width = max(map(len, found)) + 2
-    heads = "".join(f"{f'seed {seed}':>24}" for seed in seeds)
     rows = [
-        f"{name:<{width}}" + "".join(f"{_cell(information[name]):>24}" for information in seeds.values())
+        f"{name:<{width}}" + "".join(f"{_cell(information[name]):>24}" for information in columns.values())
         for name in found
     ]
-    return ["information on test, in nats, with 90 % intervals", f"{'':<{width}}{heads}", *rows]
+    heads = "".join(f"{head:>24}" for head in columns)
+    return [f"information {title}, in nats, with 90 % intervals", f"{'':<{width}}{heads}", *rows]
 
 
 def _cell(measured: Measurement) -> str:
-    if measured.value is None or measured.status != "ok":
+    if measured.status != "ok":
         return measured.status.replace("_", " ")
     return f"{measured.value:.3f} [{measured.low:.3f}, {measured.high:.3f}]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmsa.results.informed import information_table
 from mmsa.results.ledger import Ledger, Opening
 from mmsa.search.cards import study_card, trial_card
 from mmsa.search.reported import reported_lines
@@ -23,6 +24,9 @@ def report(study: StudyView, ledger: Ledger) -> str:
     lines += [f"  {counts or 'none yet'}"]
     for objective, (metric, direction) in enumerate(zip(card.metrics, card.directions, strict=True)):
         lines += [f"best by {metric} ({direction}):", *_top(card, trials, objective)]
+    best = study.best()
+    if best is not None:
+        lines += information_table("of the best trial on valid", {f"trial {best.number}": best.information})
     lines += _test(ledger.openings_of(card.name, ""))
     return "\n".join([*lines, *reported_lines(study.config.reported)])
 

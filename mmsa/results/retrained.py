@@ -94,7 +94,9 @@ class RetrainReport:
         return "\n".join([*lines, *self._information(), self._openings()])
 
     def _information(self) -> list[str]:
-        lines = information_table({result.seed: result.information for result in self.seeds})
+        lines = information_table(
+            "on test", {f"seed {result.seed}": result.information for result in self.seeds}
+        )
         if self.decomposition is not None:
             lines += [f"seed {self.best_on_valid.seed}: {self.decomposition.text()}"]
         return lines

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from unittest.mock import create_autospec
+
 import numpy as np
 import pytest
 
-from mmsa.information import Measurement
+from mmsa.information import Measurement, measure
 from mmsa.information.budget import Budget
 from mmsa.information.measure_panel import measure_panel, principal_directions
 from mmsa.information.panel import CORE, FAMILIES, added, metric_names, metrics, names, sums
@@ -133,12 +135,12 @@ def test_without_time_quantities_are_skipped_and_so_are_their_sums():
 def test_networks_get_the_largest_null_there_is_time_for(monkeypatch):
     asked = []
 
-    def measure(x, y, z=None, *, groups, permutations, seed):
+    def slow(x, y, z, *, groups, permutations, seed):
         asked.append(permutations)
         clock.now += 2.0 * (2 + permutations)  # four times slower than expected
         return measured(("target",))["target/text"]
 
-    monkeypatch.setattr("mmsa.information.measure_panel.measure", measure)
+    monkeypatch.setattr("mmsa.information.measure_panel.measure", create_autospec(measure, side_effect=slow))
     clock = Clock()
     found = measured(("target",), estimator="networks", budget=Budget(66.0, clock))
     # 0.54 s are expected of a reading: 19 fit at first; as slow as the first, 5, 2 and none fit then.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +12,14 @@ import pytest
 from mmsa.config import parse
 from mmsa.data import open_corpus
 from mmsa.errors import ConfigError
+from mmsa.information.measurement import not_measured
 from mmsa.information.panel import CORE, METRIC, metrics, names
 from mmsa.results.export import export
 from mmsa.results.retrain import retrain
 from mmsa.search.checks import metric_problem
 from mmsa.search.misfits import refuse_misfits
+from mmsa.search.records import Ending
+from mmsa.search.study import Study, read_study
 from mmsa.search.study_config import StudyConfig
 
 MAE = {"metric": "valid/mae", "direction": "minimize"}
@@ -76,9 +80,25 @@ def test_what_is_measured_is_not_searched(make_values: Callable[..., Any]):
         parse(StudyConfig, make_values({"information.estimator": choices}), "space.yaml")
 
 
+def test_a_trial_whose_information_has_no_value_fails_with_the_status_as_reason(
+    make_study_config: Callable[..., StudyConfig], tmp_path: Path
+):
+    config = make_study_config(base={"information": {"budget": None}}, objectives=[MAE, SOUGHT])
+    few = {"target/fusion": not_measured("too_few", num_samples=20, num_groups=4, dims=(1, 1))}
+    with Study.open(config, tmp_path) as study:
+        study.bind_corpus("0f3a")
+        suggestion = study.ask()
+        assert suggestion is not None
+        ending = Ending("completed", {"valid/mae": 0.5}, information=few)
+        assert study.finish(suggestion.number, ending) == "failed"
+    record = read_study(config.study, tmp_path).trial(suggestion.number)
+    assert record.reason == "information/target/fusion has no value: too_few"
+    assert record.information == few
+
+
 @pytest.mark.ray
 def test_a_search_for_information_finds_stores_and_reproduces_it(
-    launch: Callable[..., Any], make_study_config: Callable[..., StudyConfig], tmp_path: Any
+    launch: Callable[..., Any], make_study_config: Callable[..., StudyConfig], tmp_path: Path
 ):
     config = make_study_config(
         base={"data": DATA, "information": {"budget": None}},
