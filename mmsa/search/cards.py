@@ -27,6 +27,7 @@ def study_card(study: StudyView) -> StudyCard:
         "corpus_digest": known["corpus_digest"],
         "git_commit": str(known["git_commit"]),
         "git_dirty": str(known["git_dirty"]),
+        "space_version": str(len(study.space_versions)),
     }
     objectives = study.config.search.objectives
     return StudyCard(
@@ -36,8 +37,16 @@ def study_card(study: StudyView) -> StudyCard:
         metrics=tuple(objective.metric for objective in objectives),
         directions=tuple(objective.direction for objective in objectives),
         num_trials=study.asked,
-        space_yaml=known["space"],
+        space_yaml=_history(study) + known["space"],
         tags=tags,
+    )
+
+
+def _history(study: StudyView) -> str:
+    """How the space was edited, as comments above it."""
+    return "".join(
+        f"# version {version.number}, {version.date}: {'; '.join(version.changes)}\n"
+        for version in study.space_versions[1:]
     )
 
 
@@ -55,6 +64,7 @@ def trial_card(study: StudyView, trial: TrialRecord) -> TrialCard:
         started=_seconds(trial.started),
         finished=_seconds(trial.finished),
         stage=trial.stage,
+        superseded=trial.superseded,
     )
 
 

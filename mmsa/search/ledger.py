@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from datetime import datetime
 from functools import partial
+from itertools import count
 from typing import Any, TypeVar
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -78,15 +79,16 @@ class Ledger:
             system_attrs={},
             intermediate_values={},
         )
-        template._trial_id = self._write(lambda: self._create(template))
+        tries = count()
+        template._trial_id = self._write(lambda: self._create(template, again=next(tries) > 0))
         self.trials.append(template)
         for name, distribution in template.distributions.items():
             self._distributions.setdefault(name, distribution)
         return template
 
-    def _create(self, template: FrozenTrial) -> int:
-        """Again after a failure, when it may be stored already though the storage could not say so."""
-        if self._storage.get_n_trials(self._study_id) > template.number:
+    def _create(self, template: FrozenTrial, again: bool) -> int:
+        """After a failure it may be stored already, though the storage could not say so."""
+        if again and self._storage.get_n_trials(self._study_id) > template.number:
             known: int = self._storage.get_trial_id_from_study_id_trial_number(
                 self._study_id, template.number
             )

@@ -45,7 +45,7 @@ class ProgressDisplay:
         """Count what an earlier launch finished, and start the clock."""
         self._study = study
         self._counts = Counter(trial.outcome for trial in earlier)
-        completed = [trial for trial in earlier if trial.outcome == "completed"]
+        completed = [trial for trial in earlier if trial.outcome == "completed" and not trial.superseded]
         self._finalists = {trial.number for trial in earlier if trial.stage == "finalist"}
         self._values = {trial.number: trial.values[0] for trial in completed}
         self._epochs: dict[int, int] = {}

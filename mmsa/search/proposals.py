@@ -92,9 +92,8 @@ class Proposals:
         overrides = self._space.suggest(trial)
         self._numbers[trial.number] = number
         self._places[number] = trial.number
-        return Proposal(
-            overrides, dict(trial.params), dict(trial.distributions), self._notes_of(trial.number)
-        )
+        known = self._storage.get_trial(self._id(trial.number))
+        return Proposal(overrides, dict(known.params), dict(known.distributions), dict(known.system_attrs))
 
     def pause(self, number: int, reported: Mapping[int, float]) -> None:
         """A trial waits at a rung: it is shown as pruned there, until ``tell`` says how it ended."""

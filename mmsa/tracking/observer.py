@@ -48,7 +48,7 @@ class TrialCard:
     params: the sampled values by dotted path. values: one per objective, empty without a result.
     epochs: metrics by epoch, counted from 1. config_yaml: the complete resolved configuration.
     started and finished: seconds since 1970. information: of the weights of the best epoch, by name.
-    stage: of the study.
+    stage: of the study. superseded: it does not lie in the space as it is now, and is not ranked.
     """
 
     number: int
@@ -62,6 +62,7 @@ class TrialCard:
     finished: float | None = None
     information: Mapping[str, Measurement] = field(default_factory=dict)
     stage: Stage = "search"
+    superseded: bool = False
 
 
 def short(value: Scalar) -> str:

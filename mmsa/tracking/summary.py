@@ -13,7 +13,9 @@ from mmsa.tracking.observer import StudyCard, TrialCard
 def ranked(study: StudyCard, trials: Iterable[TrialCard], objective: int = 0) -> list[TrialCard]:
     """The completed trials, best value of the given objective first; the earlier trial wins a tie."""
     sign = -1.0 if study.directions[objective] == "maximize" else 1.0
-    completed = [trial for trial in trials if trial.outcome == "completed" and trial.values]
+    completed = [
+        trial for trial in trials if trial.outcome == "completed" and trial.values and not trial.superseded
+    ]
     return sorted(completed, key=lambda trial: (sign * trial.values[objective], trial.number))
 
 
