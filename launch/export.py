@@ -24,10 +24,15 @@ def main() -> int:
     from mmsa.results.export import export
     from mmsa.search.view import read_study
 
-    exported = export(read_study(args.study, args.runs, args.storage), args.out, args.trial)
+    study = read_study(args.study, args.runs, args.storage)
+    exported = export(study, args.out, args.trial)
     known = exported.provenance
     assert known is not None
     print(f"{args.out}: trial {known.trial} of {known.study}, {known.metric} {known.value:.4f}")
+    front = [trial.number for trial in study.front()]
+    if args.trial is None and len(front) > 1:
+        numbers = ", ".join(map(str, front))
+        print(f"the best in the first objective; of the front {numbers}, take another with --trial N")
     return 0
 
 

@@ -26,6 +26,13 @@ _FIXED = {
 }
 
 
+COST_SECONDS = "cost/seconds"
+"""Metric of a trial: what it took in all launches, evaluation included."""
+COST_PARAMETERS = "cost/parameters"
+"""Metric of a trial: how many numbers it trains."""
+COSTS = (COST_PARAMETERS, COST_SECONDS)
+
+
 @cache
 def valid_metrics() -> tuple[str, ...]:
     """Every metric of the valid split that some label scale has."""
@@ -40,8 +47,10 @@ def information_metrics() -> tuple[str, ...]:
 
 def metric_problem(metric: str) -> Problem | None:
     """Why a metric cannot be an objective, as far as its name tells."""
-    if metric in valid_metrics() or metric in information_metrics():
+    if metric in valid_metrics() or metric in information_metrics() or metric in COSTS:
         return None
+    if metric.startswith("cost/"):
+        return Problem("", metric, "is not a cost of a trial", did_you_mean(metric, COSTS))
     if metric.startswith(METRIC):
         return Problem("", metric, "is not measured", did_you_mean(metric, information_metrics()))
     if metric.startswith("test/"):

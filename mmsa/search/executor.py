@@ -288,6 +288,8 @@ def _summary(
         default=defaults.values[0] if defaults and defaults.values else None,
         default_number=defaults.number if defaults else 0,
         cost=study.cost(),
+        metrics=tuple(objective.metric for objective in study.config.search.objectives),
+        front=tuple((trial.number, trial.values) for trial in study.front()),
         versions=_versions(study),
         spent=stop.spent,
         interrupted=stop.reason == INTERRUPTED,

@@ -24,6 +24,13 @@ from mmsa.search.space import Space
 _BEST = 50  # by the first objective, then the others
 
 
+CONSTRAINT = "constraints:"
+"""Prefix of the notes by which Optuna's samplers know how far a trial breaks a bound on a metric.
+
+It is what ``optuna.Trial.set_constraint`` writes.
+"""
+
+
 @dataclass(frozen=True)
 class Proposal:
     """A point of the space: as configurations have it, and as Optuna's parameters with distributions.
@@ -101,17 +108,27 @@ class Proposals:
         self._paused.add(number)
 
     def tell(
-        self, number: int, state: TrialState, values: Sequence[float] | None, reported: Mapping[int, float]
+        self,
+        number: int,
+        state: TrialState,
+        values: Sequence[float] | None,
+        reported: Mapping[int, float],
+        excesses: Mapping[str, float] = MappingProxyType({}),
     ) -> dict[str, Any]:
         """How a trial ended.
+
+        Args:
+            excesses: by how much it breaks each bound on a metric, 0 or less where it does not.
 
         Returns:
             What the sampler has written down with the trial by now.
         """
         if number in self._paused:
             self._paused.remove(number)
-            return self._tell_again(number, state, values, reported)
+            return self._tell_again(number, state, values, reported, excesses)
         place = self._places.pop(number)
+        for name, excess in excesses.items():
+            self._storage.set_trial_system_attr(self._id(place), CONSTRAINT + name, excess)
         for epoch, value in reported.items():
             self._storage.set_trial_intermediate_value(self._id(place), epoch, value)
         self._study.tell(place, None if values is None else list(values), state=state)
@@ -138,7 +155,12 @@ class Proposals:
         }
 
     def _tell_again(
-        self, number: int, state: TrialState, values: Sequence[float] | None, reported: Mapping[int, float]
+        self,
+        number: int,
+        state: TrialState,
+        values: Sequence[float] | None,
+        reported: Mapping[int, float],
+        excesses: Mapping[str, float],
     ) -> dict[str, Any]:
         """Optuna has no way to change a trial that has ended, so its study is filled anew."""
         place = next((place for place, known in self._numbers.items() if known == number), None)
@@ -148,6 +170,7 @@ class Proposals:
         if state != trial.state or reported != trial.intermediate_values:
             trial.state, trial.intermediate_values = state, dict(reported)
             trial.values = None if values is None else list(values)
+            trial.system_attrs = with_excesses(trial.system_attrs, excesses)
             self._forget({place: trial})
         return dict(trial.system_attrs)
 
@@ -176,6 +199,12 @@ class Proposals:
     def _id(self, place: int) -> int:
         found: int = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, place)
         return found
+
+
+def with_excesses(notes: Mapping[str, Any], excesses: Mapping[str, float]) -> dict[str, Any]:
+    """A trial's notes with what is known now of the bounds it breaks."""
+    kept = {name: value for name, value in notes.items() if not name.startswith(CONSTRAINT)}
+    return kept | {CONSTRAINT + name: excess for name, excess in excesses.items()}
 
 
 def _frozen(trial: Past, distributions: Mapping[str, BaseDistribution]) -> FrozenTrial:

@@ -22,10 +22,11 @@ from mmsa.config import dump_yaml
 from mmsa.errors import StudyError
 from mmsa.information.panel import METRIC as INFORMATION
 from mmsa.provenance import git_state, versions
+from mmsa.search.checks import COST_SECONDS
 from mmsa.search.costs import Cost, Share
 from mmsa.search.ledger import Ledger
 from mmsa.search.prior_studies import read_priors
-from mmsa.search.proposals import Past, Proposals
+from mmsa.search.proposals import Past, Proposals, with_excesses
 from mmsa.search.records import Ending, Metrics, Suggestion, TrialRecord
 from mmsa.search.scalars import Scalar
 from mmsa.search.storage import DriverStorage
@@ -180,7 +181,9 @@ class Study(StudyView):
             if record.stage == "search" and not record.superseded:
                 params = self.config.space.encode(self._point(record))
                 shown = record.reported if self._single else {}
-                notes = trial.user_attrs.get("sampler", {})
+                notes = with_excesses(
+                    trial.user_attrs.get("sampler", {}), self.config.excesses(record.metrics)
+                )
                 yield Past(trial.number, params, trial.state, trial.values, shown, notes)
 
     @property
@@ -362,14 +365,45 @@ class Study(StudyView):
             remembered: Outcome = known.user_attrs["ending"]["outcome"]
             return remembered
         metrics = [objective.metric for objective in self.config.search.objectives]
-        ending = _checked(ending, metrics)
         self._bill(number, ending.seconds)
+        ending = self._with_broken_bounds(_checked(self._with_cost(number, ending), self._needed))
         values = [ending.metrics[metric] for metric in metrics] if ending.outcome == "completed" else None
         if stage_of(known) == "search":
-            self._tell_sampler(number, _STATES[ending.outcome], values)
+            excesses = self.config.excesses(_finite(ending.metrics))
+            self._tell_sampler(number, _STATES[ending.outcome], values, excesses)
         self._end(number, ending, values)
         self._reconsider()
         return ending.outcome
+
+    @property
+    def _needed(self) -> list[str]:
+        """The metrics without which a trial has no result."""
+        search = self.config.search
+        return [*(o.metric for o in search.objectives), *(b.metric for b in self.config.metric_bounds)]
+
+    def _with_broken_bounds(self, ending: Ending) -> Ending:
+        excesses = self.config.excesses(_finite(ending.metrics)).items()
+        broken = [f"{text} by {excess:.4g}" for text, excess in excesses if excess > 0]
+        if not broken or ending.outcome != "completed":
+            return ending
+        return replace(ending, reason=f"breaks {', '.join(broken)}")
+
+    def _with_cost(self, number: int, ending: Ending) -> Ending:
+        """With what the trial took in all launches as a metric."""
+        cost = self.trial(number).cost + self._unbilled.get(number, Cost())
+        return replace(ending, metrics={**ending.metrics, COST_SECONDS: cost.seconds})
+
+    def _tell_sampler(
+        self, number: int, state: TrialState, values: list[float] | None, excesses: Mapping[str, float]
+    ) -> None:
+        known = self._ledger.trials[number]
+        notes = self._proposals.tell(number, state, values, self._shown(number), excesses)
+        if notes != known.user_attrs.get("sampler", {}):
+            self._ledger.note(number, "sampler", notes)
+
+    def _shown(self, number: int) -> dict[int, float]:
+        """What the sampler is shown of a trial's values by epoch."""
+        return reported(self._ledger.trials[number]) if self._single else {}
 
     def _end(self, number: int, ending: Ending, values: list[float] | None = None) -> None:
         cost = self._unbilled.pop(number, Cost()).stored()
@@ -409,16 +443,6 @@ class Study(StudyView):
     ) -> None:
         self.close()
 
-
-    def _tell_sampler(self, number: int, state: TrialState, values: list[float] | None) -> None:
-        known = self._ledger.trials[number]
-        notes = self._proposals.tell(number, state, values, self._shown(number))
-        if notes != known.user_attrs.get("sampler", {}):
-            self._ledger.note(number, "sampler", notes)
-
-    def _shown(self, number: int) -> dict[int, float]:
-        """What the sampler is shown of a trial's values by epoch."""
-        return reported(self._ledger.trials[number]) if self._single else {}
 
 def _identity(folder: Path, remembered: str | None) -> str:
     """What ties the checkpoints in the folder to the study in the storage; made when the study is."""

@@ -26,7 +26,7 @@ from pydantic import (
 from mmsa.config import Block, one_of, problems_of, refuse, refuse_all
 from mmsa.errors import ConfigError, Problem, did_you_mean
 from mmsa.experiment import RunConfig
-from mmsa.search.checks import meaning_problems, metric_problem, start_values
+from mmsa.search.checks import COSTS, meaning_problems, metric_problem, start_values
 from mmsa.search.constraints import MetricBound, PointConstraints, parse_constraint
 from mmsa.search.expressions import Expression
 from mmsa.search.finalists import Finalists, finalist_problems
@@ -150,6 +150,9 @@ class SearchConfig(Block):
         if not objectives:
             advice = "Write [{metric: valid/mae, direction: minimize}]."
             raise refuse(objectives, "needs at least one objective", advice)
+        if objectives[0].metric in COSTS:
+            rule = "a cost cannot be the first objective, by which trials are stopped early and ranked"
+            raise refuse(objectives[0].metric, rule, "Write a metric of the valid split before it.")
         metrics = [objective.metric for objective in objectives]
         repeated = [metric for metric in metrics if metrics.count(metric) > 1]
         if repeated:
@@ -237,6 +240,15 @@ def _constraint_problems(config: StudyConfig) -> Iterator[Problem]:
             yield Problem(f"search.starts.{position}", start, rule, "Change the start, or the constraint.")
 
 
+def _thread_problems(config: StudyConfig) -> Iterator[Problem]:
+    threads, cpus = config.base.train.threads, config.resources.cpus_per_worker
+    if threads > cpus:
+        rule = f"is more than the {cpus} CPUs of a worker: trials would crowd each other out"
+        yield Problem(
+            "base.train.threads", threads, rule, f"Write resources: {{cpus_per_worker: {threads}}}."
+        )
+
+
 def _stop_problems(config: StudyConfig) -> list[Problem]:
     return [
         Problem(f"search.stop.{p.path}", p.value, p.rule, p.next_step)
@@ -289,7 +301,7 @@ class StudyConfig(Block):
             search = config.search
             problems = meaning_problems(config.base, search.parameters, search.starts)
             problems += _direction_problems(config.base, search.objectives)
-            problems += [*_stop_problems(config), *_prior_problems(config)]
+            problems += [*_thread_problems(config), *_stop_problems(config), *_prior_problems(config)]
             problems = problems or [
                 *_worker_problems(config),
                 *_sampler_problems(config),
@@ -369,6 +381,13 @@ class StudyConfig(Block):
         """The constraints that are known after a trial."""
         parsed = map(parse_constraint, self.search.constraints)
         return tuple(constraint for constraint in parsed if isinstance(constraint, MetricBound))
+
+    def excesses(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """By how much metrics break each bound, by its text; 0 or less where they do not.
+
+        A bound whose metric is not there is left out.
+        """
+        return {b.text: b.excess(metrics[b.metric]) for b in self.metric_bounds if b.metric in metrics}
 
     def allows(self, point: Mapping[str, Scalar]) -> bool:
         """Whether a complete point of the space fulfils the constraints that are known before a trial."""

@@ -66,6 +66,8 @@ class SearchSummary:
         cost: of all trials of the study, over all launches.
         versions: how the space was edited since the study was begun, in lines.
         default_number: of the trial that runs the defaults.
+        metrics: names of all objectives.
+        front: number and values of the trials that none is better than in all objectives.
     """
 
     study: str
@@ -86,6 +88,8 @@ class SearchSummary:
     cost: Cost = field(default_factory=Cost)
     versions: tuple[str, ...] = ()
     default_number: int = 0
+    metrics: tuple[str, ...] = ()
+    front: tuple[tuple[int, tuple[float, ...]], ...] = ()
 
     @property
     def done(self) -> bool:
@@ -130,6 +134,22 @@ class SearchSummary:
             *self.best.measured(),
             *([f"search:   {self.searched.text(self.metric)}"] if self.searched else []),
             f"defaults: trial {self.default_number}, {default}",
+            *self._front(),
+        ]
+
+    def _front(self) -> list[str]:
+        if len(self.metrics) < 2:
+            return []
+        widths = [max(12, len(metric)) for metric in self.metrics]
+        head = "  ".join(metric.rjust(width) for metric, width in zip(self.metrics, widths, strict=True))
+        rows = [
+            f"{number:>15}  " + "  ".join(f"{v:{width}.5g}" for v, width in zip(values, widths, strict=True))
+            for number, values in self.front
+        ]
+        return [
+            "front:    no trial is better in every objective than one of",
+            f"{'trial':>15}  {head}",
+            *rows,
         ]
 
     def _next_steps(self, browse: str) -> list[str]:

@@ -26,6 +26,7 @@ from mmsa.data import Corpus
 from mmsa.errors import CheckpointError, MmsaError, TrainingDiverged, WorkerLost
 from mmsa.experiment import RunConfig
 from mmsa.information import Measurement
+from mmsa.search.checks import COST_PARAMETERS
 from mmsa.search.corpora import Corpora
 from mmsa.search.locks import ProcessLock
 from mmsa.search.memory import peak_memory
@@ -167,7 +168,7 @@ class TrialRun:
             metrics=progress.metrics,
             earlier=earlier,
             best_epoch=progress.best_epoch,
-            best=progress.best,
+            best={**progress.best, COST_PARAMETERS: float(progress.num_parameters)},
             information=progress.information,
             notes={**self._report.notes, **continued, **_measured(progress)},
         )

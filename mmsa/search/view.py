@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from mmsa.search.records import TrialRecord
 from mmsa.search.storage import JOURNAL, open_storage
 from mmsa.search.study_config import DEFAULTS, StudyConfig
 from mmsa.search.versions import Version, versions_in
-from mmsa.tracking import Outcome, Stage
+from mmsa.tracking import Outcome, Stage, pareto_front
 
 EPOCH = "epoch/"
 """Prefix of a trial's user attributes that hold the metrics of an epoch; ``ending`` holds the rest."""
@@ -156,10 +157,29 @@ class StudyView:
         return next((self._record(trial) for trial in starts if not self._superseded(trial)), None)
 
     def rank(self, completed: TrialRecord) -> tuple[float, ...]:
-        """Smaller is better: by the first objective, then by the others in order, then the earlier trial."""
+        """Smaller is better: a finalist before a searched trial, then by the bounds it breaks, then by the
+        first objective, then by the others in order, then the earlier trial."""
         signs = [1.0 if o.direction == "minimize" else -1.0 for o in self.config.search.objectives]
         values = (sign * value for sign, value in zip(signs, completed.values, strict=True))
-        return (*values, completed.number)
+        return (completed.stage != "finalist", self.violation(completed), *values, completed.number)
+
+    def violation(self, trial: TrialRecord) -> float:
+        """By how much a completed trial breaks the bounds on metrics as they are now, summed.
+
+        0 for a feasible one; infinite where a metric was not measured, because its bound came later.
+        """
+        excesses = self.config.excesses(trial.metrics)
+        return sum(max(0.0, excesses.get(b.text, math.inf)) for b in self.config.metric_bounds)
+
+    def front(self) -> list[TrialRecord]:
+        """The trials that no other is better than in all objectives, best in the first one first.
+
+        Of the finalists once there are any; those that break a bound only where all do.
+        """
+        completed = self.completed("finalist") or self.completed("search")
+        feasible = [trial for trial in completed if self.violation(trial) == 0] or completed
+        directions = [objective.direction for objective in self.config.search.objectives]
+        return [feasible[place] for place in pareto_front([t.values for t in feasible], directions)]
 
     @property
     def priors(self) -> Mapping[str, list[Point]]:

@@ -1,5 +1,6 @@
 """Tracking: what a search tells its observers, and the MLflow mirror that is one of them."""
 
+from mmsa.tracking.front import pareto_front
 from mmsa.tracking.location import Location
 from mmsa.tracking.mirror import Mirror, rebuild
 from mmsa.tracking.observer import Observer, Outcome, Scalar, Stage, StudyCard, TrialCard, short
@@ -13,6 +14,7 @@ __all__ = [
     "Stage",
     "StudyCard",
     "TrialCard",
+    "pareto_front",
     "rebuild",
     "short",
 ]

@@ -45,7 +45,8 @@ class StudyCard:
 class TrialCard:
     """All that is worth showing of one trial, finished or not.
 
-    params: the sampled values by dotted path. values: one per objective, empty without a result.
+    params: the sampled values by dotted path. values: one per objective, empty without a result. reason: why
+    it did not complete, or which bounds on metrics it breaks.
     epochs: metrics by epoch, counted from 1. config_yaml: the complete resolved configuration.
     started and finished: seconds since 1970. information: of the weights of the best epoch, by name.
     stage: of the study. superseded: it does not lie in the space as it is now, and is not ranked.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mmsa.information.panel import metrics as information_metrics
+from mmsa.tracking.front import front_csv, front_figure, front_of
 from mmsa.tracking.information import log_information
 from mmsa.tracking.location import Location
 from mmsa.tracking.observer import StudyCard, TrialCard
@@ -162,6 +163,10 @@ class StudyRuns:
                 if index == 0:
                     self._client.log_text(self.parent, order[0].config_yaml, "best.yaml")
         self._client.log_text(self.parent, trials_csv(self.study, trials), "trials.csv")
+        front = front_of(self.study, trials)
+        if front and len(self.study.metrics) > 1:
+            self._client.log_text(self.parent, front_csv(self.study, front), "front.csv")
+            self._client.log_figure(self.parent, front_figure(self.study, trials), "front.png")
         self._client.log_batch(
             self.parent, metrics=metrics, tags=[RunTag(name, value) for name, value in tags.items()]
         )

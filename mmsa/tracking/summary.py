@@ -11,12 +11,25 @@ from mmsa.tracking.observer import StudyCard, TrialCard
 
 
 def ranked(study: StudyCard, trials: Iterable[TrialCard], objective: int = 0) -> list[TrialCard]:
-    """The completed trials, best value of the given objective first; the earlier trial wins a tie."""
+    """The completed trials, best value of the given objective first; the earlier trial wins a tie.
+
+    Those that break a bound on a metric come after all that break none.
+
+    Finalists are before all others, whose values are of another task.
+    """
     sign = -1.0 if study.directions[objective] == "maximize" else 1.0
     completed = [
         trial for trial in trials if trial.outcome == "completed" and trial.values and not trial.superseded
     ]
-    return sorted(completed, key=lambda trial: (sign * trial.values[objective], trial.number))
+    return sorted(
+        completed,
+        key=lambda trial: (
+            trial.stage != "finalist",
+            bool(trial.reason),
+            sign * trial.values[objective],
+            trial.number,
+        ),
+    )
 
 
 def count_outcomes(trials: Iterable[TrialCard]) -> dict[str, int]:

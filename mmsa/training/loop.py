@@ -58,6 +58,11 @@ class Progress:
             raise ValueError(f"epoch {self.epoch} can be saved only until the next one begins")
         self._trainer.save(directory)
 
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers are trained."""
+        return self._trainer.num_parameters
+
     def standard_errors(self) -> dict[str, float]:
         """How sure each ``valid/`` metric of the best epoch is, by resampling groups of the split.
 

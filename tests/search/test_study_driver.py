@@ -80,7 +80,7 @@ def test_what_is_told_is_remembered(tmp_path, make_study_config, storage):
     assert record == view.best() == view.trial(0)
     assert (record.outcome, record.values, record.start) == ("completed", (0.8,), "defaults")
     assert record.overrides == suggestion.overrides
-    assert record.metrics == {"valid/mae": 0.8}
+    assert record.metrics == {"valid/mae": 0.8, "cost/seconds": 3.5}
     assert record.epochs == {1: {"valid/mae": 0.9}, 2: {"valid/mae": 0.8}}
     assert record.reported == {1: 0.9, 2: 0.8}
     assert (record.best_epoch, record.seconds, record.notes) == (2, 3.5, {"host": "here"})
@@ -134,7 +134,10 @@ def test_an_objective_that_was_not_measured_is_a_failure(tmp_path, make_study_co
     with Study.open(make_study_config(objectives=objectives), tmp_path) as study:
         study.ask()
         assert study.finish(0, done(0.5)) == "failed"
-        assert study.trial(0).reason == "valid/acc3 was not measured; there are valid/mae, valid/pearson"
+        assert (
+            study.trial(0).reason
+            == "valid/acc3 was not measured; there are cost/seconds, valid/mae, valid/pearson"
+        )
 
 
 def test_several_objectives(tmp_path, make_study_config, storage):
