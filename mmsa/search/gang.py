@@ -117,11 +117,19 @@ class Gang:
             .remote(bundle, size, self._corpora, self._workplace)
             for bundle in range(size)
         ]
+        try:
+            self._meet()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _meet(self) -> None:
+        """Let all processes join one group."""
         places = ray.get(self._tell("whereabouts"))
         addresses = [address for address, _ in places]
         self.processes = tuple(process for _, process in places)
         if len(set(addresses)) == 1:
-            addresses = [LOOPBACK] * size  # nobody else can connect
+            addresses = [LOOPBACK] * len(addresses)  # nobody else can connect
         port = ray.get(self._ranks[0].host_rendezvous.remote(addresses[0]))
         # NCCL refuses two processes on one GPU.
         on_gpu = "nccl" if self._room.gpus >= 1 else "gloo"
