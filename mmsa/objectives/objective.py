@@ -20,6 +20,8 @@ from mmsa.objectives.strategies import STRATEGIES, Alternating, Joint
 from mmsa.objectives.tasks import MeanAbsoluteError
 from mmsa.objectives.weighting import WEIGHTINGS, Fixed, Weighting
 
+_STRATEGY, _WEIGHTING = ("strategy", "name"), ("weighting", "name")
+
 
 class ObjectiveConfig(Block):
     """What is minimised, and in which passes."""
@@ -45,9 +47,6 @@ class ObjectiveConfig(Block):
             rule = f"needs losses that are never below 0, and {', '.join(negative)} can be: no weight is best"
             raise refuse(weighting, rule, "Write weighting: {name: fixed}, or leave them out.", _WEIGHTING)
         return self
-
-
-_STRATEGY, _WEIGHTING = ("strategy", "name"), ("weighting", "name")
 
 
 def warnings(config: ObjectiveConfig) -> list[str]:

@@ -38,7 +38,8 @@ class CPC(Term):
         """Divides the cosines; 1 as published, where the bound of a batch of B cannot exceed
         ln B - ln(1 + (B - 1) exp(-2 / temperature))."""
         layers: Annotated[int, Field(ge=1, le=4)] = 1
-        """Linear layers of each prediction, with tanh in between."""
+        """Linear layers of each prediction, with tanh in between. MMIM's code has tanh after the first only,
+        so that three layers or more say no more than two."""
 
     def __init__(self, config: Config, dims: RepresentationDims):
         super().__init__()
