@@ -304,3 +304,31 @@ def test_each_worker_needs_a_row_of_every_batch_that_may_be_tried(make_values):
     (problem,) = problems(make_values(sizes, resources={"workers": 5}))
     assert (problem.path, problem.value) == ("resources.workers", 5)
     assert problem.rule.startswith("more than the 4 rows of the smallest batch")
+
+
+def test_threads_that_do_not_fit_into_a_worker(make_values):
+    values = make_values(base={"train": {"threads": 4}}, resources={"cpus_per_worker": 2})
+    with pytest.raises(ConfigError) as caught:
+        parse(StudyConfig, values, "space.yaml")
+    (problem,) = caught.value.problems
+    assert (problem.path, problem.value) == ("base.train.threads", 4)
+    assert problem.next_step == "Write resources: {cpus_per_worker: 4}."
+
+
+@pytest.mark.parametrize(
+    ("names", "rule"), [(["tried"], "is this study itself"), (["a", "a"], "is named twice")]
+)
+def test_priors_are_other_studies_each_once(make_values, names, rule):
+    with pytest.raises(ConfigError) as caught:
+        parse(StudyConfig, make_values(priors=names), "space.yaml")
+    assert [problem.rule for problem in caught.value.problems] == [rule]
+
+
+def test_a_stop_rule_that_does_not_fit_the_objectives(make_values):
+    objectives = [
+        {"metric": "valid/mae", "direction": "minimize"},
+        {"metric": "valid/pearson", "direction": "maximize"},
+    ]
+    with pytest.raises(ConfigError) as caught:
+        parse(StudyConfig, make_values(objectives=objectives, stop={"name": "noise"}), "space.yaml")
+    assert [problem.path for problem in caught.value.problems] == ["search.stop.name"]
