@@ -1,8 +1,8 @@
-"""Every term, strategy, model and fusion in a run of two processes, against the same run in one.
+"""Everything that is registered in a run of two processes, against the same run in one.
 
-The sums over the rows of a batch are taken in another order, so float32 results differ in their last bits, and
-steps of Adam enlarge that where a gradient is next to 0. Tolerated: 5e-5 of the norm of the gradient of the
-first step, and 1e-4 in the metrics of the first epoch.
+The sums over the rows of a batch are taken in another order, so float32 results differ in their last bits,
+and steps of Adam enlarge that where a gradient is next to 0. Tolerated: 5e-5 of the norm of the gradient of
+the first step, and 1e-4 in the metrics of the first epoch.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import torch.multiprocessing
 from mmsa.config import parse
 from mmsa.data import open_corpus
 from mmsa.experiment import RunConfig
-from mmsa.objectives import STRATEGIES
+from mmsa.objectives import STRATEGIES, TASKS, TERMS
+from mmsa.objectives.weighting import WEIGHTINGS
 from mmsa.training.parallel import ALONE, Team
 from mmsa.training.trainer import Trainer
 
@@ -28,6 +29,7 @@ WORLD = 2
 MISA = {**test_models.CASES["misa"], "text": {"name": "mlp"}}
 DRAWS = {"dependency"}  # which rows are put together is drawn in each process, among its own rows
 ALL_AT_ONCE = {name: variants[0] for name, variants in test_terms.CASES.items() if name not in DRAWS}
+NEVER_NEGATIVE = {name: settings for name, settings in ALL_AT_ONCE.items() if TERMS[name].never_negative}
 OBJECTIVES: dict[str, dict[str, Any]] = {
     f"{name}-{index}": {"terms": {name: settings}}
     for name, variants in test_terms.CASES.items()
@@ -39,6 +41,10 @@ OBJECTIVES |= {
     for name in STRATEGIES
     if STRATEGIES[name].takes_terms
 }
+OBJECTIVES |= {
+    f"weighting-{name}": {"terms": NEVER_NEGATIVE, "weighting": {"name": name}} for name in WEIGHTINGS
+}
+OBJECTIVES |= {f"task-{name}": {"task": {"name": name}} for name in TASKS}
 CASES = {name: {"model": MISA, "objective": objective} for name, objective in OBJECTIVES.items()}
 AVERAGE = test_models.CASES["average"]
 CASES["alternating"] = {"model": AVERAGE, "objective": {"strategy": {"name": "alternating"}}}
