@@ -79,7 +79,7 @@ def test_a_search_becomes_a_parent_and_a_child_for_each_trial(
     assert parent.data.tags["mmsa.corpus_digest"] == "77ab"
     assert store.text(parent, "space.yaml", tmp_path) == study.space_yaml
     assert store.text(parent, "best.yaml", tmp_path) == "seed: 0\n"
-    assert store.text(parent, "trials.csv", tmp_path).splitlines()[2].startswith("1,pruned,0.8,")
+    assert store.text(parent, "trials.csv", tmp_path).splitlines()[2].startswith("1,search,pruned,0.8,")
     children = [store.trial(number) for number in range(3)]
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
     assert [run.data.tags["mmsa.outcome"] for run in children] == ["completed", "pruned", "diverged"]
