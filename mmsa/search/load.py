@@ -11,7 +11,8 @@ from mmsa.config import load_yaml, parse, with_overrides
 from mmsa.errors import ConfigError, Problem, did_you_mean
 from mmsa.experiment import RunConfig
 from mmsa.search.scalars import Scalar
-from mmsa.search.study_config import DEFAULTS, StudyConfig
+from mmsa.search.search_config import DEFAULTS
+from mmsa.search.study_config import StudyConfig
 
 SPACES = Path(mmsa.__file__).resolve().parent.parent / "search_spaces"
 

@@ -24,8 +24,8 @@ from mmsa.search.cards import trial_config
 from mmsa.search.memory import Room
 from mmsa.search.records import Ending, Metrics, Suggestion, TrialRecord
 from mmsa.search.schedulers import Scheduler
+from mmsa.search.search_config import DEFAULTS
 from mmsa.search.study import Study
-from mmsa.search.study_config import DEFAULTS
 from mmsa.search.trial import CHECKPOINT, PEAK_MEMORY, Assignment, Report
 from mmsa.tracking import Observer, Outcome, Stage
 

@@ -29,8 +29,9 @@ from mmsa.search.prior_studies import read_priors
 from mmsa.search.proposals import Past, Proposals, with_excesses
 from mmsa.search.records import Ending, Metrics, Suggestion, TrialRecord
 from mmsa.search.scalars import Scalar
+from mmsa.search.search_config import DEFAULTS
 from mmsa.search.storage import DriverStorage
-from mmsa.search.study_config import DEFAULTS, StudyConfig
+from mmsa.search.study_config import StudyConfig
 from mmsa.search.versions import first_version, next_version, point_in
 from mmsa.search.view import EPOCH, FINALIST_OF, StudyView, read_study, reported, stage_of
 from mmsa.tracking import Outcome, Stage

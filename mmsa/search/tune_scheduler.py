@@ -8,8 +8,8 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from mmsa.search.schedulers import NoScheduler, Scheduler
+from mmsa.search.search_config import DEFAULTS
 from mmsa.search.study import Study
-from mmsa.search.study_config import DEFAULTS
 from mmsa.tracking import Stage
 
 

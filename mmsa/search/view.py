@@ -21,8 +21,9 @@ from mmsa.information import Measurement
 from mmsa.search.costs import Cost, stored_cost
 from mmsa.search.priors import Point
 from mmsa.search.records import TrialRecord
+from mmsa.search.search_config import DEFAULTS
 from mmsa.search.storage import JOURNAL, open_storage
-from mmsa.search.study_config import DEFAULTS, StudyConfig
+from mmsa.search.study_config import StudyConfig
 from mmsa.search.versions import Version, versions_in
 from mmsa.tracking import Outcome, Stage, pareto_front
 
