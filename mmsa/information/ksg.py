@@ -23,11 +23,13 @@ from mmsa.seeding import derive_seed
 
 Array = NDArray[np.float64]
 
+NEIGHBOURS = 3
+_REACHES = (NEIGHBOURS, 5, 8, 12, 20)
 DITHER = 1e-10
 """Noise that separates equal samples, in standard deviations (or units, for a constant)."""
 
 
-def ksg_information(x_ND: Array, y_ND: Array, z_ND: Array | None = None, k: int = 3) -> float:
+def ksg_information(x_ND: Array, y_ND: Array, z_ND: Array | None = None, k: int = NEIGHBOURS) -> float:
     """I(X; Y), or I(X; Y | Z), from the k nearest neighbours in the maximum norm; may come out negative.
 
     Raises:
@@ -36,7 +38,7 @@ def ksg_information(x_ND: Array, y_ND: Array, z_ND: Array | None = None, k: int 
     return float(ksg_terms(x_ND, y_ND, z_ND, k).mean())
 
 
-def ksg_terms(x_ND: Array, y_ND: Array, z_ND: Array | None = None, k: int = 3) -> Array:
+def ksg_terms(x_ND: Array, y_ND: Array, z_ND: Array | None = None, k: int = NEIGHBOURS) -> Array:
     """Terms (N,) of the samples, whose mean is ``ksg_information``.
 
     Raises:
@@ -52,6 +54,22 @@ def ksg_terms(x_ND: Array, y_ND: Array, z_ND: Array | None = None, k: int = 3) -
     in_z = _digamma_of_count(z_ND, radius_N) if z_ND.shape[1] else digamma(len(x_ND))
     terms_N: Array = digamma(k) + in_z - in_x - in_y
     return terms_N
+
+
+def ksg_limit(x_ND: Array, y_ND: Array, z_ND: Array | None = None) -> float:
+    """Where readings of ever nearer neighbours lead.
+
+    Edges and peaks of a density are smeared over the distance to the k-th neighbour, which goes as
+    (k / n)^(1 / features), and the bias goes with it (Gao, Oh and Viswanath 2018). A line through the
+    readings of several k leads to k = 0, which is also where n leads.
+
+    Raises:
+        DataError: for 20 or fewer samples.
+    """
+    dims = sum(part.shape[1] for part in (x_ND, y_ND, z_ND) if part is not None)
+    distance_K = np.array(_REACHES) ** (1 / dims)
+    reading_K = [ksg_information(x_ND, y_ND, z_ND, k) for k in _REACHES]
+    return float(np.polynomial.Polynomial.fit(distance_K, reading_K, 1)(0.0))
 
 
 def _without_ties(values_ND: Array, name: str) -> Array:
@@ -78,7 +96,7 @@ class KSG(Estimator):
         """How many neighbours."""
 
         name: Literal["ksg"] = "ksg"
-        k: Annotated[int, Field(ge=1, le=100)] = 3
+        k: Annotated[int, Field(ge=1, le=100)] = NEIGHBOURS
 
     spec = Spec("measure", "plugin", "gather", ceiling=lambda n: float(digamma(n) - digamma(1)))
 

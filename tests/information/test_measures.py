@@ -7,7 +7,8 @@ from sklearn.feature_selection import mutual_info_regression
 
 from mmsa.errors import DataError
 from mmsa.information.copula import gaussian_copula_information, gaussian_information, normal_scores
-from mmsa.information.ksg import ksg_information
+from mmsa.information.ksg import ksg_information, ksg_limit
+from mmsa.information.truths import BENCHMARK_40
 
 
 def correlated(information, dims, count, seed=0):
@@ -72,6 +73,14 @@ def test_copula_is_exact_under_monotone_maps_and_conditions():
     x, y, z = chain(10_000)
     assert gaussian_copula_information(x, y, z) == pytest.approx(2 * 1.5185, abs=0.05)
     assert gaussian_copula_information(x, z, y) == pytest.approx(0.0, abs=0.01)
+
+
+def test_ksg_leads_to_the_information_behind_sharp_edges():
+    truth = BENCHMARK_40["1v1-additive-0.1"]
+    samples = [[normal_scores(part) for part in truth.sample(600, seed)] for seed in range(4)]
+    counted, led = (np.mean([read(*sample) for sample in samples]) for read in (ksg_information, ksg_limit))
+    assert counted < truth.information - 0.04
+    assert abs(led - truth.information) < 0.5 * (truth.information - counted)
 
 
 def test_ksg_finds_what_ranks_do_not_show():

@@ -7,15 +7,19 @@ from scipy import stats
 from sklearn.cross_decomposition import CCA
 
 from mmsa.information import bounds
-from mmsa.information.residual import (
+from mmsa.information.copula import gaussian_information
+from mmsa.information.copula_critics import (
     Copula,
     CopulaRatio,
     Radial,
     Side,
     Warped,
+    canonical_weights,
+    copula_terms,
+)
+from mmsa.information.residual import (
     _objective,
     _standard_errors,
-    canonical_weights,
     cross_fitted_ratios,
 )
 from mmsa.information.truths import BENCHMARK_40, correlated_gaussians, independent
@@ -39,6 +43,24 @@ def test_constant_and_repeated_features_have_no_canonical_pair():
     x, y = pairs(dim=1)
     x_weights, _ = canonical_weights(np.hstack([x, x, np.ones_like(x)]), np.hstack([y, 2 * y]))
     assert x_weights.shape == (3, 1)
+
+
+def test_terms_are_those_of_the_fitted_normal_density():
+    x, y = pairs(dim=2)
+    together = np.hstack([x, y])
+    joint, first, second = (
+        stats.multivariate_normal(part.mean(0), np.cov(part.T, bias=True)).logpdf(part)
+        for part in (together, x, y)
+    )
+    ratio = joint - first - second
+    assert copula_terms(x, y) == pytest.approx(ratio - ratio.mean())
+
+
+def test_terms_of_many_features_spread_as_their_information_does():
+    draws = [independent(20, 20).sample(300, seed) for seed in range(40)]
+    spread = np.std([gaussian_information(x, y) for x, y in draws])
+    believed = np.mean([copula_terms(x, y).std() / np.sqrt(300) for x, y in draws])
+    assert spread < believed < 1.7 * spread
 
 
 def test_copula_critic_is_the_log_ratio_of_normal_densities():
@@ -104,7 +126,7 @@ def test_standard_errors_count_groups_not_rows():
 def test_ratios_come_back_in_the_order_of_the_rows():
     x, y = pairs(300)
     fold = np.arange(300) % 3
-    ratios = cross_fitted_ratios(x, y, fold, np.arange(300), num_seeds=1, seed=0, networks=False)
+    ratios = cross_fitted_ratios(x, y, fold, np.arange(300), num_seeds=1, seed=0)
     rows = np.flatnonzero(fold == 1)
     sides = Side.of(x), Side.of(y)
     surprise = -((sides[0].scores - sides[1].scores) ** 2).sum(1)

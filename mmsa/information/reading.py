@@ -1,0 +1,160 @@
+"""What the estimators read from one sample: the part of a measurement that is repeated on halves and nulls.
+
+Shapes: N rows, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mmsa.errors import DataError
+from mmsa.information.copula import Array, gaussian_copula_information, normal_scores
+from mmsa.information.copula_critics import copula_terms
+from mmsa.information.groups import Rows, group_folds
+from mmsa.information.ksg import ksg_terms
+from mmsa.information.residual import cross_fitted_ratios
+from mmsa.seeding import derive_seed
+
+FEW_DIMS = 3
+"""Up to so many features in all, neighbour counting is the most accurate estimator there is."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Checked arrays (N, D), and the group (N,) of each row."""
+
+    x: Array
+    y: Array
+    z: Array | None
+    group: Rows
+
+    @classmethod
+    def of(cls, x: ArrayLike, y: ArrayLike, z: ArrayLike | None, group_N: Rows) -> Sample:
+        """Check what was given.
+
+        Raises:
+            DataError: for arrays that do not fit together or are not finite.
+        """
+        given = {"x": x, "y": y} | ({} if z is None else {"z": z})
+        arrays = {name: _matrix(name, values) for name, values in given.items()}
+        if len({len(array) for array in arrays.values()}) != 1:
+            shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+            raise DataError(f"{shapes}: every array needs one row per sample")
+        return cls(arrays["x"], arrays["y"], arrays.get("z"), group_N)
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """Numbers of features."""
+        return tuple(part.shape[1] for part in (self.x, self.y, self.z) if part is not None)
+
+    def adjusted(self) -> Sample:
+        """x and y less their linear regressions on z: for every z a bijection, so I(X; Y | Z) stays."""
+        if self.z is None:
+            return self
+        return replace(self, x=_residuals(self.x, self.z), y=_residuals(self.y, self.z))
+
+    def scores(self) -> tuple[Array, Array, Array | None]:
+        """Normal scores of adjusted x and y, and of z."""
+        adjusted = self.adjusted()
+        z_ND = None if self.z is None else normal_scores(self.z)
+        return normal_scores(adjusted.x), normal_scores(adjusted.y), z_ND
+
+    def rows(self, rows: Any) -> Sample:
+        """Some of the rows."""
+        z_ND = None if self.z is None else self.z[rows]
+        group_N = np.unique(self.group[rows], return_inverse=True)[1].astype(np.int64)
+        return Sample(self.x[rows], self.y[rows], z_ND, group_N)
+
+
+def _residuals(values_ND: Array, z_ND: Array) -> Array:
+    design = np.hstack([np.ones((len(z_ND), 1)), z_ND])
+    left_ND: Array = values_ND - design @ np.linalg.lstsq(design, values_ND, rcond=None)[0]
+    return left_ND
+
+
+def _matrix(name: str, values: ArrayLike) -> Array:
+    """(N, D) numbers of double precision, discrete ones spread by noise of less than half a step."""
+    array: NDArray[Any] = np.asarray(values)
+    if array.dtype.kind not in "fiub" or array.ndim not in (1, 2):
+        raise DataError(
+            f"{name} is an array of {array.dtype} with {array.ndim} axes; give numbers as (N,) or (N, D)"
+        )
+    matrix_ND = array.reshape(len(array), -1).astype(np.float64)
+    if not np.isfinite(matrix_ND).all():
+        rows = np.flatnonzero(~np.isfinite(matrix_ND).all(1))
+        raise DataError(f"{name} is not finite in {len(rows)} rows, first {rows[0]}; drop or impute them")
+    if array.dtype.kind in "iub":
+        noise = np.random.default_rng(derive_seed("spread", name)).uniform(-0.49, 0.49, matrix_ND.shape)
+        matrix_ND = matrix_ND + noise
+    return matrix_ND
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the estimators read: the value, the terms (N,) whose mean it is, and all readings.
+
+    error: what the two readings of the networks differ by. The plain one may err to both sides, the
+    calibrated one reads too little; those of a perfect network would agree.
+    """
+
+    value: float
+    terms: Array
+    estimator: str
+    witnesses: Mapping[str, float]
+    parts: tuple[str, ...]
+    error: float = 0.0
+
+
+def estimate(sample: Sample, folds: int, seeds: int, seed: int, networks: bool = True) -> Reading:
+    """I(X; Y) or I(X; Y | Z). Few features or not ``networks``: the copula stands for them."""
+    counted = sum(sample.dims) <= FEW_DIMS
+    settings = folds, seeds, seed, networks and not counted
+    if sample.z is None:
+        reading = _information(sample.x, sample.y, sample.group, *settings)
+    else:
+        reading = _difference(sample.adjusted(), *settings)
+    if not counted:
+        return reading
+    terms_N = ksg_terms(*sample.scores())
+    value = float(terms_N.mean())
+    return Reading(value, terms_N, "ksg", {**reading.witnesses, "ksg": value}, reading.parts)
+
+
+def _information(
+    x_ND: Array, y_ND: Array, group_N: Rows, folds: int, seeds: int, seed: int, networks: bool
+) -> Reading:
+    copula = gaussian_copula_information(x_ND, y_ND)
+    terms_N = copula + copula_terms(normal_scores(x_ND), normal_scores(y_ND))
+    reading = Reading(copula, terms_N, "copula", {"copula": copula}, ())
+    if not networks:
+        return reading
+    fold_N = group_folds(group_N, folds, derive_seed("folds", seed))
+    ratios = cross_fitted_ratios(
+        x_ND, y_ND, fold_N, group_N, num_seeds=seeds, seed=derive_seed("critics", seed)
+    )
+    if not ratios.parts:
+        return reading
+    plain, calibrated = float(ratios.total.mean()), float(ratios.calibrated.mean())
+    witnesses = {"copula": copula, "residual": plain, "calibrated": calibrated}
+    if plain <= copula:
+        return replace(reading, witnesses=witnesses, parts=ratios.parts)
+    return Reading(plain, ratios.total, "residual", witnesses, ratios.parts, abs(plain - calibrated))
+
+
+def _difference(sample: Sample, folds: int, seeds: int, seed: int, networks: bool) -> Reading:
+    """I(X; Y, Z) - I(X; Z) with the same folds; the terms are differences, row by row."""
+    assert sample.z is not None
+    whole, rest = (
+        _information(sample.x, part, sample.group, folds, seeds, seed, networks)
+        for part in (np.hstack([sample.y, sample.z]), sample.z)
+    )
+    terms_N = whole.terms - rest.terms
+    value = float(terms_N.mean())
+    witnesses = {"copula": whole.witnesses["copula"] - rest.witnesses["copula"], "difference": value}
+    parts = (*whole.parts, *rest.parts)
+    return Reading(value, terms_N, "difference", witnesses, parts, whole.error + rest.error)
