@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,28 +16,21 @@ from typing import Any
 
 from ray import tune
 
-from mmsa.config import with_overrides
-from mmsa.data import Corpus, open_corpus
-from mmsa.errors import ConfigError
-from mmsa.experiment import RunConfig
-from mmsa.models import encode_text
+from mmsa.data import open_corpus
 from mmsa.search.cards import study_card, trial_card
 from mmsa.search.cluster import Slots, ray_cluster, room_for, slots
 from mmsa.search.costs import Budget, Share
-from mmsa.search.gang import trainable_for
-from mmsa.search.memory import Room, guessed_memory
-from mmsa.search.misfits import refuse_misfits, refuse_unfit_finalists
+from mmsa.search.memory import Room
 from mmsa.search.prior_studies import covered
 from mmsa.search.records import TrialRecord
 from mmsa.search.searcher import StopRequest, StudyCallback, StudySearcher
+from mmsa.search.stages import StagePlan, stage_plans
 from mmsa.search.storage import without_password
 from mmsa.search.study import Study
 from mmsa.search.study_config import StudyConfig
 from mmsa.search.summary import BestTrial, SearchSummary
-from mmsa.search.trial import PEAK_MEMORY, SearchTrial, Workplace
 from mmsa.search.tune_scheduler import TuneScheduler, scheduler_of
-from mmsa.tracking import Observer, Outcome, Stage
-from mmsa.training import count_parameters
+from mmsa.tracking import Observer, Outcome
 
 MOST_CRASHES = 2
 """How often a trial whose process died is started again."""
@@ -93,7 +86,7 @@ def run_search(
     started = time.monotonic()
     raw = open_corpus(config.base.data, ("train", "valid"))
     cache = (options.runs / "cache").resolve()
-    plans = _plans(config, raw, cache)
+    plans = stage_plans(config, raw, cache)
     with Study.open(config, options.runs, options.storage) as study:
         study.bind_corpus(raw.digest)
         if options.trials is not None:
@@ -120,55 +113,6 @@ def run_search(
         return _summary(study, options, ended_before, time.monotonic() - started, stop)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """How the trials of a stage are run.
-
-    base: of their configurations. corpora: raw, and with the text encoded for the base. cache: folder of
-    encoded text. pauses: see ``Workplace``.
-    """
-
-    stage: Stage
-    base: RunConfig
-    corpora: tuple[Corpus, Corpus]
-    cache: Path
-    pauses: Collection[int] = ()
-
-    def trainable(self, slot: Slots, objective: str, options: SearchOptions) -> type[SearchTrial]:
-        """What Tune runs; puts the corpora into Ray's store, once a node."""
-        work = Workplace(
-            self.base,
-            objective,
-            self.cache,
-            options.checkpoint_seconds,
-            Path.cwd(),
-            self.pauses,
-            options.collective_seconds,
-        )
-        return trainable_for(slot, self.corpora, work)
-
-
-def _plans(config: StudyConfig, raw: Corpus, cache: Path) -> list[_Plan]:
-    """The stages of the search, in order.
-
-    Raises:
-        ConfigError: for settings that do not fit each other or the data.
-    """
-    encoded = encode_text(raw, config.base.model, cache)
-    refuse_misfits(config, encoded)
-    pauses = config.build_scheduler().pauses
-    plans = [_Plan("search", config.base, (raw, encoded), cache, pauses)]
-    if config.search.finalists is not None:
-        base = with_overrides(config.base, config.search.finalists.set)
-        try:
-            encoded = encode_text(raw, base.model, cache)
-        except ConfigError as error:
-            raise ConfigError("search.finalists.set", error.problems) from None
-        refuse_unfit_finalists(config, base, encoded)
-        plans.append(_Plan("finalist", base, (raw, encoded), cache))
-    return plans
-
-
 def _beginning(study: Study) -> str:
     counts = study.counts()
     running = counts.pop("running", 0)
@@ -186,7 +130,7 @@ def _start(observers: Sequence[Observer], study: Study) -> None:
 
 def _run_trials(
     study: Study,
-    plan: _Plan,
+    plan: StagePlan,
     options: SearchOptions,
     observers: Sequence[Observer],
     stop: StopRequest,
@@ -198,12 +142,12 @@ def _run_trials(
     for note in slot.notes:
         say(f"note: {note}")
     study.share = Share(slot.workers * slot.cpus, slot.workers * slot.gpus)
-    room = Room(partial(room_for, slot), _memory(study, plan), say)
+    room = Room(partial(room_for, slot), plan.memory(study), say)
     scheduler = scheduler_of(study, plan.stage)
     callback = StudyCallback(study, scheduler, room, observers, stop)
     shutil.rmtree(scratch, ignore_errors=True)
     tune.run(
-        plan.trainable(slot, objective, options),
+        plan.trainable(slot, objective, options.checkpoint_seconds, options.collective_seconds),
         num_samples=-1,
         search_alg=StudySearcher(study, plan.stage, scheduler, room, stop),
         scheduler=TuneScheduler(scheduler),
@@ -219,13 +163,6 @@ def _run_trials(
     shutil.rmtree(scratch, ignore_errors=True)
     if not stop.stop_all():
         callback.end_paused()
-
-
-def _memory(study: Study, plan: _Plan) -> int:
-    """Bytes of a trial's process: as measured in earlier launches, or a guess."""
-    trials = (trial for trial in study.trials() if trial.stage == plan.stage)
-    measured = max((trial.notes.get(PEAK_MEMORY, 0) for trial in trials), default=0)
-    return measured or guessed_memory(count_parameters(plan.base, plan.corpora[1], cache=plan.cache))
 
 
 def _tune_settings(slot: Slots, scratch: Path) -> Mapping[str, Any]:
