@@ -99,7 +99,8 @@ def test_observers_are_told_in_order(finished):
     events = finished[0].witness.events
     assert [event for event, *_ in events[:1] + events[-1:]] == ["start_study", "close"]
     of_trial_1 = [event for event in events if event[1:2] == (1,)]
-    assert [event[0] for event in of_trial_1] == ["trial_started", *["trial_epoch"] * 3, "trial_finished"]
+    ends = ["trial_measured", "trial_finished"]
+    assert [event[0] for event in of_trial_1] == ["trial_started", *["trial_epoch"] * 3, *ends]
     assert [event[2] for event in of_trial_1 if event[0] == "trial_epoch"] == [1, 2, 3]
 
 
