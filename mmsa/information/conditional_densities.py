@@ -19,6 +19,7 @@ from torch.distributions import (
     Normal,
 )
 
+from mmsa.config import Block
 from mmsa.information.critics import MLPConfig, mlp
 from mmsa.information.densities import at_least_float32
 from mmsa.registry import Registry
@@ -126,3 +127,9 @@ class GaussianMixture(ConditionalDensity):
             Independent(gaussians, 1, validate_args=False),
             validate_args=False,
         )
+
+
+def conditional_density(config: Block, x_dim: int, y_dim: int) -> ConditionalDensity:
+    """q(y|x) of a registered kind."""
+    density: ConditionalDensity = CONDITIONAL_DENSITIES[config.name](config, x_dim, y_dim)  # type: ignore[attr-defined]
+    return density

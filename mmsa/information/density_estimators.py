@@ -10,8 +10,8 @@ from mmsa.config import Block, one_of
 from mmsa.information import bounds
 from mmsa.information.conditional_densities import (
     CONDITIONAL_DENSITIES,
-    ConditionalDensity,
     DiagonalGaussian,
+    conditional_density,
 )
 from mmsa.information.densities import gaussian_log_density_mmim_code
 from mmsa.information.distributed import gather_rows
@@ -39,7 +39,7 @@ class BarberAgakov(Estimator):
 
     def __init__(self, config: Config, x_dim: int, y_dim: int):
         super().__init__()
-        self.conditional = _conditional_density(config.conditional, x_dim, y_dim)
+        self.conditional = conditional_density(config.conditional, x_dim, y_dim)
         self.entropy: Entropy = ENTROPIES[config.entropy.name](config.entropy, y_dim)  # type: ignore[attr-defined]
 
     def estimate(self, x_ND: Tensor, y_ND: Tensor) -> Value:
@@ -99,7 +99,7 @@ class DensityPenalty(Estimator):
 
     def __init__(self, config: PenaltyConfig, x_dim: int, y_dim: int):
         super().__init__()
-        self.conditional = _conditional_density(config.conditional, x_dim, y_dim)
+        self.conditional = conditional_density(config.conditional, x_dim, y_dim)
 
     def log_densities(self, x_ND: Tensor, y_ND: Tensor) -> Tensor:
         """[i, j] = log q(y_j | x_i) of the whole batch. Each process computes the rows of its own samples."""
@@ -157,8 +157,3 @@ class L1Out(DensityPenalty):
     def penalty(self, log_density_NN: Tensor) -> Tensor:
         """The bound."""
         return bounds.l1out(log_density_NN)
-
-
-def _conditional_density(config: Block, x_dim: int, y_dim: int) -> ConditionalDensity:
-    density: ConditionalDensity = CONDITIONAL_DENSITIES[config.name](config, x_dim, y_dim)  # type: ignore[attr-defined]
-    return density

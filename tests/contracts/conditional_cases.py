@@ -15,6 +15,11 @@ CASES: dict[str, dict] = {
     "cmi_knn_dv": {"name": "cmi_knn_dv", "classifier": SMALL},
     "cmi_knn_nwj": {"name": "cmi_knn_nwj", "classifier": SMALL},
     "cmi_knn_mimrl_code": {"name": "cmi_knn_mimrl_code", "classifier": SMALL},
+    "cmi_cross_entropy": {"name": "cmi_cross_entropy", "conditional": {"name": "diagonal", **SMALL}},
+    "cmi_cross_entropy/mixture": {
+        "name": "cmi_cross_entropy",
+        "conditional": {"name": "mixture", "components": 2, **SMALL},
+    },
     "cmi_difference": {
         "name": "cmi_difference",
         "estimator": {"name": "gan_dime", "critic": {"name": "joint", "hidden": 32, "layers": 1}},
