@@ -42,7 +42,8 @@ class Ending:
     outcome: ``completed`` (its last epoch, or its own early stop), ``pruned`` (stopped at a rung),
         ``diverged`` (something was no longer finite), ``out_of_memory``, or ``failed`` (anything else).
     metrics: of the best epoch, with the study's objectives among them.
-    reason: why it ended so, for a reader; of a completed trial, which bounds it breaks. best_epoch: counted from 1.
+    reason: why it ended so, for a reader; of a completed trial, which bounds it breaks.
+    best_epoch: counted from 1.
     notes: anything else worth keeping that JSON can write, such as host and counters.
     information: of the weights of the best epoch, by name.
     """
