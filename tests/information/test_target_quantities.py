@@ -72,8 +72,20 @@ ONE = 1 - 0.286397  # what a bit with an error of 0.05 is worth
             "parity",
             {"information/text+audio": 0, "gain/text": ONE, "whole_minus_sum": ONE, "co_information": ONE},
         ),
-        ("copy", {"gain/text": 0, "whole_minus_sum": -2 * ONE, "redundancy/text,audio/least": ONE}),
-        ("private", {"gain/vision": ONE, "whole_minus_sum": 0, "redundancy/text,audio/least": 0}),
+        ("parity", {"o_information": -2 * ONE}),
+        (
+            "copy",
+            {
+                "gain/text": 0,
+                "whole_minus_sum": -2 * ONE,
+                "o_information": ONE,
+                "redundancy/text,audio/least": ONE,
+            },
+        ),
+        (
+            "private",
+            {"gain/vision": ONE, "whole_minus_sum": 0, "o_information": 0, "redundancy/text,audio/least": 0},
+        ),
         ("private_and_parity", {"synergy/audio,vision/least": ONE, "unique/text|audio+vision/least": 0}),
         ("and", {"gain/vision": 0, "co_information": 0}),
     ],

@@ -19,7 +19,7 @@ Subset = frozenset[str]
 Informations = Mapping[Subset, Floats]
 
 FUSION = "fusion"
-SIGNED = ("whole_minus_sum", "co_information", "sufficiency_gap")
+SIGNED = ("whole_minus_sum", "co_information", "o_information", "sufficiency_gap")
 """Quantities that may well be negative."""
 
 
@@ -66,9 +66,11 @@ def quantities(known: Informations, modalities: Sequence[str]) -> dict[str, Floa
 
     information/S: of each subset. gain/m: what m adds to the others, I(m; Y | rest). whole_minus_sum: total
     minus the singles. co_information (three modalities): inclusion and exclusion over all subsets, positive
-    where redundancy prevails. sufficiency_gap: what the fusion lost of the total. The ends of the brackets of
-    redundancy, uniqueness and synergy of each pair: ``redundancy/text,audio/least`` and ``/most``,
-    ``unique/text|audio/...`` for what text has that audio lacks, ``synergy/...``.
+    where redundancy prevails. o_information (three modalities): what the target adds to the O-information of
+    the modalities (Stramaglia et al. 2021), positive where redundancy prevails, negative where synergy does.
+    sufficiency_gap: what the fusion lost of the total. The ends of the brackets of redundancy, uniqueness and
+    synergy of each pair: ``redundancy/text,audio/least`` and ``/most``, ``unique/text|audio/...`` for what
+    text has that audio lacks, ``synergy/...``.
     """
     order, everything = (*modalities, FUSION), frozenset(modalities)
     total = known[everything]
@@ -81,6 +83,7 @@ def quantities(known: Informations, modalities: Sequence[str]) -> dict[str, Floa
             value * (-1) ** (len(subset) + 1) for subset, value in known.items() if subset <= everything
         ]
         found["co_information"] = np.sum(signed, axis=0)
+        found["o_information"] = sum(known[everything - {name}] for name in modalities) - 2 * total
     fusion = frozenset({FUSION})
     if fusion in known:
         found["sufficiency_gap"] = total - known[fusion]
