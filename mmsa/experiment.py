@@ -44,11 +44,24 @@ class OptimConfig(Block):
     """Of the vision encoder; null is ``weight_decay``."""
     layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     """Factor on ``lr_pretrained`` for each layer further from the output of a fine-tuned encoder."""
-    schedule: Literal["constant", "linear", "cosine", "plateau"] = "constant"
+    schedule: Literal["constant", "linear", "cosine", "plateau", "multi_step"] = "constant"
+    """``plateau`` halves the rates when the metric stalls, ``multi_step`` lowers them at ``milestones``."""
+    milestones: Annotated[tuple[PositiveInt, ...], Field(strict=False)] = ()
+    """Epochs after which ``multi_step`` multiplies the rates by ``decay``."""
+    decay: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     warmup: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Part of all steps over which the learning rates rise from 0."""
     clip_norm: NonNegativeFloat = 1.0
     """Largest norm of the gradient of what is being stepped; 0 does not clip."""
+    clip_value: NonNegativeFloat = 0.0
+    """Largest magnitude of an entry of that gradient, cut before its norm is; 0 does not clip."""
+
+    @model_validator(mode="after")
+    def _milestones_are_used(self) -> Self:
+        if bool(self.milestones) != (self.schedule == "multi_step"):
+            rule = "go with schedule: multi_step, which needs at least one"
+            raise refuse(list(self.milestones), rule, "Write both or neither.", at=("milestones",))
+        return self
 
 
 class TrainConfig(Block):

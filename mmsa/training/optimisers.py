@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, MultiStepLR, ReduceLROnPlateau
 
 from mmsa.experiment import OptimConfig, TrainConfig
 from mmsa.models import Model
@@ -118,10 +118,11 @@ def _pretrained_settings(
 
 
 class Schedule:
-    """The learning rates of all groups over a run: warm-up, then constant, linear, cosine or plateau.
+    """The learning rates of all groups over a run: warm-up, then constant, linear, cosine, or by the epoch.
 
     Linear and cosine reach 0 after the last of ``total_steps``. Plateau halves the rates after more than half
-    of ``train.patience`` epochs without improvement: a lower rate is tried before the run stops early.
+    of ``train.patience`` epochs without improvement: a lower rate is tried before the run stops early. Steps
+    lower them after fixed epochs.
     """
 
     def __init__(
@@ -132,13 +133,14 @@ class Schedule:
         self.total_steps = total_steps
         self.shape = optim.schedule
         self._by_step = LambdaLR(optimiser, self.factor)
-        self._by_epoch = ReduceLROnPlateau(
+        self._plateau = ReduceLROnPlateau(
             optimiser,
             "min" if train.direction == "minimize" else "max",
             factor=_PLATEAU_FACTOR,
             patience=train.patience // 2,
             threshold=0.0,
         )
+        self._milestones = MultiStepLR(optimiser, optim.milestones, optim.decay)
 
     def factor(self, step: int) -> float:
         """What the base rates are multiplied by at ``step``, counted from 0; plateau comes on top."""
@@ -153,28 +155,36 @@ class Schedule:
 
     def after_step(self) -> None:
         """Call after each optimiser step."""
-        # After the warm-up of a plateau schedule the rates belong to the plateau, which this would overwrite.
-        if self.shape != "plateau" or self._by_step.last_epoch < self.warmup_steps:
+        # What sets the rates by the epoch owns them after the warm-up; this would overwrite them.
+        by_epoch = self.shape in ("plateau", "multi_step")
+        if not by_epoch or self._by_step.last_epoch < self.warmup_steps:
             self._by_step.step()
 
     def after_epoch(self, metric: float) -> None:
         """Call after each evaluation with the metric that decides."""
         if self.shape == "plateau":
-            self._by_epoch.step(metric)
+            self._plateau.step(metric)
+        elif self.shape == "multi_step":
+            self._milestones.step()
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs; the rates themselves are in the optimiser's state."""
-        return {"by_step": self._by_step.state_dict(), "by_epoch": self._by_epoch.state_dict()}
+        return {name: schedule.state_dict() for name, schedule in self._all()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where ``state_dict`` was taken."""
-        self._by_step.load_state_dict(state["by_step"])
-        self._by_epoch.load_state_dict(state["by_epoch"])
+        for name, schedule in self._all():
+            schedule.load_state_dict(state[name])
+
+    def _all(self) -> list[tuple[str, Any]]:
+        return [("by_step", self._by_step), ("plateau", self._plateau), ("milestones", self._milestones)]
 
 
-def clip_gradient(parameters: Iterable[nn.Parameter], max_norm: float) -> Tensor:
-    """Scale the gradients of ``parameters`` down to a joint norm of ``max_norm``, 0 meaning no limit.
+def clip_gradient(parameters: Sequence[nn.Parameter], config: OptimConfig) -> Tensor:
+    """Cut the entries of the gradients of ``parameters``, then scale them to a joint norm, as configured.
 
-    Returns the norm before, a scalar on their device; nothing waits for the device.
+    Returns the norm in between, a scalar on their device; nothing waits for the device.
     """
-    return nn.utils.clip_grad_norm_(parameters, max_norm if max_norm > 0 else math.inf)
+    if config.clip_value > 0:
+        nn.utils.clip_grad_value_(parameters, config.clip_value)
+    return nn.utils.clip_grad_norm_(parameters, config.clip_norm if config.clip_norm > 0 else math.inf)

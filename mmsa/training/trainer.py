@@ -218,7 +218,7 @@ class Trainer:
         """Gradients of ``loss`` in ``parameters`` and nowhere else, clipped; their norm before."""
         torch.autograd.backward(loss, inputs=parameters)
         self.team.average_gradients(parameters)
-        return clip_gradient(parameters, self.config.optim.clip_norm)
+        return clip_gradient(parameters, self.config.optim)
 
     def _end_epoch(self) -> None:
         metrics = self.monitors.means() | {"train/lr": float(self.optimiser.param_groups[0]["lr"])}

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from mmsa.config import parse
 from mmsa.data.batches import Batch
 from mmsa.data.inputs import InputSpec
+from mmsa.errors import ConfigError
 from mmsa.experiment import OptimConfig, TrainConfig
 from mmsa.models import Model, RepresentationDims, Representations, build_model
 from mmsa.objectives import Objective, ObjectiveConfig
@@ -164,16 +166,38 @@ class TestSchedule:
             schedule.after_epoch(sign * metric)
         assert found == pytest.approx([0.5, 1, 1, 1, 1, 0.5, 0.5, 0.5])
 
+    def test_milestones_lower_the_rates_and_keep_their_warm_up(self):
+        optim = OptimConfig(lr=1.0, schedule="multi_step", milestones=(2, 3), decay=0.5, warmup=2 / 10)
+        optimiser = torch.optim.AdamW([nn.Parameter(torch.zeros(1))], lr=optim.lr)
+        schedule = Schedule(optimiser, optim, TrainConfig(), 10)
+        found = []
+        for _ in range(5):
+            found.append(optimiser.param_groups[0]["lr"])
+            for _ in range(2):
+                optimiser.step()
+                schedule.after_step()
+            schedule.after_epoch(1.0)
+        assert found == pytest.approx([0.5, 1, 0.5, 0.25, 0.25])
 
-def test_clipping_scales_to_the_limit_and_zero_is_no_limit():
+    @pytest.mark.parametrize(
+        "settings", [{"schedule": "multi_step"}, {"schedule": "cosine", "milestones": [3]}]
+    )
+    def test_milestones_go_with_their_schedule(self, settings):
+        with pytest.raises(ConfigError, match=r"milestones: .*\n +go with schedule: multi_step"):
+            parse(OptimConfig, settings, "test")
+
+
+def test_clipping_cuts_entries_then_scales_to_the_limit_and_zero_is_no_limit():
     parameters = [nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))]
 
-    def clipped(limit: float) -> tuple[float, float]:
+    def clipped(**limits: float) -> tuple[float, float]:
         for parameter in parameters:
             parameter.grad = torch.tensor([3.0, 4.0])
-        before = clip_gradient(parameters, limit)
+        before = clip_gradient(parameters, OptimConfig(**limits))
         after = torch.cat([parameter.grad for parameter in parameters]).norm()
         return float(before), float(after)
 
-    assert clipped(1.0) == pytest.approx((math.sqrt(50), 1.0), rel=1e-5)
-    assert clipped(100.0) == clipped(0.0) == pytest.approx((math.sqrt(50), math.sqrt(50)))
+    assert clipped(clip_norm=1.0) == pytest.approx((math.sqrt(50), 1.0), rel=1e-5)
+    assert clipped(clip_norm=100.0) == clipped(clip_norm=0.0) == pytest.approx((math.sqrt(50),) * 2)
+    assert clipped(clip_norm=0.0, clip_value=1.0) == pytest.approx((2.0, 2.0))
+    assert clipped(clip_norm=1.0, clip_value=1.0) == pytest.approx((2.0, 1.0), rel=1e-5)

@@ -39,6 +39,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "optim.lr": 0.05,
         "train.patience": 2,
     },
+    "milestones, clipped entries": {
+        "optim.schedule": "multi_step",
+        "optim.milestones": [1, 2],
+        "optim.clip_value": 0.01,
+    },
     "mimrl, two estimator passes": {
         "objective.terms": {
             "mimrl": {

@@ -36,7 +36,6 @@ _SUBNETS = each(
 )
 
 _ACCUMULATES = "sums the gradients of so many batches; here a batch is a step, so raise train.batch_size"
-_BY_VALUE = "clips each entry of a gradient; optim.clip_norm clips the norm"
 _ONE_RATE = (
     "has a rate of its own for this part of the model; here optim.lr and weight_decay are for all of it"
 )
@@ -163,6 +162,7 @@ COUNTERPARTS: Mapping[str, Counterpart] = {
             "output_dropout": to("model.fusion.output_dropout"),
             "text_dropout": to("model.text.dropout"),
             "attn_mask": to("model.fusion.causal", convert=flag),
+            "grad_clip": to("optim.clip_value", convert=clip),
         },
         {
             "attn_dropout_a": "is of audio; model.fusion.attention_dropout is for all attention",
@@ -170,7 +170,6 @@ COUNTERPARTS: Mapping[str, Counterpart] = {
             "relu_dropout": "is of one of two places that share model.fusion.layer_dropout",
             "conv1d_kernel_size_a": "is of audio; model.fusion.kernel, that of text, is for all",
             "conv1d_kernel_size_v": "is of vision; model.fusion.kernel, that of text, is for all",
-            "grad_clip": _BY_VALUE,
             "patience": "is of its schedule; optim.schedule: plateau waits for half of train.patience",
         },
     ),
@@ -181,7 +180,7 @@ COUNTERPARTS: Mapping[str, Counterpart] = {
                 "task": {"name": "mse"},
                 "terms": {"orthogonality": {}, "cmd": {}, "reconstruction": {}},
             },
-            "optim": {"name": "adam", "weight_decay": 0.0, "weight_decay_pretrained": 0.0},
+            "optim": {"name": "adam", "weight_decay": 0.0, "weight_decay_pretrained": 0.0, "clip_norm": 0.0},
         },
         {
             **_LOOP,
@@ -192,12 +191,12 @@ COUNTERPARTS: Mapping[str, Counterpart] = {
             "diff_weight": to("objective.terms.orthogonality.weight", convert=times(6)),
             "sim_weight": to("objective.terms.cmd.weight"),
             "recon_weight": to("objective.terms.reconstruction.weight"),
+            "grad_clip": to("optim.clip_value", convert=clip),
         },
         {
             "sp_weight": "is searched by MMSA, but its trainer never reads it",
             "weight_decay": "is searched by MMSA, but its trainer never reads it",
             "reverse_grad_weight": "is of the adversarial similarity loss, which use_cmd_sim replaces",
-            "grad_clip": _BY_VALUE,
             "rnncell": "is LSTM, which the encoders of audio and vision are",
         },
         ("MMSA cuts unaligned audio and vision to the length of the text; here they are whole.",),

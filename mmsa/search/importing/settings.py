@@ -71,7 +71,7 @@ def times(factor: float) -> Convert:
 
 
 def clip(value: Any) -> float:
-    """A norm to clip to; below 0 is none, which is 0 here."""
+    """A limit to clip to; below 0 is none, which is 0 here."""
     return max(0.0, number(value))
 
 
