@@ -142,7 +142,7 @@ class _Fit:
             )
             for subset in self.subsets
         }
-        return combined(own, class_N, fold_N)
+        return combined(own, class_N, fold_N, num_seeds=num_seeds, seed=seed)
 
     def null(self, seconds_of_one: float, deadline: float) -> list[dict[str, float]]:
         """All quantities with whole groups of targets permuted, refitted each time."""
