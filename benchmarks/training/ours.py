@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from shapes import WIDTHS
-
 from mmsa.config import parse
 from mmsa.experiment import RunConfig
 
@@ -98,7 +96,7 @@ def run_config(name: str, text: str) -> RunConfig:
     values = SETTINGS[name]
     model = {"name": "late_fusion", **values["model"]}
     if text == "vectors":
-        model["text"] = {"name": "linear", "output": WIDTHS["text"], "dropout": 0.0}
+        model["text"] = {"name": "pretrained", "path": ENCODER, "dropout": 0.0}
     if text == "tokens":
         pooling = "tokens" if name in ("mimrl", "cubemlp") else "mean" if name == "misa" else "cls"
         model["text"] = {"name": "pretrained", "path": ENCODER, "finetune": True, "pooling": pooling}

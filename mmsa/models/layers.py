@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmsa.data.batches import Sequence
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 LARGEST_DEVIATION = 10.0
 """Standardised features beyond this are clipped: one saturated frame must not decide a batch."""
@@ -43,6 +46,15 @@ class UniformDropout(nn.Dropout):
             return super().forward(x)
         kept = torch.rand(x.shape) >= self.p
         return x * kept.to(x.dtype).mul_(1 / (1 - self.p))
+
+
+def with_uniform_dropout(module: ModuleT) -> ModuleT:
+    """``module``, which is somebody else's, with every dropout in it exchanged."""
+    for parent in module.modules():
+        for name, child in parent.named_children():
+            if type(child) is nn.Dropout:
+                setattr(parent, name, UniformDropout(child.p))
+    return module
 
 
 class AttentionPooling(nn.Module):

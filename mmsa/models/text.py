@@ -19,7 +19,7 @@ from mmsa.data.inputs import FeatureInput
 from mmsa.errors import ConfigError, Problem
 from mmsa.models.encoded import Encoded, States
 from mmsa.models.encoders import TEXT_ENCODERS, Dropout, FeatureEncoder
-from mmsa.models.layers import AttentionPooling, UniformDropout, masked_mean
+from mmsa.models.layers import AttentionPooling, UniformDropout, masked_mean, with_uniform_dropout
 from mmsa.models.pretrained import encoder_folder, layers_above, load_backbone
 
 Pooling = Literal["cls", "mean", "cls_mean", "attention", "tokens"]
@@ -117,7 +117,7 @@ class PretrainedText(nn.Module):
             ConfigError: for more frozen layers than the encoder has.
         """
         super().__init__()
-        self.backbone = load_backbone(encoder_folder(config.path), weights=weights)
+        self.backbone = with_uniform_dropout(load_backbone(encoder_folder(config.path), weights=weights))
         self.pooling = config.pooling
         width = int(self.backbone.config.hidden_size)  # type: ignore[union-attr, arg-type]
         self.attention = AttentionPooling(width) if config.pooling == "attention" else None

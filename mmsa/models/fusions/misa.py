@@ -18,7 +18,7 @@ from mmsa.data.corpus import ModalityName
 from mmsa.models.encoded import Encoded
 from mmsa.models.encoders import Dropout, Width
 from mmsa.models.fusions.base import FUSIONS, Fused, Fusion, refuse_heads
-from mmsa.models.layers import UniformDropout
+from mmsa.models.layers import UniformDropout, with_uniform_dropout
 
 KINDS = ("private", "shared", "projected")
 
@@ -63,8 +63,10 @@ class MISA(Fusion):
         )
         self.private = nn.ModuleDict({name: nn.Linear(width, width) for name in widths})
         self.shared = nn.Linear(width, width)
-        self.transformer = nn.TransformerEncoderLayer(
-            width, config.heads, config.feedforward, config.layer_dropout, batch_first=True
+        self.transformer = with_uniform_dropout(
+            nn.TransformerEncoderLayer(
+                width, config.heads, config.feedforward, config.layer_dropout, batch_first=True
+            )
         )
         self.layers = nn.Sequential(
             nn.Linear(2 * self.output, self.output), UniformDropout(config.dropout), nn.ReLU()
