@@ -27,7 +27,7 @@ from figures import Figure, record
 from ray import tune
 
 from mmsa.config import parse
-from mmsa.search import executor
+from mmsa.search import stages
 from mmsa.search.cluster import ray_cluster
 from mmsa.search.executor import SearchOptions, run_search
 from mmsa.search.study_config import StudyConfig
@@ -136,7 +136,7 @@ def bare(trainable: type[Trivial], trials: int) -> float:
 def search(trainable: type[Trivial], trials: int, runs: Path) -> tuple[SearchSummary, Watch]:
     """A search with study and mirror; the mirror may write on for a moment after the watch has stopped."""
     watch = Watch()
-    with mock.patch.object(executor, "trainable_for", return_value=trainable):
+    with mock.patch.object(stages, "trainable_for", return_value=trainable):
         mirror = Mirror(Location.of(runs), print)
         summary = run_search(config(trials), SearchOptions(runs), [watch, mirror], lambda line: None)
     assert summary.counts == {"completed": trials}
