@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from mmsa.search.study_config import Resources
 
@@ -57,6 +55,38 @@ class Share:
         return Cost(seconds, seconds * self.cpus, seconds * self.gpus)
 
 
+class Meter:
+    """What the trials of a launch take, by clocks that start anew with each process of a trial.
+
+    share: what each trial of the launch holds. spent: what all trials of the study took so far.
+    """
+
+    def __init__(self, spent: Cost):
+        self.share, self.spent = Share(), spent
+        self._clocks: dict[int, float] = {}
+        self._unbilled: dict[int, Cost] = {}
+
+    def read(self, number: int, seconds: float) -> None:
+        """A trial's clock shows so many seconds."""
+        before = self._clocks.get(number, 0.0)
+        cost = self.share.cost(seconds - before if seconds >= before else seconds)
+        self._clocks[number] = seconds
+        self._unbilled[number] = self.unbilled(number) + cost
+        self.spent += cost
+
+    def set(self, number: int, seconds: float) -> None:
+        """A trial's clock shows so many seconds, which are counted already."""
+        self._clocks[number] = seconds
+
+    def unbilled(self, number: int) -> Cost:
+        """What a trial took that is not stored with it yet."""
+        return self._unbilled.get(number, Cost())
+
+    def bill(self, number: int) -> Cost:
+        """The same, which is stored now."""
+        return self._unbilled.pop(number, Cost())
+
+
 @dataclass(frozen=True)
 class Budget:
     """What a search may cost; None sets no limit.
@@ -76,9 +106,3 @@ class Budget:
         if self.gpu_hours is not None and cost.gpu_seconds >= 3600 * self.gpu_hours:
             return f"the budget of {self.gpu_hours:g} GPU-hours is spent"
         return ""
-
-
-def stored_cost(epochs: Mapping[int, Mapping[str, Any]], ending: Mapping[str, Any]) -> Cost:
-    """What a trial cost by its epochs and its ending, as the study keeps them."""
-    parts = (Cost.of(stored.get("cost")) for stored in (*epochs.values(), ending))
-    return sum(parts, Cost())

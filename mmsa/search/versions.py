@@ -30,6 +30,7 @@ _FIXED = {
     "base.train.direction": "the best epoch of a trial is chosen by it",
     "base.train.epochs": "values at other lengths do not compare",
 }
+_ADVICE = "Go on with that version, or write another name after `study:` to begin a new study."
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Version:
     @cached_property
     def config(self) -> StudyConfig:
         """The space."""
-        return parse(StudyConfig, yaml.safe_load(self.space), f"version {self.number} of the space")
+        return stored_space(self.space, f"version {self.number} of the space")
 
     @property
     def attribute(self) -> str:
@@ -69,6 +70,34 @@ class Version:
         """The version as a file: the space, below what changed and when."""
         head = [f"version {self.number}, {self.date}", *self.changes]
         return "".join(f"# {line}\n" for line in head) + self.space
+
+
+def stored_space(text: str, what: str) -> StudyConfig:
+    """A space as a study remembers it.
+
+    Args:
+        what: it is, for an error.
+
+    Raises:
+        StudyError: when an earlier version of mmsa wrote what this one does not take.
+    """
+    try:
+        return parse(StudyConfig, yaml.safe_load(text), what)
+    except ConfigError as error:
+        raise StudyError(f"{error}\n{what} was written by an earlier version of mmsa. {_ADVICE}") from None
+
+
+def refuse_earlier_format(study: str, attributes: Mapping[str, Any]) -> None:
+    """Versions came after the first studies.
+
+    Raises:
+        StudyError: for a study without them, by the attributes that it remembers.
+    """
+    if "space" in attributes and attributes.get("version/1") is None:
+        raise StudyError(
+            f"study {study!r} was begun with an earlier version of mmsa (commit "
+            f"{attributes.get('git_commit')}), which remembered its trials in another form. {_ADVICE}"
+        )
 
 
 def versions_in(attributes: Mapping[str, Any]) -> list[Version]:

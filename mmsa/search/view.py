@@ -11,28 +11,20 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
-import yaml
 from optuna.trial import FrozenTrial, TrialState
 
-from mmsa.config import parse
 from mmsa.errors import StudyError, did_you_mean
 from mmsa.experiment import RunConfig
-from mmsa.information import Measurement
-from mmsa.search.costs import Cost, stored_cost
+from mmsa.search.costs import Cost
 from mmsa.search.priors import Point
 from mmsa.search.records import TrialRecord
+from mmsa.search.scalars import Scalar
 from mmsa.search.search_config import DEFAULTS
 from mmsa.search.storage import JOURNAL, open_storage
+from mmsa.search.stored import FINALIST_OF, cost_of, outcome_of, record_of, stage_of
 from mmsa.search.study_config import StudyConfig
-from mmsa.search.versions import Version, versions_in
+from mmsa.search.versions import Version, point_in, refuse_earlier_format, stored_space, versions_in
 from mmsa.tracking import Outcome, Stage, pareto_front
-
-EPOCH = "epoch/"
-"""Prefix of a trial's user attributes that hold the metrics of an epoch; ``ending`` holds the rest."""
-
-
-FINALIST_OF = "finalist_of"
-"""User attribute of a finalist: the number of the searched trial; ``set`` is what was changed for it."""
 
 
 class Source(Protocol):
@@ -81,10 +73,15 @@ class StudyView:
         return self._searches_asked + expected
 
     @property
+    def retried(self) -> list[int]:
+        """The numbers of the failed trials that were to be tried again."""
+        return list(self.attributes.get("retried", ()))
+
+    @property
     def _searches_asked(self) -> int:
         """As many as were asked for, and one more for each retry."""
         trials = self._source.trials
-        retried = sum(stage_of(trials[number]) == "search" for number in self.attributes.get("retried", ()))
+        retried = sum(stage_of(trials[number]) == "search" for number in self.retried)
         return int(self.attributes["asked"]) + retried
 
     def outstanding(self, stage: Stage) -> int:
@@ -106,11 +103,11 @@ class StudyView:
 
     def counts(self) -> dict[Outcome, int]:
         """How many trials have begun, by outcome."""
-        return dict(Counter(map(_outcome, self._source.trials)))
+        return dict(Counter(map(outcome_of, self._source.trials)))
 
     def cost(self) -> Cost:
         """What all trials took so far."""
-        return sum((_cost(trial) for trial in self._source.trials), Cost())
+        return sum((cost_of(trial) for trial in self._source.trials), Cost())
 
     def trials(self) -> list[TrialRecord]:
         """Every trial that has begun, by number."""
@@ -143,11 +140,12 @@ class StudyView:
         finalists = self.config.search.finalists
         if finalists is None or self.outstanding("search"):
             return []
-        retried = self.attributes.get("retried", ())
         begun = {
             trial.user_attrs[FINALIST_OF]
             for trial in self._source.trials
-            if stage_of(trial) == "finalist" and not self._superseded(trial) and trial.number not in retried
+            if stage_of(trial) == "finalist"
+            and not self._superseded(trial)
+            and trial.number not in self.retried
         }
         best = self.completed("search")[: finalists.top]
         return [trial.number for trial in best if trial.number not in begun]
@@ -188,6 +186,15 @@ class StudyView:
         points: Mapping[str, list[Point]] = self.attributes.get("priors", {})
         return points
 
+    def point(self, trial: TrialRecord) -> Mapping[str, Scalar]:
+        """The point of the space as it is now that stands for a trial which lies in it."""
+        latest = self.space_versions[-1]
+        if trial.version == latest.number:
+            return trial.overrides
+        point = point_in(latest.config, self.space_versions[trial.version - 1].config, trial.overrides)
+        assert point is not None
+        return point
+
     def base_of(self, version: int) -> RunConfig:
         """The base of a version of the space."""
         return self.space_versions[version - 1].config.base
@@ -202,26 +209,7 @@ class StudyView:
         return trial.user_attrs["version"] != latest.number and trial.number not in latest.carried
 
     def _record(self, trial: FrozenTrial) -> TrialRecord:
-        finished = trial.state.is_finished()
-        ending = {name: value for name, value in trial.user_attrs.get("ending", {}).items() if name != "cost"}
-        measured = ending.pop("information", {})
-        return TrialRecord(
-            number=trial.number,
-            overrides=trial.user_attrs["point"],
-            values=tuple(trial.values) if trial.state == TrialState.COMPLETE else (),
-            reported=reported(trial),
-            epochs={number: epoch["metrics"] for number, epoch in _epochs(trial).items()},
-            start=trial.user_attrs.get("start"),
-            retry_of=trial.user_attrs.get("retry_of"),
-            finalist_of=trial.user_attrs.get(FINALIST_OF),
-            version=trial.user_attrs["version"],
-            superseded=self._superseded(trial),
-            cost=_cost(trial),
-            started=trial.datetime_start,
-            finished=trial.datetime_complete,
-            information={name: Measurement.from_dict(record) for name, record in measured.items()},
-            **(ending if finished else {"outcome": "running"}),
-        )
+        return record_of(trial, self._superseded(trial))
 
 
 @dataclass(frozen=True)
@@ -257,29 +245,5 @@ def read_study(name: str, runs: Path, storage: str | None = None) -> StudyView:
         raise StudyError(f"no study {name!r} in this storage") from None
     if "space" not in study.attributes:
         raise StudyError(f"study {name!r} has not begun; run launch/search.py first")
-    return StudyView(study, parse(StudyConfig, yaml.safe_load(study.attributes["space"]), f"study {name}"))
-
-
-def reported(trial: FrozenTrial) -> dict[int, float]:
-    """The first objective by epoch."""
-    values = {number: epoch["value"] for number, epoch in _epochs(trial).items()}
-    return {number: value for number, value in values.items() if value is not None}
-
-
-def stage_of(trial: FrozenTrial) -> Stage:
-    """Which part of the study a trial belongs to."""
-    return "finalist" if FINALIST_OF in trial.user_attrs else "search"
-
-
-def _outcome(trial: FrozenTrial) -> Outcome:
-    outcome: Outcome = trial.user_attrs["ending"]["outcome"] if trial.state.is_finished() else "running"
-    return outcome
-
-
-def _cost(trial: FrozenTrial) -> Cost:
-    return stored_cost(_epochs(trial), trial.user_attrs.get("ending", {}))
-
-
-def _epochs(trial: FrozenTrial) -> dict[int, dict[str, Any]]:
-    numbers = (int(name.removeprefix(EPOCH)) for name in trial.user_attrs if name.startswith(EPOCH))
-    return {number: trial.user_attrs[f"{EPOCH}{number}"] for number in sorted(numbers)}
+    refuse_earlier_format(name, study.attributes)
+    return StudyView(study, stored_space(study.attributes["space"], f"study {name}"))

@@ -154,7 +154,7 @@ def test_the_sampler_never_sees_them(tmp_path, config):
         run(study)
         run(study, "finalist", lambda _: done(0.0))
     with Study.open(config(), tmp_path) as study:
-        shown = study._proposals._study.trials
+        shown = study._sampling.proposals._study.trials
         assert [trial.value for trial in shown] == [1.2, 1.1, 1.0, 1.1, 1.2]
 
 

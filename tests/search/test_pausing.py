@@ -54,12 +54,12 @@ def test_the_sampler_takes_a_paused_trial_for_pruned_until_it_has_ended(tmp_path
         number = study.ask().number
         reported(study, number, range(1, 2), 1.0)
         study.pause(number)
-        seen = study._proposals._study.trials[number]
+        seen = study._sampling.proposals._study.trials[number]
         assert (seen.state.name, seen.intermediate_values) == ("PRUNED", {1: 1.0})
         study.resume(number)
         reported(study, number, range(2, 9), 1.0)
         study.finish(number, study.ending_of_paused(number, "x"))
-        assert study._proposals._study.trials[number].last_step == 8
+        assert study._sampling.proposals._study.trials[number].last_step == 8
 
 
 def test_the_ending_of_a_paused_trial_is_its_best_epoch_so_far_and_costs_nothing_more(tmp_path, config):

@@ -57,7 +57,7 @@ def test_the_sampler_knows_by_how_much_a_bound_is_broken_also_in_the_next_launch
     config = make_study_config(constraints=["cost/parameters <= 50"], trials=3)
 
     def told(study: Study) -> list[Any]:
-        return [trial.constraints for trial in study._proposals._study.trials]
+        return [trial.constraints for trial in study._sampling.proposals._study.trials]
 
     with Study.open(config, tmp_path) as study:
         filled(study, [(0.2, 70.0), (0.4, 45.0)])
