@@ -108,8 +108,8 @@ def test_misa_fuses_private_and_shared_tokens() -> None:
 
 def axis_mlp(mlp: Any, x: Tensor) -> Tensor:
     """linear - activation - linear, residual, layer norm: on the last axis."""
-    mixed = mlp.rest(mlp.first(mlp.before(x))) + x @ mlp.residual.weight.T
-    return mlp.after(mixed)
+    before, after = (norm or nn.Identity() for norm in (mlp.before, mlp.after))
+    return after(mlp.second(mlp.activation(mlp.first(before(x)))) + x @ mlp.residual.weight.T)
 
 
 @pytest.mark.parametrize("norm", ["post", "ln_first"])
@@ -122,7 +122,7 @@ def test_cubemlp_mixes_steps_then_modalities_then_features(norm: str, length: in
         states = subject.project[name](part.states.values)[:, :length]
         cube[:, : states.shape[1], modality] = states
     for block in subject.blocks:
-        steps, modalities, features = block.axes
+        steps, modalities, features = block.steps, block.modalities, block.features
         cube = axis_mlp(steps, cube.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         cube = axis_mlp(modalities, cube.permute(0, 1, 3, 2)).permute(0, 1, 3, 2)
         cube = axis_mlp(features, cube)
@@ -133,12 +133,12 @@ def test_cubemlp_mixes_steps_then_modalities_then_features(norm: str, length: in
 @pytest.mark.parametrize(("norm", "where"), [("post", "after"), ("ln_first", "before")])
 def test_cubemlp_norms_where_its_form_says_and_not_over_two_modalities(norm: str, where: str) -> None:
     for widths, normed in ((WIDTHS, True), ({"text": 5, "audio": 3}, False)):
-        steps, modalities, features = build(CubeMLP, widths, norm=norm).blocks[0].axes
-        assert isinstance(getattr(steps, where), nn.LayerNorm)
-        assert isinstance(getattr(features, where), nn.LayerNorm)
-        assert isinstance(getattr(modalities, where), nn.LayerNorm) == normed
+        block = build(CubeMLP, widths, norm=norm).blocks[0]
+        assert isinstance(getattr(block.steps, where), nn.LayerNorm)
+        assert isinstance(getattr(block.features, where), nn.LayerNorm)
+        assert isinstance(getattr(block.modalities, where), nn.LayerNorm) == normed
         other = {"after": "before", "before": "after"}[where]
-        assert all(isinstance(getattr(axis, other), nn.Identity) for axis in (steps, modalities, features))
+        assert all(getattr(axis, other) is None for axis in (block.steps, block.modalities, block.features))
 
 
 def test_cubemlp_needs_as_many_widths_as_steps() -> None:

@@ -94,44 +94,63 @@ class _Block(nn.Module):
 
     def __init__(self, config: CubeMLP.Config, old: tuple[int, ...], new: tuple[int, ...]):
         super().__init__()
-        self.axes = nn.ModuleList(_AxisMLP(config, *sizes) for sizes in zip(old, new, strict=True))
+        steps, modalities, features = zip(old, new, strict=True)
+        self.steps, self.modalities = (_AxisMLP(config, *axis, dim=-2) for axis in (steps, modalities))
+        self.features = _AxisMLP(config, *features, dim=-1)
 
     def forward(self, cube_BLKD: Tensor) -> Tensor:
         """(B, L', K', D')."""
-        for axis, mlp in enumerate(self.axes, start=1):
-            cube_BLKD = mlp(cube_BLKD.transpose(axis, -1)).transpose(axis, -1)
-        return cube_BLKD
+        mixed = self.steps(cube_BLKD.flatten(2)).unflatten(2, cube_BLKD.shape[2:])
+        mixed = self.modalities(mixed.flatten(0, 1)).unflatten(0, mixed.shape[:2])
+        result: Tensor = self.features(mixed)
+        return result
 
 
 class _AxisMLP(nn.Module):
-    """linear - activation - linear - dropout on the last axis, beside a linear residual without bias.
+    """linear - activation - linear - dropout on the last axis but one or the last, beside a linear residual.
 
     An axis shorter than ``old`` stands for one that ends in zeros: of their weights no use is made.
     """
 
-    def __init__(self, config: CubeMLP.Config, old: int, new: int):
+    def __init__(self, config: CubeMLP.Config, old: int, new: int, dim: int):
         super().__init__()
         first = config.norm == "ln_first"
-        self.old, self.new = old, new
-        self.before = _norm(old) if first else nn.Identity()
-        self.after = nn.Identity() if first else _norm(new)
+        self.old, self.new, self.dim = old, new, dim
+        self.before = _norm(old) if first else None
+        self.after = None if first else _norm(new)
         self.first, self.residual = nn.Linear(old, new), nn.Linear(old, new, bias=False)
-        self.rest = nn.Sequential(
-            _ACTIVATIONS[config.activation](), nn.Linear(new, new), UniformDropout(config.dropout)
-        )
+        self.activation, self.second = _ACTIVATIONS[config.activation](), nn.Linear(new, new)
+        self.dropout = UniformDropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., new) from (..., old)."""
-        if isinstance(self.before, nn.Identity):
-            weight_ND = torch.cat([self.first.weight, self.residual.weight])[:, : x.shape[-1]]
-            both = linear(x, weight_ND, pad(self.first.bias, (0, self.new)))
-            hidden, residual = both[..., : self.new], both[..., self.new :]
+        """The shape of ``x`` with ``new`` in place of ``old``."""
+        if self.before is None:
+            weight_ND = torch.cat([self.first.weight, self.residual.weight])[:, : x.shape[self.dim]]
+            both = self._linear(x, weight_ND, pad(self.first.bias, (0, self.new)))
+            hidden, residual = torch.tensor_split(both, 2, dim=self.dim)
         else:
-            x = pad(x, (0, self.old - x.shape[-1]))
-            hidden, residual = self.first(self.before(x)), self.residual(x)
-        mixed: Tensor = self.after(self.rest(hidden) + residual)
-        return mixed
+            missing = (0, self.old - x.shape[self.dim])
+            x = pad(x, missing if self.dim == -1 else (0, 0, *missing))
+            hidden = self._linear(self._normed(x, self.before), self.first.weight, self.first.bias)
+            residual = self._linear(x, self.residual.weight, torch.zeros_like(self.first.bias))
+        hidden = self._linear(self.activation(hidden), self.second.weight, self.second.bias)
+        mixed: Tensor = self.dropout(hidden) + residual
+        return mixed if self.after is None else self._normed(mixed, self.after)
+
+    def _linear(self, x: Tensor, weight_ND: Tensor, bias_N: Tensor) -> Tensor:
+        """Along the axis, wherever it is: to move an axis of three to the end costs more than the rest."""
+        if self.dim == -1:
+            return linear(x, weight_ND, bias_N)
+        return torch.baddbmm(bias_N[:, None], weight_ND.expand(len(x), -1, -1), x)
+
+    def _normed(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
+        if self.dim == -1:
+            normed: Tensor = norm(x)
+            return normed
+        centred = x - x.mean(self.dim, keepdim=True)
+        deviation = (centred.square().mean(self.dim, keepdim=True) + norm.eps).sqrt()
+        return centred / deviation * norm.weight[:, None] + norm.bias[:, None]
 
 
-def _norm(size: int) -> nn.Module:
-    return nn.LayerNorm(size, eps=_EPSILON) if size >= _SMALLEST_NORM else nn.Identity()
+def _norm(size: int) -> nn.LayerNorm | None:
+    return nn.LayerNorm(size, eps=_EPSILON) if size >= _SMALLEST_NORM else None
