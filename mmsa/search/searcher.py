@@ -27,6 +27,7 @@ from mmsa.search.schedulers import Scheduler
 from mmsa.search.search_config import DEFAULTS
 from mmsa.search.study import Study
 from mmsa.search.trial import CHECKPOINT, PEAK_MEMORY, Assignment, Report
+from mmsa.search.watch import Watch
 from mmsa.tracking import Observer, Outcome, Stage
 
 MOST_FAILURES_IN_A_ROW = 5
@@ -101,9 +102,15 @@ class StudyCallback(Callback):  # type: ignore[misc]
         self._failures_in_a_row = 0
         self._checkpoints = Checkpoints(study)
         self._started: set[int] = set()
+        self._watch = Watch(60 * study.config.resources.silent_minutes)
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Many times a second."""
+        self._watch.look(trials)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial starts, or starts again after its process died."""
+        self._watch.heard(trial)
         self._start(trial)
 
     def _start(self, trial: Trial) -> None:
@@ -118,6 +125,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """An epoch is over, or the trial ended by itself."""
+        self._watch.heard(trial)
         report: Report = result["report"]
         number = _assignment(trial).number
         self._room.saw(report.notes.get(PEAK_MEMORY, 0))

@@ -52,6 +52,9 @@ class Resources(Block):
     """Processes that train one trial together, each with a share of every batch."""
     gpus_per_worker: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
     cpus_per_worker: PositiveInt = 1
+    silent_minutes: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 60.0
+    """Longer than any epoch takes, start-up included. A trial that reports nothing for so long hangs: its
+    processes are ended, and it goes on from its checkpoint as after a crash."""
 
 
 def _salvage(data: object) -> tuple[RunConfig | None, dict[str, Parameter], list[Start]]:

@@ -15,6 +15,7 @@ import socket
 import time
 import traceback
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,6 +43,8 @@ PEAK_MEMORY = "peak_memory"
 """Note of a trial: bytes that its process held at most, what processes share left out."""
 LOCK = "lock"
 """Name of the file there that says which process runs the trial."""
+_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Seconds between the tries of a checkpoint that a trial cannot do without."""
 
 
 @dataclass(frozen=True)
@@ -185,10 +188,21 @@ class TrialRun:
         return epochs(config, corpus, cache=cache, team=self._team)
 
     def _save(self, progress: Progress) -> None:
-        due = time.monotonic() - self._saved >= self._workplace.checkpoint_seconds
-        if due or progress.finished or progress.epoch in self._workplace.pauses:
-            progress.save(self._checkpoint)
-            self._saved = time.monotonic()
+        """A full disk costs a trial time where it ends or pauses, and nothing before."""
+        if progress.finished or progress.epoch in self._workplace.pauses:
+            for pause in _PAUSES:
+                with suppress(OSError):
+                    return self._write(progress)
+                time.sleep(pause)
+            self._write(progress)
+        elif time.monotonic() - self._saved >= self._workplace.checkpoint_seconds:
+            with suppress(OSError):  # the next epoch tries again
+                self._write(progress)
+        return None
+
+    def _write(self, progress: Progress) -> None:
+        progress.save(self._checkpoint)
+        self._saved = time.monotonic()
 
     def close(self) -> None:
         """Free the memory and the folder."""

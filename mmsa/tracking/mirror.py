@@ -78,8 +78,9 @@ class Mirror:
 
     def trial_finished(self, number: int, outcome: Outcome, values: Sequence[float], reason: str) -> None:
         """A trial ended."""
-        ended = {"outcome": outcome, "values": tuple(values), "reason": reason, "finished": time.time()}
-        self._update(replace(self._trials[number], **ended))  # type: ignore[arg-type]
+        trial = self._trials[number]
+        finished = max(time.time(), trial.started or 0.0)  # a clock may be set back meanwhile
+        self._update(replace(trial, outcome=outcome, values=tuple(values), reason=reason, finished=finished))
 
     def close(self) -> None:
         """Write what is left, for a few seconds at most, and say what could not be written."""

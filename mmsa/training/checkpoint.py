@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import IO, Any
 from zipfile import BadZipFile, ZipFile
 
 import torch
@@ -26,6 +26,9 @@ def write_checkpoint(directory: Path, state: State) -> None:
 
     The folder appears with its first complete checkpoint in it; a crash or a full disk at any moment leaves
     the previous state of the folder, or none.
+
+    Raises:
+        OSError: where it cannot be written, on a full disk for example.
     """
     partial = directory.with_name(
         f".{directory.name}.partial"
@@ -34,7 +37,7 @@ def write_checkpoint(directory: Path, state: State) -> None:
     partial.mkdir(parents=True)
     try:
         with (partial / _FILE).open("wb") as stream:
-            torch.save({"format": _FORMAT, **state}, stream)
+            _save({"format": _FORMAT, **state}, stream)
             stream.flush()
             os.fsync(stream.fileno())
         if directory.exists():
@@ -46,6 +49,15 @@ def write_checkpoint(directory: Path, state: State) -> None:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     _sync(directory.parent)
+
+
+def _save(state: State, stream: IO[bytes]) -> None:
+    try:
+        torch.save(state, stream)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):  # torch complains of the half file instead
+            raise error.__context__ from None
+        raise
 
 
 def _sync(directory: Path) -> None:

@@ -18,6 +18,7 @@ from mmsa.experiment import RunConfig
 from mmsa.search.corpora import Corpora
 from mmsa.search.locks import Held, ProcessLock
 from mmsa.search.trial import CHECKPOINT, LOCK, Assignment, Report, TrialRun, Workplace
+from mmsa.training import Progress
 
 CONFIG = parse(
     RunConfig,
@@ -166,3 +167,44 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path):
             ProcessLock(path)
         holder.kill()
     ProcessLock(path, patience=5.0).release()
+
+
+class TestFullDisk:
+    @pytest.fixture
+    def refuse(self, monkeypatch) -> Callable[[int], None]:
+        """A function by which the disk refuses so many checkpoints from now on."""
+        monkeypatch.setattr("mmsa.search.trial._PAUSES", (0.0, 0.0))
+        save = Progress.save
+
+        def refuse(count: int) -> None:
+            left = iter(range(count))
+
+            def save_or_not(progress: Progress, directory: Path) -> None:
+                if next(left, None) is not None:
+                    raise OSError(28, "No space left on device")
+                save(progress, directory)
+
+            monkeypatch.setattr(Progress, "save", save_or_not)
+
+        return refuse
+
+    def test_a_checkpoint_on_the_way_is_left_out(self, begin, refuse, tmp_path):
+        run = begin()
+        refuse(2)
+        assert [run.advance().outcome for _ in range(2)] == ["running"] * 2
+        assert not (tmp_path / "trial" / CHECKPOINT).exists()
+        run.advance()
+        assert (tmp_path / "trial" / CHECKPOINT).exists()
+
+    def test_the_last_one_waits_for_room(self, begin, refuse, tmp_path):
+        run = begin(checkpoint_seconds=3600.0)
+        refuse(2)
+        assert to_the_end(run)[-1].outcome == "completed"
+        assert (tmp_path / "trial" / CHECKPOINT).exists()
+
+    def test_a_trial_whose_last_one_finds_no_room_fails(self, begin, refuse):
+        run = begin(checkpoint_seconds=3600.0)
+        refuse(3)
+        ended = to_the_end(run)[-1]
+        assert ended.outcome == "failed"
+        assert "No space left" in ended.reason

@@ -15,7 +15,7 @@ from mmsa.data import Corpus, open_corpus
 from mmsa.errors import CheckpointError
 from mmsa.experiment import RunConfig
 from mmsa.training import epochs, run
-from mmsa.training.checkpoint import read_checkpoint
+from mmsa.training.checkpoint import _save, read_checkpoint
 from mmsa.training.trainer import Trainer
 
 AVERAGE = {
@@ -164,6 +164,11 @@ class TestWriting:
                     trainer.save(target)
         assert (saved / "checkpoint.pt").read_bytes() == before
         assert list(saved.parent.iterdir()) == [saved]
+
+    def test_a_full_disk_is_told_as_such(self):
+        """Torch would complain of the half file it left behind."""
+        with Path("/dev/full").open("wb", buffering=0) as disk, pytest.raises(OSError, match="No space left"):
+            _save({"weights": torch.zeros(10_000)}, disk)
 
     def test_what_a_killed_writer_left_is_cleared(self, late_fusion, corpus, saved):
         partial = saved.parent / ".checkpoint.partial"
