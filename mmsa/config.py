@@ -33,6 +33,9 @@ _NUMBER_WITHOUT_DOT = re.compile(r"[-+]?\d+[eE][-+]?\d+")
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml takes a tenth of the time
 _ENVIRONMENT_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
+MISSING = object()
+"""What ``walk`` finds where there is nothing."""
+
 
 class Block(BaseModel):
     """Base of every configuration block: frozen, strict, no unknown keys, all errors at once."""
@@ -251,6 +254,15 @@ def with_overrides(config: BlockT, changes: Mapping[str, Any], source: str = "ov
             block.clear()
         block[leaf] = changes[path]
     return parse(type(config), values, source)
+
+
+def walk(values: Any, path: str) -> Any:
+    """The value at a dotted path of nested mappings, ``MISSING`` where there is none."""
+    for key in path.split("."):
+        if not isinstance(values, Mapping) or key not in values:
+            return MISSING
+        values = values[key]
+    return values
 
 
 class _StrictLoader(yaml.SafeLoader):

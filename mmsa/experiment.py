@@ -6,13 +6,15 @@ them.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from mmsa.config import Block, one_of, refuse, refuse_all
+from mmsa.config import Block, one_of, refuse, refuse_all, walk, with_overrides
 from mmsa.data import DATA_SETS
-from mmsa.errors import Problem, did_you_mean
+from mmsa.errors import ConfigError, Problem, did_you_mean
 from mmsa.information.measure_panel import EstimatorName
 from mmsa.information.panel import CORE, FAMILIES, Family
 from mmsa.models import MODELS
@@ -21,6 +23,14 @@ from mmsa.objectives import ObjectiveConfig
 PositiveFloat = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(ge=1)]
+
+CONTINUABLE = (
+    "optim.lr, optim.weight_decay (and those of single groups), optim.layer_decay, optim.clip_norm, "
+    "optim.clip_value, objective.terms.<term>.weight"
+)
+_CONTINUABLE = re.compile(
+    r"optim\.((lr|weight_decay)(_\w+)?|layer_decay|clip_norm|clip_value)|objective\.terms\.\w+\.weight"
+)
 
 
 class OptimConfig(Block):
@@ -112,6 +122,21 @@ class InformationConfig(Block):
     correlation."""
 
 
+def continuable(path: str) -> bool:
+    """Whether a setting, by dotted path, may change between two epochs: one that each step reads anew, and
+    nothing is built from."""
+    return _CONTINUABLE.fullmatch(path) is not None
+
+
+class Change(Block):
+    """Settings that change between two epochs."""
+
+    after: PositiveInt
+    """The epoch, counted from 1, after which they do."""
+    set: Annotated[Mapping[str, NonNegativeFloat], Field(min_length=1)]
+    """Their values from then on, by dotted path."""
+
+
 class RunConfig(Block):
     """Everything that determines a training run, and nothing else."""
 
@@ -121,7 +146,17 @@ class RunConfig(Block):
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
     information: InformationConfig = InformationConfig()
+    course: Annotated[tuple[Change, ...], Field(strict=False)] = ()
+    """How settings change during the run, in the order of epochs; a search by ``pbt`` writes it."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+    def during(self, epoch: int) -> RunConfig:
+        """What holds in an epoch, counted from 1: the changes before it made, and no course."""
+        changes: dict[str, float] = {}
+        for change in self.course:
+            if change.after < epoch:
+                changes |= change.set
+        return with_overrides(self.model_copy(update={"course": ()}), changes)
 
     @model_validator(mode="after")
     def _epochs_come(self) -> Self:
@@ -131,3 +166,46 @@ class RunConfig(Block):
             advice = "Leave it out, or train longer."
             raise refuse(self.information.epochs, rule, advice, at=("information", "epochs"))
         return self
+
+    @model_validator(mode="after")
+    def _course_can_be_run(self) -> Self:
+        if self.course:
+            if problems := [*self._order_problems(), *self._path_problems()]:
+                raise refuse_all(problems)
+            self._refuse_values()
+        return self
+
+    def _order_problems(self) -> list[Problem]:
+        epochs = [change.after for change in self.course]
+        if epochs != sorted(set(epochs)):
+            return [Problem("course", epochs, "must be in the order of epochs, each once")]
+        if epochs[-1] >= self.train.epochs:
+            rule = f"nothing comes after epoch {epochs[-1]}, train.epochs is {self.train.epochs}"
+            return [Problem("course", epochs, rule, "Leave it out, or train longer.")]
+        return []
+
+    def _path_problems(self) -> list[Problem]:
+        problems, values = [], self.model_dump()
+        for position, change in enumerate(self.course):
+            for path, value in change.set.items():
+                at = f"course.{position}.set.{path}"
+                if not continuable(path):
+                    rule = "cannot change during a run"
+                    problems.append(Problem(at, value, rule, f"Those that can: {CONTINUABLE}."))
+                elif not isinstance(walk(values, path), float):
+                    rule = "has no value at the beginning that could change"
+                    problems.append(Problem(at, value, rule, f"Write {path} itself first."))
+        return problems
+
+    def _refuse_values(self) -> None:
+        terms = list(self.objective.built())
+        for position, change in enumerate(self.course):
+            at = f"course.{position}.set"
+            try:
+                during = self.during(change.after + 1)
+            except ConfigError as error:
+                problems = (Problem(f"{at}.{p.path}", p.value, p.rule, p.next_step) for p in error.problems)
+                raise refuse_all(problems) from None
+            if list(during.objective.built()) != terms:
+                rule = "takes a term out of the objective, or puts one in, during a run"
+                raise refuse(dict(change.set), rule, "Keep weights above 0, and those that are 0.", (at,))

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from optuna import create_study
 from optuna.samplers import RandomSampler
 
-from mmsa.config import Block, refuse, with_overrides
+from mmsa.config import MISSING, Block, refuse, walk, with_overrides
 from mmsa.errors import ConfigError, Problem, did_you_mean
 from mmsa.search.checks import dotted, metric_problem
 from mmsa.search.expressions import Expression, Meaningless, NotApplicable, parse_expression
 from mmsa.search.scalars import Scalar
-from mmsa.search.space import MISSING, Space, walk
+from mmsa.search.space import Space
 
 _METRIC = re.compile(r"\s*(?P<metric>(?:valid|test|information|cost)/[^\s<>=]*)(?P<rest>.*)", re.DOTALL)
 _BOUND = re.compile(r"\s*(?P<order><=|>=)\s*(?P<bound>\S+)\s*")

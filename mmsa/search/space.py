@@ -15,13 +15,10 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.trial import Trial
 
-from mmsa.config import Block, with_overrides
+from mmsa.config import MISSING, Block, walk, with_overrides
 from mmsa.errors import ConfigError, Problem, did_you_mean
 from mmsa.search.parameters import GATE, FloatParameter, Parameter
 from mmsa.search.scalars import Scalar, same
-
-MISSING = object()
-"""What ``walk`` finds where there is nothing."""
 
 
 class Space:
@@ -173,15 +170,6 @@ def value_at(config: Block, path: str) -> Any:
         except ConfigError:
             return MISSING
     return found
-
-
-def walk(values: Any, path: str) -> Any:
-    """The value at a dotted path of nested mappings, ``MISSING`` where there is none."""
-    for key in path.split("."):
-        if not isinstance(values, Mapping) or key not in values:
-            return MISSING
-        values = values[key]
-    return values
 
 
 def requirements(path: str, parameters: Mapping[str, Parameter]) -> dict[str, tuple[Scalar, ...]]:

@@ -153,6 +153,14 @@ class Schedule:
             return 0.5 * (1.0 + math.cos(math.pi * progress))
         return 1.0
 
+    def change(self, settings: torch.optim.Optimizer) -> None:
+        """Take over the base rates and decays of another optimiser of the same groups, which has not been
+        scheduled; warm-up and decreases stay where they are."""
+        for group, other in zip(self.optimiser.param_groups, settings.param_groups, strict=True):
+            group["lr"] *= other["lr"] / group["initial_lr"]
+            group["initial_lr"], group["weight_decay"] = other["lr"], other["weight_decay"]
+        self._by_step.base_lrs = [group["initial_lr"] for group in self.optimiser.param_groups]
+
     def after_step(self) -> None:
         """Call after each optimiser step."""
         # What sets the rates by the epoch owns them after the warm-up; this would overwrite them.

@@ -53,6 +53,11 @@ class Position:
     batch: int = 0
     step: int = 0
 
+    @property
+    def epochs_begun(self) -> int:
+        """The number of the epoch in progress, or of the last one between two epochs."""
+        return self.epoch + ((self.index, self.batch) != (0, 0))
+
 
 class Trainer:
     """A run in progress.
@@ -103,6 +108,7 @@ class Trainer:
             else None
         )
         self.position = Position()
+        self.settings = config.during(1)
         self.monitors = Monitors()
         self.selection = Selection(config.train)
         self.history: list[dict[str, float]] = []
@@ -157,8 +163,15 @@ class Trainer:
 
     def _start_epoch(self) -> None:
         seed_everything(derive_seed("epoch", self.config.seed, self.position.epoch))
+        if any(change.after == self.position.epoch for change in self.config.course):
+            self._set(self.config.during(self.position.epoch + 1))
+            self.schedule.change(build_optimiser(self.settings.optim, self.model, self.groups))
         self.objective.start_epoch(self.position.epoch)
         self.monitors = Monitors()
+
+    def _set(self, settings: RunConfig) -> None:
+        self.settings = settings
+        self.objective.weights = settings.objective.built()
 
     def _step(self, current: PlannedPass, batch: Batch) -> None:
         step = self.position.step
@@ -218,7 +231,7 @@ class Trainer:
         """Gradients of ``loss`` in ``parameters`` and nowhere else, clipped; their norm before."""
         torch.autograd.backward(loss, inputs=parameters)
         self.team.average_gradients(parameters)
-        return clip_gradient(parameters, self.config.optim)
+        return clip_gradient(parameters, self.settings.optim)
 
     def _end_epoch(self) -> None:
         metrics = self.monitors.means() | {"train/lr": float(self.optimiser.param_groups[0]["lr"])}
@@ -269,6 +282,7 @@ class Trainer:
             directory,
             {
                 **self._identity(),
+                "course": self._course_so_far(self.position),
                 "position": asdict(self.position),
                 "model": self.model.state_dict(),
                 "objective": self.objective.state_dict(),
@@ -288,7 +302,7 @@ class Trainer:
 
         Raises:
             CheckpointError: for a damaged checkpoint, or one of another configuration or other data; in all
-                processes of a run where one of them cannot continue.
+                processes of a run where one of them cannot continue. Settings may differ that change later.
         """
         problem: CheckpointError | None = None
         try:
@@ -311,6 +325,12 @@ class Trainer:
 
     def _restore(self, state: State) -> None:
         self.position = Position(**state["position"])
+        if state["course"] != self._course_so_far(self.position):
+            raise CheckpointError(
+                f"settings changed in another course before epoch {self.position.epoch} of this checkpoint: "
+                f"{state['course']}; delete it, or resume with the configuration it was written for"
+            )
+        self._set(self.config.during(self.position.epochs_begun))
         self.model.load_state_dict(state["model"])
         self.objective.load_state_dict(state["objective"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -325,4 +345,10 @@ class Trainer:
 
     def _identity(self) -> State:
         """What a checkpoint must have been written for."""
-        return {"config": self.config.model_dump(mode="json"), "corpus": self.corpus.digest}
+        config = self.config.model_dump(mode="json", exclude={"course"})
+        return {"config": config, "corpus": self.corpus.digest}
+
+    def _course_so_far(self, position: Position) -> list[State]:
+        """The changes that are made by then."""
+        course = self.config.course
+        return [change.model_dump(mode="json") for change in course if change.after < position.epochs_begun]
