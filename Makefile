@@ -9,7 +9,7 @@ export MMSA_RUNS := $(RUNS)
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help env demo test test-heavy check format clean
+.PHONY: help env demo test test-heavy faults check format clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ test: env  ## the tests a user runs
 
 test-heavy: env  ## processes killed at random moments, every shipped space, a database server
 	@$(BIN)/python -m pytest -q -m 'faults or shipped or postgres'
+
+faults: env  ## what a search survives, each fault 20 times (hours)
+	@$(BIN)/python -m pytest -q tests/faults/test_faults.py --repeats 20
 
 check: env  ## format, lint, types, architecture, shell and YAML
 	@$(BIN)/ruff format --check .

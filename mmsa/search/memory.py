@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import resource
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 GIB = 2**30
 _STATUS = Path("/proc/self/status")
 _SIZE = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)
+_SECONDS_BETWEEN_LOOKS = 5.0
 _PROCESS = 600 * 2**20  # a worker with its libraries loaded, measured
 _BYTES_PER_WEIGHT = 24  # in float32: itself, its gradient, two moments, the best epoch's, the running average
 
@@ -36,22 +38,41 @@ class Room:
     """How many trials may run at once.
 
     Args:
-        fitting: how many processes of so many bytes the machines hold.
+        fitting: how many processes of so many bytes the machines hold; nodes come and go.
         guess: bytes of a trial until one is measured.
-        say: takes a line for the user, each time that there is less room.
+        say: takes a line for the user, each time that trials turn out to need more room than there is.
+        clock: in seconds.
     """
 
-    def __init__(self, fitting: Callable[[int], int], guess: int, say: Callable[[str], None]):
-        self._fitting, self._say = fitting, say
+    def __init__(
+        self,
+        fitting: Callable[[int], int],
+        guess: int,
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._fitting, self._say, self._clock = fitting, say, clock
         self._peak = 0
-        self.count = max(1, fitting(guess))
+        self._size = guess
+        self._look()
+
+    @property
+    def count(self) -> int:
+        """As many as the machines held a few seconds ago."""
+        if self._clock() - self._looked >= _SECONDS_BETWEEN_LOOKS:
+            self._look()
+        return self._count
+
+    def _look(self) -> None:
+        self._count, self._looked = max(1, self._fitting(self._size)), self._clock()
 
     def saw(self, peak: int) -> None:
         """A trial was seen to hold so many bytes."""
         if peak <= self._peak:
             return
-        self._peak = peak
-        count = max(1, self._fitting(peak))
-        if count < self.count:
-            self._say(f"note: a trial takes {peak / GIB:.1f} GiB of memory; {count} run at once from now on")
-        self.count = count
+        before = self.count
+        self._peak = self._size = peak
+        self._look()
+        if self._count < before:
+            size = f"{peak / GIB:.1f} GiB of memory"
+            self._say(f"note: a trial takes {size}; {self._count} run at once from now on")

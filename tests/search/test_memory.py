@@ -61,3 +61,11 @@ def test_room_is_guessed_then_measured_and_never_none():
     assert said == ["note: a trial takes 4.0 GiB of memory; 4 run at once from now on"]
     room.saw(40 * GIB)
     assert room.count == 1
+
+
+def test_room_follows_the_machines_that_come_and_go():
+    machines, now = [4], [0.0]
+    room = Room(lambda size: machines[0] * GIB // size, GIB, print, lambda: now[0])
+    for machines[0] in (3, 5):
+        now[0] += 60.0
+        assert room.count == machines[0]
