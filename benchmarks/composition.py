@@ -44,7 +44,7 @@ from mmsa.information.measure_panel import measure_panel
 from mmsa.information.target import Effort
 from mmsa.training import run
 
-WEIGHTS = (0.01, 0.1, 1.0)
+WEIGHTS = (0.1, 1.0)
 EFFORT = Effort(folds=3, seeds=1, permutations=0, resamples=50)  # seeds of the runs give the interval
 _TERM = "objective.terms.mimrl"
 Run = Future[dict[str, float | None]]
@@ -102,7 +102,7 @@ def base() -> RunConfig:
         },
         "objective": {"terms": {"mimrl": term}, "strategy": {"name": "two_stage"}},
         "optim": {"lr": 3e-3, "lr_estimator": 3e-3},
-        "train": {"epochs": 25, "batch_size": 50, "patience": 25, "device": "cpu", "threads": 1},
+        "train": {"epochs": 20, "batch_size": 50, "patience": 20, "device": "cpu", "threads": 1},
         "information": {"quantities": []},
     }
     return parse(RunConfig, values, "composition")

@@ -179,7 +179,7 @@ def main() -> None:
     args.runs.mkdir(parents=True, exist_ok=True)
     options = SearchOptions(args.runs, cpus=args.cpus)
     with ray_cluster(cpus=args.cpus):
-        for setting, method in product(args.settings, args.methods):
+        for method, setting in product(args.methods, args.settings):
             compare(setting, method, options)
     figures: dict[str, Figure] = {}
     for setting, kind in product(SETTINGS, KINDS):
