@@ -47,8 +47,8 @@ def study_of(scheduler: str, trials: int) -> StudyConfig:
                 "text_dim": 768,
                 "audio_dim": 5,
                 "vision_dim": 20,
-                "audio_frames": [3, 50],
-                "vision_frames": [3, 50],
+                "audio_frames": [3, 20],
+                "vision_frames": [3, 20],
             },
             "model": {
                 "name": "mmim",
@@ -63,7 +63,7 @@ def study_of(scheduler: str, trials: int) -> StudyConfig:
             "train": {
                 "epochs": EPOCHS,
                 "patience": EPOCHS,
-                "batch_size": 64,
+                "batch_size": 128,
                 "metric": METRIC,
                 "device": "cpu",
                 "threads": 1,
