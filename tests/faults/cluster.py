@@ -22,7 +22,7 @@ from pathlib import Path
 _STARTUP_SECONDS = 180.0
 _NETWORK = "10.231.7"
 _STORE_BYTES = 150 * 2**20
-CPUS = 2
+CPUS = 1
 
 
 @dataclass(frozen=True)

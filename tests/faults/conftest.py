@@ -34,7 +34,7 @@ def table(pytestconfig: pytest.Config) -> Table:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Two nodes of two CPUs, on the loopback address."""
+    """Two nodes, on the loopback address."""
     with Cluster(repeat(HERE), tmp_path_factory.mktemp("cluster")) as cluster:
         cluster.add()
         cluster.add()

@@ -13,7 +13,7 @@ from faults_table import Table
 from scenarios import Scenario
 from searches import NUM_TRIALS, Search, check_whole
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
 
 
 def test_a_study_is_whole_after(
@@ -26,7 +26,9 @@ def test_a_study_is_whole_after(
     line.repeats += 1
     line.asked += NUM_TRIALS
     with scenario.around(tmp_path) as around:
-        search = Search(tmp_path, cluster, scenario.space, around.options, around.storage)
+        search = Search(
+            tmp_path, cluster, scenario.space | {"base.train.seed": seed}, around.options, around.storage
+        )
         try:
             for moment in scenario.moments(chance):
                 search.wait_for_epochs(moment)

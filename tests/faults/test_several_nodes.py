@@ -12,7 +12,7 @@ import pytest
 from cluster import CPUS, HERE, Cluster, Place, networks, no_networks
 from searches import FEWEST_EPOCHS, NUM_TRIALS, Search, check_whole
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
 NUM_NODES = 4
 
 
