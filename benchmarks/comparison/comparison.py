@@ -2,7 +2,7 @@
 
 For every method and setting (``methods.py``): a search of 24 trials that sees train and valid, then the
 defaults and the best trial retrained over 3 seeds, which opens test once for each of the two. What is
-finished stays in the folder of runs, and the same command goes on with the rest. Prints the tables of
+finished stays in the folder of runs, and the same command goes on with the rest. Writes the tables of
 ``docs/comparison.md``.
 
     MMSA_DATA=<folder with mosi_utterance.npz> python benchmarks/comparison/comparison.py
@@ -14,13 +14,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 
 import numpy as np
-from methods import METHODS, SETTINGS, TRIALS
+from methods import METHODS, SETTINGS
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from figures import Figure, record
@@ -38,6 +38,8 @@ SEEDS = 3
 METRICS = {"mae": "lower", "pearson": "higher", "acc2_negative_positive": "higher"}
 KINDS = {"defaults": 0, "searched": None}
 """Which trial of a search is retrained; None is the best."""
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "comparison.md"
+MARK = "<!-- What follows is written by benchmarks/comparison/comparison.py. -->\n"
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,6 @@ def searched(setting: str, method: str, options: SearchOptions) -> StudyView:
 def compare(setting: str, method: str, options: SearchOptions) -> None:
     """Search, freeze, and only then open test."""
     files = {kind: result_file(options.runs, setting, method, kind) for kind in KINDS}
-    if all(file.exists() for file in files.values()):
-        return
     study = searched(setting, method, options)
     exports = {
         kind: export(study, options.runs / f"{study.name}-{kind}.yaml", trial)
@@ -135,19 +135,23 @@ def result_file(runs: Path, setting: str, method: str, kind: str) -> Path:
 def table(setting: str, kind: str, results: Mapping[str, Result]) -> str:
     """Markdown, the best on valid first: test did not order it."""
     lines = [
-        f"\n{setting}, {kind}\n",
+        f"\n## {setting}, {kind}\n",
         "| method | valid MAE | " + " | ".join(f"test {metric}" for metric in METRICS) + " |",
         "|---" * (2 + len(METRICS)) + "|",
     ]
     for method, result in sorted(results.items(), key=lambda item: item[1].valid):
         cells = " | ".join(result.written(metric) for metric in METRICS)
         lines.append(f"| `{method}` | {result.valid:.3f} | {cells} |")
-    return "\n".join([*lines, "", verdict(results)])
+    missing = [f"`{method}`" for method in METHODS if method not in results]
+    unfinished = [f"Not finished: {', '.join(missing)}."] if missing else []
+    return "\n".join([*lines, "", verdict(results), *unfinished, ""])
 
 
 def verdict(results: Mapping[str, Result]) -> str:
     """Whether the 95 % interval of the lowest MAE lies below all others."""
     mae = {method: result.intervals["mae"] for method, result in results.items()}
+    if len(mae) < 2:
+        return ""
     first = min(mae, key=lambda method: mae[method].estimate)
     high = mae[first].high95
     rivals = [
@@ -165,29 +169,42 @@ def finished(runs: Path, setting: str, kind: str) -> dict[str, Result]:
     return {method: Result.load(file) for method, file in files.items() if file.exists()}
 
 
-def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+def report(runs: Path) -> None:
+    """Write what is finished into the results and the documentation."""
+    figures: dict[str, Figure] = {}
+    tables = []
+    for setting, kind in product(SETTINGS, KINDS):
+        results = finished(runs, setting, kind)
+        tables.append(table(setting, kind, results))
+        for method, result in results.items():
+            figures |= result.figures(f"{setting}/{method}/{kind}")
+    DOCS.write_text(DOCS.read_text(encoding="utf-8").partition(MARK)[0] + MARK + "\n".join(tables), "utf-8")
+    print(record("comparison", figures), DOCS, sep="\n")
+
+
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--runs", type=Path, default=Path("runs/comparison"))
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--cpus", type=int, default=2, help="trials at once (default: 2)")
-    return parser.parse_args(given)
+    return parser.parse_args()
 
 
 def main() -> None:
     args = arguments()
     args.runs.mkdir(parents=True, exist_ok=True)
     options = SearchOptions(args.runs, cpus=args.cpus)
-    with ray_cluster(cpus=args.cpus):
-        for method, setting in product(args.methods, args.settings):
-            compare(setting, method, options)
-    figures: dict[str, Figure] = {}
-    for setting, kind in product(SETTINGS, KINDS):
-        if results := finished(args.runs, setting, kind):
-            print(table(setting, kind, results))
-            for method, result in results.items():
-                figures |= result.figures(f"{setting}/{method}/{kind}")
-    print(f"\n{TRIALS} trials each:", record("comparison", figures))
+    due = [
+        (setting, method)
+        for method, setting in product(args.methods, args.settings)
+        if not all(result_file(args.runs, setting, method, kind).exists() for kind in KINDS)
+    ]
+    if due:
+        with ray_cluster(cpus=args.cpus):
+            for setting, method in due:
+                compare(setting, method, options)
+    report(args.runs)
 
 
 if __name__ == "__main__":
