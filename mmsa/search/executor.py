@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,14 +14,16 @@ from typing import Any
 from ray import tune
 
 from mmsa.data import open_corpus
+from mmsa.search.callback import StudyCallback
 from mmsa.search.cards import study_card, trial_card
 from mmsa.search.cluster import Slots, ray_cluster, room_for, slots
 from mmsa.search.costs import Budget, Share
 from mmsa.search.memory import Room
 from mmsa.search.prior_studies import covered
 from mmsa.search.records import TrialRecord
-from mmsa.search.searcher import StopRequest, StudyCallback, StudySearcher
+from mmsa.search.searcher import StudySearcher
 from mmsa.search.stages import StagePlan, stage_plans
+from mmsa.search.stop_request import INTERRUPTED, StopRequest, stopped_by_signals
 from mmsa.search.storage import without_password
 from mmsa.search.study import Study
 from mmsa.search.study_config import StudyConfig
@@ -34,7 +33,6 @@ from mmsa.tracking import Observer, Outcome
 
 MOST_CRASHES = 2
 """How often a trial whose process died is started again."""
-INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ def run_search(
         _start(observers, study)
         try:
             if study.remaining and not stop.stop_all():
-                with ray_cluster(options.ray_address, options.cpus), _stopped_by_signals(stop):
+                with ray_cluster(options.ray_address, options.cpus), stopped_by_signals(stop):
                     for plan in plans:
                         if study.outstanding(plan.stage) and not stop.stop_all():
                             _run_trials(study, plan, options, observers, stop, say)
@@ -179,30 +177,6 @@ def _tune_settings(slot: Slots, scratch: Path) -> Mapping[str, Any]:
 
 def _name(trial: tune.experiment.Trial) -> str:
     return f"trial-{trial.config['assignment'].number}"
-
-
-@contextmanager
-def _stopped_by_signals(stop: StopRequest) -> Iterator[None]:
-    """The first SIGINT or SIGTERM asks for a stop; after it, signals do what they did before."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may change handlers
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def ask_to_stop(number: int, frame: object) -> None:
-        stop.because(INTERRUPTED)
-        restore()
-
-    for number in before:
-        signal.signal(number, ask_to_stop)
-    try:
-        yield
-    finally:
-        restore()
 
 
 def _summary(

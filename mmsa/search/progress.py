@@ -49,6 +49,7 @@ class ProgressDisplay:
         self._finalists = {trial.number for trial in earlier if trial.stage == "finalist"}
         self._values = {trial.number: trial.values[0] for trial in completed}
         self._epochs: dict[int, int] = {}
+        self._paused: set[int] = set()
         self._finished_before = len(earlier)
         self._started = time.monotonic()
         if self._console.is_terminal:
@@ -64,10 +65,15 @@ class ProgressDisplay:
         if stage == "finalist":
             self._finalists.add(number)
         self._epochs.setdefault(number, 0)
+        self._paused.discard(number)
 
     def trial_epoch(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """It got further."""
         self._epochs[number] = epoch
+
+    def trial_paused(self, number: int) -> None:
+        """It waits for others."""
+        self._paused.add(number)
 
     def trial_measured(self, number: int, information: Mapping[str, Measurement]) -> None:
         """Nothing: the summary and MLflow have it."""
@@ -75,6 +81,7 @@ class ProgressDisplay:
     def trial_finished(self, number: int, outcome: Outcome, values: Sequence[float], reason: str) -> None:
         """One more is done: its line."""
         epoch = self._epochs.pop(number, 0)
+        self._paused.discard(number)
         self._counts[outcome] += 1
         if outcome == "completed":
             self._values[number] = values[0]
@@ -101,7 +108,8 @@ class ProgressDisplay:
 
     def _status(self) -> Text:
         counts = "  ".join(f"{spoken(end)} {self._counts[end]}" for end in ENDS)
-        parts = [f"running {len(self._epochs)}  {counts}"]
+        paused = f"paused {len(self._paused)}  " if self._paused else ""
+        parts = [f"running {len(self._epochs) - len(self._paused)}  {paused}{counts}"]
         best = self._best()
         if best is not None:
             parts.append(f"best {self._study.metrics[0]} {self._values[best]:.4f} (trial {best})")

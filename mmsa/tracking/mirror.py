@@ -72,6 +72,9 @@ class Mirror:
         trial = self._trials[number]
         self._update(replace(trial, epochs={epoch: dict(metrics)} | dict(trial.epochs)))
 
+    def trial_paused(self, number: int) -> None:
+        """Nothing: for MLflow it runs until it has ended."""
+
     def trial_measured(self, number: int, information: Mapping[str, Measurement]) -> None:
         """What was measured of a trial."""
         self._update(replace(self._trials[number], information=dict(information)))

@@ -85,6 +85,9 @@ class Observer(Protocol):
     def trial_epoch(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """A trial finished ``epoch`` (counted from 1); an epoch run again after a crash is told again."""
 
+    def trial_paused(self, number: int) -> None:
+        """A trial waits at a rung; it starts again from its checkpoint, or ends without."""
+
     def trial_measured(self, number: int, information: Mapping[str, Measurement]) -> None:
         """What was measured of a trial that is about to finish, by name."""
 

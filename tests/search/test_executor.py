@@ -16,10 +16,10 @@ import ray
 from mmsa.data import Corpus, open_corpus
 from mmsa.data.planted import Planted
 from mmsa.errors import DataError, SealedTest, StudyError
+from mmsa.search.callback import MOST_FAILURES_IN_A_ROW
 from mmsa.search.cards import trial_config
 from mmsa.search.corpora import Corpora
 from mmsa.search.costs import Budget, Cost
-from mmsa.search.searcher import MOST_FAILURES_IN_A_ROW
 from mmsa.search.summary import BestTrial
 from mmsa.search.trial import CHECKPOINT, Assignment, TrialRun, Workplace
 from mmsa.training import run
@@ -251,12 +251,12 @@ def test_a_spent_budget_stops_between_epochs_and_the_next_launch_goes_on(launch,
             return "spent" if limit["reached"] else ""
 
     stopped = launch(config, witness, checkpoint_seconds=0.0, budget=ByEpoch())
-    left = stopped.study.counts()["running"]
-    assert left > 0
+    assert stopped.study.counts()["running"] > 0
     assert not stopped.summary.done
+    cost = stopped.study.cost().seconds
     finished = launch(config)
     assert finished.study.counts() == {"completed": 3}
-    assert finished.study.cost().seconds > stopped.study.cost().seconds > 0.0
+    assert finished.study.cost().seconds > cost > 0.0
 
 
 def test_workers_share_one_copy_of_the_corpus_and_leave_it_as_it_is(ray_session, make_study_config, tmp_path):

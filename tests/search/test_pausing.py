@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from mmsa.search.searcher import StopRequest, StudyCallback, StudySearcher
+from mmsa.search.callback import StudyCallback
+from mmsa.search.searcher import StudySearcher
+from mmsa.search.stop_request import StopRequest
 from mmsa.search.study import Study
 from mmsa.search.trial import CHECKPOINT
 from mmsa.search.tune_scheduler import scheduler_of
@@ -23,9 +25,6 @@ class AnyRoom:
     """Of memory."""
 
     count = 99
-
-    def told(self, *_: Any) -> None:
-        """Nothing to learn."""
 
 
 def reported(study: Study, number: int, epochs: range, value: float) -> None:
@@ -95,7 +94,8 @@ def test_at_the_end_what_was_never_promoted_is_pruned(tmp_path, config, witness)
         StudyCallback(study, scheduler, AnyRoom(), [witness], StopRequest()).end_paused()
         assert study.trial(number).outcome == "pruned"
         assert scheduler.paused == {}
-    assert [(number, outcome) for number, outcome, *_ in witness.told("trial_finished")] == [(1, "pruned")]
+    told = [(event, number) for event, number, *_ in witness.events]
+    assert told == [("trial_started", 1), ("trial_epoch", 1), ("trial_finished", 1)]
 
 
 def test_the_searcher_waits_for_reports_that_may_promote(tmp_path, config):

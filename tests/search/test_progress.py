@@ -82,6 +82,20 @@ def test_the_status_counts_every_end_and_estimates_what_is_left(display, monkeyp
     assert "0:01:30 left" in status  # two more
 
 
+def test_paused_trials_do_not_run(display, console):
+    for number in (2, 3):
+        display.trial_started(number, {}, "")
+        display.trial_epoch(number, 3, {})
+    display.trial_paused(2)
+    assert "running 1  paused 1  completed 1" in display._status().plain
+    display.trial_paused(3)
+    display.trial_started(2, {}, "")
+    assert "running 1  paused 1  completed 1" in display._status().plain
+    display.trial_finished(3, "pruned", (), "")
+    assert "running 1  completed 1  pruned 1" in display._status().plain
+    assert shown(console)[0].split() == ["3/6", "trial", "3", "pruned", "epoch", "3"]
+
+
 def test_a_status_line_is_drawn_on_terminals_only(display, console):
     display.close()
     assert shown(console) == []

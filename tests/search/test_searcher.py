@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from mmsa.search.callback import StudyCallback
 from mmsa.search.memory import Room
-from mmsa.search.searcher import StopRequest, StudyCallback, StudySearcher
+from mmsa.search.searcher import StudySearcher
+from mmsa.search.stop_request import StopRequest
 from mmsa.search.study import Study
 from mmsa.search.tune_scheduler import scheduler_of
 

@@ -35,14 +35,25 @@ study.finish(0, Ending("completed", {{"valid/mae": 1.0}}))
 print("ready", flush=True)
 time.sleep(60)
 """
+MOST_WRITES = 32
+"""That a driver which is to be killed makes, however late that comes."""
 RUN = f"""{HEAD}
 print("ready", flush=True)
+writes = 0
+
+def wrote():
+    global writes
+    writes += 1
+    print(writes, flush=True)
+    if writes == {MOST_WRITES}:
+        time.sleep(600)
+
 while suggestion := study.ask():
     for epoch in (1, 2, 3):
         study.report(suggestion.number, epoch, {{"valid/mae": 1.0 / epoch}}, 1.0 / epoch)
-        print("reported", flush=True)
+        wrote()
     study.finish(suggestion.number, Ending("completed", {{"valid/mae": 0.3}}))
-    print("finished", flush=True)
+    wrote()
 """
 
 
@@ -129,15 +140,13 @@ def test_every_way_to_cut_the_journal_short_leaves_a_study_that_goes_on(tmp_path
             assert study.trial(0).overrides == {"optim.lr": 0.001}
 
 
-def test_the_lock_of_a_dead_writer_is_removed(tmp_path, make_study_config):
+def test_the_lock_of_a_dead_writer_holds_up_nobody(tmp_path, make_study_config):
     config = make_study_config()
     journal = begun(config, tmp_path)
     Path(f"{journal}.lock").symlink_to(journal)
-    started = time.monotonic()
     with Study.open(config, tmp_path) as study:
         study.ask()
-        study.finish(1, Ending("completed", {"valid/mae": 0.4}))
-    assert time.monotonic() - started < 10
+        assert study.finish(1, Ending("completed", {"valid/mae": 0.4})) == "completed"
 
 
 @pytest.mark.faults
@@ -148,7 +157,7 @@ def test_killed_at_random_moments(tmp_path, make_values):
     space.write_text(yaml.safe_dump(make_values(trials=trials)), encoding="utf-8")
     while not drivers or read_study("tried", tmp_path).remaining:
         with driver(RUN, space, tmp_path) as process:
-            for _ in range(moments.randrange(24)):  # so many writes, whatever the speed of the machine
+            for _ in range(moments.randrange(MOST_WRITES)):  # whatever the speed of the machine
                 process.stdout.readline()
             time.sleep(moments.uniform(0.0, 0.02))
             process.send_signal(signal.SIGKILL)
@@ -158,4 +167,4 @@ def test_killed_at_random_moments(tmp_path, make_values):
     assert study.counts() == {"completed": trials}
     assert [record.number for record in study.trials()] == list(range(trials))
     assert all(record.reported == {1: 1.0, 2: 0.5, 3: 1.0 / 3} for record in study.trials())
-    assert drivers >= 3
+    assert drivers >= 4 * trials / MOST_WRITES

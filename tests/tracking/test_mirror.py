@@ -58,7 +58,8 @@ def tell(mirror: Observer, trial: TrialCard) -> None:
 
 
 def mirror_of(location: Location, say: Callable[[str], None], **settings: Any) -> Mirror:
-    return Mirror(location, say, **{"interval": 0.05, **settings})
+    """That waits at the end however slow this machine is."""
+    return Mirror(location, say, **{"interval": 0.05, "patience": 100.0, **settings})
 
 
 def test_a_search_becomes_a_parent_and_a_child_for_each_trial(
@@ -197,7 +198,7 @@ def test_rebuild_leaves_running_trials_to_their_driver(
     assert Store(location).runs("study")[0].info.status == "RUNNING"
 
 
-def test_a_dead_server_neither_stops_nor_slows_a_search(
+def test_a_dead_server_does_not_stop_a_search(
     study: StudyCard, trials: list[TrialCard], said: list[str], tmp_path: Path
 ) -> None:
     with socket.socket() as free:
@@ -205,13 +206,10 @@ def test_a_dead_server_neither_stops_nor_slows_a_search(
         port = free.getsockname()[1]
     location = Location.of(tmp_path, f"http://127.0.0.1:{port}")
     mirror = mirror_of(location, said.append)
-    start = time.monotonic()
     mirror.start_study(study, [])
     for trial in trials:
         tell(mirror, trial)
-    assert time.monotonic() - start < 0.5
     mirror.close()
-    assert time.monotonic() - start < 20
     assert len(said) == 2
     assert "the search goes on" in said[0]
     assert said[1] == (
@@ -221,16 +219,23 @@ def test_a_dead_server_neither_stops_nor_slows_a_search(
         rebuild(location, study, trials)
 
 
-def test_a_server_that_never_answers_does_not_hold_up_the_end(
-    study: StudyCard, trials: list[TrialCard], said: list[str], tmp_path: Path
+def test_a_server_that_never_answers_holds_up_neither_the_search_nor_its_end(
+    study: StudyCard,
+    trials: list[TrialCard],
+    said: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "100")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         location = Location.of(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}")
         mirror = mirror_of(location, said.append, patience=0.5)
         start = time.monotonic()
-        mirror.start_study(study, trials)
+        mirror.start_study(study, [])
+        for trial in trials:
+            tell(mirror, trial)
         mirror.close()
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 60  # one request would take longer
     assert "lacks up to 3 trials" in said[-1]
 
 
