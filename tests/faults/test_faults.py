@@ -27,7 +27,7 @@ def test_a_study_is_whole_after(
     line.asked += NUM_TRIALS
     with scenario.around(tmp_path) as around:
         search = Search(
-            tmp_path, cluster, scenario.space | {"base.train.seed": seed}, around.options, around.storage
+            tmp_path, cluster, scenario.space | {"base.seed": seed}, around.options, around.storage
         )
         try:
             for moment in scenario.moments(chance):
