@@ -10,6 +10,7 @@ from typing import Any
 from mmsa.search.records import TrialRecord
 from mmsa.search.scalars import Scalar
 from mmsa.search.search_config import DEFAULTS
+from mmsa.search.stored import PARENT
 from mmsa.search.view import StudyView
 from mmsa.tracking import Stage
 
@@ -43,6 +44,10 @@ class Backlog:
                 return number
         return None
 
+    def leave(self, number: int) -> None:
+        """A trial has begun that is to be handed out as if it was left running: it has a checkpoint."""
+        self._orphans[number] = "search"
+
     def adopt(self, number: int) -> None:
         """That trial is seen to; it is not handed out if it was left running."""
         self._orphans.pop(number, None)
@@ -74,4 +79,5 @@ def _retries(study: StudyView, trials: Iterable[TrialRecord]) -> Iterator[Due]:
 
 
 def _retry(study: StudyView, trial: TrialRecord) -> Due:
-    return Due(study.point(trial), {"retry_of": trial.number})
+    on_its_way = {} if trial.parent is None else {PARENT: trial.parent, "course": list(trial.course)}
+    return Due(study.point(trial), {"retry_of": trial.number, **on_its_way})

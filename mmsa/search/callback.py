@@ -7,7 +7,9 @@ trial running for ever after a NaN. Tune's callbacks see every result.
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +18,15 @@ from ray.tune.experiment import Trial
 
 from mmsa.config import dump_yaml
 from mmsa.experiment import RunConfig
-from mmsa.search.cards import trial_config
-from mmsa.search.checkpoints import Checkpoints
+from mmsa.search.cards import shown, trial_config
+from mmsa.search.checkpoints import Checkpoints, trial_folder
 from mmsa.search.memory import Room
 from mmsa.search.records import Ending, Metrics, TrialRecord
 from mmsa.search.scalars import Scalar
-from mmsa.search.schedulers import Scheduler
+from mmsa.search.schedulers import Replacement, Scheduler
 from mmsa.search.stop_request import StopRequest
 from mmsa.search.study import Study
-from mmsa.search.trial import PEAK_MEMORY, Assignment, Report
+from mmsa.search.trial import CHECKPOINT, PEAK_MEMORY, Assignment, Report
 from mmsa.search.watch import Watch
 from mmsa.tracking import Observer, Outcome, Stage
 
@@ -102,6 +104,19 @@ class StudyCallback(Callback):  # type: ignore[misc]
             reason = f"not among the best after epoch {report.epoch}"
             self._finish(number, report.ending("pruned", reason))
 
+    def replace(self, replacements: Sequence[Replacement]) -> None:
+        """End trials for others that go on from the weights of better ones."""
+        if not replacements:
+            return
+        for replacement, number in zip(replacements, self._study.replace(replacements), strict=True):
+            with suppress(OSError):  # without a checkpoint the new trial repeats the parent's epochs
+                shutil.copytree(
+                    trial_folder(self._study, replacement.parent) / CHECKPOINT,
+                    trial_folder(self._study, number) / CHECKPOINT,
+                )
+            ending = self._study.ending_of_paused(replacement.loser, replacement.reason)
+            self._finish(replacement.loser, ending)
+
     def end_paused(self) -> None:
         """At the end of a search nothing waits any more."""
         for number, epoch in self._scheduler.paused.items():
@@ -132,7 +147,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
 
     def _introduce(self, trial: TrialRecord) -> None:
         """A trial ends that has not started in this launch: it waited, or its process died too early."""
-        self._tell_start(trial.number, trial.overrides, trial_config(self._study, trial), trial.stage)
+        self._tell_start(trial.number, shown(trial), trial_config(self._study, trial), trial.stage)
         for epoch, metrics in trial.epochs.items():
             for observer in self._observers:
                 observer.trial_epoch(trial.number, epoch, metrics)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from mmsa.config import dump_yaml, with_overrides
 from mmsa.experiment import RunConfig
 from mmsa.search.records import Suggestion, TrialRecord
+from mmsa.search.scalars import Scalar
 from mmsa.search.view import StudyView
 from mmsa.tracking import StudyCard, TrialCard
 
@@ -16,8 +18,20 @@ def trial_config(study: StudyView, trial: Suggestion | TrialRecord) -> RunConfig
 
     Threads are always pinned, to the number the study began with.
     """
-    pinned = {"train.threads": study.attributes["threads"]}
+    pinned: dict[str, Any] = {"train.threads": study.attributes["threads"]}
+    if trial.course:
+        pinned["course"] = list(trial.course)
     return with_overrides(study.base_of(trial.version), {**pinned, **trial.overrides})
+
+
+def shown(trial: Suggestion | TrialRecord) -> dict[str, Scalar]:
+    """What was chosen for a trial: the point it began at, and how settings changed, in words."""
+    changes = [
+        f"after {change['after']}: "
+        + ", ".join(f"{path} {value:.4g}" for path, value in change["set"].items())
+        for change in trial.course
+    ]
+    return {**trial.overrides, **({"course": "; ".join(changes)} if changes else {})}
 
 
 def study_card(study: StudyView) -> StudyCard:
@@ -55,7 +69,7 @@ def trial_card(study: StudyView, trial: TrialRecord) -> TrialCard:
     return TrialCard(
         number=trial.number,
         outcome=trial.outcome,
-        params=trial.overrides,
+        params=shown(trial),
         config_yaml=dump_yaml(trial_config(study, trial).model_dump(mode="json")),
         values=trial.values,
         reason=trial.reason,

@@ -15,7 +15,7 @@ from ray import tune
 
 from mmsa.data import open_corpus
 from mmsa.search.callback import StudyCallback
-from mmsa.search.cards import study_card, trial_card
+from mmsa.search.cards import shown, study_card, trial_card
 from mmsa.search.cluster import Slots, ray_cluster, room_for, slots
 from mmsa.search.costs import Budget, Share
 from mmsa.search.memory import Room
@@ -147,7 +147,7 @@ def _run_trials(
     tune.run(
         plan.trainable(slot, objective, options.checkpoint_seconds, options.collective_seconds),
         num_samples=-1,
-        search_alg=StudySearcher(study, plan.stage, scheduler, room, stop),
+        search_alg=StudySearcher(study, plan.stage, scheduler, room, stop, callback.replace),
         scheduler=TuneScheduler(scheduler),
         callbacks=[callback],
         stop=stop,
@@ -209,7 +209,7 @@ def _summary(
 
 
 def _best(trial: TrialRecord) -> BestTrial:
-    return BestTrial(trial.number, trial.values[0], trial.overrides, trial.finalist_of, trial.information)
+    return BestTrial(trial.number, trial.values[0], shown(trial), trial.finalist_of, trial.information)
 
 
 def _ended(study: Study) -> Counter[Outcome]:

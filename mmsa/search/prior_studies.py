@@ -39,7 +39,7 @@ def read_priors(
 
 def best_points(study: StudyView) -> list[Point]:
     """The points of a study's best searched trials, best first."""
-    completed = study.completed("search")
+    completed = study.completed_points()
     count = max(FEWEST_POINTS, math.ceil(BEST_PART * len(completed)))
     return [trial.overrides for trial in completed[:count]]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -24,6 +24,7 @@ class Suggestion:
     reported: the first objective by epoch, as far as the trial had reported it then.
     start: which of the starts it tries, if it is one. version: of the space, in which overrides were chosen.
     finalist_of: the number of the searched trial that it runs again with other settings, of a finalist.
+    course: how its settings change during the run, as ``RunConfig.course``.
     """
 
     number: int
@@ -33,6 +34,7 @@ class Suggestion:
     start: str | None = None
     version: int = 1
     finalist_of: int | None = None
+    course: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class TrialRecord:
     retry_of: the number of the failed trial that it tries again. version: of the space, in which its
     overrides were chosen. superseded: it does not lie in the space as it is now. cost: over all launches.
     finalist_of: the number of the searched trial that it runs again with other settings, of a finalist.
+    parent: the number of the trial from whose weights it went on; its epochs begin with that one's.
     What was not finite is left out. The rest is as in ``Suggestion`` and ``Ending``.
     """
 
@@ -84,6 +87,8 @@ class TrialRecord:
     start: str | None = None
     retry_of: int | None = None
     finalist_of: int | None = None
+    parent: int | None = None
+    course: Sequence[Mapping[str, Any]] = ()
     version: int = 1
     superseded: bool = False
     cost: Cost = field(default_factory=Cost)

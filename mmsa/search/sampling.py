@@ -9,12 +9,13 @@ from mmsa.search.ledger import Ledger
 from mmsa.search.proposals import Past, Proposal, Proposals, with_excesses
 from mmsa.search.records import Ending
 from mmsa.search.scalars import Scalar
-from mmsa.search.stored import STATES, finite, reported
+from mmsa.search.stored import STATES, finite, is_proposed, reported
 from mmsa.search.view import StudyView
 
 
 class Sampling:
-    """Proposes points of the search, of which alone the sampler knows: finalists are another task.
+    """Proposes points of the search, of which alone the sampler knows: finalists are another task, and what
+    went on from another trial's weights is no point.
 
     Args:
         study: as it is now.
@@ -42,10 +43,13 @@ class Sampling:
 
     def pause(self, number: int) -> None:
         """A trial waits at a rung."""
-        self.proposals.pause(number, self._shown(number))
+        if is_proposed(self._ledger.trials[number]):
+            self.proposals.pause(number, self._shown(number))
 
     def tell(self, number: int, ending: Ending, values: list[float] | None) -> None:
         """How a trial ended."""
+        if not is_proposed(self._ledger.trials[number]):
+            return
         excesses = self._config.excesses(finite(ending.metrics))
         notes = self.proposals.tell(number, STATES[ending.outcome], values, self._shown(number), excesses)
         if notes != self._ledger.trials[number].user_attrs.get("sampler", {}):
@@ -54,7 +58,7 @@ class Sampling:
     def _past(self) -> Iterator[Past]:
         trials = zip(self._study.trials(), self._ledger.trials, strict=True)
         for record, trial in trials:
-            if record.stage == "search" and not record.superseded:
+            if is_proposed(trial) and not record.superseded:
                 params = self._config.space.encode(self._study.point(record))
                 excesses = self._config.excesses(record.metrics)
                 notes = with_excesses(trial.user_attrs.get("sampler", {}), excesses)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from ray.tune.search import Searcher
 
-from mmsa.search.cards import trial_config
+from mmsa.search.cards import shown, trial_config
 from mmsa.search.checkpoints import trial_folder
 from mmsa.search.memory import Room
 from mmsa.search.records import Suggestion
-from mmsa.search.schedulers import Scheduler
+from mmsa.search.schedulers import Replacement, Scheduler
 from mmsa.search.search_config import DEFAULTS
 from mmsa.search.stop_request import StopRequest
 from mmsa.search.study import Study
@@ -17,10 +19,22 @@ from mmsa.tracking import Stage
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]
-    """Hands out the study's trials: those that were paused and shall go on, then those the study asks for."""
+    """Hands out the study's trials: those that were paused and shall go on, then those the study asks for.
 
-    def __init__(self, study: Study, stage: Stage, scheduler: Scheduler, room: Room, stop: StopRequest):
+    ``replace`` is called with what the scheduler wants replaced.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        stage: Stage,
+        scheduler: Scheduler,
+        room: Room,
+        stop: StopRequest,
+        replace: Callable[[Sequence[Replacement]], None],
+    ):
         super().__init__()
+        self._replace = replace
         self._study, self._stage, self._scheduler, self._stop = study, stage, scheduler, stop
         self._room = room
         self._live: set[str] = set()
@@ -39,11 +53,13 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         config = trial_config(self._study, suggestion)
         folder = trial_folder(self._study, suggestion.number)
         self._live.add(trial_id)
-        return {"assignment": Assignment(suggestion.number, config, suggestion.overrides, folder)}
+        return {"assignment": Assignment(suggestion.number, config, shown(suggestion), folder)}
 
     def _promoted(self, closing: bool = False) -> Suggestion | None:
-        if closing and self._num_running():
-            return None
+        if closing:
+            if self._num_running():
+                return None
+            self._replace(self._scheduler.replacements())
         number = self._scheduler.promote(closing)
         return None if number is None else self._study.resume(number)
 

@@ -20,6 +20,13 @@ ENDING = "ending"
 """The attribute of the end."""
 FINALIST_OF = "finalist_of"
 """Attribute of a finalist: the number of the searched trial; ``set`` is what was changed for it."""
+PARENT = "parent"
+"""Attribute of a trial that went on from the weights of another one, with other settings: its number.
+
+``course`` is how settings changed before and at that moment.
+"""
+REPLACES = "replaces"
+"""Attribute of such a trial: the number of the one that ended for it."""
 
 STATES: Mapping[Outcome, TrialState] = {
     "completed": TrialState.COMPLETE,
@@ -57,6 +64,8 @@ def record_of(trial: FrozenTrial, superseded: bool) -> TrialRecord:
         start=known.get("start"),
         retry_of=known.get("retry_of"),
         finalist_of=known.get(FINALIST_OF),
+        parent=known.get(PARENT),
+        course=known.get("course", ()),
         version=known["version"],
         superseded=superseded,
         cost=cost_of(trial),
@@ -76,6 +85,11 @@ def reported(trial: FrozenTrial) -> dict[int, float]:
 def stage_of(trial: FrozenTrial) -> Stage:
     """Which part of the study a trial belongs to."""
     return "finalist" if FINALIST_OF in trial.user_attrs else "search"
+
+
+def is_proposed(trial: FrozenTrial) -> bool:
+    """Whether the sampler knows of it: whether it is a point of the space, and not on a way through it."""
+    return stage_of(trial) == "search" and PARENT not in trial.user_attrs
 
 
 def outcome_of(trial: FrozenTrial) -> Outcome:

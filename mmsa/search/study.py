@@ -7,7 +7,7 @@ between two of them leaves a trial that the next driver adopts under the same nu
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -22,11 +22,14 @@ from mmsa.search.opening import settle
 from mmsa.search.records import Ending, Metrics, Suggestion
 from mmsa.search.sampling import Sampling
 from mmsa.search.scalars import Scalar
+from mmsa.search.schedulers import Replacement
 from mmsa.search.storage import DriverStorage
 from mmsa.search.stored import (
     ENDING,
     EPOCH,
     FINALIST_OF,
+    PARENT,
+    REPLACES,
     STATES,
     reported,
     stage_of,
@@ -34,6 +37,7 @@ from mmsa.search.stored import (
     stored_epoch,
 )
 from mmsa.search.study_config import StudyConfig
+from mmsa.search.successors import successor
 from mmsa.search.view import StudyView, read_study
 from mmsa.tracking import Outcome, Stage
 
@@ -57,6 +61,8 @@ class Study(StudyView):
         self._meter = Meter(super().cost())
         self._stop_rule = config.stop
         self._num_finalists = sum(stage_of(trial) == "finalist" for trial in ledger.trials)
+        self._begin_successors()
+        self._end_replaced()
         self._end_superseded()
         self._backlog = Backlog(self, starts)
         self._sampling = Sampling(self, ledger)
@@ -85,6 +91,19 @@ class Study(StudyView):
         except BaseException:
             opened.close()
             raise
+
+    def _end_replaced(self) -> None:
+        """What had been replaced when the driver died."""
+        for replacement in self.replacements:
+            loser = self.trial(replacement.loser)
+            if loser.outcome == "running":
+                self._end(loser.number, self.ending_of_paused(loser.number, replacement.reason))
+
+    def _begin_successors(self) -> list[int]:
+        """The trials for all replacements that are remembered; may be repeated at any point."""
+        begun = {trial.user_attrs.get(REPLACES) for trial in self._ledger.trials}
+        due = [replacement for replacement in self.replacements if replacement.loser not in begun]
+        return [self._ledger.begin({}, {}, **successor(self, replacement)).number for replacement in due]
 
     def _end_superseded(self) -> None:
         """What was running when the space was edited and does not lie in it any more."""
@@ -143,6 +162,21 @@ class Study(StudyView):
             self._backlog.retry(self, failed)
         return len(failed)
 
+    def replace(self, replacements: Sequence[Replacement]) -> list[int]:
+        """Begin a trial for each replacement; ``ask`` hands them out. To finish the losers is left to the
+        caller.
+
+        Returns:
+            The numbers of the new trials. They go on from a checkpoint of the parent that is put into their
+            folder; without one they repeat its epochs, and give the same.
+        """
+        known = self.attributes.get("replacements", [])
+        self._ledger.remember(replacements=[*known, *map(asdict, replacements)])
+        numbers = self._begin_successors()
+        for number in numbers:
+            self._backlog.leave(number)
+        return numbers
+
     @property
     def share(self) -> Share:
         """What each trial of this launch holds, by which costs are counted."""
@@ -188,6 +222,10 @@ class Study(StudyView):
         if number - self._num_finalists >= self._searches_asked:
             return None
         due = self._backlog.due()
+        if PARENT in due.attributes:
+            version = self.space_versions[-1].number
+            trial = self._ledger.begin({}, {}, point=due.point, version=version, **due.attributes)
+            return self._suggestion(trial, resume=False)
         proposal = self._sampling.ask(number, due.point)
         trial = self._ledger.begin(
             proposal.params,
@@ -209,6 +247,7 @@ class Study(StudyView):
             known.get("start"),
             known["version"],
             known.get(FINALIST_OF),
+            known.get("course", ()),
         )
 
     def pause(self, number: int) -> None:
@@ -278,7 +317,7 @@ class Study(StudyView):
         due = len(trials) >= self._stop_rule.next_look and not request.startswith("+")
         if not due or not self.outstanding("search"):
             return
-        completed = sorted(self.completed("search"), key=lambda trial: trial.number)
+        completed = sorted(self.completed_points(), key=lambda trial: trial.number)
         points = [replace(trial, overrides=self.point(trial)) for trial in completed]
         (objective, *_) = self.config.search.objectives
         reason = self._stop_rule.reason(points, self.config.space, objective.metric, objective.direction)

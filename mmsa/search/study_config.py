@@ -31,6 +31,7 @@ from mmsa.search.finalists import finalist_problems
 from mmsa.search.parameters import (
     Parameter,
 )
+from mmsa.search.population import population_problems
 from mmsa.search.priors import Density, Point, PriorSampler
 from mmsa.search.reported import Reported
 from mmsa.search.samplers import SAMPLERS, Sampler, Setting
@@ -190,6 +191,7 @@ class StudyConfig(Block):
             problems = meaning_problems(config.base, search.parameters, search.starts)
             problems += _direction_problems(config.base, search.objectives)
             problems += [*_thread_problems(config), *_stop_problems(config), *_prior_problems(config)]
+            problems += population_problems(search, config.base)
             problems = problems or [
                 *_worker_problems(config),
                 *_sampler_problems(config),

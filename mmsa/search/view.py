@@ -19,9 +19,10 @@ from mmsa.search.costs import Cost
 from mmsa.search.priors import Point
 from mmsa.search.records import TrialRecord
 from mmsa.search.scalars import Scalar
+from mmsa.search.schedulers import Replacement
 from mmsa.search.search_config import DEFAULTS
 from mmsa.search.storage import JOURNAL, open_storage
-from mmsa.search.stored import FINALIST_OF, cost_of, outcome_of, record_of, stage_of
+from mmsa.search.stored import FINALIST_OF, PARENT, cost_of, outcome_of, record_of, stage_of
 from mmsa.search.study_config import StudyConfig
 from mmsa.search.versions import Version, point_in, refuse_earlier_format, stored_space, versions_in
 from mmsa.tracking import Outcome, Stage, pareto_front
@@ -78,11 +79,16 @@ class StudyView:
         return list(self.attributes.get("retried", ()))
 
     @property
+    def replacements(self) -> list[Replacement]:
+        """The trials that ended for one that goes on from another's weights, in the order of decisions."""
+        return [Replacement(**known) for known in self.attributes.get("replacements", ())]
+
+    @property
     def _searches_asked(self) -> int:
-        """As many as were asked for, and one more for each retry."""
+        """As many as were asked for, and one more for each retry and each replacement."""
         trials = self._source.trials
         retried = sum(stage_of(trials[number]) == "search" for number in self.retried)
-        return int(self.attributes["asked"]) + retried
+        return int(self.attributes["asked"]) + retried + len(self.replacements)
 
     def outstanding(self, stage: Stage) -> int:
         """How many trials of a stage have not ended; of finalists, none as long as they are not chosen."""
@@ -126,6 +132,11 @@ class StudyView:
         )
         return sorted(map(self._record, completed), key=self.rank)
 
+    def completed_points(self) -> list[TrialRecord]:
+        """The completed trials of the search that are points of the space, best first: not those that went on
+        from another one's weights."""
+        return [trial for trial in self.completed("search") if trial.parent is None]
+
     def best(self) -> TrialRecord | None:
         """The best completed trial that lies in the space as it is now: a finalist if there is one."""
         return next(iter([*self.completed("finalist"), *self.completed("search")]), None)
@@ -147,7 +158,7 @@ class StudyView:
             and not self._superseded(trial)
             and trial.number not in self.retried
         }
-        best = self.completed("search")[: finalists.top]
+        best = self.completed_points()[: finalists.top]
         return [trial.number for trial in best if trial.number not in begun]
 
     def defaults(self) -> TrialRecord | None:
@@ -200,8 +211,11 @@ class StudyView:
         return self.space_versions[version - 1].config.base
 
     def _superseded(self, trial: FrozenTrial) -> bool:
-        """A finalist is so with its searched trial, and when other settings are changed for finalists now."""
+        """A finalist is so with its searched trial, and when other settings are changed for finalists now;
+        a trial that went on from another one's weights is so with that one."""
         latest = self.space_versions[-1]
+        if PARENT in trial.user_attrs:
+            return self._superseded(self._source.trials[trial.user_attrs[PARENT]])
         if stage_of(trial) == "finalist":
             finalists = self.config.search.finalists
             kept = finalists is not None and dict(finalists.set) == trial.user_attrs["set"]

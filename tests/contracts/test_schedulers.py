@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmsa.search.schedulers import SCHEDULERS, Scheduler
+from mmsa.search.schedulers import SCHEDULERS, Replacement, Scheduler
 
 EPOCHS = 30
 CASES: dict[str, dict[str, Any]] = {
@@ -17,9 +17,18 @@ CASES: dict[str, dict[str, Any]] = {
     "median": {},
     "halving": {},
     "pasha": {},
+    "pbt": {},
     "none": {},
 }
-SAVES = {"asha": 0.6, "hyperband": 0.75, "median": 0.95, "halving": 0.45, "pasha": 0.45, "none": 1.0}
+SAVES = {
+    "asha": 0.6,
+    "hyperband": 0.75,
+    "median": 0.95,
+    "halving": 0.45,
+    "pasha": 0.45,
+    "pbt": 1.0,
+    "none": 1.0,
+}
 """The largest part of all epochs that a search of 60 trials may take."""
 DEFAULTS = 0
 
@@ -47,6 +56,9 @@ class Search:
         self.ended: dict[int, str] = {}
         self.running: list[int] = []
         self.begun = 0
+        self.asked = len(curves)
+        self.born: dict[int, int] = {}
+        self.children: list[int] = []
         self.decisions: list[tuple[int, int, str]] = []
         scheduler.spare(DEFAULTS)
 
@@ -63,12 +75,26 @@ class Search:
 
     def next(self) -> int | None:
         promoted = self.scheduler.promote()
-        if promoted is None and self.begun < len(self.curves):
+        if promoted is None and self.children:
+            return self.children.pop(0)
+        if promoted is None and self.begun < self.asked:
             self.begun += 1
             return self.begun - 1
         if promoted is None and not self.running:
+            for replacement in self.scheduler.replacements():
+                self.replace(replacement)
             promoted = self.scheduler.promote(closing=True)
         return promoted
+
+    def replace(self, replacement: Replacement) -> None:
+        """A child begins where its parent is, and is a little worse."""
+        self.ended[replacement.loser] = "pruned"
+        parent = self.curves[replacement.parent]
+        child = len(self.curves)
+        self.curves.append(lambda epoch: parent(epoch) + 1e-3)
+        self.born[child] = self.epochs[child] = replacement.epoch
+        self.children.append(child)
+        self.begun, self.asked = self.begun + 1, self.asked + 1
 
     def step(self) -> None:
         trial = self.running[self.random.integers(len(self.running))]
@@ -87,9 +113,9 @@ class Search:
         """Another launch takes over: all it has are the reported values and what has ended."""
         successor.spare(DEFAULTS)
         for trial in range(self.begun):
-            reported = range(1, self.epochs[trial] + 1)
+            reported = range(self.born.get(trial, 0) + 1, self.epochs[trial] + 1)
             successor.record(trial, {epoch: self.curves[trial](epoch) for epoch in reported})
-        unfinished = [trial for trial in range(self.begun) if trial not in self.ended]
+        unfinished = [trial for trial in range(self.begun) if trial not in {*self.ended, *self.children}]
         self.running = [trial for trial in unfinished if not successor.set_aside(trial)]
         self.scheduler = successor
 
@@ -108,7 +134,8 @@ def test_every_scheduler_has_a_case():
 def test_the_best_completes_and_what_is_hopeless_does_not(name, seed, slots):
     search = Search(scheduler(name), curves(60, seed), slots, seed).run()
     assert search.ended[search.best] == "completed"
-    assert sum(search.epochs.values()) <= SAVES[name] * 60 * EPOCHS
+    trained = sum(search.epochs.values()) - sum(search.born.values())
+    assert trained <= SAVES[name] * 60 * EPOCHS
     if name != "none":
         worst = max(range(20, 60), key=lambda trial: search.curves[trial](EPOCHS))
         assert search.epochs[worst] < EPOCHS
@@ -150,7 +177,7 @@ def test_a_search_that_is_stopped_again_and_again_ends_all_the_same(name):
         if not search.fill():
             break
     assert search.ended[search.best] == "completed"
-    left = set(range(30)) - set(search.ended)
+    left = set(range(search.begun)) - set(search.ended)
     assert left == set(search.scheduler.paused)
 
 

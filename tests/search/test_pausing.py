@@ -100,7 +100,9 @@ def test_at_the_end_what_was_never_promoted_is_pruned(tmp_path, config, witness)
 
 def test_the_searcher_waits_for_reports_that_may_promote(tmp_path, config):
     with Study.open(config, tmp_path) as study:
-        searcher = StudySearcher(study, "search", scheduler_of(study, "search"), AnyRoom(), StopRequest())
+        searcher = StudySearcher(
+            study, "search", scheduler_of(study, "search"), AnyRoom(), StopRequest(), list
+        )
         assert [searcher.suggest(str(n))["assignment"].number for n in range(4)] == [0, 1, 2, 3]
         assert searcher.suggest("one too many") is None
 

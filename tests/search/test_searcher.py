@@ -21,7 +21,7 @@ def test_a_trial_whose_process_dies_before_it_is_up_is_told_from_its_start(
         stop, scheduler = StopRequest(), scheduler_of(study, "search")
         room = Room(lambda memory: 1, 1, print)
         trial = SimpleNamespace(
-            config=StudySearcher(study, "search", scheduler, room, stop).suggest("any"),
+            config=StudySearcher(study, "search", scheduler, room, stop, list).suggest("any"),
             last_result=None,
             error_file=error_file,
             num_failures=3,
@@ -34,7 +34,7 @@ def test_a_trial_whose_process_dies_before_it_is_up_is_told_from_its_start(
 def test_no_more_trials_are_handed_out_than_there_is_memory_for(make_study_config, tmp_path):
     with Study.open(make_study_config(), tmp_path / "runs") as study:
         room = Room(lambda memory: 8 // memory, 2, print)
-        searcher = StudySearcher(study, "search", scheduler_of(study, "search"), room, StopRequest())
+        searcher = StudySearcher(study, "search", scheduler_of(study, "search"), room, StopRequest(), list)
         first, second = searcher.suggest("a"), searcher.suggest("b")
         room.saw(4)
         assert searcher.suggest("c") is None

@@ -1,6 +1,7 @@
 """Schedulers: which trials are stopped, or wait, before their last epoch."""
 
-from mmsa.search.schedulers.base import SCHEDULERS, Decision, NoScheduler, Scheduler
+from mmsa.search.schedulers.base import SCHEDULERS, Decision, NoScheduler, Replacement, Scheduler
+from mmsa.search.schedulers.population import PopulationBased
 from mmsa.search.schedulers.promoting import GrowingHalving, PromotingHalving
 from mmsa.search.schedulers.stopping import Hyperband, MedianStopping, SuccessiveHalving
 
@@ -11,7 +12,9 @@ __all__ = [
     "Hyperband",
     "MedianStopping",
     "NoScheduler",
+    "PopulationBased",
     "PromotingHalving",
+    "Replacement",
     "Scheduler",
     "SuccessiveHalving",
 ]

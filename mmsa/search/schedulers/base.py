@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from mmsa.config import Block
@@ -11,6 +12,20 @@ from mmsa.registry import Registry
 SCHEDULERS: Registry[Any] = Registry("scheduler")
 
 Decision = Literal["continue", "stop", "pause"]
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """A paused trial ends, and another one goes on from the weights of ``parent`` after ``epoch``."""
+
+    loser: int
+    parent: int
+    epoch: int
+
+    @property
+    def reason(self) -> str:
+        """Why the loser ended."""
+        return f"trial {self.parent} was better after epoch {self.epoch}; another one goes on from there"
 
 
 class Scheduler:
@@ -80,6 +95,13 @@ class Scheduler:
         if waits:
             self.paused[trial] = self._latest[trial]
         return waits
+
+    def replacements(self) -> list[Replacement]:
+        """What is to be done, where no trial will be added and none runs, before any is promoted.
+
+        The losers are not paused any more. Asked in another launch, it leaves out what has been done.
+        """
+        return []
 
     def promote(self, closing: bool = False) -> int | None:
         """A paused trial that shall go on now, which is not paused any more.
