@@ -1,4 +1,4 @@
-"""``launch/search.py`` with a checkpoint after every epoch, and a clock that SIGUSR1 sets back, then on."""
+"""``launch/search.py`` with a checkpoint after every epoch, and a clock that SIGUSR2 sets back, then on."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def step(*_: object) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGUSR1, step)
+    signal.signal(signal.SIGUSR2, step)
     time.time = lambda: _real_time() + _offset
     ledger.datetime = journal.datetime = SteppedClock  # type: ignore[attr-defined,misc]
     executor.SearchOptions = partial(executor.SearchOptions, checkpoint_seconds=0.0)  # type: ignore[assignment,misc]

@@ -20,7 +20,7 @@ from searches import FEWEST_EPOCHS, Search
 from mmsa.search.cards import study_card, trial_card
 from mmsa.tracking import Location, rebuild
 
-SILENT_SECONDS = 15.0
+SILENT_SECONDS = 40.0
 """After which a trial hangs: many times what an epoch takes here."""
 
 
@@ -137,7 +137,7 @@ def damage_checkpoint(search: Search, around: Surroundings, chance: Random) -> N
 
 
 def set_clock(search: Search, around: Surroundings, chance: Random) -> None:
-    search.driver.send_signal(signal.SIGUSR1)
+    search.driver.send_signal(signal.SIGUSR2)
 
 
 def nothing_happens(search: Search, around: Surroundings, chance: Random) -> None:
