@@ -3,9 +3,9 @@
 A network that sees more sources has more to learn and may come out worse than one that sees fewer, which
 would turn informations upside down. So a subset may also use the predictions from a smaller one, or the
 product of two parts, p(y|a) p(y|b) / p(y), which is exact where a and b are independent given y, or the
-geometric mean of its own and such a product, or what a second network makes of all these predictions, which
-are few numbers where the sources are many (stacking; Wolpert 1992). Each fold takes what serves the *other*
-folds best: no row has a say in the choice about itself.
+geometric mean of its own and such a product, or what a second network makes of the predictions from all its
+parts, which are few numbers where the sources are many (stacking; Wolpert 1992). Each fold takes what serves
+the *other* folds best: no row has a say in the choice about itself.
 
 Shapes: N rows, C classes, A candidates, K folds.
 """
@@ -36,7 +36,7 @@ def combined(
         candidates = [own[subset], *_candidates(own[subset], best, subset)]
         if len(subset) > 1:
             parts = [best[part] for part in sorted(best, key=sorted) if part < subset]
-            odds_NF = np.hstack([part.conditional - part.marginal for part in (own[subset], *parts)])
+            odds_NF = np.hstack([part.conditional - part.marginal for part in parts])
             stacked = derive_seed("stacked", seed, sorted(subset))
             candidates.append(cross_fit(odds_NF, class_N, fold_N, num_seeds=num_seeds, seed=stacked))
         best[subset] = _chosen(candidates, class_N, fold_N)
