@@ -101,7 +101,7 @@ def simulated(workers: int, duration: float, costs: Costs) -> float:
         end = ready + epoch_seconds[worker]
         trained += max(0.0, min(end, horizon) - ready)
         heapq.heappush(calls, (end, worker))
-    return trained / (workers * horizon)
+    return float(trained / (workers * horizon))
 
 
 def simulations(costs: Costs) -> dict[str, Figure]:
