@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from mmsa.config import Block
 from mmsa.search.samplers.base import SAMPLERS, Sampler, Setting, Turns
-from mmsa.search.samplers.unit import from_unit
+from mmsa.search.samplers.unit import from_cube
 from mmsa.search.space import Space
 from mmsa.seeding import derive_seed
 
@@ -68,10 +68,7 @@ class _SobolSampler(BaseSampler):  # type: ignore[misc]
         if turn:  # SciPy cannot go forward by nothing
             sequence.fast_forward(turn)
         point = sequence.random(1)[0]
-        return {
-            name: from_unit(distribution, float(u))
-            for (name, distribution), u in zip(search_space.items(), point, strict=True)
-        }
+        return from_cube(search_space, point)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution

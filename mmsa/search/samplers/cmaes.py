@@ -18,7 +18,7 @@ from typing_extensions import override
 from mmsa.config import Block
 from mmsa.errors import Problem
 from mmsa.search.samplers.base import SAMPLERS, Sampler, Setting, Turns, single_objective_only
-from mmsa.search.samplers.unit import from_unit, to_unit
+from mmsa.search.samplers.unit import from_cube, to_unit
 from mmsa.search.space import Space
 from mmsa.seeding import derive_seed
 
@@ -87,10 +87,7 @@ class _EvolutionSampler(BaseSampler):  # type: ignore[misc]
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         point = self._replayed(study, derive_seed(self._seed, *self._turns.next(trial))).ask()
-        return {
-            name: from_unit(distribution, float(u))
-            for (name, distribution), u in zip(search_space.items(), point, strict=True)
-        }
+        return from_cube(search_space, point)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution

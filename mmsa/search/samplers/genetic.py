@@ -19,7 +19,10 @@ from mmsa.errors import Problem
 from mmsa.search.samplers.base import SAMPLERS, Sampler, Setting, sometimes_absent
 from mmsa.search.space import Space
 
-Population = Annotated[int, Field(ge=2)]
+
+class _Generations(Block):
+    population: Annotated[int, Field(ge=2)] = 20
+    """Completed trials of a generation; the first one is drawn at random."""
 
 
 class _InOrder:
@@ -81,12 +84,10 @@ class Nsga2(_Genetic):
     Simulated binary crossover; it learns from completed trials only.
     """
 
-    class Config(Block):
+    class Config(_Generations):
         """How many trials make a generation."""
 
         name: Literal["nsga2"] = "nsga2"
-        population: Population = 20
-        """Completed trials of a generation; the first one is drawn at random."""
 
     kind = _Nsga2
 
@@ -98,12 +99,10 @@ class Nsga3(_Genetic):
     Simulated binary crossover; it learns from completed trials only.
     """
 
-    class Config(Block):
+    class Config(_Generations):
         """How many trials make a generation."""
 
         name: Literal["nsga3"] = "nsga3"
-        population: Population = 20
-        """Completed trials of a generation; the first one is drawn at random."""
 
     kind = _Nsga3
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from optuna.distributions import (
@@ -27,6 +28,14 @@ def from_unit(distribution: BaseDistribution, u: float) -> Any:
         value = distribution.low + step * distribution.step
     value = min(max(value, distribution.low), distribution.high)
     return int(value) if isinstance(distribution, IntDistribution) else value
+
+
+def from_cube(distributions: Mapping[str, BaseDistribution], point: Iterable[float]) -> dict[str, Any]:
+    """The parameters at a point of the unit cube, whose axes are the distributions in order."""
+    return {
+        name: from_unit(distribution, float(u))
+        for (name, distribution), u in zip(distributions.items(), point, strict=True)
+    }
 
 
 def to_unit(distribution: FloatDistribution | IntDistribution, value: float) -> float:
