@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, Update, event
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from mmsa.search.lease import Holder, advanced, refuse_lost
 
@@ -108,7 +108,12 @@ class SqlLease:
 
     def __init__(self, engine: Engine, study: str):
         self._engine, self._study = engine, study
-        _LEASES.metadata.create_all(engine)
+        try:
+            _LEASES.metadata.create_all(engine)
+        except (
+            DBAPIError
+        ):  # another driver makes the table at this moment; it is there now, or the error stays
+            _LEASES.metadata.create_all(engine)
 
     def read(self) -> Holder | None:
         """Who has it."""

@@ -1,6 +1,6 @@
 """A study that begins, or continues: what it remembers is brought up to date with its configuration.
 
-Any step may be repeated, so a driver that dies on the way is no matter.
+What says that a step was done is written last, so a driver that dies on the way is no matter.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def settle(ledger: Ledger, config: StudyConfig, runs: Path, storage: str | None)
     _settle_version(ledger, config)
     trials = config.search.trials
     if known.get("trials_in_space") != trials:
-        ledger.remember(asked=trials, trials_in_space=trials, request="", stopped="")
+        ledger.remember(asked=trials, request="", stopped="", trials_in_space=trials)
     space = dump_yaml(config.model_dump())
     if known.get("space") != space:
         ledger.remember(space=space)

@@ -22,6 +22,7 @@ from mmsa.search.lease_stores import FileLease, SqlLease
 JOURNAL = "study.journal"
 LEASE = "driver.lease"
 _SECONDS_TO_CONNECT = 10
+_SECONDS_TO_WAIT = 60  # for another writer; SQLite itself says after five that its file is locked
 _WITH_DRIVER = "postgresql+psycopg://user@host/database"
 
 
@@ -149,7 +150,7 @@ def open_database(url: str, **settings: Any) -> RDBStorage:
 def _engine_settings(url: str) -> dict[str, Any]:
     """A server may be started anew between two uses of a connection, or not answer at all."""
     if make_url(url).get_backend_name() == "sqlite":
-        return {}
+        return {"connect_args": {"timeout": _SECONDS_TO_WAIT}}
     return {"pool_pre_ping": True, "connect_args": {"connect_timeout": _SECONDS_TO_CONNECT}}
 
 
