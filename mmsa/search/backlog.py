@@ -44,9 +44,9 @@ class Backlog:
                 return number
         return None
 
-    def leave(self, number: int) -> None:
-        """A trial has begun that is to be handed out as if it was left running: it has a checkpoint."""
-        self._orphans[number] = "search"
+    def leave(self, number: int, stage: Stage = "search") -> None:
+        """A trial has begun that is to be handed out as if it was left running."""
+        self._orphans[number] = stage
 
     def adopt(self, number: int) -> None:
         """That trial is seen to; it is not handed out if it was left running."""

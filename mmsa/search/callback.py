@@ -30,6 +30,8 @@ from mmsa.search.trial import CHECKPOINT, PEAK_MEMORY, Assignment, Report
 from mmsa.search.watch import Watch
 from mmsa.tracking import Observer, Outcome, Stage
 
+MOST_CRASHES = 2
+"""How often a trial whose process died is started again."""
 MOST_FAILURES_IN_A_ROW = 5
 """Failed trials after one another at which a search stops: more of the same would teach nothing."""
 
@@ -125,7 +127,11 @@ class StudyCallback(Callback):  # type: ignore[misc]
         self._scheduler.paused.clear()
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Its process died more often than it is started again."""
+        """Its process died more often than it is started again, or between two trials: then Tune gives the
+        next one up at once, and it is handed out again."""
+        if trial.num_failures <= MOST_CRASHES:
+            self._study.leave(_assignment(trial).number)
+            return
         report: Report | None = (trial.last_result or {}).get("report")
         crashes = Path(trial.error_file).read_text(encoding="utf-8").strip()
         outcome: Outcome = "out_of_memory" if _OUT_OF_MEMORY in crashes else "failed"

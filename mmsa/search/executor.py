@@ -14,7 +14,7 @@ from typing import Any
 from ray import tune
 
 from mmsa.data import open_corpus
-from mmsa.search.callback import StudyCallback
+from mmsa.search.callback import MOST_CRASHES, StudyCallback
 from mmsa.search.cards import shown, study_card, trial_card
 from mmsa.search.cluster import Slots, ray_cluster, room_for, slots
 from mmsa.search.costs import Budget, Share
@@ -30,9 +30,6 @@ from mmsa.search.study_config import StudyConfig
 from mmsa.search.summary import BestTrial, SearchSummary
 from mmsa.search.tune_scheduler import TuneScheduler, scheduler_of
 from mmsa.tracking import Observer, Outcome
-
-MOST_CRASHES = 2
-"""How often a trial whose process died is started again."""
 
 
 @dataclass(frozen=True)

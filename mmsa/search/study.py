@@ -177,6 +177,10 @@ class Study(StudyView):
             self._backlog.leave(number)
         return numbers
 
+    def leave(self, number: int) -> None:
+        """A running trial has lost its process: ``ask`` hands it out again."""
+        self._backlog.leave(number, stage_of(self._ledger.trials[number]))
+
     @property
     def share(self) -> Share:
         """What each trial of this launch holds, by which costs are counted."""

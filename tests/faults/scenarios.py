@@ -153,8 +153,8 @@ def mirror_is_rebuilt(search: Search, around: Surroundings) -> None:
     assert rebuild(location, study_card(study), cards) > 0
     assert rebuild(location, study_card(study), cards) == 0
     client = location.connect()
-    experiment = client.get_experiment_by_name(study.name).experiment_id
-    runs = client.search_runs([experiment], "tags.`mmsa.role` = 'trial'")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments, "tags.`mmsa.role` = 'trial'")
     assert sorted(int(run.data.tags["mmsa.trial"]) for run in runs) == list(range(len(cards)))
     for run in runs:
         shown = client.get_metric_history(run.info.run_id, "valid/mae")

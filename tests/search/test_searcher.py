@@ -41,3 +41,18 @@ def test_no_more_trials_are_handed_out_than_there_is_memory_for(make_study_confi
         searcher.on_trial_complete("a")
         third = searcher.suggest("c")
     assert [given["assignment"].number for given in (first, second, third)] == [0, 1, 2]
+
+
+def test_a_trial_whose_process_dies_between_two_trials_is_handed_out_again(
+    make_study_config, witness, tmp_path
+):
+    with Study.open(make_study_config(), tmp_path / "runs") as study:
+        stop, scheduler = StopRequest(), scheduler_of(study, "search")
+        room = Room(lambda memory: 1, 1, print)
+        searcher = StudySearcher(study, "search", scheduler, room, stop, list)
+        trial = SimpleNamespace(config=searcher.suggest("any"), num_failures=2)
+        StudyCallback(study, scheduler, room, [witness], stop).on_trial_error(0, [trial], trial)
+        searcher.on_trial_complete("any", error=True)
+        assert study.counts() == {"running": 1}
+        assert searcher.suggest("other")["assignment"].number == 0
+    assert witness.events == []
