@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import ray
 
 from mmsa.errors import StudyError
-from mmsa.search.study_config import Resources
+from mmsa.search.resources import Resources
 
 _WORKER_SETTINGS = {
     # Threads that wait give up their CPU. They would spin, and on a machine with other work a step of four

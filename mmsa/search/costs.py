@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from mmsa.search.study_config import Resources
+from mmsa.search.resources import Resources
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, WrapValidator, field_validator
 
 from mmsa.config import Block, one_of, problems_of, refuse, refuse_all
 from mmsa.errors import Problem, did_you_mean
+from mmsa.experiment import PositiveInt
 from mmsa.search.checks import COSTS, metric_problem
 from mmsa.search.constraints import parse_constraint
 from mmsa.search.finalists import Finalists
@@ -25,7 +26,6 @@ from mmsa.search.schedulers import SCHEDULERS, SuccessiveHalving
 from mmsa.search.space import relation_problems
 from mmsa.search.stops import STOPS, Never
 
-PositiveInt = Annotated[int, Field(ge=1)]
 DEFAULTS = "defaults"
 """The start that is the base as it stands, always the first."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,11 @@ from mmsa.config import Block
 from mmsa.errors import Problem
 from mmsa.registry import Registry
 from mmsa.search.parameters import GATE
+from mmsa.search.records import TrialRecord
 from mmsa.search.samplers.unit import to_unit
 from mmsa.search.scalars import Scalar
 from mmsa.search.space import Space
 from mmsa.seeding import derive_seed
-
-if TYPE_CHECKING:
-    from mmsa.search.records import TrialRecord
 
 Floats = NDArray[np.float64]
 

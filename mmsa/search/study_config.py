@@ -34,28 +34,17 @@ from mmsa.search.parameters import (
 from mmsa.search.population import population_problems
 from mmsa.search.priors import Density, Point, PriorSampler
 from mmsa.search.reported import Reported
+from mmsa.search.resources import Resources
 from mmsa.search.samplers import SAMPLERS, Sampler, Setting
 from mmsa.search.samplers.accepted import AcceptedPoints
 from mmsa.search.scalars import Scalar
 from mmsa.search.schedulers import SCHEDULERS, Scheduler
-from mmsa.search.search_config import DEFAULTS, Objective, PositiveInt, SearchConfig, Start, parse_parameter
+from mmsa.search.search_config import DEFAULTS, Objective, SearchConfig, Start, parse_parameter
 from mmsa.search.space import Space, relation_problems
 from mmsa.search.stops import STOPS, StopRule
 from mmsa.seeding import derive_seed
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
-
-
-class Resources(Block):
-    """What one trial gets."""
-
-    workers: PositiveInt = 1
-    """Processes that train one trial together, each with a share of every batch."""
-    gpus_per_worker: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
-    cpus_per_worker: PositiveInt = 1
-    silent_minutes: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 60.0
-    """Longer than any epoch takes, start-up included. A trial that reports nothing for so long hangs: its
-    processes are ended, and it goes on from its checkpoint as after a crash."""
 
 
 def _salvage(data: object) -> tuple[RunConfig | None, dict[str, Parameter], list[Start]]:

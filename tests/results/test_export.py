@@ -10,8 +10,8 @@ from mmsa.errors import ConfigError, StudyError
 from mmsa.results.export import export
 from mmsa.results.exported import Exported, load_export
 from mmsa.search.cards import trial_config
+from mmsa.search.resources import Resources
 from mmsa.search.study import Study
-from mmsa.search.study_config import Resources
 from mmsa.search.view import StudyView, read_study
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from mmsa.errors import StudyError
 from mmsa.search.cluster import Slots, ray_cluster, slots
-from mmsa.search.study_config import Resources
+from mmsa.search.resources import Resources
 
 
 @pytest.fixture
