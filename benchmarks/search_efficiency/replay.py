@@ -131,10 +131,12 @@ def figures() -> dict[str, Figure]:
     def figure(name: str, first: int, step: int, what: str) -> Figure:
         return figure_of({task: needed[name][first::step] for task, needed in by_task.items()}, what)
 
-    found = {f"{KEY}/{name}": figure(name, 0, 1, "mean over data of medians of repeats") for name in names}
+    sizes = " and ".join(f"{len(recorded(task))} of {task}" for task in TASKS)
+    what = f"mean over data of medians of repeats, among recorded trials, {sizes}"
+    found = {f"{KEY}/{name}": figure(name, 0, 1, what) for name in names}
     best = min(names, key=lambda name: figure(name, 0, 2, "").value)
-    what = f"{best}, chosen of {len(names)} pairs on other repeats than these"
-    return {**found, f"{KEY}/best": figure(best, 1, 2, what)}
+    chosen = f"{best}, chosen of {len(names)} pairs on other repeats; {what}"
+    return {**found, f"{KEY}/best": figure(best, 1, 2, chosen)}
 
 
 def main() -> None:
