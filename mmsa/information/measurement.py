@@ -22,8 +22,8 @@ class Measurement:
     """Information between frozen arrays, with what is needed to judge it.
 
     value: raw estimate in ``unit``, never clipped; None when nothing was measured.
-    low, high: interval of probability ``level``: of the bootstrap over groups (neighbour counts: also of their
-        deviation between parts), widened by what two readings of the networks differ by and by the drift.
+    low, high: interval of probability ``level``: of the bootstrap over groups (neighbour counts: also of
+        their deviation between parts), widened by what two readings of the networks differ by and the drift.
     null_mean, null_bound, p_value: of the same procedure, refitted, with the groups of y permuted: mean of
         such values, a bound that 95 % of them stay below, and the share of them at least as large.
     extrapolated: where the value leads as n grows, from the whole and from halves; neighbour counts, from
