@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,8 @@ class Loop:
     """One model under its published procedure; subclasses say what a batch costs.
 
     Attributes set by subclasses: ``batch_size``; ``accumulation``, batches of which the gradients are summed;
-    ``splits``, which are evaluated after each epoch.
+    ``splits``, which are evaluated after each epoch; ``clip_norm``; ``lr``. ``sample``: the batches of a pass
+    that are trained on, where a whole pass would take too long to measure.
     """
 
     batch_size = 32
@@ -48,6 +50,7 @@ class Loop:
     splits: tuple[str, ...] = ("valid",)
     clip_norm: float | None = None
     lr = 1e-3
+    sample: int | None = None
 
     def __init__(self, corpus: Corpus, steps: dict[str, int], text: str):
         torch.manual_seed(0)
@@ -103,4 +106,4 @@ class Loop:
 
     def batches(self) -> Iterator[Clips]:
         """Of the training split."""
-        yield from self.loaders["train"]
+        yield from islice(self.loaders["train"], self.sample)

@@ -91,7 +91,7 @@ class CubeMLPLoop(Loop):
 
 
 class MIMRLLoop(Loop):
-    """The three passes of an epoch; the first epoch, whose bank is empty, is the last one's preparation."""
+    """The three passes of an epoch; the first epoch, whose bank is empty, has the last of them only."""
 
     batch_size = 128
     splits = ("valid", "test")
@@ -103,7 +103,9 @@ class MIMRLLoop(Loop):
         return model
 
     def train(self) -> int:
-        steps = self.stage_2() if not self.information.bank else 0
+        if not self.information.bank:
+            return self.stage_2()
+        steps = 0
         for _ in range(STAGE_1_PASSES):
             for clips in self.batches():
                 self.zero_grad()
@@ -126,7 +128,8 @@ class MIMRLLoop(Loop):
             nn.utils.clip_grad_value_(model.parameters(), 1.5)
             self.optimiser.step()
             stored.append({name: x.detach() for name, x in features.items()})
-        self.information.bank = {name: torch.cat([batch[name] for batch in stored]) for name in stored[0]}
+        if self.sample is None:
+            self.information.bank = {name: torch.cat([batch[name] for batch in stored]) for name in stored[0]}
         return len(stored)
 
     def features(self, clips: Clips) -> dict[str, Tensor]:
