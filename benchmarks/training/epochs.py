@@ -8,8 +8,8 @@ procedure evaluates after it: valid, and in MMIM's and MIMRL's released code tes
 The published sides are in ``published/``. Clips are 50 aligned frames at most, or 375 and 500; text is token
 ids (a six-layer encoder is fine-tuned), or features cached beforehand.
 
-``mimrl/mosei`` has 16,326 clips, where an epoch of the published side takes half an hour: it is given 4 batches
-a pass once its bank is full, and is not evaluated; compared are seconds a step.
+``mimrl/mosei`` has 16,326 clips, where an epoch of the published side takes half an hour: it is given 4
+batches a pass once its bank is full, and is not evaluated; compared are seconds a step.
 
     python benchmarks/training/epochs.py
     python benchmarks/training/epochs.py --only mmim/finetuned --turns 2
