@@ -98,7 +98,10 @@ class RetrainReport:
             "on test", {f"seed {result.seed}": result.information for result in self.seeds}
         )
         if self.decomposition is not None:
-            lines += [f"seed {self.best_on_valid.seed}: {self.decomposition.text()}"]
+            lines.append(f"seed {self.best_on_valid.seed}: {self.decomposition.text(brackets=False)}")
+            lines.append(
+                "brackets of redundancy, uniqueness and synergy: in information.json of the run and in MLflow"
+            )
         return lines
 
     def _row(self, metric: str) -> str:

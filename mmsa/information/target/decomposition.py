@@ -93,8 +93,8 @@ class Decomposition:
         }
         return cls(**{**content, "modalities": tuple(content["modalities"]), "quantities": found})
 
-    def text(self) -> str:
-        """A table: numbers first, then one line for each bracket with its point."""
+    def text(self, *, brackets: bool = True) -> str:
+        """A table: numbers first, then one line for each bracket with its point, unless left out."""
         heads = [
             f"information about the target in bits; H(target) = {self.entropy:.3f}"
             + (f", {self.num_classes} bins" if self.binned else f", {self.num_classes} classes"),
@@ -104,14 +104,15 @@ class Decomposition:
         if self.status == "too_few":
             return "\n".join([*heads, "not measured: too few rows, groups or rows of a class"])
         numbers = [name for name in self.quantities if not name.endswith(("/least", "/most", "/broja"))]
-        brackets = [name.removesuffix("/least") for name in self.quantities if name.endswith("/least")]
-        width = max(map(len, numbers + brackets))
+        pairs = [name.removesuffix("/least") for name in self.quantities if name.endswith("/least")]
+        pairs = pairs if brackets else []
+        width = max(map(len, numbers + pairs))
         rows = [f"{name:<{width}}  {_shown(self[name])}  {self[name].status}" for name in numbers]
         heading = f"\n{'between':<{width}}  {'at least':<24}  {'at most':<24}  BROJA"
-        for name in brackets:
+        for name in pairs:
             least, most, point = (self.quantities[f"{name}/{end}"] for end in ("least", "most", "broja"))
             rows_of_bracket = f"{name:<{width}}  {_shown(least)}  {_shown(most)}  {point.value:.3f}"
-            rows.append(heading + "\n" + rows_of_bracket if name == brackets[0] else rows_of_bracket)
+            rows.append(heading + "\n" + rows_of_bracket if name == pairs[0] else rows_of_bracket)
         return "\n".join([*heads, "", *rows])
 
 
