@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,7 +19,7 @@ from scipy.stats import t as student
 
 from mmsa.information.groups import bootstrap_weights, group_codes, group_folds, group_sums, permuted_rows
 from mmsa.information.ksg import NEIGHBOURS, ksg_limit, ksg_terms
-from mmsa.information.measurement import Measurement, Status
+from mmsa.information.measurement import Measurement, Status, not_measured
 from mmsa.information.reading import Reading, Sample, estimate
 from mmsa.seeding import derive_seed
 
@@ -67,39 +67,25 @@ def measure(
     """
     sample = Sample.of(x, y, z, group_codes(groups, len(np.asarray(x))))
     num_groups, dims = len(np.unique(sample.group)), sample.dims
-    ceiling = math.log(max(1, len(sample.x)))
-    record = partial(
-        Measurement,
-        ceiling=ceiling,
-        num_samples=len(sample.x),
-        num_groups=num_groups,
-        dims=dims,
-        folds=folds,
-        seeds=seeds,
-        permutations=permutations,
-        seed=seed,
-    )
+    design: dict[str, Any] = {
+        "num_samples": len(sample.x),
+        "num_groups": num_groups,
+        "dims": dims,
+        "folds": folds,
+        "seeds": seeds,
+        "permutations": permutations,
+        "seed": seed,
+    }
     if len(sample.x) < max(_FEWEST_ROWS, _ROWS_PER_FEATURE * sum(dims)) or num_groups < 2 * folds:
-        return record(
-            value=None,
-            low=None,
-            high=None,
-            null_mean=None,
-            null_bound=None,
-            p_value=None,
-            extrapolated=None,
-            status="too_few",
-            estimator="",
-            witnesses={},
-            parts=(),
-        )
+        return not_measured("too_few", **design)
+    ceiling = math.log(len(sample.x))
     reading = estimate(sample, folds, seeds, seed)
     extrapolated = _extrapolated(reading, sample, folds, seed) if extrapolate else None
     low, high = _interval(reading, sample, resamples, seed)
     drift = 0.0 if extrapolated is None else extrapolated - reading.value
     low, high = low + min(0.0, drift), high + max(0.0, drift)
     null = _null(reading.value, sample, folds, permutations, seed)
-    return record(
+    return Measurement(
         value=reading.value,
         low=low,
         high=high,
@@ -107,10 +93,12 @@ def measure(
         null_bound=null.bound,
         p_value=null.p_value,
         extrapolated=extrapolated,
+        ceiling=ceiling,
         status=_status(reading, null.bound, high, ceiling),
         estimator=reading.estimator,
         witnesses=reading.witnesses,
         parts=reading.parts,
+        **design,
     )
 
 
