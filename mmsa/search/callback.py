@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -55,6 +56,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
         self._failures_in_a_row = 0
         self._checkpoints = Checkpoints(study)
         self._started: set[int] = set()
+        self._crashes: Counter[int] = Counter()
         self._watch = Watch(60 * study.config.resources.silent_minutes)
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
@@ -127,17 +129,19 @@ class StudyCallback(Callback):  # type: ignore[misc]
         self._scheduler.paused.clear()
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Its process died more often than it is started again, or between two trials: then Tune gives the
-        next one up at once, and it is handed out again."""
-        if trial.num_failures <= MOST_CRASHES:
-            self._study.leave(_assignment(trial).number)
+        """Its process died. The trial is handed out again, from its checkpoint, unless that happened too
+        often. Tune could start it again too, but counts one death twice where it was about to reuse the process."""
+        number = _assignment(trial).number
+        self._crashes[number] += 1
+        if self._crashes[number] <= MOST_CRASHES:
+            self._study.leave(number)
             return
         report: Report | None = (trial.last_result or {}).get("report")
         crashes = Path(trial.error_file).read_text(encoding="utf-8").strip()
         outcome: Outcome = "out_of_memory" if _OUT_OF_MEMORY in crashes else "failed"
-        reason = f"{crashes}\nits process died {trial.num_failures} times"
+        reason = f"{crashes}\nits process died {self._crashes[number]} times"
         ending = report.ending(outcome, reason) if report else Ending(outcome, reason=reason)
-        self._finish(_assignment(trial).number, ending)
+        self._finish(number, ending)
 
     def _tell_epoch(self, number: int, epoch: int, metrics: Metrics, value: float, seconds: float) -> None:
         with self._stop.on_study_error():

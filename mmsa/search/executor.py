@@ -14,7 +14,7 @@ from typing import Any
 from ray import tune
 
 from mmsa.data import open_corpus
-from mmsa.search.callback import MOST_CRASHES, StudyCallback
+from mmsa.search.callback import StudyCallback
 from mmsa.search.cards import shown, study_card, trial_card
 from mmsa.search.cluster import Slots, ray_cluster, room_for, slots
 from mmsa.search.costs import Budget, Share
@@ -151,7 +151,7 @@ def _run_trials(
         max_concurrent_trials=min(
             options.concurrency or slot.count, slot.count, study.outstanding(plan.stage)
         ),
-        max_failures=MOST_CRASHES,
+        max_failures=0,  # the callback sees to a trial whose process died
         reuse_actors=True,
         **_tune_settings(slot, scratch),
     )

@@ -64,8 +64,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         return None if number is None else self._study.resume(number)
 
     def _waits(self) -> bool:
-        """Whether a report may still let a paused trial go on."""
-        return bool(self._scheduler.pauses) and self._num_running() > 0 and not self._stop.stop_all()
+        """Whether a live trial may still lead to another: its report lets a paused one go on, or its process
+        dies and it is handed out again."""
+        return bool(self._live) and not self._stop.stop_all()
 
     def _num_running(self) -> int:
         return self._study.counts().get("running", 0) - len(self._scheduler.paused)

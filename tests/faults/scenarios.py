@@ -86,6 +86,12 @@ def kill_process(title: str) -> Strike:
     return strike
 
 
+def kill_workers(search: Search, around: Surroundings, chance: Random) -> None:
+    """All at once, also those that wait for their next trial."""
+    for worker in search.workers("SearchTrial"):
+        os.kill(worker, signal.SIGKILL)
+
+
 def stop_process(title: str) -> Strike:
     """It does not die, and never does anything again."""
 
@@ -202,6 +208,7 @@ _LR = {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}
 
 SCENARIOS = (
     Scenario("worker killed", kill_process("SearchTrial")),
+    Scenario("all workers killed", kill_workers),
     Scenario("rank of a gang killed", kill_process("Rank"), space=_GANG),
     Scenario("node killed", kill_node, strikes=1),
     Scenario("driver killed", kill_driver),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from mmsa.search.callback import StudyCallback
+from mmsa.search.callback import MOST_CRASHES, StudyCallback
 from mmsa.search.memory import Room
 from mmsa.search.searcher import StudySearcher
 from mmsa.search.stop_request import StopRequest
@@ -20,14 +20,16 @@ def test_a_trial_whose_process_dies_before_it_is_up_is_told_from_its_start(
     with Study.open(make_study_config(), tmp_path / "runs") as study:
         stop, scheduler = StopRequest(), scheduler_of(study, "search")
         room = Room(lambda memory: 1, 1, print)
-        trial = SimpleNamespace(
-            config=StudySearcher(study, "search", scheduler, room, stop, list).suggest("any"),
-            last_result=None,
-            error_file=error_file,
-            num_failures=3,
-        )
-        StudyCallback(study, scheduler, room, [witness], stop).on_trial_error(0, [trial], trial)
-        assert study.trial(0).outcome == "failed"
+        searcher = StudySearcher(study, "search", scheduler, room, stop, list)
+        callback = StudyCallback(study, scheduler, room, [witness], stop)
+        for _ in range(MOST_CRASHES + 1):
+            given = searcher.suggest("any")
+            trial = SimpleNamespace(config=given, last_result=None, error_file=error_file)
+            assert given["assignment"].number == 0
+            callback.on_trial_error(0, [trial], trial)
+            searcher.on_trial_complete("any", error=True)
+        ended = study.trial(0)
+    assert (ended.outcome, ended.reason) == ("failed", "The actor never ran\nits process died 3 times")
     assert [event for event, *_ in witness.events] == ["trial_started", "trial_finished"]
 
 
@@ -43,14 +45,15 @@ def test_no_more_trials_are_handed_out_than_there_is_memory_for(make_study_confi
     assert [given["assignment"].number for given in (first, second, third)] == [0, 1, 2]
 
 
-def test_a_trial_whose_process_dies_between_two_trials_is_handed_out_again(
+def test_a_trial_whose_process_dies_is_handed_out_again_though_it_was_the_last(
     make_study_config, witness, tmp_path
 ):
-    with Study.open(make_study_config(), tmp_path / "runs") as study:
+    with Study.open(make_study_config(trials=1), tmp_path / "runs") as study:
         stop, scheduler = StopRequest(), scheduler_of(study, "search")
-        room = Room(lambda memory: 1, 1, print)
+        room = Room(lambda memory: 2, 1, print)
         searcher = StudySearcher(study, "search", scheduler, room, stop, list)
-        trial = SimpleNamespace(config=searcher.suggest("any"), num_failures=2)
+        trial = SimpleNamespace(config=searcher.suggest("any"))
+        assert searcher.suggest("other") is None
         StudyCallback(study, scheduler, room, [witness], stop).on_trial_error(0, [trial], trial)
         searcher.on_trial_complete("any", error=True)
         assert study.counts() == {"running": 1}
