@@ -55,7 +55,7 @@ def main() -> int:
     from mmsa.search.load import load_space
     from mmsa.search.preview import dry_run
     from mmsa.search.progress import ProgressDisplay
-    from mmsa.tracking import Location, Mirror, Observer
+    from mmsa.tracking import Location, MirrorProcess, Observer
 
     config = load_space(args.space, overrides(args.assignments))
     if args.dry_run:
@@ -68,7 +68,7 @@ def main() -> int:
     browse = ""
     if not args.no_mlflow:
         location = Location.of(args.runs, args.mlflow_uri)
-        observers.append(Mirror(location, say))
+        observers.append(MirrorProcess(location, say))
         browse = location.how_to_browse()
     options = SearchOptions(
         args.runs,

@@ -33,7 +33,7 @@ from mmsa.search.executor import SearchOptions, run_search
 from mmsa.search.study_config import StudyConfig
 from mmsa.search.summary import SearchSummary
 from mmsa.search.trial import Report, SearchTrial
-from mmsa.tracking import Location, Mirror
+from mmsa.tracking import Location, MirrorProcess
 
 SLOTS = 4
 METRICS = {f"valid/{name}": 0.5 for name in ("mae", "pearson", "acc2", "acc7", "f1")}
@@ -137,7 +137,7 @@ def search(trainable: type[Trivial], trials: int, runs: Path) -> tuple[SearchSum
     """A search with study and mirror; the mirror may write on for a moment after the watch has stopped."""
     watch = Watch()
     with mock.patch.object(stages, "trainable_for", return_value=trainable):
-        mirror = Mirror(Location.of(runs), print)
+        mirror = MirrorProcess(Location.of(runs), print)
         summary = run_search(config(trials), SearchOptions(runs), [watch, mirror], lambda line: None)
     assert summary.counts == {"completed": trials}
     return summary, watch

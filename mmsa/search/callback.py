@@ -17,7 +17,6 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from mmsa.config import dump_yaml
 from mmsa.experiment import RunConfig
 from mmsa.search.cards import shown, trial_config
 from mmsa.search.checkpoints import Checkpoints, trial_folder
@@ -74,9 +73,9 @@ class StudyCallback(Callback):  # type: ignore[misc]
         self, number: int, overrides: Mapping[str, Scalar], config: RunConfig, stage: Stage
     ) -> None:
         self._started.add(number)
-        config_yaml = dump_yaml(config.model_dump(mode="json"))
+        values = config.model_dump(mode="json")
         for observer in self._observers:
-            observer.trial_started(number, overrides, config_yaml, stage)
+            observer.trial_started(number, overrides, values, stage)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -129,8 +128,10 @@ class StudyCallback(Callback):  # type: ignore[misc]
         self._scheduler.paused.clear()
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Its process died. The trial is handed out again, from its checkpoint, unless that happened too
-        often. Tune could start it again too, but counts one death twice where it was about to reuse the process."""
+        """Its process died. The trial is handed out again, from its checkpoint, unless it died too often.
+
+        Tune could start it again as well, but counts a death twice where it was about to reuse the process.
+        """
         number = _assignment(trial).number
         self._crashes[number] += 1
         if self._crashes[number] <= MOST_CRASHES:

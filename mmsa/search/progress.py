@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from textwrap import shorten
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -59,7 +60,7 @@ class ProgressDisplay:
             self._live.start()
 
     def trial_started(
-        self, number: int, params: Mapping[str, Scalar], config_yaml: str, stage: Stage = "search"
+        self, number: int, params: Mapping[str, Scalar], config: Mapping[str, Any], stage: Stage = "search"
     ) -> None:
         """One more runs."""
         if stage == "finalist":

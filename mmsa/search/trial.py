@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from ray import tune
@@ -59,6 +59,14 @@ class Assignment:
     config: RunConfig
     overrides: Mapping[str, Scalar]
     folder: Path
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Itself: Tune copies what it is given several times a trial, and nothing here changes."""
+        return self
+
+    def __repr__(self) -> str:
+        """Short, as Tune also makes tags of it."""
+        return f"trial {self.number}"
 
 
 @dataclass(frozen=True)

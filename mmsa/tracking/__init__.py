@@ -3,11 +3,13 @@
 from mmsa.tracking.front import pareto_front
 from mmsa.tracking.location import Location
 from mmsa.tracking.mirror import Mirror, rebuild
+from mmsa.tracking.mirror_process import MirrorProcess
 from mmsa.tracking.observer import Observer, Outcome, Scalar, Stage, StudyCard, TrialCard, short
 
 __all__ = [
     "Location",
     "Mirror",
+    "MirrorProcess",
     "Observer",
     "Outcome",
     "Scalar",

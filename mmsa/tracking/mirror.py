@@ -10,7 +10,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+from mmsa.config import dump_yaml
 from mmsa.errors import TrackingError
 from mmsa.information import Measurement
 from mmsa.tracking.location import Location
@@ -30,6 +32,7 @@ class Mirror:
         interval: seconds between two rounds of writing, and before the next try after a failure.
         capacity: unwritten trials kept; of the others only the table in the parent run will tell.
         patience: seconds that ``close`` waits for the last round.
+        clock: seconds since 1970, at which an event happened.
     """
 
     def __init__(
@@ -40,8 +43,9 @@ class Mirror:
         interval: float = 5.0,
         capacity: int = 1000,
         patience: float = 15.0,
+        clock: Callable[[], float] = time.time,
     ):
-        self._location, self._say = location, say
+        self._location, self._say, self._clock = location, say, clock
         self._interval, self._capacity, self._patience = interval, capacity, patience
         self._lock = threading.Lock()
         self._trials: dict[int, TrialCard] = {}
@@ -60,10 +64,11 @@ class Mirror:
         self._thread.start()
 
     def trial_started(
-        self, number: int, params: Mapping[str, Scalar], config_yaml: str, stage: Stage = "search"
+        self, number: int, params: Mapping[str, Scalar], config: Mapping[str, Any], stage: Stage = "search"
     ) -> None:
         """A trial starts, or starts again from its checkpoint."""
-        fresh = TrialCard(number, "running", params, config_yaml, started=time.time(), stage=stage)
+        config_yaml = dump_yaml(config)
+        fresh = TrialCard(number, "running", params, config_yaml, started=self._clock(), stage=stage)
         known = self._trials.get(number, fresh)
         self._update(replace(known, outcome="running", values=(), reason="", finished=None))
 
@@ -82,7 +87,7 @@ class Mirror:
     def trial_finished(self, number: int, outcome: Outcome, values: Sequence[float], reason: str) -> None:
         """A trial ended."""
         trial = self._trials[number]
-        finished = max(time.time(), trial.started or 0.0)  # a clock may be set back meanwhile
+        finished = max(self._clock(), trial.started or 0.0)  # a clock may be set back meanwhile
         self._update(replace(trial, outcome=outcome, values=tuple(values), reason=reason, finished=finished))
 
     def close(self) -> None:
@@ -91,15 +96,12 @@ class Mirror:
         if self._thread is not None:
             self._thread.join(self._patience)
             if self.unwritten or self._thread.is_alive():
-                self._say(f"MLflow lacks up to {self.unwritten} trials. {self._advice()}")
+                self._say(f"MLflow lacks up to {self.unwritten} trials. {advice(self._study.name)}")
 
     @property
     def unwritten(self) -> int:
         """How many trials MLflow does not show as they are, as far as is known."""
         return len(self._unwritten) + self._dropped
-
-    def _advice(self) -> str:
-        return f"To fill the gap: python launch/report.py --study {self._study.name} --rebuild"
 
     def _update(self, trial: TrialCard) -> None:
         with self._lock:
@@ -157,8 +159,13 @@ class Mirror:
     def _warn(self, error: Exception) -> None:
         if not self._warned:
             cause = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-            self._say(f"MLflow cannot be written ({cause}); the search goes on. {self._advice()}")
+            self._say(f"MLflow cannot be written ({cause}); the search goes on. {advice(self._study.name)}")
             self._warned = True
+
+
+def advice(study: str) -> str:
+    """What to do when MLflow lacks something."""
+    return f"To fill the gap: python launch/report.py --study {study} --rebuild"
 
 
 def rebuild(location: Location, study: StudyCard, trials: Sequence[TrialCard]) -> int:

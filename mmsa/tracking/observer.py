@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from mmsa.information import Measurement
 
@@ -78,9 +78,9 @@ class Observer(Protocol):
         """The search begins or continues; ``earlier`` are the trials that an earlier launch finished."""
 
     def trial_started(
-        self, number: int, params: Mapping[str, Scalar], config_yaml: str, stage: Stage = "search"
+        self, number: int, params: Mapping[str, Scalar], config: Mapping[str, Any], stage: Stage = "search"
     ) -> None:
-        """A trial starts, or starts again from its checkpoint."""
+        """A trial starts, or starts again from its checkpoint; ``config`` is the complete one."""
 
     def trial_epoch(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """A trial finished ``epoch`` (counted from 1); an epoch run again after a crash is told again."""

@@ -15,7 +15,7 @@ from mmsa.tracking.observer import StudyCard, TrialCard
 from mmsa.tracking.summary import count_outcomes, ranked, trials_csv
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric, Run
+    from mlflow.entities import Metric, Param, Run
 
 _PAGE = 1000
 _TAG_LENGTH = 1000
@@ -93,26 +93,27 @@ class StudyRuns:
         ended = trial.outcome != "running"
         if ended and run.outcome == trial.outcome and run.num_epochs >= len(trial.epochs):
             return False
-        if not run.described:
-            self._describe(run, trial)
+        params = self._describe(run, trial)
         metrics = self._missing_metrics(run, trial)
         if ended:
-            self._finish(run, trial, metrics)
-        elif metrics:
-            self._client.log_batch(run.run_id, metrics=metrics)
+            self._finish(run, trial, params, metrics)
+        elif params or metrics:
+            self._client.log_batch(run.run_id, params=params, metrics=metrics)
+        run.described = True
         assert run.epochs is not None
         run.epochs |= set(trial.epochs)
         run.num_epochs = len(run.epochs)
         run.outcome = trial.outcome
         return True
 
-    def _describe(self, run: _TrialRun, trial: TrialCard) -> None:
+    def _describe(self, run: _TrialRun, trial: TrialCard) -> list[Param]:
+        """Log its configuration where MLflow lacks it; the parameters that are to be logged."""
         from mlflow.entities import Param
 
-        params = [Param(name, str(value)) for name, value in trial.params.items()]
-        self._client.log_batch(run.run_id, params=params)
+        if run.described:
+            return []
         self._client.log_text(run.run_id, trial.config_yaml, "config.yaml")
-        run.described = True
+        return [Param(name, str(value)) for name, value in trial.params.items()]
 
     def _missing_metrics(self, run: _TrialRun, trial: TrialCard) -> list[Metric]:
         if run.epochs is None:
@@ -124,7 +125,7 @@ class StudyRuns:
             for name, value in trial.epochs[epoch].items()
         ]
 
-    def _finish(self, run: _TrialRun, trial: TrialCard, metrics: list[Metric]) -> None:
+    def _finish(self, run: _TrialRun, trial: TrialCard, params: list[Param], metrics: list[Metric]) -> None:
         from mlflow.entities import RunTag
 
         best = [
@@ -140,6 +141,7 @@ class StudyRuns:
         ]
         self._client.log_batch(
             run.run_id,
+            params=params,
             metrics=metrics + best + measured,
             tags=[RunTag(name, value) for name, value in tags.items()],
         )

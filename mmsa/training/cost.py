@@ -11,7 +11,9 @@ import torch
 
 from mmsa.data import Corpus
 from mmsa.experiment import RunConfig
+from mmsa.training.learner import Learner
 from mmsa.training.plan import num_steps
+from mmsa.training.runtime import Runtime
 from mmsa.training.trainer import Position, Trainer
 
 
@@ -49,4 +51,6 @@ def count_steps(config: RunConfig, corpus: Corpus, *, cache: Path | None = None)
 
 def count_parameters(config: RunConfig, corpus: Corpus, *, cache: Path | None = None) -> int:
     """How many numbers a run trains, in model and objective."""
-    return Trainer(config, corpus, cache).num_parameters
+    runtime = Runtime.of(config.train)
+    with runtime.active():  # a trainer would load torch's compiler too, seconds of a search's start
+        return Learner(config, corpus, runtime, cache).num_parameters

@@ -15,28 +15,26 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mmsa.data import Corpus
 from mmsa.data.batches import Batch, Batches
-from mmsa.data.inputs import InputSpec
-from mmsa.data.targets import TargetSpec
 from mmsa.errors import CheckpointError, TrainingDiverged
 from mmsa.experiment import RunConfig
-from mmsa.models import Representations, build_model
-from mmsa.objectives import STRATEGIES, Objective
+from mmsa.objectives import STRATEGIES
 from mmsa.seeding import derive_seed, random_state, restore_random_state, seed_everything
 from mmsa.training.checkpoint import State, read_checkpoint, write_checkpoint
+from mmsa.training.learner import Learner
 from mmsa.training.metrics import evaluate
 from mmsa.training.monitors import Monitors
-from mmsa.training.optimisers import Schedule, build_optimiser, clip_gradient, trained_parameters
+from mmsa.training.optimisers import Schedule, build_optimiser
 from mmsa.training.parallel import ALONE, Team
 from mmsa.training.plan import PlannedPass, lay_out, num_steps
-from mmsa.training.predictor import Predictor, predict, readable
+from mmsa.training.predictor import Predictor, predict
 from mmsa.training.result import Result
-from mmsa.training.runtime import Runtime, in_float32
+from mmsa.training.runtime import Runtime
 from mmsa.training.selection import PREFIX, Selection, check_metric
 
 
@@ -74,28 +72,21 @@ class Trainer:
             self._build(corpus)
 
     def _build(self, corpus: Corpus) -> None:
-        config, device = self.config, self.runtime.device
-        splits = {name: readable(split, config.model, self.cache) for name, split in corpus.splits.items()}
-        self.corpus = Corpus(corpus.name, corpus.label_range, splits)
-        self.inputs = InputSpec.of(self.corpus)
+        config = self.config
+        self._learner = learner = Learner(config, corpus, self.runtime, self.cache, self.team)
+        self.corpus, self.groups = learner.corpus, learner.groups
+        self.model, self.objective = learner.model, learner.objective
         self.batches = Batches(
             self.corpus["train"],
             config.train.batch_size,
             derive_seed("batches", config.seed),
             share=self.team.share,
         )
-
-        seed_everything(derive_seed("weights", config.seed))
-        self.model = build_model(config.model, self.inputs).to(device)
-        targets = TargetSpec.of(self.corpus)
-        self.objective = Objective(config.objective, self.model.dims, targets).to(device)
-        self.model.offer(self.objective.requests)
-        self.groups = trained_parameters(self.model, self.objective)
         self.team.refuse_misfit(self.model, len(self.corpus["train"]) // len(self.batches))
 
         strategy = STRATEGIES[config.objective.strategy.name](config.objective.strategy)  # type: ignore[attr-defined]
         trained = [name for name, members in self.groups.items() if members]
-        modalities = tuple(self.inputs.modalities())
+        modalities = tuple(learner.inputs.modalities())
         self.plan = lay_out(strategy, config.train.epochs, len(self.batches), trained, modalities)
         self.optimiser = build_optimiser(config.optim, self.model, self.groups)
         self.schedule = Schedule(self.optimiser, config.optim, config.train, num_steps(self.plan))
@@ -123,7 +114,7 @@ class Trainer:
     @property
     def num_parameters(self) -> int:
         """How many numbers are trained."""
-        return sum(parameter.numel() for group in self.groups.values() for parameter in group)
+        return self._learner.num_parameters
 
     def train_epoch(self) -> None:
         """Train to the end of the epoch from wherever the run stands, and evaluate.
@@ -177,7 +168,7 @@ class Trainer:
         step = self.position.step
         self.optimiser.zero_grad()
         try:
-            values = self._gradients(current, batch)
+            values = self._learner.gradients(current, batch, step, self.settings.optim)
         except LinAlgError:
             self.monitors.check()  # a decomposition refuses what an earlier, unchecked step has spoilt
             raise
@@ -188,50 +179,6 @@ class Trainer:
         self.schedule.after_step()
         if self.average is not None and current.loss != "estimator":
             self.average.update_parameters(self.model)
-
-    def _gradients(self, current: PlannedPass, batch: Batch) -> dict[str, Tensor]:
-        """Clipped gradients in the parameters that ``current`` steps, and what to monitor.
-
-        The two losses share one forward pass and nothing else: the main loss gives no gradient to estimators,
-        which some terms fit against it, and the estimators give none to the model.
-        """
-        trains_model = current.loss != "estimator"
-        with torch.set_grad_enabled(trains_model):
-            representations = self._forward(batch)
-        values: dict[str, Tensor] = {}
-        if trains_model:
-            value = self.objective(representations, batch.targets)
-            values |= {f"loss/{name}": loss for name, loss in value.losses.items()}
-            values |= value.monitors
-            values["train/loss"] = value.total()
-            values["train/gradient"] = self._backward(values["train/loss"], self._stepped(current))
-            self.objective.after_backward(self.model.predict, representations)
-        if current.loss != "main":
-            losses = self.objective.estimator_losses(representations, batch.targets)
-            values |= {f"loss/estimator/{name}": loss for name, loss in losses.items()}
-            if losses:
-                total = torch.stack(list(losses.values())).sum()
-                values["train/gradient/estimator"] = self._backward(total, self.groups["estimator"])
-        return values
-
-    def _forward(self, batch: Batch) -> Representations:
-        """Of the whole batch, of which ``batch`` is the share of this process."""
-        seed = derive_seed("share", self.config.seed, self.position.step)
-        with self.team.own_randomness(seed), self.runtime.forward_context():
-            outputs = self.model(batch)
-        return self.team.gather(in_float32(outputs), len(batch.whole or batch))
-
-    def _stepped(self, current: PlannedPass) -> list[nn.Parameter]:
-        """The parameters of model and terms, without estimators, that ``current`` steps."""
-        return [
-            parameter for name in current.groups if name != "estimator" for parameter in self.groups[name]
-        ]
-
-    def _backward(self, loss: Tensor, parameters: list[nn.Parameter]) -> Tensor:
-        """Gradients of ``loss`` in ``parameters`` and nowhere else, clipped; their norm before."""
-        torch.autograd.backward(loss, inputs=parameters)
-        self.team.average_gradients(parameters)
-        return clip_gradient(parameters, self.settings.optim)
 
     def _end_epoch(self) -> None:
         metrics = self.monitors.means() | {"train/lr": float(self.optimiser.param_groups[0]["lr"])}
@@ -268,7 +215,7 @@ class Trainer:
             seconds=self.seconds,
             num_parameters=self.num_parameters,
             counters={"epochs": self.position.epoch, "steps": self.position.step},
-            predictor=Predictor(self.config, self.inputs, self.model, self.runtime, self.cache),
+            predictor=Predictor(self.config, self._learner.inputs, self.model, self.runtime, self.cache),
         )
 
     def save(self, directory: Path) -> None:

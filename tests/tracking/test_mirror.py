@@ -51,7 +51,7 @@ def said() -> list[str]:
 
 
 def tell(mirror: Observer, trial: TrialCard) -> None:
-    mirror.trial_started(trial.number, trial.params, trial.config_yaml)
+    mirror.trial_started(trial.number, trial.params, {"seed": trial.number})
     for epoch, metrics in trial.epochs.items():
         mirror.trial_epoch(trial.number, epoch, metrics)
     mirror.trial_finished(trial.number, trial.outcome, trial.values, trial.reason)
@@ -101,7 +101,7 @@ def test_information_is_shown_with_status_and_interval(
 ) -> None:
     mirror = mirror_of(location, said.append)
     mirror.start_study(study, [])
-    mirror.trial_started(0, trials[0].params, trials[0].config_yaml)
+    mirror.trial_started(0, trials[0].params, {"seed": 0})
     mirror.trial_epoch(0, 1, {**trials[0].epochs[1], "information/target/text": 0.1})
     mirror.trial_epoch(0, 2, trials[0].epochs[2])
     mirror.trial_measured(0, information)
@@ -144,7 +144,7 @@ def test_a_study_that_continues_uses_the_runs_it_has(
     first = mirror_of(location, said.append)
     first.start_study(study, [])
     tell(first, trials[1])
-    first.trial_started(0, trials[0].params, trials[0].config_yaml)
+    first.trial_started(0, trials[0].params, {"seed": 0})
     first.trial_epoch(0, 1, trials[0].epochs[1])
     first.close()
     assert Store(location).runs("study")[0].info.status == "KILLED"

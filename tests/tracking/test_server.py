@@ -29,7 +29,7 @@ def test_a_server_that_dies_and_comes_back_ends_with_every_trial_once(
     with server:
         mirror.start_study(study, [])
         for trial in trials:
-            mirror.trial_started(trial.number, trial.params, trial.config_yaml)
+            mirror.trial_started(trial.number, trial.params, {"seed": trial.number})
         mirror.trial_epoch(0, 1, trials[0].epochs[1])
         deadline = time.monotonic() + 30
         while mirror.unwritten:

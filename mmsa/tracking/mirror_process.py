@@ -1,0 +1,130 @@
+"""The MLflow mirror in a process of its own.
+
+MLflow takes 20 ms of computing for a trial, and seconds to load. In the driver's process that time would be
+taken from the search, whose events come in faster when trials are short.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from typing import Any
+
+from mmsa.information import Measurement
+from mmsa.tracking.location import Location
+from mmsa.tracking.mirror import Mirror, advice
+from mmsa.tracking.observer import Outcome, Scalar, Stage, StudyCard, TrialCard
+
+_GRACE = 10.0
+"""Seconds that the process may take to end after the mirror has given up, loading MLflow included."""
+
+
+class MirrorProcess:
+    """Observer that has a ``Mirror`` in another process; never waits for it before ``close``.
+
+    The process ends with the driver, however that ends: what it has not written the next launch writes.
+
+    Args:
+        location: the MLflow store.
+        say: takes a line for the user; called from a thread in the background.
+        interval, patience: of the mirror.
+    """
+
+    def __init__(
+        self, location: Location, say: Callable[[str], None], *, interval: float = 5.0, patience: float = 15.0
+    ):
+        self._location, self._say = location, say
+        self._interval, self._patience = interval, patience
+        self._events: SimpleQueue[tuple[str, float, tuple[Any, ...]]] = SimpleQueue()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start_study(self, study: StudyCard, earlier: Sequence[TrialCard]) -> None:
+        """Start the process, and writing; ``earlier`` trials that MLflow lacks are written first."""
+        self._study = study
+        self._connection, theirs = Pipe()
+        entry = f"from {__name__} import serve; serve({theirs.fileno()})"
+        self._process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-c", entry], stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+        )
+        theirs.close()
+        threading.Thread(target=self._send, name="to-mlflow-mirror", daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, name="from-mlflow-mirror", daemon=True)
+        self._listener.start()
+        self._tell("open", self._location, self._interval, self._patience)
+        self._tell("start_study", study, earlier)
+
+    def trial_started(
+        self, number: int, params: Mapping[str, Scalar], config: Mapping[str, Any], stage: Stage = "search"
+    ) -> None:
+        """A trial starts, or starts again from its checkpoint."""
+        self._tell("trial_started", number, dict(params), dict(config), stage)
+
+    def trial_epoch(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        """An epoch is over."""
+        self._tell("trial_epoch", number, epoch, dict(metrics))
+
+    def trial_paused(self, number: int) -> None:
+        """Nothing: for MLflow it runs until it has ended."""
+
+    def trial_measured(self, number: int, information: Mapping[str, Measurement]) -> None:
+        """What was measured of a trial."""
+        self._tell("trial_measured", number, dict(information))
+
+    def trial_finished(self, number: int, outcome: Outcome, values: Sequence[float], reason: str) -> None:
+        """A trial ended."""
+        self._tell("trial_finished", number, outcome, tuple(values), reason)
+
+    def close(self) -> None:
+        """Let the mirror write what is left, for a few seconds at most, and say what it could not."""
+        if self._process is None:
+            return
+        self._tell("close")
+        try:
+            self._process.wait(self._patience + _GRACE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        self._listener.join()
+
+    def _tell(self, event: str, *details: Any) -> None:
+        self._events.put((event, time.time(), details))
+
+    def _send(self) -> None:
+        while True:
+            event = self._events.get()
+            with suppress(OSError):  # the process is gone, and the listener says so
+                self._connection.send(event)
+
+    def _listen(self) -> None:
+        assert self._process is not None
+        with suppress(EOFError, OSError):
+            while True:
+                self._say(self._connection.recv())
+        if code := self._process.wait():
+            cause = f"the process that writes it ended with code {code}"
+            self._say(f"MLflow cannot be written ({cause}); the search goes on. {advice(self._study.name)}")
+
+
+def serve(descriptor: int) -> None:
+    """What the process does: the events of one study, until the last one or until the driver is gone."""
+    os.nice(10)  # on a full machine the trials come first
+    for interruption in (signal.SIGINT, signal.SIGTERM):  # sent to all processes of a job; the driver decides
+        signal.signal(interruption, signal.SIG_IGN)
+    connection: Connection = Connection(descriptor)
+    event, moment, details = connection.recv()
+    location, interval, patience = details
+    mirror = Mirror(location, connection.send, interval=interval, patience=patience, clock=lambda: moment)
+    while event != "close":
+        try:
+            event, moment, details = connection.recv()
+        except EOFError:
+            sys.exit(1)
+        getattr(mirror, event)(*details)

@@ -1,0 +1,99 @@
+"""What a run trains, and the gradients of a batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mmsa.data import Corpus
+from mmsa.data.batches import Batch
+from mmsa.data.inputs import InputSpec
+from mmsa.data.targets import TargetSpec
+from mmsa.experiment import OptimConfig, RunConfig
+from mmsa.models import Representations, build_model
+from mmsa.objectives import Objective
+from mmsa.seeding import derive_seed, seed_everything
+from mmsa.training.optimisers import clip_gradient, trained_parameters
+from mmsa.training.parallel import ALONE, Team
+from mmsa.training.plan import PlannedPass
+from mmsa.training.predictor import readable
+from mmsa.training.runtime import Runtime, in_float32
+
+
+class Learner:
+    """Model and objective of a run on the data they read, with freshly drawn weights.
+
+    Attributes:
+        corpus: the data as the model reads them.
+        groups: the trained parameters, by what steps them.
+
+    Raises:
+        ConfigError: for an encoder that cannot read the data.
+    """
+
+    def __init__(
+        self, config: RunConfig, corpus: Corpus, runtime: Runtime, cache: Path | None, team: Team = ALONE
+    ):
+        splits = {name: readable(split, config.model, cache) for name, split in corpus.splits.items()}
+        self.corpus = Corpus(corpus.name, corpus.label_range, splits)
+        self.inputs = InputSpec.of(self.corpus)
+        self._seed, self._runtime, self._team = config.seed, runtime, team
+        seed_everything(derive_seed("weights", config.seed))
+        self.model = build_model(config.model, self.inputs).to(runtime.device)
+        targets = TargetSpec.of(self.corpus)
+        self.objective = Objective(config.objective, self.model.dims, targets).to(runtime.device)
+        self.model.offer(self.objective.requests)
+        self.groups = trained_parameters(self.model, self.objective)
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers are trained."""
+        return sum(parameter.numel() for group in self.groups.values() for parameter in group)
+
+    def gradients(
+        self, current: PlannedPass, batch: Batch, step: int, optim: OptimConfig
+    ) -> dict[str, Tensor]:
+        """Clipped gradients in the parameters that ``current`` steps, and what to monitor.
+
+        The two losses share one forward pass and nothing else: the main loss gives no gradient to estimators,
+        which some terms fit against it, and the estimators give none to the model.
+        """
+        trains_model = current.loss != "estimator"
+        with torch.set_grad_enabled(trains_model):
+            representations = self._forward(batch, step)
+        values: dict[str, Tensor] = {}
+        if trains_model:
+            value = self.objective(representations, batch.targets)
+            values |= {f"loss/{name}": loss for name, loss in value.losses.items()}
+            values |= value.monitors
+            values["train/loss"] = value.total()
+            values["train/gradient"] = self._backward(values["train/loss"], self._stepped(current), optim)
+            self.objective.after_backward(self.model.predict, representations)
+        if current.loss != "main":
+            losses = self.objective.estimator_losses(representations, batch.targets)
+            values |= {f"loss/estimator/{name}": loss for name, loss in losses.items()}
+            if losses:
+                total = torch.stack(list(losses.values())).sum()
+                values["train/gradient/estimator"] = self._backward(total, self.groups["estimator"], optim)
+        return values
+
+    def _forward(self, batch: Batch, step: int) -> Representations:
+        """Of the whole batch, of which ``batch`` is the share of this process."""
+        seed = derive_seed("share", self._seed, step)
+        with self._team.own_randomness(seed), self._runtime.forward_context():
+            outputs = self.model(batch)
+        return self._team.gather(in_float32(outputs), len(batch.whole or batch))
+
+    def _stepped(self, current: PlannedPass) -> list[nn.Parameter]:
+        """The parameters of model and terms, without estimators, that ``current`` steps."""
+        return [
+            parameter for name in current.groups if name != "estimator" for parameter in self.groups[name]
+        ]
+
+    def _backward(self, loss: Tensor, parameters: list[nn.Parameter], optim: OptimConfig) -> Tensor:
+        """Gradients of ``loss`` in ``parameters`` and nowhere else, clipped; their norm before."""
+        torch.autograd.backward(loss, inputs=parameters)
+        self._team.average_gradients(parameters)
+        return clip_gradient(parameters, optim)
