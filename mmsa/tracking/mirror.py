@@ -30,7 +30,8 @@ class Mirror:
         location: the MLflow store.
         say: takes a line for the user; called from the background thread.
         interval: seconds between two rounds of writing, and before the next try after a failure.
-        capacity: unwritten trials kept; of the others only the table in the parent run will tell.
+        capacity: unwritten trials kept, besides earlier ones; of the others only the table in the parent run
+            will tell.
         patience: seconds that ``close`` waits for the last round.
         clock: seconds since 1970, at which an event happened.
     """
@@ -58,6 +59,7 @@ class Mirror:
     def start_study(self, study: StudyCard, earlier: Sequence[TrialCard]) -> None:
         """Start writing; ``earlier`` trials that MLflow lacks are written first."""
         self._study = study
+        self._capacity += len(earlier)
         for trial in earlier:
             self._update(trial)
         self._thread = threading.Thread(target=self._write, name="mlflow-mirror", daemon=True)

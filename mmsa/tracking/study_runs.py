@@ -165,8 +165,7 @@ class StudyRuns:
                 if index == 0:
                     self._client.log_text(self.parent, order[0].config_yaml, "best.yaml")
         self._client.log_text(self.parent, trials_csv(self.study, trials), "trials.csv")
-        front = front_of(self.study, trials)
-        if front and len(self.study.metrics) > 1:
+        if len(self.study.metrics) > 1 and (front := front_of(self.study, trials)):
             self._client.log_text(self.parent, front_csv(self.study, front), "front.csv")
             self._client.log_figure(self.parent, front_figure(self.study, trials), "front.png")
         self._client.log_batch(
