@@ -22,7 +22,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     args = arguments()
     from mmsa.results.export import export
-    from mmsa.search.view import read_study
+    from mmsa.search.study.view import read_study
 
     study = read_study(args.study, args.runs, args.storage)
     exported = export(study, args.out, args.trial)

@@ -22,8 +22,8 @@ def main() -> int:
     args = arguments()
     from mmsa.results.ledger import LEDGER, Ledger
     from mmsa.results.report import report
-    from mmsa.search.cards import study_card, trial_card
-    from mmsa.search.view import read_study
+    from mmsa.search.study.cards import study_card, trial_card
+    from mmsa.search.study.view import read_study
     from mmsa.tracking import Location, rebuild
 
     study = read_study(args.study, args.runs, args.storage)

@@ -51,8 +51,8 @@ def main() -> int:
     from rich.console import Console
 
     from mmsa.search.costs import Budget
-    from mmsa.search.executor import SearchOptions, run_search
-    from mmsa.search.load import load_space
+    from mmsa.search.definition.load import load_space
+    from mmsa.search.execution.executor import SearchOptions, run_search
     from mmsa.search.preview import dry_run
     from mmsa.search.progress import ProgressDisplay
     from mmsa.tracking import Location, MirrorProcess, Observer

@@ -86,7 +86,7 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """One cluster of two CPUs for all tests: starting one takes seconds."""
-    from mmsa.search.cluster import ray_cluster
+    from mmsa.search.execution.cluster import ray_cluster
 
     with ray_cluster(cpus=2):
         yield

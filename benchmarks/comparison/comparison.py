@@ -30,9 +30,9 @@ from mmsa.results.exported import Exported
 from mmsa.results.retrain import retrain
 from mmsa.results.retrained import RetrainReport
 from mmsa.results.statistics import Interval
-from mmsa.search.cluster import ray_cluster
-from mmsa.search.executor import SearchOptions, run_search
-from mmsa.search.view import StudyView, read_study
+from mmsa.search.execution.cluster import ray_cluster
+from mmsa.search.execution.executor import SearchOptions, run_search
+from mmsa.search.study.view import StudyView, read_study
 
 SEEDS = 3
 METRICS = {"mae": "lower", "pearson": "higher", "acc2_negative_positive": "higher"}

@@ -16,7 +16,7 @@ from typing import Any
 
 from mmsa.config import parse
 from mmsa.data.corpus import ModalityName
-from mmsa.search.study_config import StudyConfig
+from mmsa.search.definition.study_config import StudyConfig
 
 TRIALS = 24
 

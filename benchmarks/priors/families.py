@@ -15,9 +15,9 @@ import optuna
 
 from mmsa.config import parse
 from mmsa.experiment import RunConfig
-from mmsa.search.parameters import CategoricalParameter, FloatParameter
-from mmsa.search.scalars import Scalar
-from mmsa.search.space import Space
+from mmsa.search.space.parameters import CategoricalParameter, FloatParameter
+from mmsa.search.space.scalars import Scalar
+from mmsa.search.space.space import Space
 from mmsa.search.stops import embed
 
 Point = Mapping[str, Scalar]

@@ -26,10 +26,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from families import SETTINGS, WEIGHTS, Optimum, Point, Recorded, Surface, best_part, record_trials
 from figures import Figure, record
 
-from mmsa.search.prior_studies import BEST_PART
-from mmsa.search.priors import Density, PriorSampler
 from mmsa.search.samplers import SAMPLERS, Setting
-from mmsa.search.space import Space
+from mmsa.search.samplers.priors import Density, PriorSampler
+from mmsa.search.space.space import Space
+from mmsa.search.study.prior_studies import BEST_PART
 
 TRIALS = 48
 EARLY = 16

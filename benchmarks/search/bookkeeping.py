@@ -27,12 +27,12 @@ from figures import Figure, record
 from ray import tune
 
 from mmsa.config import parse
-from mmsa.search import stages
-from mmsa.search.cluster import ray_cluster
-from mmsa.search.executor import SearchOptions, run_search
-from mmsa.search.study_config import StudyConfig
+from mmsa.search.definition.study_config import StudyConfig
+from mmsa.search.execution import stages
+from mmsa.search.execution.cluster import ray_cluster
+from mmsa.search.execution.executor import SearchOptions, run_search
+from mmsa.search.execution.trial import Report, SearchTrial
 from mmsa.search.summary import SearchSummary
-from mmsa.search.trial import Report, SearchTrial
 from mmsa.tracking import Location, MirrorProcess
 
 SLOTS = 4

@@ -27,7 +27,7 @@ import numpy as np
 from bookkeeping import LONG, SLOTS, Trivial, TrivialLong, search
 from typing_extensions import override
 
-from mmsa.search.cluster import ray_cluster
+from mmsa.search.execution.cluster import ray_cluster
 
 sys.path.append(str(Path(__file__).parents[1]))
 from figures import RESULTS, Figure, record

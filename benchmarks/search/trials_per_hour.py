@@ -22,9 +22,9 @@ from typing import Any
 
 from mmsa.config import parse, with_overrides
 from mmsa.data import open_corpus
-from mmsa.search.cluster import ray_cluster
-from mmsa.search.executor import SearchOptions, run_search
-from mmsa.search.study_config import StudyConfig
+from mmsa.search.definition.study_config import StudyConfig
+from mmsa.search.execution.cluster import ray_cluster
+from mmsa.search.execution.executor import SearchOptions, run_search
 from mmsa.training import run
 
 sys.path.append(str(Path(__file__).parents[1]))

@@ -23,9 +23,9 @@ import torch.distributed as dist
 
 from mmsa.config import parse
 from mmsa.data import open_corpus
-from mmsa.search.cluster import ray_cluster
-from mmsa.search.executor import SearchOptions, run_search
-from mmsa.search.study_config import StudyConfig
+from mmsa.search.definition.study_config import StudyConfig
+from mmsa.search.execution.cluster import ray_cluster
+from mmsa.search.execution.executor import SearchOptions, run_search
 from mmsa.training import ALONE, Team, epochs
 
 sys.path.append(str(Path(__file__).parents[1]))

@@ -25,7 +25,7 @@ from mmsa.config import with_overrides
 from mmsa.data import Corpus
 from mmsa.errors import TrainingDiverged
 from mmsa.search.corpora import prepare
-from mmsa.search.scalars import Scalar
+from mmsa.search.space.scalars import Scalar
 from mmsa.training import epochs
 
 _corpus: dict[str, Corpus] = {}  # of this process, by task

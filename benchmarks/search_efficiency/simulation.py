@@ -19,11 +19,12 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 from tasks import Trial
 
-from mmsa.search.proposals import Proposals
-from mmsa.search.scalars import Scalar
-from mmsa.search.space import Space
+from mmsa.search.definition.study_config import StudyConfig
+from mmsa.search.samplers.proposals import Proposals
+from mmsa.search.samplers.wrapper import SamplerWrapper
+from mmsa.search.space.scalars import Scalar
+from mmsa.search.space.space import Space
 from mmsa.search.stops import embed
-from mmsa.search.study_config import StudyConfig
 
 WORKERS = 4
 
@@ -49,34 +50,18 @@ class Pool:
         return self._trials[index]
 
 
-class NearestRecorded(BaseSampler):  # type: ignore[misc]
+class NearestRecorded(SamplerWrapper):
     """Takes from the pool what is nearest to the whole point that another sampler chooses."""
 
     def __init__(self, inner: BaseSampler, space: Space, pool: Pool):
-        self._inner, self._space, self._pool = inner, space, pool
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        space: dict[str, BaseDistribution] = self._inner.infer_relative_search_space(study, trial)
-        return space
+        super().__init__(inner)
+        self._space, self._pool = space, pool
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        wish = self._inner.sample_relative(study, trial, search_space)
+        wish = super().sample_relative(study, trial, search_space)
         return self._space.encode(self._pool.take_nearest(self._space.decode(wish)).point)
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        return self._inner.sample_independent(study, trial, param_name, param_distribution)
-
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        self._inner.before_trial(study, trial)
-
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        self._inner.after_trial(study, trial, state, values)
 
 
 @dataclass

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from mmsa.errors import StudyError
 from mmsa.results.exported import Exported, Provenance, save_export
-from mmsa.search.cards import trial_config
 from mmsa.search.records import TrialRecord
-from mmsa.search.view import StudyView
+from mmsa.search.study.cards import trial_config
+from mmsa.search.study.view import StudyView
 
 
 def export(study: StudyView, path: Path, trial: int | None = None) -> Exported:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from mmsa.results.informed import information_table
 from mmsa.results.ledger import Ledger, Opening
-from mmsa.search.cards import study_card, trial_card
-from mmsa.search.reported import reported_lines
-from mmsa.search.view import StudyView
+from mmsa.search.definition.reported import reported_lines
+from mmsa.search.study.cards import study_card, trial_card
+from mmsa.search.study.view import StudyView
 from mmsa.tracking.observer import StudyCard, TrialCard, short
 from mmsa.tracking.summary import count_outcomes, ranked
 

@@ -14,12 +14,12 @@ from mmsa.errors import StudyError
 from mmsa.objectives import warnings
 from mmsa.search.corpora import prepare
 from mmsa.search.costs import Share
-from mmsa.search.misfits import refuse_misfits
-from mmsa.search.parameters import GATE
-from mmsa.search.reported import reported_lines
-from mmsa.search.scalars import Scalar
-from mmsa.search.study_config import StudyConfig
-from mmsa.search.view import StudyView, read_study
+from mmsa.search.definition.misfits import refuse_misfits
+from mmsa.search.definition.reported import reported_lines
+from mmsa.search.definition.study_config import StudyConfig
+from mmsa.search.space.parameters import GATE
+from mmsa.search.space.scalars import Scalar
+from mmsa.search.study.view import StudyView, read_study
 from mmsa.training import count_parameters, count_steps, time_step
 
 _NUM_SAMPLES = 3

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmsa.information import Measurement
 from mmsa.search.costs import Cost
-from mmsa.search.scalars import Scalar
+from mmsa.search.space.scalars import Scalar
 from mmsa.tracking import Outcome, Stage
 
 Metrics = Mapping[str, float]
@@ -104,3 +104,16 @@ class TrialRecord:
     def failed(self) -> bool:
         """Whether it ended without a result that compares: diverged, out of memory or failed."""
         return self.outcome in ("diverged", "out_of_memory", "failed")
+
+
+@dataclass(frozen=True)
+class Target:
+    """How far a search shall go.
+
+    asked: its trials in all, besides retries and replacements. request: the ``+N`` that made it so many, or
+    empty. stopped: why a stop rule ended it there.
+    """
+
+    asked: int
+    request: str = ""
+    stopped: str = ""

@@ -19,11 +19,11 @@ from typing_extensions import override
 from mmsa.config import Block
 from mmsa.errors import Problem
 from mmsa.registry import Registry
-from mmsa.search.parameters import GATE
 from mmsa.search.records import TrialRecord
 from mmsa.search.samplers.unit import to_unit
-from mmsa.search.scalars import Scalar
-from mmsa.search.space import Space
+from mmsa.search.space.parameters import GATE
+from mmsa.search.space.scalars import Scalar
+from mmsa.search.space.space import Space
 from mmsa.seeding import derive_seed
 
 Floats = NDArray[np.float64]

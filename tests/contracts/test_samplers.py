@@ -13,12 +13,12 @@ from scipy.stats import wilcoxon
 
 from mmsa.config import Block
 from mmsa.errors import Problem
-from mmsa.search.constraints import PointConstraints
-from mmsa.search.parameters import CategoricalParameter, FloatParameter, IntParameter
 from mmsa.search.samplers import SAMPLERS, Sampler, Setting
 from mmsa.search.samplers.accepted import AcceptedPoints
-from mmsa.search.scalars import Scalar
-from mmsa.search.space import Space
+from mmsa.search.space.constraints import PointConstraints
+from mmsa.search.space.parameters import CategoricalParameter, FloatParameter, IntParameter
+from mmsa.search.space.scalars import Scalar
+from mmsa.search.space.space import Space
 
 CASES: dict[str, dict[str, Any]] = {
     "tpe": {"startup": 5},

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mmsa.search.view import read_study
+from mmsa.search.study.view import read_study
 
 SEARCH = Path(__file__).parents[2] / "launch" / "search.py"
 

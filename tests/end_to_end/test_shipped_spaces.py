@@ -16,9 +16,9 @@ import pytest
 
 from mmsa.config import with_overrides
 from mmsa.errors import ConfigError
-from mmsa.search.load import SPACES, load_space
-from mmsa.search.study_config import StudyConfig
-from mmsa.search.view import read_study
+from mmsa.search.definition.load import SPACES, load_space
+from mmsa.search.definition.study_config import StudyConfig
+from mmsa.search.study.view import read_study
 
 SEARCH = Path(__file__).parents[2] / "launch" / "search.py"
 ALL = sorted(str(path.relative_to(SPACES)) for path in SPACES.rglob("*.yaml"))

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import optuna.storages.journal._storage as journal
 
-from mmsa.search import executor, ledger
+from mmsa.search.execution import executor
+from mmsa.search.study import ledger
 
 _SEARCH = Path(__file__).parents[2] / "launch" / "search.py"
 _real_time = time.time

@@ -17,7 +17,7 @@ import mlflow_server
 import postgres
 from searches import FEWEST_EPOCHS, Search
 
-from mmsa.search.cards import study_card, trial_card
+from mmsa.search.study.cards import study_card, trial_card
 from mmsa.tracking import Location, rebuild
 
 SILENT_SECONDS = 40.0

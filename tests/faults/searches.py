@@ -14,8 +14,8 @@ import yaml
 from cluster import Cluster
 
 from mmsa.errors import StudyError
-from mmsa.search.trial import CHECKPOINT, LOCK
-from mmsa.search.view import StudyView, read_study
+from mmsa.search.execution.trial import CHECKPOINT, LOCK
+from mmsa.search.study.view import StudyView, read_study
 from mmsa.training.checkpoint import read_checkpoint
 
 NAME = "faulted"

@@ -8,11 +8,11 @@ import pytest
 
 from mmsa.config import parse
 from mmsa.data import open_corpus
-from mmsa.search.cards import trial_config
+from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.records import Ending
-from mmsa.search.study import Study
-from mmsa.search.study_config import StudyConfig
-from mmsa.search.view import StudyView, read_study
+from mmsa.search.study.cards import trial_config
+from mmsa.search.study.study import Study
+from mmsa.search.study.view import StudyView, read_study
 from mmsa.training import Progress, run
 
 SPACE = {

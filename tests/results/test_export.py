@@ -9,10 +9,10 @@ from mmsa.config import dump_yaml, load_yaml
 from mmsa.errors import ConfigError, StudyError
 from mmsa.results.export import export
 from mmsa.results.exported import Exported, load_export
-from mmsa.search.cards import trial_config
 from mmsa.search.resources import Resources
-from mmsa.search.study import Study
-from mmsa.search.view import StudyView, read_study
+from mmsa.search.study.cards import trial_config
+from mmsa.search.study.study import Study
+from mmsa.search.study.view import StudyView, read_study
 
 
 def test_the_best_trial_becomes_a_file_that_loads_back(study: StudyView, tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from mmsa.results.export import export
 from mmsa.results.publish import publish
 from mmsa.results.retrain import retrain
 from mmsa.results.retrained import RetrainReport
-from mmsa.search.cards import study_card, trial_card
-from mmsa.search.view import StudyView, read_study
+from mmsa.search.study.cards import study_card, trial_card
+from mmsa.search.study.view import StudyView, read_study
 from mmsa.tracking import Location, rebuild
 
 

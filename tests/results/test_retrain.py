@@ -21,7 +21,7 @@ from mmsa.results.ledger import LEDGER, Ledger
 from mmsa.results.report import report
 from mmsa.results.retrain import retrain
 from mmsa.results.retrained import RetrainReport
-from mmsa.search.view import StudyView
+from mmsa.search.study.view import StudyView
 
 
 @pytest.fixture

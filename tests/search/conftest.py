@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from mmsa.config import parse
-from mmsa.search.study_config import StudyConfig
+from mmsa.search.definition.study_config import StudyConfig
+from mmsa.search.study.view import StudyView, read_study
 from mmsa.search.summary import SearchSummary
-from mmsa.search.view import StudyView, read_study
 
 MakeValues = Callable[..., dict[str, Any]]
 MakeStudyConfig = Callable[..., StudyConfig]
@@ -97,7 +97,7 @@ def witness() -> Witness:
 
 def launch_in(runs: Path, config: StudyConfig, witness: Witness | None = None, **options: Any) -> Launched:
     """Run a search whose study is in the folder ``runs``."""
-    from mmsa.search.executor import SearchOptions, run_search
+    from mmsa.search.execution.executor import SearchOptions, run_search
 
     witness, said = witness or Witness(), []
     summary = run_search(config, SearchOptions(runs, **options), [witness], said.append)

@@ -12,10 +12,10 @@ _DRIVER = """
 import sys
 from pathlib import Path
 from mmsa.errors import StudyError
-from mmsa.search import ledger, lease, storage
-from mmsa.search.load import load_space
+from mmsa.search.study import ledger, lease, storage
+from mmsa.search.definition.load import load_space
 from mmsa.search.records import Ending
-from mmsa.search.study import Study
+from mmsa.search.study.study import Study
 
 space, runs, url, machine, hasty = sys.argv[1:]
 if machine:  # the same kernel, but nobody can know

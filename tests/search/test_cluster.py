@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from mmsa.errors import StudyError
-from mmsa.search.cluster import Slots, ray_cluster, slots
+from mmsa.search.execution.cluster import Slots, ray_cluster, slots
 from mmsa.search.resources import Resources
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from mmsa.config import parse
 from mmsa.errors import ConfigError, Problem
-from mmsa.search.constraints import parse_constraint
+from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.samplers import SAMPLERS
-from mmsa.search.study_config import StudyConfig
+from mmsa.search.space.constraints import parse_constraint
 
 PARAMETERS = {
     "model.audio.hidden": {"type": "int", "low": 8, "high": 64},

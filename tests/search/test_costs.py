@@ -6,7 +6,7 @@ import pytest
 
 from mmsa.search.costs import Budget, Cost, Share
 from mmsa.search.records import Ending
-from mmsa.search.study import Study, read_study
+from mmsa.search.study.study import Study, read_study
 
 
 def test_what_a_trial_took_is_counted_over_epochs_launches_and_processes(tmp_path, make_study_config):

@@ -13,7 +13,7 @@ from drivers import driver
 
 from mmsa.errors import StudyError
 from mmsa.search.records import Ending
-from mmsa.search.study import Study, read_study
+from mmsa.search.study.study import Study, read_study
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
 
@@ -64,7 +64,7 @@ def test_a_trial_whose_creation_was_not_confirmed_is_not_created_twice(
     tmp_path, make_study_config, postgres_url, monkeypatch
 ):
     """The server stores it and dies before it can say so."""
-    monkeypatch.setattr("mmsa.search.ledger.PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("mmsa.search.study.ledger.PAUSES", (0.0, 0.0))
     created = optuna.storages.RDBStorage.create_new_trial
     unconfirmed = iter([True])
 

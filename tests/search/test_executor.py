@@ -16,12 +16,12 @@ import ray
 from mmsa.data import Corpus, open_corpus
 from mmsa.data.planted import Planted
 from mmsa.errors import DataError, SealedTest, StudyError
-from mmsa.search.callback import MOST_FAILURES_IN_A_ROW
-from mmsa.search.cards import trial_config
 from mmsa.search.corpora import Corpora
 from mmsa.search.costs import Budget, Cost
+from mmsa.search.execution.callback import MOST_FAILURES_IN_A_ROW
+from mmsa.search.execution.trial import CHECKPOINT, Assignment, TrialRun, Workplace
+from mmsa.search.study.cards import trial_config
 from mmsa.search.summary import BestTrial
-from mmsa.search.trial import CHECKPOINT, Assignment, TrialRun, Workplace
 from mmsa.training import run
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
@@ -316,7 +316,7 @@ def test_missing_data_leave_no_study_behind(launch, make_study_config, tmp_path)
 
 
 def test_a_study_that_another_driver_has_is_refused(launch, make_study_config, tmp_path):
-    from mmsa.search.study import Study
+    from mmsa.search.study.study import Study
 
     config = small(make_study_config)
     with Study.open(config, tmp_path / "runs"), pytest.raises(StudyError, match="is searching this study"):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mmsa.search.trial import LOCK
+from mmsa.search.execution.trial import LOCK
 
 pytestmark = [pytest.mark.ray, pytest.mark.faults, pytest.mark.timeout(180)]
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from mmsa.config import problems_of
 from mmsa.errors import Problem
-from mmsa.search.expressions import (
+from mmsa.search.space.expressions import (
     MOST_CHARACTERS,
     Meaningless,
     NotApplicable,

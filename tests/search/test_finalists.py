@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mmsa.errors import ConfigError
-from mmsa.search.cards import trial_card, trial_config
 from mmsa.search.records import Ending
-from mmsa.search.study import Study, read_study
+from mmsa.search.study.cards import trial_card, trial_config
+from mmsa.search.study.study import Study, read_study
 
 FEWER = {"optim.weight_decay": 0.1}
 

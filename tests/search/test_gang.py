@@ -12,10 +12,10 @@ from small_run import CONFIG
 from mmsa.config import with_overrides
 from mmsa.data import open_corpus
 from mmsa.errors import WorkerLost
-from mmsa.search.cluster import Slots
 from mmsa.search.corpora import Corpora
-from mmsa.search.gang import Gang, GangRun
-from mmsa.search.trial import CHECKPOINT, LOCK, Assignment, Report, TrialRun, Workplace
+from mmsa.search.execution.cluster import Slots
+from mmsa.search.execution.gang import Gang, GangRun
+from mmsa.search.execution.trial import CHECKPOINT, LOCK, Assignment, Report, TrialRun, Workplace
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
 

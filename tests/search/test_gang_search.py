@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from small_run import CONFIG
 
-from mmsa.search.view import read_study
+from mmsa.search.study.view import read_study
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
 

@@ -16,11 +16,11 @@ from mmsa.information.measurement import not_measured
 from mmsa.information.panel import CORE, METRIC, metrics, names
 from mmsa.results.export import export
 from mmsa.results.retrain import retrain
-from mmsa.search.checks import metric_problem
-from mmsa.search.misfits import refuse_misfits
+from mmsa.search.definition.misfits import refuse_misfits
+from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.records import Ending
-from mmsa.search.study import Study, read_study
-from mmsa.search.study_config import StudyConfig
+from mmsa.search.space.checks import metric_problem
+from mmsa.search.study.study import Study, read_study
 
 MAE = {"metric": "valid/mae", "direction": "minimize"}
 SOUGHT = {"metric": "information/target/fusion", "direction": "maximize"}

@@ -16,8 +16,8 @@ import pytest
 from sqlalchemy import create_engine
 
 from mmsa.errors import StudyError
-from mmsa.search.lease import Holder, Lease, LeaseLost, LeaseStore, _place
-from mmsa.search.lease_stores import FileLease, SqlLease
+from mmsa.search.study.lease import Holder, Lease, LeaseLost, LeaseStore, _place
+from mmsa.search.study.lease_stores import FileLease, SqlLease
 
 ELSEWHERE = "another-machine pid:[1] 7/7"
 HOLDER = Holder("a" * 32, 5, "there", 7, "2026-11-22T00:00:00+00:00", ELSEWHERE)

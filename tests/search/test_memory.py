@@ -9,8 +9,8 @@ from multiprocessing.shared_memory import SharedMemory
 import numpy as np
 import pytest
 
-from mmsa.search import memory
-from mmsa.search.memory import GIB, Room, guessed_memory, peak_memory
+from mmsa.search.execution import memory
+from mmsa.search.execution.memory import GIB, Room, guessed_memory, peak_memory
 
 MIB = 2**20
 

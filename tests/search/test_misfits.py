@@ -8,8 +8,8 @@ import pytest
 
 from mmsa.data import open_corpus
 from mmsa.errors import ConfigError
-from mmsa.search.executor import SearchOptions, run_search
-from mmsa.search.misfits import refuse_misfits
+from mmsa.search.definition.misfits import refuse_misfits
+from mmsa.search.execution.executor import SearchOptions, run_search
 
 FUSIONS = {"type": "categorical", "choices": ["mlp", "tfn", "misa"]}
 SMALL = {"name": "mlp", "output": 8}

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from mmsa.search.callback import StudyCallback
-from mmsa.search.searcher import StudySearcher
-from mmsa.search.stop_request import StopRequest
-from mmsa.search.study import Study
-from mmsa.search.trial import CHECKPOINT
-from mmsa.search.tune_scheduler import scheduler_of
+from mmsa.search.execution.callback import StudyCallback
+from mmsa.search.execution.searcher import StudySearcher
+from mmsa.search.execution.stop_request import StopRequest
+from mmsa.search.execution.trial import CHECKPOINT
+from mmsa.search.execution.tune_scheduler import scheduler_of
+from mmsa.search.study.study import Study
 
 HALVING = {"name": "halving", "grace": 1, "reduction": 2}
 

@@ -13,18 +13,18 @@ from mmsa.data import open_corpus
 from mmsa.errors import ConfigError
 from mmsa.results.export import export
 from mmsa.results.exported import load_export
-from mmsa.search.callback import StudyCallback
-from mmsa.search.cards import shown, trial_config
-from mmsa.search.parameters import FloatParameter
-from mmsa.search.population import explored
+from mmsa.search.definition.population import explored
+from mmsa.search.definition.study_config import StudyConfig
+from mmsa.search.execution.callback import StudyCallback
+from mmsa.search.execution.stop_request import StopRequest
+from mmsa.search.execution.trial import CHECKPOINT
+from mmsa.search.execution.tune_scheduler import scheduler_of
 from mmsa.search.records import Ending
 from mmsa.search.schedulers import PopulationBased, Replacement
-from mmsa.search.space import Space
-from mmsa.search.stop_request import StopRequest
-from mmsa.search.study import Study
-from mmsa.search.study_config import StudyConfig
-from mmsa.search.trial import CHECKPOINT
-from mmsa.search.tune_scheduler import scheduler_of
+from mmsa.search.space.parameters import FloatParameter
+from mmsa.search.space.space import Space
+from mmsa.search.study.cards import shown, trial_config
+from mmsa.search.study.study import Study
 from mmsa.training import run
 
 PBT = {"name": "pbt", "interval": 2, "quantile": 0.25}

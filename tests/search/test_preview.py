@@ -4,7 +4,7 @@ from mmsa.config import dump_yaml
 from mmsa.search.costs import Share
 from mmsa.search.preview import dry_run, samples
 from mmsa.search.records import Ending
-from mmsa.search.study import Study
+from mmsa.search.study.study import Study
 
 
 def test_a_dry_run_says_what_would_happen_and_makes_no_study(tmp_path, monkeypatch, make_study_config):

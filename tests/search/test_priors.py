@@ -9,9 +9,9 @@ import optuna
 import pytest
 from optuna.samplers import RandomSampler
 
-from mmsa.search.parameters import CategoricalParameter, FloatParameter, IntParameter
-from mmsa.search.priors import FIRST_SHARE, HALF_LIFE, ORIGIN, Density, PriorSampler, trust
-from mmsa.search.space import Space
+from mmsa.search.samplers.priors import FIRST_SHARE, HALF_LIFE, ORIGIN, Density, PriorSampler, trust
+from mmsa.search.space.parameters import CategoricalParameter, FloatParameter, IntParameter
+from mmsa.search.space.space import Space
 
 RATE = FloatParameter(type="float", low=1e-4, high=1.0, log=True)
 WEIGHT = FloatParameter(type="float", low=0.01, high=1.0, log=True, zero=0.2)

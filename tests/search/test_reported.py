@@ -8,11 +8,11 @@ from mmsa.config import parse
 from mmsa.errors import ConfigError
 from mmsa.results.ledger import Ledger
 from mmsa.results.report import report
+from mmsa.search.definition.reported import reported_lines
+from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.preview import dry_run
-from mmsa.search.reported import reported_lines
-from mmsa.search.study import Study
-from mmsa.search.study_config import StudyConfig
-from mmsa.search.view import read_study
+from mmsa.search.study.study import Study
+from mmsa.search.study.view import read_study
 
 PAPER = {"source": "Table 2", "selection": "unknown", "figures": {"mae": 0.7, "acc7": 0.4665}}
 LINE = "reported elsewhere: mae 0.7, acc7 0.4665 (Table 2; selection: unknown)"

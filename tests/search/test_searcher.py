@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from mmsa.search.callback import MOST_CRASHES, StudyCallback
-from mmsa.search.memory import Room
-from mmsa.search.searcher import StudySearcher
-from mmsa.search.stop_request import StopRequest
-from mmsa.search.study import Study
-from mmsa.search.tune_scheduler import scheduler_of
+from mmsa.search.execution.callback import MOST_CRASHES, StudyCallback
+from mmsa.search.execution.memory import Room
+from mmsa.search.execution.searcher import StudySearcher
+from mmsa.search.execution.stop_request import StopRequest
+from mmsa.search.execution.tune_scheduler import scheduler_of
+from mmsa.search.study.study import Study
 
 
 def test_a_trial_whose_process_dies_before_it_is_up_is_told_from_its_start(

@@ -9,7 +9,7 @@ import pytest
 from mmsa.errors import ConfigError
 from mmsa.results.export import export
 from mmsa.search.records import Ending
-from mmsa.search.study import Study, read_study
+from mmsa.search.study.study import Study, read_study
 
 TWO = [
     {"metric": "valid/mae", "direction": "minimize"},

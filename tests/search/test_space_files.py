@@ -11,9 +11,9 @@ import yaml
 
 from mmsa.config import dump_yaml, with_overrides
 from mmsa.errors import ConfigError
-from mmsa.search.load import SPACES, find_space, load_space, shipped
-from mmsa.search.schema import SCHEMA, schema_text
-from mmsa.search.study_config import StudyConfig
+from mmsa.search.definition.load import SPACES, find_space, load_space, shipped
+from mmsa.search.definition.schema import SCHEMA, schema_text
+from mmsa.search.definition.study_config import StudyConfig
 
 
 def write(path: Path, values: object) -> Path:
@@ -125,7 +125,7 @@ def test_every_shipped_space_is_tested():
 
 
 def test_the_schema_is_current():
-    assert SCHEMA.read_text(encoding="utf-8") == schema_text(), "run: python -m mmsa.search.schema"
+    assert SCHEMA.read_text(encoding="utf-8") == schema_text(), "run: python -m mmsa.search.definition.schema"
 
 
 def test_the_schema_refuses_what_an_editor_can_know(make_values):

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from mmsa.config import with_overrides
 from mmsa.errors import ConfigError
-from mmsa.search.parameters import CategoricalParameter, FloatParameter, IntParameter, Parameter
 from mmsa.search.samplers import SAMPLERS, Setting
-from mmsa.search.space import Space, relation_problems
+from mmsa.search.space.parameters import CategoricalParameter, FloatParameter, IntParameter, Parameter
+from mmsa.search.space.space import Space, relation_problems
 
 NUMBERS = st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: round(value, 3))
 CHOICES = st.one_of(

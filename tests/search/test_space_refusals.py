@@ -8,7 +8,7 @@ import pytest
 
 from mmsa.config import parse
 from mmsa.errors import ConfigError, Problem
-from mmsa.search.study_config import StudyConfig
+from mmsa.search.definition.study_config import StudyConfig
 
 LR = {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}
 NAMES = {"type": "categorical", "choices": ["adam", "adamw"]}

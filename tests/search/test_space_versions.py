@@ -10,9 +10,9 @@ import yaml
 from mmsa.config import with_overrides
 from mmsa.errors import StudyError
 from mmsa.results.export import export
-from mmsa.search.cards import trial_config
 from mmsa.search.records import Ending
-from mmsa.search.study import Study, read_study
+from mmsa.search.study.cards import trial_config
+from mmsa.search.study.study import Study, read_study
 
 LR = {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}
 DROPOUT = {"type": "float", "low": 0.0, "high": 0.5}

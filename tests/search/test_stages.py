@@ -12,8 +12,8 @@ from mmsa.data import open_corpus
 from mmsa.errors import ConfigError, StudyError
 from mmsa.results.export import export
 from mmsa.results.exported import load_export
+from mmsa.search.execution.trial import CHECKPOINT, PEAK_MEMORY
 from mmsa.search.stops import STANDARD_ERRORS
-from mmsa.search.trial import CHECKPOINT, PEAK_MEMORY
 from mmsa.training import run
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]

@@ -10,9 +10,9 @@ import optuna
 import pytest
 from optuna.samplers import RandomSampler
 
-from mmsa.search.parameters import CategoricalParameter, FloatParameter, IntParameter
 from mmsa.search.records import TrialRecord
-from mmsa.search.space import Space
+from mmsa.search.space.parameters import CategoricalParameter, FloatParameter, IntParameter
+from mmsa.search.space.space import Space
 from mmsa.search.stops import STANDARD_ERRORS, STOPS, Never, Noise, embed, regret_bound
 
 SPACE = Space(

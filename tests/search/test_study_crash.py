@@ -17,14 +17,14 @@ import yaml
 
 from mmsa.errors import StudyError
 from mmsa.search.records import Ending
-from mmsa.search.study import Study, read_study
+from mmsa.search.study.study import Study, read_study
 
 HEAD = """
 import sys, time
 from pathlib import Path
-from mmsa.search.load import load_space
+from mmsa.search.definition.load import load_space
 from mmsa.search.records import Ending
-from mmsa.search.study import Study
+from mmsa.search.study.study import Study
 
 study = Study.open(load_space(sys.argv[1]), Path(sys.argv[2]))
 """

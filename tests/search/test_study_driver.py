@@ -11,8 +11,8 @@ import yaml
 
 from mmsa.errors import ConfigError, StudyError
 from mmsa.search.records import Ending
-from mmsa.search.storage import open_storage
-from mmsa.search.study import Study, read_study
+from mmsa.search.study.storage import open_storage
+from mmsa.search.study.study import Study, read_study
 
 
 @pytest.fixture(params=["journal", "sqlite"])

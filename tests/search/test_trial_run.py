@@ -16,8 +16,8 @@ from mmsa.data import Corpus, open_corpus
 from mmsa.errors import DataError, TrainingDiverged
 from mmsa.experiment import RunConfig
 from mmsa.search.corpora import Corpora
-from mmsa.search.locks import Held, ProcessLock
-from mmsa.search.trial import CHECKPOINT, LOCK, Assignment, Report, TrialRun, Workplace
+from mmsa.search.execution.locks import Held, ProcessLock
+from mmsa.search.execution.trial import CHECKPOINT, LOCK, Assignment, Report, TrialRun, Workplace
 from mmsa.training import Progress
 
 CONFIG = parse(
@@ -154,7 +154,7 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path):
     hold = textwrap.dedent("""
         import sys, time
         from pathlib import Path
-        from mmsa.search.locks import ProcessLock
+        from mmsa.search.execution.locks import ProcessLock
         lock = ProcessLock(Path(sys.argv[1]))
         print("held", flush=True)
         time.sleep(60)
@@ -173,7 +173,7 @@ class TestFullDisk:
     @pytest.fixture
     def refuse(self, monkeypatch) -> Callable[[int], None]:
         """A function by which the disk refuses so many checkpoints from now on."""
-        monkeypatch.setattr("mmsa.search.trial._PAUSES", (0.0, 0.0))
+        monkeypatch.setattr("mmsa.search.execution.trial._PAUSES", (0.0, 0.0))
         save = Progress.save
 
         def refuse(count: int) -> None:

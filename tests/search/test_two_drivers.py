@@ -9,7 +9,7 @@ import pytest
 import yaml
 from drivers import driver
 
-from mmsa.search.study import read_study
+from mmsa.search.study.study import read_study
 
 
 @pytest.fixture(params=["journal", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mmsa.search.watch import Watch
+from mmsa.search.execution.watch import Watch
 
 
 @dataclass(eq=False)

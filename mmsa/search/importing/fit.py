@@ -11,8 +11,8 @@ from mmsa.config import parse
 from mmsa.data import DATA_SETS, Corpus, Features, Split
 from mmsa.data.corpus import MODALITIES
 from mmsa.errors import ConfigError, Problem
-from mmsa.search.misfits import refuse_misfits
-from mmsa.search.study_config import StudyConfig
+from mmsa.search.definition.misfits import refuse_misfits
+from mmsa.search.definition.study_config import StudyConfig
 
 _PARAMETERS = "search.parameters."
 

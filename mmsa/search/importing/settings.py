@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmsa.search.scalars import Scalar
+from mmsa.search.space.scalars import Scalar
 
 Convert = Callable[[Any], Scalar]
 

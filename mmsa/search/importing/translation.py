@@ -10,12 +10,12 @@ from typing import Any
 
 from mmsa.config import dump_yaml, parse
 from mmsa.errors import ConfigError, Problem
+from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.importing.counterparts import COUNTERPARTS, IMPLIED, LOST_EVERYWHERE
 from mmsa.search.importing.files import RunFile, Table, TuneFile
 from mmsa.search.importing.fit import fitted
 from mmsa.search.importing.settings import Carried, Counterpart
-from mmsa.search.scalars import Scalar, same
-from mmsa.search.study_config import StudyConfig
+from mmsa.search.space.scalars import Scalar, same
 
 _WIDTH = 116
 _TRIALS = 50  # of MMSA's tuning

@@ -14,20 +14,21 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from mmsa.search.constraints import PointConstraints
-from mmsa.search.expressions import Expression
-from mmsa.search.parameters import GATE
-from mmsa.search.scalars import Scalar
-from mmsa.search.space import Space
+from mmsa.search.samplers.wrapper import SamplerWrapper
+from mmsa.search.space.constraints import PointConstraints
+from mmsa.search.space.expressions import Expression
+from mmsa.search.space.parameters import GATE
+from mmsa.search.space.scalars import Scalar
+from mmsa.search.space.space import Space
 
 DRAWS = 300
 """How often that is drawn before the defaults' values, which fulfil all constraints, are taken."""
 _FIXED = "fixed_params"  # where Optuna keeps the point of a trial that was enqueued
 
 
-class AcceptedPoints(BaseSampler):  # type: ignore[misc]
+class AcceptedPoints(SamplerWrapper):
     """Asks another sampler again while its point breaks a constraint or was tried before.
 
     A trial that repeats another, seed and all, teaches nothing. Then the parameters of broken constraints are
@@ -52,7 +53,8 @@ class AcceptedPoints(BaseSampler):  # type: ignore[misc]
         proposals: int,
         seed: int,
     ):
-        self._inner, self._proposals = inner, proposals
+        super().__init__(inner)
+        self._proposals = proposals
         self._space, self._constraints, self._defaults = space, constraints, defaults
         self._chance = RandomSampler(seed=seed)
         self._tried: set[tuple[tuple[str, Scalar], ...]] = set()
@@ -121,25 +123,9 @@ class AcceptedPoints(BaseSampler):  # type: ignore[misc]
                 )
         self._known = len(trials)
 
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """Of a trial whose point was begun."""
-        return self._inner.sample_independent(study, trial, param_name, param_distribution)
-
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Passed on."""
-        self._inner.before_trial(study, trial)
-
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        """Passed on."""
-        self._inner.after_trial(study, trial, state, values)
-
     def reseed_rng(self) -> None:
-        """Passed on."""
-        self._inner.reseed_rng()
+        """Draw other numbers from here on."""
+        super().reseed_rng()
         self._chance.reseed_rng()
 
 

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 from mmsa.config import Block
 from mmsa.errors import Problem
 from mmsa.registry import Registry
-from mmsa.search.space import Space
+from mmsa.search.space.space import Space
 from mmsa.seeding import derive_seed
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

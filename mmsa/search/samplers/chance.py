@@ -14,7 +14,7 @@ from typing_extensions import override
 from mmsa.config import Block
 from mmsa.search.samplers.base import SAMPLERS, Sampler, Setting, Turns
 from mmsa.search.samplers.unit import from_cube
-from mmsa.search.space import Space
+from mmsa.search.space.space import Space
 from mmsa.seeding import derive_seed
 
 

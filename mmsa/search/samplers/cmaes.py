@@ -19,7 +19,7 @@ from mmsa.config import Block
 from mmsa.errors import Problem
 from mmsa.search.samplers.base import SAMPLERS, Sampler, Setting, Turns, single_objective_only
 from mmsa.search.samplers.unit import from_cube, to_unit
-from mmsa.search.space import Space
+from mmsa.search.space.space import Space
 from mmsa.seeding import derive_seed
 
 

@@ -12,7 +12,7 @@ from typing_extensions import override
 from mmsa.config import Block
 from mmsa.errors import Problem
 from mmsa.search.samplers.base import SAMPLERS, Sampler, Setting, sometimes_absent
-from mmsa.search.space import Space
+from mmsa.search.space.space import Space
 
 
 @SAMPLERS.register("gp")

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmsa.errors import ConfigError
+from mmsa.search.definition.load import load_space
 from mmsa.search.importing import Imported, import_mmsa
 from mmsa.search.importing.counterparts import COUNTERPARTS
-from mmsa.search.load import load_space
 
 LAUNCH = Path(__file__).parents[3] / "launch" / "data.py"
 

@@ -1,0 +1,143 @@
+"""What a space file says under ``search``: what is searched, towards what, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, WrapValidator, field_validator
+
+from mmsa.config import Block, one_of, problems_of, refuse, refuse_all
+from mmsa.errors import Problem, did_you_mean
+from mmsa.experiment import PositiveInt
+from mmsa.search.definition.finalists import Finalists
+from mmsa.search.samplers import SAMPLERS, TreeParzenEstimator
+from mmsa.search.schedulers import SCHEDULERS, SuccessiveHalving
+from mmsa.search.space.checks import COSTS, metric_problem
+from mmsa.search.space.constraints import parse_constraint
+from mmsa.search.space.parameters import (
+    PARAMETER_TYPES,
+    CategoricalParameter,
+    FloatParameter,
+    IntParameter,
+    Parameter,
+)
+from mmsa.search.space.scalars import Scalar
+from mmsa.search.space.space import relation_problems
+from mmsa.search.stops import STOPS, Never
+
+DEFAULTS = "defaults"
+"""The start that is the base as it stands, always the first."""
+
+
+class Objective(Block):
+    """A metric of the valid split, and which way it is better."""
+
+    metric: str
+    direction: Literal["minimize", "maximize"]
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, metric: str) -> str:
+        problem = metric_problem(metric)
+        if problem:
+            raise refuse(metric, problem.rule, problem.next_step)
+        return metric
+
+
+def _parse_parameters(value: object, _: object) -> dict[str, Parameter]:
+    """Each parameter by the block of its ``type``, then what is wrong between those that are right."""
+    if not isinstance(value, Mapping):
+        raise refuse(value, "must map dotted paths to parameters", "Write optim.lr: {type: float, ...}.")
+    parameters: dict[str, Parameter] = {}
+    problems: list[Problem] = []
+    for path, settings in value.items():
+        try:
+            parameters[str(path)] = parse_parameter(settings)
+        except ValidationError as error:
+            problems += [_below(str(path), problem) for problem in problems_of(error)]
+    problems += relation_problems(parameters, frozenset(map(str, value)) - parameters.keys())
+    if problems:
+        raise refuse_all(problems)
+    return parameters
+
+
+def parse_parameter(settings: object) -> Parameter:
+    """A parameter by the block of its ``type``.
+
+    Raises:
+        ValidationError: as a configuration block raises it.
+    """
+    if isinstance(settings, FloatParameter | IntParameter | CategoricalParameter):
+        return settings
+    if not isinstance(settings, Mapping):
+        raise refuse(settings, "must be a mapping with a type", "Write {type: float, low: ..., high: ...}.")
+    kind = settings.get("type")
+    if not isinstance(kind, str) or kind not in PARAMETER_TYPES:
+        rule = "is not a type of parameter" if "type" in settings else "a parameter needs a type"
+        raise refuse(kind, rule, did_you_mean(str(kind), PARAMETER_TYPES), at=("type",))
+    return PARAMETER_TYPES[kind].model_validate(settings)
+
+
+def _below(path: str, problem: Problem) -> Problem:
+    at = path if problem.path == "(top level)" else f"{path}.{problem.path}"
+    return Problem(at, problem.value, problem.rule, problem.next_step)
+
+
+_AnyParameters = dict[str, Annotated[Parameter, Field(discriminator="type")]]
+Start = str | Mapping[str, Scalar]
+
+
+class SearchConfig(Block):
+    """What is searched and how."""
+
+    parameters: Annotated[_AnyParameters, WrapValidator(_parse_parameters)] = Field(default_factory=dict)
+    """What is searched, by the dotted path of the setting. Nothing to search is a published baseline."""
+    objectives: Annotated[tuple[Objective, ...], Field(strict=False, json_schema_extra={"minItems": 1})]
+    """What is sought; the first decides which trials are stopped early. Two or more give a Pareto front."""
+    trials: PositiveInt
+    """How many trials the study shall have, starts included."""
+    sampler: Annotated[Block, one_of(SAMPLERS)] = TreeParzenEstimator.Config()
+    scheduler: Annotated[Block, one_of(SCHEDULERS)] = SuccessiveHalving.Config()
+    starts: Annotated[tuple[Start, ...], Field(strict=False)] = (DEFAULTS,)
+    """Points to try first: ``defaults`` (always trial 0), the name of a space or exported file, or
+    {path: value}."""
+
+    stop: Annotated[Block, one_of(STOPS)] = Never.Config()
+    """When the search ends although it was asked for more trials."""
+    finalists: Finalists | None = None
+    """A second stage after the search; none without."""
+    priors: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Names of earlier studies, in the same folder or storage, whose best points the search draws from
+    first."""
+    constraints: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Conditions on the configuration, such as ``model.d_hidden % model.heads == 0``, and bounds on metrics,
+    such as ``cost/seconds <= 60``."""
+
+    @field_validator("constraints")
+    @classmethod
+    def _readable(cls, constraints: tuple[str, ...]) -> tuple[str, ...]:
+        problems = []
+        for position, text in enumerate(constraints):
+            try:
+                parse_constraint(text)
+            except ValidationError as error:
+                problems += [_below(str(position), problem) for problem in problems_of(error)]
+        if problems:
+            raise refuse_all(problems)
+        return constraints
+
+    @field_validator("objectives")
+    @classmethod
+    def _distinct(cls, objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
+        if not objectives:
+            advice = "Write [{metric: valid/mae, direction: minimize}]."
+            raise refuse(objectives, "needs at least one objective", advice)
+        if objectives[0].metric in COSTS:
+            rule = "a cost cannot be the first objective, by which trials are stopped early and ranked"
+            raise refuse(objectives[0].metric, rule, "Write a metric of the valid split before it.")
+        metrics = [objective.metric for objective in objectives]
+        repeated = [metric for metric in metrics if metrics.count(metric) > 1]
+        if repeated:
+            raise refuse(repeated[0], "is an objective twice", "Keep one of the two.")
+        return objectives

@@ -1,0 +1,293 @@
+"""A study on one page: what is searched, on which base, towards what, with which resources.
+
+``StudyConfig`` is what a space file is read into. It cannot exist with a corner of its space that is not a
+valid ``RunConfig``; the checks of the parts are in ``parameters``, those between parts in ``checks``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
+from typing import Annotated, Any
+
+from optuna.samplers import BaseSampler
+from pydantic import (
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from mmsa.config import Block, problems_of, refuse, refuse_all
+from mmsa.errors import ConfigError, Problem
+from mmsa.experiment import RunConfig
+from mmsa.search.definition.finalists import finalist_problems
+from mmsa.search.definition.population import population_problems
+from mmsa.search.definition.reported import Reported
+from mmsa.search.definition.search_config import DEFAULTS, Objective, SearchConfig, Start, parse_parameter
+from mmsa.search.resources import Resources
+from mmsa.search.samplers import SAMPLERS, Sampler, Setting
+from mmsa.search.samplers.accepted import AcceptedPoints
+from mmsa.search.samplers.priors import Density, Point, PriorSampler
+from mmsa.search.schedulers import SCHEDULERS, Scheduler
+from mmsa.search.space.checks import meaning_problems, start_values
+from mmsa.search.space.constraints import MetricBound, PointConstraints, parse_constraint
+from mmsa.search.space.expressions import Expression
+from mmsa.search.space.parameters import (
+    Parameter,
+)
+from mmsa.search.space.scalars import Scalar
+from mmsa.search.space.space import Space, relation_problems
+from mmsa.search.stops import STOPS, StopRule
+from mmsa.seeding import derive_seed
+
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+
+
+def _salvage(data: object) -> tuple[RunConfig | None, dict[str, Parameter], list[Start]]:
+    """What is right by itself of a base, parameters and starts that are not right together."""
+    values = data if isinstance(data, Mapping) else {}
+    search = values["search"] if isinstance(values.get("search"), Mapping) else {}
+    written, starts = search.get("parameters"), search.get("starts")
+    parameters: dict[str, Parameter] = {}
+    for path, settings in written.items() if isinstance(written, Mapping) else ():
+        with suppress(ValidationError):
+            parameters[str(path)] = parse_parameter(settings)
+    while problems := relation_problems(parameters):
+        wrong = {path for path in parameters if any(p.path.startswith(f"{path}.when") for p in problems)}
+        parameters = {path: parameter for path, parameter in parameters.items() if path not in wrong}
+    base: RunConfig | None = None
+    with suppress(ValidationError):
+        base = RunConfig.model_validate(values.get("base"))
+    return (
+        base,
+        parameters,
+        [_point_or_defaults(start) for start in (starts if isinstance(starts, list) else ())],
+    )
+
+
+def _point_or_defaults(start: object) -> Start:
+    try:
+        return TypeAdapter(dict[str, Scalar]).validate_python(start, strict=True)
+    except ValidationError:
+        return DEFAULTS
+
+
+def _direction_problems(base: RunConfig, objectives: tuple[Objective, ...]) -> list[Problem]:
+    return [
+        Problem(
+            f"search.objectives.{position}.direction",
+            objective.direction,
+            f"base.train.direction of the same metric is {base.train.direction}",
+            "Exchange the wrong one of the two.",
+        )
+        for position, objective in enumerate(objectives)
+        if objective.metric == base.train.metric and objective.direction != base.train.direction
+    ]
+
+
+def _worker_problems(config: StudyConfig) -> list[Problem]:
+    """Each worker needs a row of every batch."""
+    searched = [value for path, value, _ in config.space.corners(config.base) if path == "train.batch_size"]
+    smallest = min([config.base.train.batch_size, *(size for size in searched if isinstance(size, int))])
+    if config.resources.workers <= smallest:
+        return []
+    rule = f"more than the {smallest} rows of the smallest batch, of which each worker gets a share"
+    return [Problem("resources.workers", config.resources.workers, rule, "Write fewer, or larger batches.")]
+
+
+def _sampler_problems(config: StudyConfig) -> list[Problem]:
+    return [
+        Problem(f"search.sampler.{p.path}", p.value, p.rule, p.next_step)
+        for p in config.sampler.problems(config.setting)
+    ]
+
+
+def _constraint_problems(config: StudyConfig) -> Iterator[Problem]:
+    search, points = config.search, config.point_constraints
+    found = list(points.problems())
+    for problem in found:
+        at = search.constraints.index(str(problem.value))
+        yield Problem(f"search.constraints.{at}", problem.value, problem.rule, problem.next_step)
+    for position, start in enumerate(() if found else search.starts):
+        for broken in () if isinstance(start, str) else points.broken(config.complete(start)):
+            rule = f"does not fulfil {broken.text}"
+            yield Problem(f"search.starts.{position}", start, rule, "Change the start, or the constraint.")
+
+
+def _thread_problems(config: StudyConfig) -> Iterator[Problem]:
+    threads, cpus = config.base.train.threads, config.resources.cpus_per_worker
+    if threads > cpus:
+        rule = f"is more than the {cpus} CPUs of a worker: trials would crowd each other out"
+        yield Problem(
+            "base.train.threads", threads, rule, f"Write resources: {{cpus_per_worker: {threads}}}."
+        )
+
+
+def _stop_problems(config: StudyConfig) -> list[Problem]:
+    return [
+        Problem(f"search.stop.{p.path}", p.value, p.rule, p.next_step)
+        for p in config.stop.problems(len(config.search.objectives))
+    ]
+
+
+def _finalist_problems(config: StudyConfig) -> list[Problem]:
+    finalists = config.search.finalists
+    return list(finalist_problems(finalists, config.base, config.space)) if finalists else []
+
+
+def _prior_problems(config: StudyConfig) -> Iterator[Problem]:
+    names = config.search.priors
+    for position, name in enumerate(names):
+        if name == config.study:
+            yield Problem(f"search.priors.{position}", name, "is this study itself", "Name an earlier one.")
+        elif name in names[:position]:
+            yield Problem(f"search.priors.{position}", name, "is named twice", "Keep one of the two.")
+
+
+def _check_name(name: object) -> object:
+    if isinstance(name, str) and not re.match(_NAME, name):
+        advice = f"Write {re.sub('[^A-Za-z0-9_-]+', '-', name).strip('-_') or 'my-study'}."
+        raise refuse(name, "may hold letters, digits, - and _, and starts with a letter or digit", advice)
+    return name
+
+
+class StudyConfig(Block):
+    """A complete experiment: data, model, objective, optimiser, search, resources."""
+
+    study: Annotated[str, Field(pattern=_NAME), BeforeValidator(_check_name)]
+    """Name of the study: letters, digits, ``-`` and ``_``."""
+    base: RunConfig
+    """Everything that is not searched, and the defaults of what is."""
+    search: SearchConfig
+    resources: Resources = Resources()
+    reported: Annotated[tuple[Reported, ...], Field(strict=False)] = ()
+    """What others report for this setting, for comparison; never taken for a result of the study."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _meaningful(cls, data: Any, handler: Any) -> Any:
+        """Adds what is wrong between the parts, as far as they are right, to what is wrong within them."""
+        try:
+            config = handler(data)
+        except ValidationError as error:
+            problems = [*problems_of(error), *meaning_problems(*_salvage(data))]
+        else:
+            search = config.search
+            problems = meaning_problems(config.base, search.parameters, search.starts)
+            problems += _direction_problems(config.base, search.objectives)
+            problems += [*_thread_problems(config), *_stop_problems(config), *_prior_problems(config)]
+            problems += population_problems(search, config.base)
+            problems = problems or [
+                *_worker_problems(config),
+                *_sampler_problems(config),
+                *_constraint_problems(config),
+                *_finalist_problems(config),
+            ]
+        if problems:
+            raise refuse_all(problems)
+        return config
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of a trial: what the base says, or else the CPUs a trial gets."""
+        return self.base.train.threads or self.resources.cpus_per_worker
+
+    @cached_property
+    def space(self) -> Space:
+        """The space of ``search.parameters``."""
+        return Space(self.search.parameters)
+
+    def build_sampler(self, num_trials: int, prior: Sequence[Point] = ()) -> BaseSampler:
+        """The sampler of a study that has ``num_trials`` trials.
+
+        A seeded sampler that is made anew would repeat its first points; the number of trials makes it go on.
+
+        Args:
+            prior: good points of earlier studies.
+        """
+        sampler, setting = self.sampler, self.setting
+        inner = sampler.build(setting, num_trials)
+        return AcceptedPoints(
+            PriorSampler(inner, Density(self.space, prior), setting.seed) if prior else inner,
+            self.space,
+            self.point_constraints,
+            defaults=self.complete({}),
+            proposals=sampler.proposals,
+            seed=setting.seed_after(num_trials),
+        )
+
+    @property
+    def sampler(self) -> Sampler:
+        """How points are chosen, by ``search.sampler``."""
+        block: Any = self.search.sampler
+        sampler: Sampler = SAMPLERS[block.name](block)
+        return sampler
+
+    def build_scheduler(self) -> Scheduler:
+        """A scheduler that knows of no trial; several objectives are compared by the first."""
+        block: Any = self.search.scheduler
+        direction = self.search.objectives[0].direction
+        scheduler: Scheduler = SCHEDULERS[block.name](block, self.base.train.epochs, direction)
+        return scheduler
+
+    @property
+    def setting(self) -> Setting:
+        """What the sampler is told of the study."""
+        directions = tuple(objective.direction for objective in self.search.objectives)
+        seed = derive_seed("sampler", self.study, self.base.seed)
+        return Setting(self.space, directions, self.search.trials, seed)
+
+    @property
+    def stop(self) -> StopRule:
+        """When the search ends early, by ``search.stop``."""
+        block: Any = self.search.stop
+        rule: StopRule = STOPS[block.name](block)
+        return rule
+
+    @cached_property
+    def point_constraints(self) -> PointConstraints:
+        """The constraints that are known before a trial."""
+        parsed = map(parse_constraint, self.search.constraints)
+        expressions = [constraint for constraint in parsed if isinstance(constraint, Expression)]
+        return PointConstraints(expressions, self.space, self.base)
+
+    @cached_property
+    def metric_bounds(self) -> tuple[MetricBound, ...]:
+        """The constraints that are known after a trial."""
+        parsed = map(parse_constraint, self.search.constraints)
+        return tuple(constraint for constraint in parsed if isinstance(constraint, MetricBound))
+
+    def excesses(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """By how much metrics break each bound, by its text; 0 or less where they do not.
+
+        A bound whose metric is not there is left out.
+        """
+        return {b.text: b.excess(metrics[b.metric]) for b in self.metric_bounds if b.metric in metrics}
+
+    def allows(self, point: Mapping[str, Scalar]) -> bool:
+        """Whether a complete point of the space fulfils the constraints that are known before a trial."""
+        return not self.point_constraints.broken(point)
+
+    def complete(self, start: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """The complete point of a start: what it writes, and the defaults for the rest."""
+        return start_values(self.space, self.base, start)
+
+    def starts(self) -> list[dict[str, Scalar]]:
+        """The points to try first: the defaults, then the others in order, each once.
+
+        Raises:
+            ConfigError: for a start that still is the name of a file; ``load_space`` reads those.
+        """
+        points: list[dict[str, Scalar]] = []
+        for start in (DEFAULTS, *self.search.starts):
+            if isinstance(start, str) and start != DEFAULTS:
+                rule, advice = "names a file that was not read", "Read the space with load_space."
+                raise ConfigError(self.study, [Problem("search.starts", start, rule, advice)])
+            point = self.complete({} if isinstance(start, str) else start)
+            if point not in points:
+                points.append(point)
+        return points

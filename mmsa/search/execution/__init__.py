@@ -1,0 +1,1 @@
+"""Trials on Ray: workers, gangs, the driver between Tune and the study."""

@@ -1,0 +1,181 @@
+"""What happens to trials under Ray Tune, as study and observers are told of it.
+
+Tune's own Optuna searcher calls stopped trials complete, never sees the last result of a trial, and leaves a
+trial running for ever after a NaN. Tune's callbacks see every result.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+
+from mmsa.experiment import RunConfig
+from mmsa.search.execution.checkpoints import Checkpoints, trial_folder
+from mmsa.search.execution.memory import Room
+from mmsa.search.execution.stop_request import StopRequest
+from mmsa.search.execution.trial import CHECKPOINT, PEAK_MEMORY, Assignment, Report
+from mmsa.search.execution.watch import Watch
+from mmsa.search.records import Ending, Metrics, TrialRecord
+from mmsa.search.schedulers import Replacement, Scheduler
+from mmsa.search.space.scalars import Scalar
+from mmsa.search.study.cards import shown, trial_config
+from mmsa.search.study.study import Study
+from mmsa.tracking import Observer, Outcome, Stage
+
+MOST_CRASHES = 2
+"""How often a trial whose process died is started again."""
+MOST_FAILURES_IN_A_ROW = 5
+"""Failed trials after one another at which a search stops: more of the same would teach nothing."""
+
+_OUT_OF_MEMORY = "running low on memory"  # what Ray says of a process that it killed for its size
+
+
+class StudyCallback(Callback):  # type: ignore[misc]
+    """Tells study and observers what happens to trials, and cleans up behind them."""
+
+    def __init__(
+        self,
+        study: Study,
+        scheduler: Scheduler,
+        room: Room,
+        observers: Sequence[Observer],
+        stop: StopRequest,
+    ):
+        self._study, self._scheduler, self._room = study, scheduler, room
+        self._observers, self._stop = observers, stop
+        self._objective = study.config.search.objectives[0].metric
+        self._failures_in_a_row = 0
+        self._checkpoints = Checkpoints(study)
+        self._started: set[int] = set()
+        self._crashes: Counter[int] = Counter()
+        self._watch = Watch(60 * study.config.resources.silent_minutes)
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Many times a second."""
+        self._watch.look(trials)
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A trial starts, or starts again after its process died."""
+        self._watch.heard(trial)
+        given = _assignment(trial)
+        stage = self._study.trial(given.number).stage
+        self._tell_start(given.number, given.overrides, given.config, stage)
+
+    def _tell_start(
+        self, number: int, overrides: Mapping[str, Scalar], config: RunConfig, stage: Stage
+    ) -> None:
+        self._started.add(number)
+        values = config.model_dump(mode="json")
+        for observer in self._observers:
+            observer.trial_started(number, overrides, values, stage)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """An epoch is over, or the trial ended by itself."""
+        self._watch.heard(trial)
+        report: Report = result["report"]
+        number = _assignment(trial).number
+        self._room.saw(report.notes.get(PEAK_MEMORY, 0))
+        if report.outcome in ("running", "completed"):
+            for epoch, metrics in report.earlier.items():
+                self._tell_epoch(number, epoch, metrics, math.nan, 0.0)
+            value = report.best.get(self._objective, math.nan)
+            self._tell_epoch(number, report.epoch, report.metrics, value, report.seconds)
+        if report.outcome != "running":
+            self._finish(number, report.ending())
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Tune is done with a trial: one that has not ended by itself was paused or stopped at a rung."""
+        report: Report = trial.last_result["report"]
+        number = _assignment(trial).number
+        if report.outcome != "running":
+            return
+        if self._scheduler.let_go(number):
+            self._study.pause(number)
+            for observer in self._observers:
+                observer.trial_paused(number)
+        else:
+            reason = f"not among the best after epoch {report.epoch}"
+            self._finish(number, report.ending("pruned", reason))
+
+    def replace(self, replacements: Sequence[Replacement]) -> None:
+        """End trials for others that go on from the weights of better ones."""
+        if not replacements:
+            return
+        for replacement, number in zip(replacements, self._study.replace(replacements), strict=True):
+            with suppress(OSError):  # without a checkpoint the new trial repeats the parent's epochs
+                shutil.copytree(
+                    trial_folder(self._study, replacement.parent) / CHECKPOINT,
+                    trial_folder(self._study, number) / CHECKPOINT,
+                )
+            ending = self._study.ending_of_paused(replacement.loser, replacement.reason)
+            self._finish(replacement.loser, ending)
+
+    def end_paused(self) -> None:
+        """At the end of a search nothing waits any more."""
+        for number, epoch in self._scheduler.paused.items():
+            reason = f"not among the best after epoch {epoch}"
+            self._finish(number, self._study.ending_of_paused(number, reason))
+        self._scheduler.paused.clear()
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Its process died. The trial is handed out again, from its checkpoint, unless it died too often.
+
+        Tune could start it again as well, but counts a death twice where it was about to reuse the process.
+        """
+        number = _assignment(trial).number
+        self._crashes[number] += 1
+        if self._crashes[number] <= MOST_CRASHES:
+            self._study.leave(number)
+            return
+        report: Report | None = (trial.last_result or {}).get("report")
+        crashes = Path(trial.error_file).read_text(encoding="utf-8").strip()
+        outcome: Outcome = "out_of_memory" if _OUT_OF_MEMORY in crashes else "failed"
+        reason = f"{crashes}\nits process died {self._crashes[number]} times"
+        ending = report.ending(outcome, reason) if report else Ending(outcome, reason=reason)
+        self._finish(number, ending)
+
+    def _tell_epoch(self, number: int, epoch: int, metrics: Metrics, value: float, seconds: float) -> None:
+        with self._stop.on_study_error():
+            self._study.report(number, epoch, metrics, value, seconds)
+            for observer in self._observers:
+                observer.trial_epoch(number, epoch, metrics)
+
+    def _finish(self, number: int, ending: Ending) -> None:
+        with self._stop.on_study_error():
+            if number not in self._started:
+                self._introduce(self._study.trial(number))
+            self._tell_end(number, ending)
+
+    def _introduce(self, trial: TrialRecord) -> None:
+        """A trial ends that has not started in this launch: it waited, or its process died too early."""
+        self._tell_start(trial.number, shown(trial), trial_config(self._study, trial), trial.stage)
+        for epoch, metrics in trial.epochs.items():
+            for observer in self._observers:
+                observer.trial_epoch(trial.number, epoch, metrics)
+
+    def _tell_end(self, number: int, ending: Ending) -> None:
+        outcome = self._study.finish(number, ending)
+        record = self._study.trial(number)
+        for observer in self._observers:
+            if record.information:
+                observer.trial_measured(number, record.information)
+            observer.trial_finished(number, outcome, record.values, record.reason)
+        self._failures_in_a_row = self._failures_in_a_row + 1 if outcome == "failed" else 0
+        if self._failures_in_a_row == MOST_FAILURES_IN_A_ROW:
+            self._stop.because(f"{MOST_FAILURES_IN_A_ROW} trials in a row failed; the last: {record.reason}")
+        self._checkpoints.ended(record)
+
+
+def _assignment(trial: Trial) -> Assignment:
+    assignment: Assignment = trial.config["assignment"]
+    return assignment

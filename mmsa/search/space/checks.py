@@ -1,0 +1,180 @@
+"""What must hold between a base configuration, the parameters that change it, starts and objectives."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from mmsa.config import with_overrides
+from mmsa.data.corpus import MODALITIES
+from mmsa.errors import ConfigError, Problem, did_you_mean, nearest
+from mmsa.experiment import RunConfig
+from mmsa.information.panel import FAMILIES, METRIC, names
+from mmsa.search.space.parameters import Parameter
+from mmsa.search.space.scalars import Scalar
+from mmsa.search.space.space import Space, sound
+from mmsa.training.metrics import metric_names
+
+_LABEL_SCALES = ((-3.0, 3.0), (-1.0, 1.0))
+_FIXED = {
+    "data": "trials of one study are compared on the same data",
+    "train.metric": "it decides how trials are compared",
+    "train.direction": "it decides how trials are compared",
+    "train.epochs": "it is the largest budget of every trial",
+    "information": "trials are compared by what is measured of all of them",
+}
+
+
+COST_SECONDS = "cost/seconds"
+"""Metric of a trial: what it took in all launches, evaluation included."""
+COST_PARAMETERS = "cost/parameters"
+"""Metric of a trial: how many numbers it trains."""
+COSTS = (COST_PARAMETERS, COST_SECONDS)
+
+
+@cache
+def valid_metrics() -> tuple[str, ...]:
+    """Every metric of the valid split that some label scale has."""
+    return tuple(sorted({f"valid/{name}" for scale in _LABEL_SCALES for name in metric_names(scale)}))
+
+
+@cache
+def information_metrics() -> tuple[str, ...]:
+    """Every information that some run measures, without the ends of its interval."""
+    return tuple(METRIC + name for name in names(FAMILIES, MODALITIES))
+
+
+def metric_problem(metric: str) -> Problem | None:
+    """Why a metric cannot be an objective, as far as its name tells."""
+    if metric in valid_metrics() or metric in information_metrics() or metric in COSTS:
+        return None
+    if metric.startswith("cost/"):
+        return Problem("", metric, "is not a cost of a trial", did_you_mean(metric, COSTS))
+    if metric.startswith(METRIC):
+        return Problem("", metric, "is not measured", did_you_mean(metric, information_metrics()))
+    if metric.startswith("test/"):
+        advice = f"Write {metric.replace('test/', 'valid/', 1)}; `launch/retrain.py` opens test, once."
+        return Problem("", metric, "a search never sees the test split", advice)
+    return Problem("", metric, "is not a metric of the valid split", did_you_mean(metric, valid_metrics()))
+
+
+def meaning_problems(
+    base: RunConfig | None, parameters: Mapping[str, Parameter], starts: Sequence[str | Mapping[str, Scalar]]
+) -> list[Problem]:
+    """Everything wrong between parts that are right by themselves; paths are those of the space file.
+
+    Starts that name a file are not looked at: they are read when the space is loaded.
+    """
+    problems = [problem for path in parameters if (problem := _fixed_problem(path))]
+    searched = {path: parameter for path, parameter in parameters.items() if not _fixed_problem(path)}
+    if base is None:
+        return problems
+    for path in list(searched):
+        found = _unfit(path, Space(sound(searched)), base) if path in sound(searched) else []
+        if found:
+            problems += found
+            del searched[path]
+    space = Space(sound(searched))
+    problems += _corner_problems(space, base)
+    defaults = _default_problems(space, base)
+    problems += defaults
+    for position, start in enumerate(starts):
+        if isinstance(start, Mapping):
+            problems += [
+                Problem(f"search.starts.{position}.{p.path}", p.value, p.rule, p.next_step)
+                for p in _start_problems(space, base, start, parameters)
+                if p.path in start or f"base.{p.path}" not in {default.path for default in defaults}
+            ]
+    return problems
+
+
+def start_values(space: Space, base: RunConfig, start: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """The complete point of a start: what it writes, and the defaults for the rest.
+
+    Raises:
+        ConfigError: for values that the space does not have, with paths relative to the start.
+    """
+    values = space.values_of(with_overrides(base, start, "start"))
+    space.encode({**values, **start})
+    return values
+
+
+def _fixed_problem(path: str) -> Problem | None:
+    for prefix, reason in _FIXED.items():
+        if path == prefix or path.startswith(f"{prefix}."):
+            at = f"search.parameters.{path}"
+            return Problem(at, path, f"cannot be searched: {reason}", "Write it in `base`.")
+    return None
+
+
+def _unfit(path: str, space: Space, base: RunConfig) -> list[Problem]:
+    """What the configuration refuses about the parameter itself, whatever the other parameters are."""
+    for value in space.parameters[path].corners():
+        ancestors = {path, *space.required[path]}
+        point = {name: v for name, v in space.point_with(path, value, base).items() if name in ancestors}
+        try:
+            with_overrides(base, point)
+        except ConfigError as error:
+            own = [p for p in error.problems if path == p.path or path.startswith(f"{p.path}.")]
+            if own:
+                return [_at_parameter(path, value, own[0], base)]
+    return []
+
+
+def _at_parameter(path: str, value: Scalar, problem: Problem, base: RunConfig) -> Problem:
+    close = nearest(path, dotted(base.model_dump()))
+    advice = f"Did you mean {close!r}?" if close and close != path else problem.next_step
+    return Problem(f"search.parameters.{path}", value, problem.rule, advice)
+
+
+def _corner_problems(space: Space, base: RunConfig) -> list[Problem]:
+    problems: dict[tuple[str, str], Problem] = {}
+    for path, value, point in space.corners(base):
+        try:
+            with_overrides(base, point)
+        except ConfigError as error:
+            for found in error.problems:
+                rule = found.rule if found.path == path else f"makes {found.path} invalid: {found.rule}"
+                advice = found.next_step
+                if found.path in space.parameters and found.path != path:
+                    advice = f"Give {found.path} a `when` that leaves this value of {path} out."
+                at = f"search.parameters.{path}"
+                problems.setdefault((found.path, found.rule), Problem(at, value, rule, advice))
+    return list(problems.values())
+
+
+def _default_problems(space: Space, base: RunConfig) -> list[Problem]:
+    try:
+        space.encode(space.values_of(base))
+    except ConfigError as error:
+        advice = "Trial 0 is always the defaults: write another value in `base`, or widen the range."
+        return [Problem(f"base.{p.path}", p.value, p.rule, advice) for p in error.problems]
+    return []
+
+
+def _start_problems(
+    space: Space, base: RunConfig, start: Mapping[str, Scalar], names: Collection[str]
+) -> list[Problem]:
+    """``names`` are those of all parameters, also of the ones that are wrong and not in ``space``."""
+    problems = [
+        Problem(path, value, "is not a parameter of this space", did_you_mean(path, names))
+        for path, value in start.items()
+        if path not in names
+    ]
+    try:
+        start_values(space, base, {path: start[path] for path in start if path in space.parameters})
+    except ConfigError as error:
+        problems += error.problems
+    return problems
+
+
+def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as ``{dotted path: value}``; an empty mapping is a value."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat |= dotted(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

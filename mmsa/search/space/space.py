@@ -1,0 +1,263 @@
+"""A search space: parameters by dotted path, which of them exist together, and how Optuna sees them.
+
+Three views of one point of the space, and the ways between them:
+
+    Optuna's parameters  --decode-->  {dotted path: value}  --mmsa.config.with_overrides-->  RunConfig
+                         <--encode--                        <--------values_of------------
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.trial import Trial
+
+from mmsa.config import MISSING, Block, walk, with_overrides
+from mmsa.errors import ConfigError, Problem, did_you_mean
+from mmsa.search.space.parameters import GATE, FloatParameter, Parameter
+from mmsa.search.space.scalars import Scalar, same
+
+
+class Space:
+    """Parameters in an order in which parents come before those that depend on them.
+
+    ``parameters`` must be free of the problems that ``relation_problems`` finds.
+    """
+
+    def __init__(self, parameters: Mapping[str, Parameter]):
+        graph = {path: list(parameter.when) for path, parameter in parameters.items()}
+        self.parameters = {path: parameters[path] for path in TopologicalSorter(graph).static_order()}
+        self.required = {path: requirements(path, self.parameters) for path in self.parameters}
+        """What every ancestor may be while a parameter exists, by path."""
+
+    @property
+    def conditional(self) -> bool:
+        """Whether any Optuna parameter exists only for some values of another."""
+        return any(len(p.distributions("")) > 1 or p.when for p in self.parameters.values())
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Every Optuna parameter that can occur, by name."""
+        return {
+            name: distribution
+            for path, parameter in self.parameters.items()
+            for name, distribution in parameter.distributions(path).items()
+        }
+
+    def always(self) -> dict[str, BaseDistribution]:
+        """The Optuna parameters that every point has."""
+        unconditional = {path: p.distributions(path) for path, p in self.parameters.items() if not p.when}
+        firsts = (next(iter(distributions.items())) for distributions in unconditional.values())
+        return dict(firsts)  # the first one is the gate, where there is one
+
+    def zero_below(self, gate: str) -> float:
+        """The value of a gate, by its Optuna name, below which its parameter is exactly 0."""
+        parameter = self.parameters[gate.removesuffix(GATE)]
+        assert isinstance(parameter, FloatParameter)
+        assert parameter.zero is not None
+        return parameter.zero
+
+    def exists(self, path: str, values: Mapping[str, Scalar]) -> bool:
+        """Whether the parameter exists beside ``values`` of its parents."""
+        return all(
+            parent in values and any(same(values[parent], value) for value in allowed)
+            for parent, allowed in self.parameters[path].conditions().items()
+        )
+
+    def suggest(self, trial: Trial) -> dict[str, Scalar]:
+        """The point that the trial's sampler chooses. Asked again for the same trial, the same point."""
+        values: dict[str, Scalar] = {}
+        for path, parameter in self.parameters.items():
+            if self.exists(path, values):
+                values[path] = parameter.suggest(trial, path)
+        return values
+
+    def decode(self, params: Mapping[str, Any]) -> dict[str, Scalar]:
+        """The point that Optuna's parameters stand for."""
+        values: dict[str, Scalar] = {}
+        for path, parameter in self.parameters.items():
+            if self.exists(path, values):
+                values[path] = parameter.decode(path, params)
+        return values
+
+    def encode(self, values: Mapping[str, Scalar], source: str = "start") -> dict[str, Any]:
+        """Optuna's parameters for a point: the inverse of ``decode``.
+
+        Raises:
+            ConfigError: for values outside their range, unknown or missing parameters, and parameters that do
+            not
+                exist beside the other values; all at once.
+        """
+        problems = [
+            Problem(path, value, "is not a parameter of this space", did_you_mean(path, self.parameters))
+            for path, value in values.items()
+            if path not in self.parameters
+        ]
+        params: dict[str, Any] = {}
+        for path, parameter in self.parameters.items():
+            exists = self.exists(path, values)
+            if exists and path not in values:
+                problems.append(Problem(path, None, "needs a value", parameter.rule()))
+            elif not exists and path in values:
+                problems.append(Problem(path, values[path], "does not exist here", self._condition(path)))
+            elif exists and not parameter.takes(values[path]):
+                problems.append(Problem(path, values[path], parameter.rule()))
+            elif exists:
+                params |= parameter.encode(path, values[path])
+        if problems:
+            raise ConfigError(source, problems)
+        return params
+
+    def values_of(self, config: Block) -> dict[str, Scalar]:
+        """The values that a complete configuration has at the paths of the parameters that exist beside them.
+
+        Raises:
+            ConfigError: where the configuration has no value at such a path.
+        """
+        values: dict[str, Scalar] = {}
+        problems = []
+        for path in self.parameters:
+            if self.exists(path, values):
+                value = value_at(config, path)
+                if value is MISSING:
+                    problems.append(Problem(path, None, "has no value here", f"Write `{path}` in `base`."))
+                else:
+                    values[path] = value
+        if problems:
+            raise ConfigError("configuration", problems)
+        return values
+
+    def corners(self, base: Block) -> Iterator[tuple[str, Scalar, dict[str, Scalar]]]:
+        """For every extreme value of every parameter: path, value, and a complete point that holds it."""
+        for path, parameter in self.parameters.items():
+            for value in parameter.corners():
+                yield path, value, self.point_with(path, value, base)
+
+    def point_with(self, path: str, value: Scalar, base: Block) -> dict[str, Scalar]:
+        """A complete point in which ``path`` has ``value``; all else is as in ``base`` where that can be."""
+        point: dict[str, Scalar] = {}
+        for name, parameter in self.parameters.items():
+            if self.exists(name, point):
+                allowed = (value,) if name == path else self.required[path].get(name, parameter.corners())
+                default = value_at(base, name)
+                stays = (
+                    name != path
+                    and parameter.takes(default)
+                    and (name not in self.required[path] or any(same(default, option) for option in allowed))
+                )
+                point[name] = default if stays else allowed[0]
+        return point
+
+    def _condition(self, path: str) -> str:
+        conditions = self.parameters[path].conditions()
+        wanted = (f"{parent} is {' or '.join(map(repr, values))}" for parent, values in conditions.items())
+        return f"It exists only when {' and '.join(wanted)}."
+
+
+def value_at(config: Block, path: str) -> Any:
+    """The value at a dotted path of a configuration.
+
+    A component that the configuration does not name, such as a loss term to be searched, has its own
+    defaults.
+    """
+    found = walk(config.model_dump(), path)
+    parent, _, _ = path.rpartition(".")
+    if found is MISSING and parent:
+        try:
+            return walk(with_overrides(config, {parent: {}}).model_dump(), path)
+        except ConfigError:
+            return MISSING
+    return found
+
+
+def requirements(path: str, parameters: Mapping[str, Parameter]) -> dict[str, tuple[Scalar, ...]]:
+    """What every ancestor may be while ``path`` exists; empty where conditions contradict each other."""
+    required: dict[str, tuple[Scalar, ...]] = {}
+    for parent, allowed in parameters[path].conditions().items():
+        for ancestor, values in ((parent, allowed), *requirements(parent, parameters).items()):
+            earlier = required.get(ancestor, values)
+            required[ancestor] = tuple(v for v in values if any(same(v, other) for other in earlier))
+    return required
+
+
+def relation_problems(
+    parameters: Mapping[str, Parameter], others: frozenset[str] = frozenset()
+) -> list[Problem]:
+    """What is wrong between parameters, each of which is right by itself.
+
+    ``others`` are names of parameters that are wrong by themselves: they may be parents, but tell nothing
+    more.
+    """
+    problems = [
+        problem
+        for path, parameter in parameters.items()
+        for parent, values in parameter.conditions().items()
+        if (problem := _condition_problem(path, parent, values, parameters, others))
+    ]
+    wrong = {path for path in parameters if any(p.path.startswith(f"{path}.when.") for p in problems)}
+    rest = sound({path: parameter for path, parameter in parameters.items() if path not in wrong})
+    while circle := _circle(rest):
+        rule = f"depends on itself: {' -> '.join(reversed(circle))}"
+        when = dict(rest[circle[0]].when)
+        problems.append(Problem(f"{circle[0]}.when", when, rule, "Remove one of these conditions."))
+        rest = sound({path: parameter for path, parameter in rest.items() if path not in circle})
+    return problems + [
+        Problem(f"{path}.when", dict(parameter.when), "is never true", advice)
+        for path, parameter in rest.items()
+        for advice in _contradictions(path, rest)
+    ]
+
+
+def _circle(parameters: Mapping[str, Parameter]) -> list[str]:
+    try:
+        TopologicalSorter({path: list(p.when) for path, p in parameters.items()}).prepare()
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        return circle
+    return []
+
+
+def sound(parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:
+    """The parameters all of whose ancestors are there too."""
+    kept = dict(parameters)
+    while lost := [path for path, p in kept.items() if any(parent not in kept for parent in p.when)]:
+        for path in lost:
+            del kept[path]
+    return kept
+
+
+def _condition_problem(
+    path: str,
+    parent: str,
+    values: tuple[Scalar, ...],
+    parameters: Mapping[str, Parameter],
+    others: frozenset[str],
+) -> Problem | None:
+    at = f"{path}.when.{parent}"
+    if parent == path:
+        return Problem(at, values, "a parameter cannot depend on itself", "Name another parameter.")
+    if parent in others:
+        return None
+    if parent not in parameters:
+        advice = did_you_mean(parent, {*parameters, *others} - {path})
+        return Problem(at, values, "is not a parameter of this space", advice)
+    if isinstance(parameters[parent], FloatParameter):
+        return Problem(
+            at, values, "a float almost never has one exact value", "Depend on a categorical or an int."
+        )
+    if not values:
+        return Problem(at, values, "needs at least one value", parameters[parent].rule())
+    impossible = [value for value in values if not parameters[parent].takes(value)]
+    if impossible:
+        return Problem(
+            at, impossible[0], f"{parent} never has this value", f"It {parameters[parent].rule()}."
+        )
+    return None
+
+
+def _contradictions(path: str, parameters: Mapping[str, Parameter]) -> Iterator[str]:
+    for ancestor, values in requirements(path, parameters).items():
+        if not values:
+            yield f"The conditions of its ancestors leave no value of {ancestor}."

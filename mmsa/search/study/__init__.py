@@ -1,0 +1,1 @@
+"""The durable study: what was asked, what runs, how every trial ended."""

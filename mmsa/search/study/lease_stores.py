@@ -1,0 +1,172 @@
+"""Where leases are kept: in a file beside a journal, or in a table of the study's database.
+
+Both also fence writes: a driver that lost its lease is refused in the atomic step in which it would write.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, Update, event
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from mmsa.search.study.lease import Holder, advanced, refuse_lost
+
+_RECORD = 1024  # bytes, written in one call, so that a dying process leaves the old record or the new one
+
+
+class FileLease:
+    """A record in a file, changed under the file's kernel lock, which ends with the process that has it."""
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def read(self) -> Holder | None:
+        """Who has it."""
+        with self._locked() as file:
+            return _stored(file)
+
+    def take(self, seen: Holder | None, new: Holder) -> bool:
+        """Give it to ``new`` if it is still as it was ``seen``."""
+        with self._locked() as file:
+            if _stored(file) != seen:
+                return False
+            _store(file, new)
+            return True
+
+    def beat(self, token: str) -> bool:
+        """Count up; False when somebody else has it."""
+        with self._locked() as file:
+            holder = _stored(file)
+            if holder is None or holder.token != token:
+                return False
+            _store(file, advanced(holder))
+            return True
+
+    def drop(self, token: str) -> None:
+        """Give it back, if it is still this driver's."""
+        with self._locked() as file:
+            holder = _stored(file)
+            if holder is not None and holder.token == token:
+                _store(file, None)
+
+    @contextmanager
+    def fenced(self, token: str) -> Iterator[None]:
+        """Nobody can take the study over within the context.
+
+        Raises:
+            LeaseLost: when somebody has.
+        """
+        with self._locked() as file:
+            holder = _stored(file)
+            if holder is None or holder.token != token:
+                raise refuse_lost(self._path.parent.name, holder)
+            yield
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+        finally:
+            os.close(file)
+
+
+def _stored(file: int) -> Holder | None:
+    text = os.pread(file, _RECORD, 0).strip()
+    return Holder(**json.loads(text)) if text else None
+
+
+def _store(file: int, holder: Holder | None) -> None:
+    text = "" if holder is None else json.dumps(asdict(holder))
+    os.pwrite(file, text.encode().ljust(_RECORD), 0)
+
+
+_LEASES = Table(
+    "mmsa_leases",
+    MetaData(),
+    Column("study", String(512), primary_key=True),
+    Column("token", String(32), nullable=False),
+    Column("beat", Integer, nullable=False),
+    Column("host", String(256), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("since", String(64), nullable=False),
+    Column("place", String(256), nullable=False),
+)
+
+
+class SqlLease:
+    """A row of the database that holds the study."""
+
+    def __init__(self, engine: Engine, study: str):
+        self._engine, self._study = engine, study
+        try:
+            _LEASES.metadata.create_all(engine)
+        except (
+            DBAPIError
+        ):  # another driver makes the table at this moment; it is there now, or the error stays
+            _LEASES.metadata.create_all(engine)
+
+    def read(self) -> Holder | None:
+        """Who has it."""
+        with self._engine.begin() as connection:
+            return self._stored(connection)
+
+    def take(self, seen: Holder | None, new: Holder) -> bool:
+        """Give it to ``new`` if it is still as it was ``seen``."""
+        row = asdict(new)
+        try:
+            with self._engine.begin() as connection:
+                if seen is None:
+                    connection.execute(_LEASES.insert().values(study=self._study, **row))
+                    return True
+                unchanged = self._update(seen.token).where(_LEASES.c.beat == seen.beat)
+                return connection.execute(unchanged.values(**row)).rowcount == 1
+        except IntegrityError:  # somebody else was faster
+            return False
+
+    def beat(self, token: str) -> bool:
+        """Count up; False when somebody else has it."""
+        with self._engine.begin() as connection:
+            counted = self._update(token).values(beat=_LEASES.c.beat + 1)
+            return connection.execute(counted).rowcount == 1
+
+    def drop(self, token: str) -> None:
+        """Give it back, if it is still this driver's."""
+        mine = (_LEASES.c.study == self._study) & (_LEASES.c.token == token)
+        with self._engine.begin() as connection:
+            connection.execute(_LEASES.delete().where(mine))
+
+    def fence(self, engine: Engine, token: str) -> None:
+        """Let each transaction of ``engine`` that writes hold the lease's row; one without the lease fails.
+
+        A takeover waits for such a transaction to end, so that it sees what was written.
+        """
+        untouched = self._update(token).values(token=token)
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            connection.info["fenced"] = False
+
+        @event.listens_for(engine, "before_cursor_execute")
+        def before(connection: Connection, _: Any, statement: str, *__: Any) -> None:
+            if connection.info["fenced"] or not statement.lstrip().startswith(("INSERT", "UPDATE", "DELETE")):
+                return
+            connection.info["fenced"] = True
+            if connection.execute(untouched).rowcount != 1:
+                raise refuse_lost(self._study, self._stored(connection))
+
+    def _update(self, token: str) -> Update:
+        return _LEASES.update().where(_LEASES.c.study == self._study, _LEASES.c.token == token)
+
+    def _stored(self, connection: Connection) -> Holder | None:
+        row = connection.execute(_LEASES.select().where(_LEASES.c.study == self._study)).mappings().first()
+        return None if row is None else Holder(**{name: row[name] for name in row if name != "study"})

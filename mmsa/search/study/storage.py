@@ -1,0 +1,162 @@
+"""Where a study is kept: a journal file in its folder, or any database that SQLAlchemy opens."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import NullPool
+
+from mmsa.errors import StudyError
+from mmsa.search.study.lease import Lease
+from mmsa.search.study.lease_stores import FileLease, SqlLease
+
+JOURNAL = "study.journal"
+LEASE = "driver.lease"
+_SECONDS_TO_CONNECT = 10
+_SECONDS_TO_WAIT = 60  # for another writer; SQLite itself says after five that its file is locked
+_WITH_DRIVER = "postgresql+psycopg://user@host/database"
+
+
+class DriverStorage:
+    """The storage of a study for the one driver that holds its lease.
+
+    Args:
+        folder: of the study.
+        study: its name.
+        url: of its database; the journal in the folder without one.
+
+    Raises:
+        StudyError: when another driver has the study, or the database cannot be reached.
+    """
+
+    def __init__(self, folder: Path, study: str, url: str | None = None):
+        self._closing = ExitStack()
+        with ExitStack() as opening:
+            self.trials = (
+                self._open_journal(folder, opening)
+                if url is None
+                else self._open_database(url, study, opening)
+            )
+            self._closing = opening.pop_all()
+
+    def _open_journal(self, folder: Path, opening: ExitStack) -> BaseStorage:
+        leases = FileLease(folder / LEASE)
+        journal = Journal(folder / JOURNAL, leases)
+        lease = Lease(leases, journal.sync)
+        opening.callback(lease.release)
+        opening.callback(journal.sync)
+        journal.begin(lease.token)
+        return JournalStorage(journal)
+
+    def _open_database(self, url: str, study: str, opening: ExitStack) -> BaseStorage:
+        database, leases = open_database(url), open_database(url)
+        for opened in (database, leases):
+            opening.callback(opened.engine.dispose)
+        rows = SqlLease(leases.engine, study)
+        lease = Lease(rows)
+        opening.callback(lease.release)
+        rows.fence(database.engine, lease.token)
+        return database
+
+    def close(self) -> None:
+        """Let another driver have the study."""
+        self._closing.close()
+
+
+class Journal(JournalFileBackend):  # type: ignore[misc]
+    """Optuna's journal file for its only writer.
+
+    A line is with the kernel before a write returns, which the death of any process survives; that it is on
+    the disk, which a power cut asks for, is seen to by ``sync``. A writer that died may have left half a
+    line, of which nobody was told that it was stored: it is cut off.
+    """
+
+    def __init__(self, path: Path, lease: FileLease):
+        super().__init__(str(path))
+        self._path, self._lease, self._token = path, lease, ""
+        self._synced = True
+
+    def begin(self, token: str) -> None:
+        """Write as the holder of that token from here on."""
+        self._token = token
+        with self._lease.fenced(token), self._path.open("rb+") as journal:
+            text = journal.read()
+            journal.truncate(text.rfind(b"\n") + 1)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Add entries, all of them or none.
+
+        Raises:
+            OSError: when the disk is full, say; the file is then as it was.
+            LeaseLost: when another driver has the study.
+        """
+        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
+        with self._lease.fenced(self._token), self._path.open("ab", buffering=0) as journal:
+            end = journal.tell()
+            try:
+                written = journal.write(text)
+                if written != len(text):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+            except OSError:
+                journal.truncate(end)
+                raise
+        self._synced = False
+
+    def sync(self) -> None:
+        """Wait until what was written is on the disk."""
+        if not self._synced:
+            self._synced = True
+            with self._path.open("rb") as journal:
+                os.fsync(journal.fileno())
+
+
+def open_storage(folder: Path, url: str | None) -> BaseStorage:
+    """The storage of the study in ``folder``, for reading; a journal must be there.
+
+    Raises:
+        StudyError: when the database cannot be reached.
+    """
+    if url is None:
+        return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+    return open_database(url, poolclass=NullPool)  # a reader has no moment at which to close connections
+
+
+def open_database(url: str, **settings: Any) -> RDBStorage:
+    """The database of a URL, with Optuna's tables in it.
+
+    Raises:
+        StudyError: when it cannot be reached, or its driver is not installed.
+    """
+    try:
+        return RDBStorage(url, engine_kwargs={**_engine_settings(url), **settings})
+    except ImportError as error:
+        raise StudyError(
+            f"--storage {without_password(url)}: its driver is not installed ({error}). "
+            f"For PostgreSQL: pip install 'mmsa[postgres]', and write {_WITH_DRIVER}."
+        ) from error
+    except Exception as error:
+        raise StudyError(f"--storage {without_password(url)}: {error}") from error
+
+
+def _engine_settings(url: str) -> dict[str, Any]:
+    """A server may be started anew between two uses of a connection, or not answer at all."""
+    if make_url(url).get_backend_name() == "sqlite":
+        return {"connect_args": {"timeout": _SECONDS_TO_WAIT}}
+    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": _SECONDS_TO_CONNECT}}
+
+
+def without_password(url: str) -> str:
+    """The URL of a database, fit to be printed."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url

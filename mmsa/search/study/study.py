@@ -1,0 +1,345 @@
+"""The durable study: what was asked, what runs, how every trial ended. Optuna's storage is the truth.
+
+One driver at a time writes: it holds the study's lease. Every write can be repeated: a driver that dies
+between two of them leaves a trial that the next driver adopts under the same number and finishes again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import TracebackType
+
+from optuna.trial import FrozenTrial
+
+from mmsa.errors import StudyError
+from mmsa.search.costs import Cost, Meter, Share
+from mmsa.search.definition.study_config import StudyConfig
+from mmsa.search.records import Ending, Metrics, Suggestion, Target
+from mmsa.search.schedulers import Replacement
+from mmsa.search.space.scalars import Scalar
+from mmsa.search.study.backlog import Backlog
+from mmsa.search.study.endings import judged
+from mmsa.search.study.ledger import Ledger
+from mmsa.search.study.opening import settle
+from mmsa.search.study.sampling import Sampling
+from mmsa.search.study.storage import DriverStorage
+from mmsa.search.study.stored import (
+    ENDING,
+    EPOCH,
+    FINALIST_OF,
+    PARENT,
+    REPLACES,
+    STATES,
+    reported,
+    stage_of,
+    stored_ending,
+    stored_epoch,
+)
+from mmsa.search.study.successors import successor
+from mmsa.search.study.view import StudyView, read_study
+from mmsa.tracking import Outcome, Stage
+
+__all__ = ["Study", "StudyView", "read_study"]
+
+
+class Study(StudyView):
+    """A study as the one driver that may write to it sees it; a context manager."""
+
+    def __init__(
+        self,
+        storage: DriverStorage,
+        ledger: Ledger,
+        config: StudyConfig,
+        folder: Path,
+        starts: Sequence[Mapping[str, Scalar]],
+    ):
+        super().__init__(ledger, config)
+        self.folder = folder
+        self._storage, self._ledger = storage, ledger
+        self._meter = Meter(super().cost())
+        self._stop_rule = config.stop
+        self._num_finalists = sum(stage_of(trial) == "finalist" for trial in ledger.trials)
+        self._begin_successors()
+        self._end_replaced()
+        self._end_superseded()
+        self._backlog = Backlog(self, starts)
+        self._sampling = Sampling(self, ledger)
+
+    @classmethod
+    def open(cls, config: StudyConfig, runs: Path, storage: str | None = None) -> Study:
+        """Create the study, or continue it.
+
+        Args:
+            config: what to search; of a study that exists, the space may have been edited (see ``versions``).
+            runs: the folder of all studies; this one's is below it, under its name.
+            storage: an SQLAlchemy URL; a journal file in the study's folder without one.
+
+        Raises:
+            StudyError: when another driver has it, or when it cannot continue with this configuration.
+        """
+        starts = config.starts()
+        folder = runs / config.study
+        (folder / "trials").mkdir(parents=True, exist_ok=True)
+        opened = DriverStorage(folder, config.study, storage)
+        try:
+            directions = [objective.direction for objective in config.search.objectives]
+            ledger = Ledger(opened.trials, config.study, directions)
+            settle(ledger, config, runs, storage)
+            return cls(opened, ledger, config, folder, starts)
+        except BaseException:
+            opened.close()
+            raise
+
+    def _end_replaced(self) -> None:
+        """What had been replaced when the driver died."""
+        for replacement in self.replacements:
+            loser = self.trial(replacement.loser)
+            if loser.outcome == "running":
+                self._end(loser.number, self.ending_of_paused(loser.number, replacement.reason))
+
+    def _begin_successors(self) -> list[int]:
+        """The trials for all replacements that are remembered; may be repeated at any point."""
+        begun = {trial.user_attrs.get(REPLACES) for trial in self._ledger.trials}
+        due = [replacement for replacement in self.replacements if replacement.loser not in begun]
+        return [self._ledger.begin({}, {}, **successor(self, replacement)).number for replacement in due]
+
+    def _end_superseded(self) -> None:
+        """What was running when the space was edited and does not lie in it any more."""
+        number = self.space_versions[-1].number
+        reason = f"was running when the space was edited, and does not lie in version {number} of it"
+        for trial in self.trials():
+            if trial.outcome == "running" and trial.superseded:
+                self._end(trial.number, Ending("pruned", reason=reason))
+
+    def bind_corpus(self, digest: str) -> None:
+        """Remember the data the study is about.
+
+        Raises:
+            StudyError: when the study is about other data.
+        """
+        known = self.attributes.get("corpus_digest")
+        if known is None:
+            self._ledger.remember(corpus_digest=digest)
+        elif known != digest:
+            raise StudyError(
+                f"the data changed since study {self.name!r} was begun "
+                f"(digest {known[:12]}, now {digest[:12]}). "
+                "Bring the earlier data back, or write another name after `study:`."
+            )
+
+    def extend(self, request: str) -> None:
+        """Ask for ``"N"`` trials in all, or for ``"+N"`` more; retries come on top.
+
+        The same ``"+N"`` again, while trials of the first time are outstanding, is the same request: a
+        command that was killed can be repeated.
+
+        Raises:
+            StudyError: for anything else.
+        """
+        number = request.removeprefix("+")
+        if not (number.isascii() and number.isdigit() and int(number) > 0):
+            raise StudyError(f"--trials {request}: must be a number of trials, or +N for N more")
+        if not request.startswith("+"):
+            self._aim(Target(int(number)))
+        elif not (self.remaining and self._target.request == request):
+            self._aim(Target(self._target.asked + int(number), request))
+
+    def _aim(self, target: Target) -> None:
+        self._ledger.remember(target=asdict(target))
+
+    def retry_failed(self) -> int:
+        """Ask that each trial that diverged, ran out of memory or failed is tried again, as one trial more.
+
+        A trial is tried again once; when that trial fails too, another request tries it again.
+
+        Returns:
+            How many trials were added.
+        """
+        known = self.retried
+        trials = (trial for trial in self.trials() if trial.failed and not trial.superseded)
+        failed = [trial for trial in trials if trial.number not in known]
+        if failed:
+            self._ledger.remember(retried=[*known, *(trial.number for trial in failed)])
+            self._backlog.retry(self, failed)
+        return len(failed)
+
+    def replace(self, replacements: Sequence[Replacement]) -> list[int]:
+        """Begin a trial for each replacement; ``ask`` hands them out. To finish the losers is left to the
+        caller.
+
+        Returns:
+            The numbers of the new trials. They go on from a checkpoint of the parent that is put into their
+            folder; without one they repeat its epochs, and give the same.
+        """
+        known = self.attributes.get("replacements", [])
+        self._ledger.remember(replacements=[*known, *map(asdict, replacements)])
+        numbers = self._begin_successors()
+        for number in numbers:
+            self._backlog.leave(number)
+        return numbers
+
+    def leave(self, number: int) -> None:
+        """A running trial has lost its process: ``ask`` hands it out again."""
+        self._backlog.leave(number, stage_of(self._ledger.trials[number]))
+
+    @property
+    def share(self) -> Share:
+        """What each trial of this launch holds, by which costs are counted."""
+        return self._meter.share
+
+    @share.setter
+    def share(self, share: Share) -> None:
+        self._meter.share = share
+
+    def cost(self) -> Cost:
+        """What all trials took so far."""
+        return self._meter.spent
+
+    def ask(self, stage: Stage = "search") -> Suggestion | None:
+        """The next trial of a stage to run, or None when all of them have ended or run.
+
+        First those that a dead driver left running, under their own numbers; then starts and retries; then
+        the sampler's. Finalists are chosen when the search has ended.
+        """
+        number = self._backlog.orphan(stage)
+        if number is not None:
+            return self._suggestion(self._ledger.trials[number], resume=True)
+        return self._ask_search() if stage == "search" else self._ask_finalist()
+
+    def _ask_finalist(self) -> Suggestion | None:
+        finalists, due = self.config.search.finalists, self.finalists_due()
+        if finalists is None or not due:
+            return None
+        source = self.trial(due[0])
+        self._num_finalists += 1
+        trial = self._ledger.begin(
+            {},
+            {},
+            point={**self.point(source), **finalists.set},
+            version=self.space_versions[-1].number,
+            set=dict(finalists.set),
+            **{FINALIST_OF: source.number},
+        )
+        return self._suggestion(trial, resume=False)
+
+    def _ask_search(self) -> Suggestion | None:
+        number = len(self._ledger.trials)
+        if number - self._num_finalists >= self._searches_asked:
+            return None
+        due = self._backlog.due()
+        if PARENT in due.attributes:
+            version = self.space_versions[-1].number
+            trial = self._ledger.begin({}, {}, point=due.point, version=version, **due.attributes)
+            return self._suggestion(trial, resume=False)
+        proposal = self._sampling.ask(number, due.point)
+        trial = self._ledger.begin(
+            proposal.params,
+            proposal.distributions,
+            point=proposal.overrides,
+            version=self.space_versions[-1].number,
+            **due.attributes,
+            **({"sampler": proposal.notes} if proposal.notes else {}),
+        )
+        return self._suggestion(trial, resume=False)
+
+    def _suggestion(self, trial: FrozenTrial, resume: bool) -> Suggestion:
+        known = trial.user_attrs
+        return Suggestion(
+            trial.number,
+            known["point"],
+            resume,
+            reported(trial),
+            known.get("start"),
+            known["version"],
+            known.get(FINALIST_OF),
+            known.get("course", ()),
+        )
+
+    def pause(self, number: int) -> None:
+        """Set a trial aside at a rung. The sampler takes it for pruned until it has ended."""
+        self._backlog.adopt(number)
+        self._meter.set(number, 0.0)
+        self._sampling.pause(number)
+
+    def resume(self, number: int) -> Suggestion:
+        """Go on with a paused trial from its checkpoint."""
+        return self._suggestion(self._ledger.trials[number], resume=True)
+
+    def ending_of_paused(self, number: int, reason: str) -> Ending:
+        """The ending of a paused trial that will not go on, from what it reported."""
+        record, train = self.trial(number), self.config.base.train
+        sign = 1.0 if train.direction == "minimize" else -1.0
+        best = min(record.epochs, key=lambda epoch: (sign * record.epochs[epoch][train.metric], epoch))
+        self._meter.set(number, record.cost.seconds)
+        return Ending("pruned", record.epochs[best], reason, best, record.cost.seconds)
+
+    def report(self, number: int, epoch: int, metrics: Metrics, value: float, seconds: float = 0.0) -> None:
+        """Remember an epoch of a running trial; an epoch that is remembered already stays as it is.
+
+        Args:
+            number: of the trial.
+            epoch: counted from 1.
+            metrics: of this epoch.
+            value: the first objective, by which trials are compared at this epoch; stored if it is finite.
+            seconds: that the trial took since a process took it up.
+        """
+        self._meter.read(number, seconds)
+        if f"{EPOCH}{epoch}" not in self._ledger.trials[number].user_attrs:
+            remembered = stored_epoch(metrics, value, self._meter.bill(number))
+            self._ledger.note(number, f"{EPOCH}{epoch}", remembered)
+
+    def finish(self, number: int, ending: Ending) -> Outcome:
+        """Remember how a trial ended, see ``endings``; a trial that has ended stays as it is.
+
+        Returns:
+            The outcome that the study remembers.
+        """
+        known = self._ledger.trials[number]
+        if known.state.is_finished():
+            remembered: Outcome = known.user_attrs[ENDING]["outcome"]
+            return remembered
+        self._meter.read(number, ending.seconds)
+        ending = judged(ending, self.config, self.trial(number).cost + self._meter.unbilled(number))
+        values = None
+        if ending.outcome == "completed":
+            values = [ending.metrics[objective.metric] for objective in self.config.search.objectives]
+        if stage_of(known) == "search":
+            self._sampling.tell(number, ending, values)
+        self._end(number, ending, values)
+        self._reconsider()
+        return ending.outcome
+
+    def _end(self, number: int, ending: Ending, values: list[float] | None = None) -> None:
+        self._ledger.note(number, ENDING, stored_ending(ending, self._meter.bill(number)))
+        self._ledger.end(number, STATES[ending.outcome], values)
+
+    def _reconsider(self) -> None:
+        """End the search where its stop rule says so: no trial is asked for beyond those that have begun.
+
+        What was asked for as ``+N`` is done whatever the rule says.
+        """
+        trials, target = self._ledger.trials, self._target
+        due = len(trials) >= self._stop_rule.next_look and not target.request.startswith("+")
+        if not due or not self.outstanding("search"):
+            return
+        completed = sorted(self.completed_points(), key=lambda trial: trial.number)
+        points = [replace(trial, overrides=self.point(trial)) for trial in completed]
+        (objective, *_) = self.config.search.objectives
+        reason = self._stop_rule.reason(points, self.config.space, objective.metric, objective.direction)
+        if reason:
+            unasked = self._searches_asked - (len(trials) - self._num_finalists)
+            self._aim(replace(target, asked=target.asked - unasked, stopped=reason))
+
+    def close(self) -> None:
+        """Let another driver have the study. Trials that still run are adopted by it."""
+        self._storage.close()
+
+    def __enter__(self) -> Study:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,267 @@
+"""A study for reading: what is known of it and of its trials."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from mmsa.errors import StudyError, did_you_mean
+from mmsa.experiment import RunConfig
+from mmsa.search.costs import Cost
+from mmsa.search.definition.search_config import DEFAULTS
+from mmsa.search.definition.study_config import StudyConfig
+from mmsa.search.records import Target, TrialRecord
+from mmsa.search.samplers.priors import Point
+from mmsa.search.schedulers import Replacement
+from mmsa.search.space.scalars import Scalar
+from mmsa.search.study.storage import JOURNAL, open_storage
+from mmsa.search.study.stored import FINALIST_OF, PARENT, cost_of, outcome_of, record_of, stage_of
+from mmsa.search.study.versions import Version, point_in, refuse_earlier_format, stored_space, versions_in
+from mmsa.tracking import Outcome, Stage, pareto_front
+
+
+class Source(Protocol):
+    """Where the facts of a study come from: its storage, or the memory of its driver."""
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """What the study remembers of itself."""
+
+    @property
+    def trials(self) -> Sequence[FrozenTrial]:
+        """Optuna's trials, by number."""
+
+
+class StudyView:
+    """A study as it stands, for reading.
+
+    ``config`` is that of its latest launch; ``attributes`` are what the study remembers of itself.
+    """
+
+    def __init__(self, source: Source, config: StudyConfig):
+        self.config = config
+        self.name = config.study
+        self._source = source
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """``identity``, ``corpus_digest``, ``git_commit``, ``git_dirty``, ``versions``, ``threads``,
+        ``space`` (YAML), and what is behind the properties below."""
+        return self._source.attributes
+
+    @cached_property
+    def space_versions(self) -> list[Version]:
+        """The space as it was from one launch to another, the latest last."""
+        return versions_in(self.attributes)
+
+    @property
+    def asked(self) -> int:
+        """How many trials the study shall have: those of the search, and the finalists."""
+        finalists = self.config.search.finalists
+        begun = sum(stage_of(trial) == "finalist" for trial in self._source.trials)
+        if finalists is None:
+            return self._searches_asked + begun
+        chosen = not self.outstanding("search")
+        expected = begun + len(self.finalists_due()) if chosen else max(begun, finalists.top)
+        return self._searches_asked + expected
+
+    @property
+    def retried(self) -> list[int]:
+        """The numbers of the failed trials that were to be tried again."""
+        return list(self.attributes.get("retried", ()))
+
+    @property
+    def replacements(self) -> list[Replacement]:
+        """The trials that ended for one that goes on from another's weights, in the order of decisions."""
+        return [Replacement(**known) for known in self.attributes.get("replacements", ())]
+
+    @property
+    def _target(self) -> Target:
+        return Target(**self.attributes["target"])
+
+    @property
+    def _searches_asked(self) -> int:
+        """As many as were asked for, and one more for each retry and each replacement."""
+        trials = self._source.trials
+        retried = sum(stage_of(trials[number]) == "search" for number in self.retried)
+        return self._target.asked + retried + len(self.replacements)
+
+    def outstanding(self, stage: Stage) -> int:
+        """How many trials of a stage have not ended; of finalists, none as long as they are not chosen."""
+        of_stage = [trial for trial in self._source.trials if stage_of(trial) == stage]
+        asked = self._searches_asked if stage == "search" else len(of_stage) + len(self.finalists_due())
+        ended = sum(bool(trial.state.is_finished()) for trial in of_stage)
+        return max(0, asked - ended)
+
+    @property
+    def finished(self) -> int:
+        """How many trials have ended, however they ended."""
+        return sum(trial.state.is_finished() for trial in self._source.trials)
+
+    @property
+    def remaining(self) -> int:
+        """How many of the asked trials have not ended."""
+        return max(0, self.asked - self.finished)
+
+    def counts(self) -> dict[Outcome, int]:
+        """How many trials have begun, by outcome."""
+        return dict(Counter(map(outcome_of, self._source.trials)))
+
+    def cost(self) -> Cost:
+        """What all trials took so far."""
+        return sum((cost_of(trial) for trial in self._source.trials), Cost())
+
+    def trials(self) -> list[TrialRecord]:
+        """Every trial that has begun, by number."""
+        return [self._record(trial) for trial in self._source.trials]
+
+    def trial(self, number: int) -> TrialRecord:
+        """The trial of that number, which has begun."""
+        return self._record(self._source.trials[number])
+
+    def completed(self, stage: Stage) -> list[TrialRecord]:
+        """The completed trials of a stage that lie in the space as it is now, best first."""
+        completed = (
+            trial
+            for trial in self._source.trials
+            if trial.state == TrialState.COMPLETE and stage_of(trial) == stage and not self._superseded(trial)
+        )
+        return sorted(map(self._record, completed), key=self.rank)
+
+    def completed_points(self) -> list[TrialRecord]:
+        """The completed trials of the search that are points of the space, best first: not those that went on
+        from another one's weights."""
+        return [trial for trial in self.completed("search") if trial.parent is None]
+
+    def best(self) -> TrialRecord | None:
+        """The best completed trial that lies in the space as it is now: a finalist if there is one."""
+        return next(iter([*self.completed("finalist"), *self.completed("search")]), None)
+
+    @property
+    def stopped(self) -> str:
+        """Why ``search.stop`` ended the search, in words; empty otherwise."""
+        return self._target.stopped
+
+    def finalists_due(self) -> list[int]:
+        """The searched trials that have to run again as finalists and have not begun to, best first."""
+        finalists = self.config.search.finalists
+        if finalists is None or self.outstanding("search"):
+            return []
+        begun = {
+            trial.user_attrs[FINALIST_OF]
+            for trial in self._source.trials
+            if stage_of(trial) == "finalist"
+            and not self._superseded(trial)
+            and trial.number not in self.retried
+        }
+        best = self.completed_points()[: finalists.top]
+        return [trial.number for trial in best if trial.number not in begun]
+
+    def defaults(self) -> TrialRecord | None:
+        """The trial that runs the base as it is now."""
+        starts = (t for t in self._source.trials if t.user_attrs.get("start") == DEFAULTS)
+        return next((self._record(trial) for trial in starts if not self._superseded(trial)), None)
+
+    def rank(self, completed: TrialRecord) -> tuple[float, ...]:
+        """Smaller is better: a finalist before a searched trial, then by the bounds it breaks, then by the
+        first objective, then by the others in order, then the earlier trial."""
+        signs = [1.0 if o.direction == "minimize" else -1.0 for o in self.config.search.objectives]
+        values = (sign * value for sign, value in zip(signs, completed.values, strict=True))
+        return (completed.stage != "finalist", self.violation(completed), *values, completed.number)
+
+    def violation(self, trial: TrialRecord) -> float:
+        """By how much a completed trial breaks the bounds on metrics as they are now, summed.
+
+        0 for a feasible one; infinite where a metric was not measured, because its bound came later.
+        """
+        excesses = self.config.excesses(trial.metrics)
+        return sum(max(0.0, excesses.get(b.text, math.inf)) for b in self.config.metric_bounds)
+
+    def front(self) -> list[TrialRecord]:
+        """The trials that no other is better than in all objectives, best in the first one first.
+
+        Of the finalists once there are any; those that break a bound only where all do.
+        """
+        completed = self.completed("finalist") or self.completed("search")
+        feasible = [trial for trial in completed if self.violation(trial) == 0] or completed
+        directions = [objective.direction for objective in self.config.search.objectives]
+        return [feasible[place] for place in pareto_front([t.values for t in feasible], directions)]
+
+    @property
+    def priors(self) -> Mapping[str, list[Point]]:
+        """What earlier studies know, as it was read when they were named: their best points, by study."""
+        points: Mapping[str, list[Point]] = self.attributes.get("priors", {})
+        return points
+
+    def point(self, trial: TrialRecord) -> Mapping[str, Scalar]:
+        """The point of the space as it is now that stands for a trial which lies in it."""
+        latest = self.space_versions[-1]
+        if trial.version == latest.number:
+            return trial.overrides
+        point = point_in(latest.config, self.space_versions[trial.version - 1].config, trial.overrides)
+        assert point is not None
+        return point
+
+    def base_of(self, version: int) -> RunConfig:
+        """The base of a version of the space."""
+        return self.space_versions[version - 1].config.base
+
+    def _superseded(self, trial: FrozenTrial) -> bool:
+        """A finalist is so with its searched trial, and when other settings are changed for finalists now;
+        a trial that went on from another one's weights is so with that one."""
+        latest = self.space_versions[-1]
+        if PARENT in trial.user_attrs:
+            return self._superseded(self._source.trials[trial.user_attrs[PARENT]])
+        if stage_of(trial) == "finalist":
+            finalists = self.config.search.finalists
+            kept = finalists is not None and dict(finalists.set) == trial.user_attrs["set"]
+            return not kept or self._superseded(self._source.trials[trial.user_attrs[FINALIST_OF]])
+        return trial.user_attrs["version"] != latest.number and trial.number not in latest.carried
+
+    def _record(self, trial: FrozenTrial) -> TrialRecord:
+        return record_of(trial, self._superseded(trial))
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A study in its storage, read anew at every look."""
+
+    study: optuna.Study
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        attributes: dict[str, Any] = self.study.user_attrs
+        return attributes
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        trials: list[FrozenTrial] = self.study.get_trials(deepcopy=False)
+        return trials
+
+
+def read_study(name: str, runs: Path, storage: str | None = None) -> StudyView:
+    """A study for reading, also while a driver searches it.
+
+    Raises:
+        StudyError: when there is none of that name.
+    """
+    folder = runs / name
+    if storage is None and not (folder / JOURNAL).exists():
+        studies = [path.parent.name for path in runs.glob(f"*/{JOURNAL}")]
+        raise StudyError(f"no study {name!r} in {runs}. {did_you_mean(name, studies)}")
+    try:
+        study = _Stored(optuna.load_study(study_name=name, storage=open_storage(folder, storage)))
+    except KeyError:
+        raise StudyError(f"no study {name!r} in this storage") from None
+    if "space" not in study.attributes:
+        raise StudyError(f"study {name!r} has not begun; run launch/search.py first")
+    refuse_earlier_format(name, study.attributes)
+    return StudyView(study, stored_space(study.attributes["space"], f"study {name}"))
