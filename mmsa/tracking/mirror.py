@@ -43,7 +43,7 @@ class Mirror:
         *,
         interval: float = 5.0,
         capacity: int = 1000,
-        patience: float = 15.0,
+        patience: float = 30.0,
         clock: Callable[[], float] = time.time,
     ):
         self._location, self._say, self._clock = location, say, clock
@@ -98,7 +98,8 @@ class Mirror:
         if self._thread is not None:
             self._thread.join(self._patience)
             if self.unwritten or self._thread.is_alive():
-                self._say(f"MLflow lacks up to {self.unwritten} trials. {advice(self._study.name)}")
+                lacking = f"up to {self.unwritten} trials" if self.unwritten else "the table of all trials"
+                self._say(f"MLflow lacks {lacking}. {advice(self._study.name)}")
 
     @property
     def unwritten(self) -> int:

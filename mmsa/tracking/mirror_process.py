@@ -40,7 +40,7 @@ class MirrorProcess:
     """
 
     def __init__(
-        self, location: Location, say: Callable[[str], None], *, interval: float = 5.0, patience: float = 15.0
+        self, location: Location, say: Callable[[str], None], *, interval: float = 5.0, patience: float = 30.0
     ):
         self._location, self._say = location, say
         self._interval, self._patience = interval, patience
