@@ -5,7 +5,7 @@ nothing logged. Ours: searcher, study (journal file), callbacks and the MLflow m
 has them. Both in turns in one run, because the machine's speed changes from minute to minute; the figures to
 trust are the ratios.
 
-    python benchmarks/search/bookkeeping.py [--trials 100 1000 10000] [--turns 3] [--profile FILE]
+    python benchmarks/search/bookkeeping.py [--trials 100 1000 10000] [--turns 3] [--resume] [--profile FILE]
 """
 
 from __future__ import annotations
@@ -151,6 +151,13 @@ def resume(trials: int, runs: Path) -> float:
     return watch.first - started
 
 
+def measure_resume(trials: int, runs: Path) -> dict[str, Figure]:
+    seconds = resume(trials, runs)
+    print(f"resumed after {trials} trials in {seconds:.1f} s", flush=True)
+    reference = "from the command in a warm process to the first new trial, mirror on"
+    return {f"resume_{trials}_s": Figure(seconds, "s", reference, goal=60.0)}
+
+
 def measure(trials: int, turns: int) -> dict[str, Figure]:
     rates, reports, figures = [], [], {}
     what = f"{trials:,} trials that do nothing, {SLOTS} at once; study and mirror on; median of {turns} turns"
@@ -160,10 +167,7 @@ def measure(trials: int, turns: int) -> dict[str, Figure]:
             rates.append(bare(Trivial, trials) / search(Trivial, trials, runs)[1].seconds)
             print(f"{trials} trials, turn {turn}: {rates[-1]:.3f} of bare Tune's rate", flush=True)
             if turn == 0:
-                seconds = resume(trials, runs)
-                print(f"resumed after {trials} trials in {seconds:.1f} s", flush=True)
-                reference = "from the command in a warm process to the first new trial, mirror on"
-                figures[f"resume_{trials}_s"] = Figure(seconds, "s", reference, goal=60.0)
+                figures |= measure_resume(trials, runs)
         with tempfile.TemporaryDirectory() as folder:
             few = trials // LONG
             reports.append(bare(TrivialLong, few) / search(TrivialLong, few, Path(folder))[1].seconds)
@@ -184,6 +188,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, nargs="+", default=[100, 1000, 10000])
     parser.add_argument("--profile", type=Path, help="profile the driver over the first number of trials")
     parser.add_argument("--turns", type=int, default=3, help="of both, of which the median ratio is kept")
+    parser.add_argument("--resume", action="store_true", help="only the resume of a study, no rates")
     args = parser.parse_args()
     with ray_cluster(cpus=SLOTS):
         bare(Trivial, SLOTS)  # imports and processes
@@ -194,7 +199,12 @@ def main() -> None:
             profile.dump_stats(args.profile)
             return
         for trials in args.trials:
-            record("search", measure(trials, args.turns))
+            if args.resume:
+                with tempfile.TemporaryDirectory() as folder:
+                    search(Trivial, trials, Path(folder))
+                    record("search", measure_resume(trials, Path(folder)))
+            else:
+                record("search", measure(trials, args.turns))
 
 
 if __name__ == "__main__":
