@@ -115,7 +115,7 @@ class MirrorProcess:
 
 def serve(descriptor: int) -> None:
     """What the process does: the events of one study, until the last one or until the driver is gone."""
-    os.nice(10)  # on a full machine the trials come first
+    os.nice(5)  # on a full machine the trials come first
     for interruption in (signal.SIGINT, signal.SIGTERM):  # sent to all processes of a job; the driver decides
         signal.signal(interruption, signal.SIG_IGN)
     connection: Connection = Connection(descriptor)
