@@ -28,7 +28,7 @@ time.sleep(600)
 """
 
 
-def wait_for(met: Callable[[], object], seconds: float = 60.0) -> None:
+def wait_for(met: Callable[[], object], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not met():
         assert time.monotonic() < deadline
