@@ -16,6 +16,8 @@ from mmsa.information import Measurement
 from mmsa.tracking import MirrorProcess, StudyCard, TrialCard
 from mmsa.tracking.location import Location
 
+pytestmark = pytest.mark.timeout(300)  # each loads MLflow in a process of its own
+
 DRIVER = """
 import sys, time
 from collections.abc import Callable
