@@ -56,8 +56,9 @@ class MirrorProcess:
             [sys.executable, "-c", entry], stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
         )
         theirs.close()
-        threading.Thread(target=self._send, name="to-mlflow-mirror", daemon=True).start()
+        self._sender = threading.Thread(target=self._send, name="to-mlflow-mirror", daemon=True)
         self._listener = threading.Thread(target=self._listen, name="from-mlflow-mirror", daemon=True)
+        self._sender.start()
         self._listener.start()
         self._tell("open", self._location, self._interval, self._patience)
         self._tell("start_study", study, earlier)
@@ -92,16 +93,19 @@ class MirrorProcess:
             self._process.wait(self._patience + _GRACE)
         except subprocess.TimeoutExpired:
             self._process.kill()
+        self._sender.join()
         self._listener.join()
+        self._connection.close()
 
     def _tell(self, event: str, *details: Any) -> None:
         self._events.put((event, time.time(), details))
 
     def _send(self) -> None:
-        while True:
-            event = self._events.get()
+        event = ""
+        while event != "close":
+            event, moment, details = self._events.get()
             with suppress(OSError):  # the process is gone, and the listener says so
-                self._connection.send(event)
+                self._connection.send((event, moment, details))
 
     def _listen(self) -> None:
         assert self._process is not None
