@@ -2,48 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_DRIVER = """
-import sys
-from pathlib import Path
-from mmsa.errors import StudyError
-from mmsa.search.study import ledger, lease, storage
-from mmsa.search.definition.load import load_space
-from mmsa.search.records import Ending
-from mmsa.search.study.study import Study
-
-space, runs, url, machine, hasty = sys.argv[1:]
-if machine:  # the same kernel, but nobody can know
-    lease._place = lambda pid: f"{machine} pid:[1] {pid}/1"
-if hasty:
-    ledger.PAUSES = (0.1, 0.2)
-real = storage.Lease
-storage.Lease = lambda *details: real(*details, term=1.0, interval=0.1)
-
-def do(line):
-    global suggestion
-    if line == "ask":
-        suggestion = study.ask()
-        return suggestion and f"{suggestion.number} {suggestion.resume}"
-    if line == "report":
-        return study.report(suggestion.number, 1, {"valid/mae": 1.0}, 1.0)
-    if line == "finish":
-        return study.finish(suggestion.number, Ending("completed", {"valid/mae": 1.0}))
-
-try:
-    study = Study.open(load_space(space), Path(runs), url or None)
-    print("open", flush=True)
-    for line in sys.stdin:
-        print(do(line.strip()), flush=True)
-    study.close()
-except StudyError as error:
-    print(type(error).__name__, str(error).replace("\\n", " "), flush=True)
-"""
+_DRIVER = Path(__file__).with_name("drive.py")
 
 
 class Driver:
@@ -60,6 +27,16 @@ class Driver:
         self.process.stdin.flush()
         return self._line()
 
+    def stall(self, *, writing: bool = False) -> None:
+        """Stop it between two writes, or in the middle of one; ``go_on`` is its counterpart."""
+        assert self.do("stall writing" if writing else "stall") == "None"
+        _, status = os.waitpid(self.process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+
+    def go_on(self) -> None:
+        """Let it run again."""
+        self.process.send_signal(signal.SIGCONT)
+
     def _line(self) -> str:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
@@ -69,9 +46,9 @@ class Driver:
 def driver(
     space: Path, runs: Path, url: str | None, machine: str = "", *, hasty: bool = False
 ) -> Iterator[Driver]:
-    """A driver, as if on another ``machine`` if one is named; a ``hasty`` one waits for no storage."""
+    """A driver, as if on another ``machine`` if one is named; a ``hasty`` one has little patience."""
     arguments = [str(space), str(runs), url or "", machine, "hasty" if hasty else ""]
-    command = [sys.executable, "-c", _DRIVER, *arguments]
+    command = [sys.executable, str(_DRIVER), *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield Driver(process)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 import pytest
@@ -55,15 +54,33 @@ def test_what_a_dead_driver_ran_is_adopted(tmp_path, space, storage, machine):
 def test_a_driver_that_stalled_and_was_taken_over_writes_nothing_more(tmp_path, space, storage, what):
     with driver(space, tmp_path, storage, "far-away") as stalled:
         assert stalled.do("ask") == "0 False"
-        stalled.process.send_signal(signal.SIGSTOP)
+        stalled.stall()
         with driver(space, tmp_path, storage) as second:
             assert second.opened == "open"
             assert second.do("ask") == "0 True"
             before = [(t.outcome, t.reported) for t in read_study("tried", tmp_path, storage).trials()]
-            stalled.process.send_signal(signal.SIGCONT)
+            stalled.go_on()
             answer = stalled.do(what)
             assert answer.startswith("LeaseLost study 'tried' was taken over by process ")
             assert str(second.process.pid) in answer
             after = [(t.outcome, t.reported) for t in read_study("tried", tmp_path, storage).trials()]
             assert after == before == [("running", {})]
             assert second.do("finish") == "completed"
+
+
+def test_a_driver_that_stalled_in_the_middle_of_a_write_holds_nobody_up_for_ever(tmp_path, space, storage):
+    """A server ends its session; of a file, which only the kernel can unlock, the newcomer is told."""
+    with driver(space, tmp_path, storage, "far-away", hasty=True) as stalled:
+        assert stalled.do("ask") == "0 False"
+        stalled.stall(writing=True)
+        with driver(space, tmp_path, storage, hasty=True) as second:
+            if str(storage).startswith("postgresql"):
+                assert second.do("ask") == "0 True"
+                stalled.go_on()
+                assert stalled.do("report").startswith("LeaseLost study 'tried' was taken over by process ")
+            else:
+                assert second.opened.startswith("StudyError ")
+                assert "locked" in second.opened
+                assert "Some process has kept it so for 2 seconds" in second.opened
+                stalled.go_on()
+                assert stalled.do("finish") == "completed"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -22,11 +23,25 @@ from mmsa.search.study.lease import Holder, advanced, refuse_lost
 _RECORD = 1024  # bytes, written in one call, so that a dying process leaves the old record or the new one
 
 
-class FileLease:
-    """A record in a file, changed under the file's kernel lock, which ends with the process that has it."""
+def locked_out(seconds: float) -> str:
+    """What to do about a file that another process keeps locked."""
+    return (
+        f"Some process has kept it so for {seconds:.0f} seconds, as one does that was stopped in the middle "
+        "of a write. `fuser` with the file's path names it: let it go on, or end it, and run the same "
+        "command again."
+    )
 
-    def __init__(self, path: Path):
-        self._path = path
+
+class FileLease:
+    """A record in a file, changed under the file's kernel lock, which ends with the process that has it.
+
+    Args:
+        path: of the file.
+        patience: seconds after which a lock that somebody else holds is a ``TimeoutError``.
+    """
+
+    def __init__(self, path: Path, patience: float = 60.0):
+        self._path, self._patience = path, patience
 
     def read(self) -> Holder | None:
         """Who has it."""
@@ -74,10 +89,20 @@ class FileLease:
     def _locked(self) -> Iterator[int]:
         file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            self._lock(file)
             yield file
         finally:
             os.close(file)
+
+    def _lock(self, file: int) -> None:
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{self._path} is locked. {locked_out(self._patience)}") from None
+                time.sleep(0.01)
 
 
 def _stored(file: int) -> Holder | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,12 @@ from sqlalchemy.pool import NullPool
 
 from mmsa.errors import StudyError
 from mmsa.search.study.lease import Lease
-from mmsa.search.study.lease_stores import FileLease, SqlLease
+from mmsa.search.study.lease_stores import FileLease, SqlLease, locked_out
 
 JOURNAL = "study.journal"
 LEASE = "driver.lease"
 _SECONDS_TO_CONNECT = 10
-_SECONDS_TO_WAIT = 60  # for another writer; SQLite itself says after five that its file is locked
+_SECONDS_TO_WAIT = 60  # for a writer that does not end; SQLite itself gives up after five
 _WITH_DRIVER = "postgresql+psycopg://user@host/database"
 
 
@@ -49,9 +50,12 @@ class DriverStorage:
             self._closing = opening.pop_all()
 
     def _open_journal(self, folder: Path, opening: ExitStack) -> BaseStorage:
-        leases = FileLease(folder / LEASE)
+        leases = FileLease(folder / LEASE, _SECONDS_TO_WAIT)
         journal = Journal(folder / JOURNAL, leases)
-        lease = Lease(leases, journal.sync)
+        try:
+            lease = Lease(leases, journal.sync)
+        except TimeoutError as error:
+            raise StudyError(str(error)) from error
         opening.callback(lease.release)
         opening.callback(journal.sync)
         journal.begin(lease.token)
@@ -61,8 +65,9 @@ class DriverStorage:
         database, leases = open_database(url), open_database(url)
         for opened in (database, leases):
             opening.callback(opened.engine.dispose)
-        rows = SqlLease(leases.engine, study)
-        lease = Lease(rows)
+        with _explained(url):
+            rows = SqlLease(leases.engine, study)
+            lease = Lease(rows)
         opening.callback(lease.release)
         rows.fence(database.engine, lease.token)
         return database
@@ -136,22 +141,41 @@ def open_database(url: str, **settings: Any) -> RDBStorage:
     Raises:
         StudyError: when it cannot be reached, or its driver is not installed.
     """
-    try:
+    with _explained(url):
         return RDBStorage(url, engine_kwargs={**_engine_settings(url), **settings})
+
+
+@contextmanager
+def _explained(url: str) -> Iterator[None]:
+    try:
+        yield
+    except StudyError:
+        raise
     except ImportError as error:
         raise StudyError(
             f"--storage {without_password(url)}: its driver is not installed ({error}). "
             f"For PostgreSQL: pip install 'mmsa[postgres]', and write {_WITH_DRIVER}."
         ) from error
     except Exception as error:
-        raise StudyError(f"--storage {without_password(url)}: {error}") from error
+        hint = f". {locked_out(_SECONDS_TO_WAIT)}" if "database is locked" in str(error) else ""
+        raise StudyError(f"--storage {without_password(url)}: {error}{hint}") from error
 
 
 def _engine_settings(url: str) -> dict[str, Any]:
-    """A server may be started anew between two uses of a connection, or not answer at all."""
-    if make_url(url).get_backend_name() == "sqlite":
+    """A server may be started anew between two uses of a connection, or not answer at all.
+
+    A process that is stopped in the middle of a write keeps its rows locked, for which a takeover would wait
+    for ever: PostgreSQL is told to end such a session.
+    """
+    address = make_url(url)
+    backend = address.get_backend_name()
+    if backend == "sqlite":
         return {"connect_args": {"timeout": _SECONDS_TO_WAIT}}
-    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": _SECONDS_TO_CONNECT}}
+    settings: dict[str, Any] = {"connect_timeout": _SECONDS_TO_CONNECT}
+    if backend == "postgresql":
+        patience = f"-c idle_in_transaction_session_timeout={_SECONDS_TO_WAIT}s"
+        settings["options"] = f"{address.query.get('options', '')} {patience}".strip()
+    return {"pool_pre_ping": True, "connect_args": settings}
 
 
 def without_password(url: str) -> str:

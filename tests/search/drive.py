@@ -1,0 +1,81 @@
+"""A process that drives a study, told line by line what to do: space, runs, storage, machine, hasty."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, event
+
+from mmsa.errors import StudyError
+from mmsa.search.definition.load import load_space
+from mmsa.search.records import Ending, Suggestion
+from mmsa.search.study import lease, lease_stores, ledger, storage
+from mmsa.search.study.study import Study
+
+_STALLS = {"stall": threading.Event(), "stall writing": threading.Event()}
+
+
+def main(space: str, runs: str, url: str, machine: str, hasty: str) -> None:
+    """Open the study, say so, and answer each line with one."""
+    if machine:  # the same kernel, but nobody can know
+        lease._place = lambda pid: f"{machine} pid:[1] {pid}/1"
+    if hasty:
+        ledger.PAUSES = (0.1, 0.2)
+        storage._SECONDS_TO_WAIT = 2
+    _beat_quickly()
+    try:
+        study = Study.open(load_space(space), Path(runs), url or None)
+        print("open", flush=True)
+        suggestion = None
+        for line in map(str.strip, sys.stdin):
+            if line == "ask":
+                suggestion = study.ask()
+                answer: object = suggestion and f"{suggestion.number} {suggestion.resume}"
+            else:
+                answer = _do(line, study, suggestion)
+            print(answer, flush=True)
+        study.close()
+    except StudyError as error:
+        print(type(error).__name__, str(error).replace("\n", " "), flush=True)
+
+
+def _do(line: str, study: Study, suggestion: Suggestion | None) -> object:
+    if line in _STALLS:
+        return _STALLS[line].set()
+    assert suggestion is not None
+    if line == "report":
+        return study.report(suggestion.number, 1, {"valid/mae": 1.0}, 1.0)
+    assert line == "finish"
+    return study.finish(suggestion.number, Ending("completed", {"valid/mae": 1.0}))
+
+
+def _beat_quickly() -> None:
+    """The thread that beats is also the one that stops the process, so that the moment is known."""
+
+    def quick(store: lease.LeaseStore, each_beat: Callable[[], None] = lambda: None) -> lease.Lease:
+        return lease.Lease(store, lambda: (each_beat(), _stop_if("stall"))[0], term=1.0, interval=0.1)
+
+    def store(*record: Any, real: Callable[..., None] = lease_stores._store) -> None:
+        real(*record)
+        _stop_if("stall writing")
+
+    storage.Lease, lease_stores._store = quick, store  # type: ignore[assignment,misc]
+    event.listen(Engine, "commit", lambda _: _stop_if("stall writing"))
+
+
+def _stop_if(asked: str) -> None:
+    if _STALLS[asked].is_set():
+        _STALLS[asked].clear()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(0.2)  # another thread may be the one that takes the signal
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
