@@ -39,7 +39,7 @@ def combined(
             odds_NF = np.hstack([part.conditional - part.marginal for part in parts])
             stacked = derive_seed("stacked", seed, sorted(subset))
             candidates.append(cross_fit(odds_NF, class_N, fold_N, num_seeds=num_seeds, seed=stacked))
-        best[subset] = _chosen(candidates, class_N, fold_N)
+        best[subset] = best_of(candidates, class_N, fold_N)
     return best
 
 
@@ -59,7 +59,8 @@ def _posterior(odds_NC: Floats, like: Posterior) -> Posterior:
     return Posterior(log_softmax(like.marginal + odds_NC, axis=1), like.marginal)
 
 
-def _chosen(candidates: list[Posterior], class_N: Rows, fold_N: Rows) -> Posterior:
+def best_of(candidates: list[Posterior], class_N: Rows, fold_N: Rows) -> Posterior:
+    """For each fold the candidate that serves the other folds best."""
     terms_AN = np.stack([candidate.terms(class_N) for candidate in candidates])
     by_fold_AK = np.stack([np.bincount(fold_N, terms_N) for terms_N in terms_AN])
     others_AK = by_fold_AK.sum(1, keepdims=True) - by_fold_AK

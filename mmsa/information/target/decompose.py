@@ -30,9 +30,10 @@ from mmsa.information.groups import (
     permuted_rows,
 )
 from mmsa.information.pid import broja_redundancy
-from mmsa.information.target.combined import combined
+from mmsa.information.target.combined import best_of, combined
 from mmsa.information.target.decomposition import Decomposition, Quantity, is_signed
 from mmsa.information.target.labels import Target
+from mmsa.information.target.ordinal import ordered_probit
 from mmsa.information.target.posterior import Posterior, cross_fit
 from mmsa.information.target.quantities import FUSION, Subset, atoms, pairs_of, quantities, subsets_of
 from mmsa.information.target.summaries import cells, most_cells, tables
@@ -132,16 +133,14 @@ class _Fit:
     def posteriors(self, class_N: Rows, num_seeds: int, seed: int) -> dict[Subset, Posterior]:
         """Held-out predictions from every subset, all with the same folds."""
         fold_N = group_folds(self.group_N, self.effort.folds, derive_seed("folds", self.seed))
-        own = {
-            subset: cross_fit(
-                np.hstack([self.sources[name] for name in self.sources if name in subset]),
-                class_N,
-                fold_N,
-                num_seeds=num_seeds,
-                seed=derive_seed("posterior", seed, sorted(subset)),
-            )
-            for subset in self.subsets
-        }
+        own = {}
+        for subset in self.subsets:
+            x_ND = np.hstack([self.sources[name] for name in self.sources if name in subset])
+            of_subset = derive_seed("posterior", seed, sorted(subset))
+            candidates = [cross_fit(x_ND, class_N, fold_N, num_seeds=num_seeds, seed=of_subset)]
+            if self.target.ordered:
+                candidates.append(ordered_probit(x_ND, class_N, fold_N))
+            own[subset] = best_of(candidates, class_N, fold_N)
         return combined(own, class_N, fold_N, num_seeds=num_seeds, seed=seed)
 
     def null(self, seconds_of_one: float, deadline: float) -> list[dict[str, float]]:

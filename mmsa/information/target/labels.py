@@ -22,11 +22,15 @@ _FEWEST_ROWS_PER_CLASS = 5
 
 @dataclass(frozen=True)
 class Target:
-    """classes: (N,) as 0 .. C - 1. num_classes: C. binned: whether they are bins of a continuous target."""
+    """classes: (N,) as 0 .. C - 1. num_classes: C. binned: whether they are bins of a continuous target.
+
+    ordered: whether they are numbers, or bins of numbers, in their order.
+    """
 
     classes: Rows
     num_classes: int
     binned: bool
+    ordered: bool
 
     @classmethod
     def of(cls, values: ArrayLike, bins: int | None = None) -> Target:
@@ -45,7 +49,7 @@ class Target:
             raise DataError(f"the target has the shape {values_N.shape}; give one value a row, (N,)")
         if values_N.dtype.kind == "f":
             return cls._of_numbers(values_N, bins)
-        return cls._of_classes(values_N, binned=False)
+        return cls._of_classes(values_N, binned=False, ordered=False)
 
     @classmethod
     def _of_numbers(cls, values_N: NDArray[Any], bins: int | None) -> Target:
@@ -55,12 +59,12 @@ class Target:
         if bins is None:
             bins = int(np.clip(len(values_N) // _ROWS_PER_BIN, _FEWEST_BINS, _MOST_BINS))
         if len(np.unique(values_N)) <= bins:
-            return cls._of_classes(values_N, binned=False)
+            return cls._of_classes(values_N, binned=False, ordered=True)
         edges = np.unique(np.quantile(values_N, np.linspace(0.0, 1.0, bins + 1)[1:-1]))
-        return cls._of_classes(np.searchsorted(edges, values_N, side="right"), binned=True)
+        return cls._of_classes(np.searchsorted(edges, values_N, side="right"), binned=True, ordered=True)
 
     @classmethod
-    def _of_classes(cls, values_N: NDArray[Any], binned: bool) -> Target:
+    def _of_classes(cls, values_N: NDArray[Any], *, binned: bool, ordered: bool) -> Target:
         names, class_N = np.unique(values_N, return_inverse=True)
         if len(names) < 2:
             raise DataError("the target has the same value in all rows; nothing can be told about it")
@@ -69,7 +73,7 @@ class Target:
                 f"the target has {len(names)} classes in {len(values_N)} rows; "
                 "give numbers as floats to have them binned"
             )
-        return cls(class_N.astype(np.int64), len(names), binned)
+        return cls(class_N.astype(np.int64), len(names), binned, ordered)
 
     def entropy(self) -> float:
         """H(Y) in nats, which no information about Y exceeds."""

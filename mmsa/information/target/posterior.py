@@ -56,11 +56,11 @@ def cross_fit(x_ND: Floats, class_N: Rows, fold_N: Rows, *, num_seeds: int, seed
         num_seeds: networks per fold, whose log-odds are averaged.
         seed: decides initial weights and the order of rows.
     """
-    x, classes = _standardised(x_ND), torch.from_numpy(class_N)
+    x, classes = standardised(x_ND), torch.from_numpy(class_N)
     folds = torch.from_numpy(fold_N)
     num_classes, num_folds = int(class_N.max()) + 1, int(fold_N.max()) + 1
     marginal_KC = torch.stack(
-        [_log_frequencies(classes[folds != fold], num_classes) for fold in range(num_folds)]
+        [log_frequencies(classes[folds != fold], num_classes) for fold in range(num_folds)]
     )
     marginal_NC = marginal_KC[folds]
     rounds = _Training(x, classes, folds, marginal_KC, num_seeds, seed).rounds()
@@ -214,13 +214,14 @@ def _chosen(odds_TNC: Tensor, marginal_NC: Tensor, classes: Tensor, folds: Tenso
     return conditional_NC
 
 
-def _standardised(x_ND: Floats) -> Tensor:
+def standardised(x_ND: Floats) -> Tensor:
+    """(N, D) features of mean 0 and variance 1, what lies beyond 10 deviations moved there."""
     spread_D = x_ND.std(0)
     scaled_ND = (x_ND - x_ND.mean(0)) / np.where(spread_D > 0, spread_D, 1.0)
     return torch.from_numpy(scaled_ND.clip(-_LARGEST_INPUT, _LARGEST_INPUT)).float()
 
 
-def _log_frequencies(classes: Tensor, num_classes: int) -> Tensor:
+def log_frequencies(classes: Tensor, num_classes: int) -> Tensor:
     """(C,) with half a count added to each class, so that none is impossible (Krichevsky & Trofimov)."""
     counts_C = torch.bincount(classes, minlength=num_classes) + 0.5
     return (counts_C / counts_C.sum()).log()
