@@ -8,16 +8,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from mmsa.config import Block, refuse
 from mmsa.data.batches import Sequence
 from mmsa.data.inputs import FeatureInput
 from mmsa.models.encoded import Encoded, States
 from mmsa.models.layers import FeatureNorm, UniformDropout, masked_mean
+from mmsa.models.recurrence import final_of, states_of
 from mmsa.registry import Registry
 
 
@@ -97,16 +96,10 @@ class Recurrent(FeatureEncoder):
 
     def encode(self, x_BTD: Tensor, sequence: Sequence) -> tuple[Tensor, States]:
         """(B, W) and (B, T, W)."""
-        steps = sequence.lengths.clamp(min=1).cpu()
-        packed, state = self.rnn(pack_padded_sequence(x_BTD, steps, batch_first=True, enforce_sorted=False))
-        state_SBH = state[0] if isinstance(self.rnn, nn.LSTM) else state
-        final_BH = torch.cat(state_SBH[-self.directions :].unbind(), dim=-1)
-
-        def states() -> Tensor:
-            states_BTH, _ = pad_packed_sequence(packed, batch_first=True, total_length=x_BTD.shape[1])
-            return self._project(states_BTH)
-
-        return self._project(final_BH), states
+        steps_B = sequence.lengths.clamp(min=1)
+        states_BTS = states_of(self.rnn, x_BTD, steps_B)
+        final_BS = final_of(states_BTS, steps_B, self.directions)
+        return self._project(final_BS), lambda: self._project(states_BTS)
 
     def _project(self, state: Tensor) -> Tensor:
         projected: Tensor = self.project(self.dropout(state))

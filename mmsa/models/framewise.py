@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from mmsa.config import Block
 from mmsa.data.batches import Sequence
@@ -18,6 +17,7 @@ from mmsa.data.inputs import FeatureInput
 from mmsa.models.encoded import States
 from mmsa.models.encoders import ENCODERS, TEXT_ENCODERS, Dropout, FeatureEncoder, Kernel, Width
 from mmsa.models.layers import UniformDropout, masked_mean
+from mmsa.models.recurrence import states_of
 
 _EPSILON = 1e-6
 
@@ -102,9 +102,7 @@ class SummedDirections(_Finished):
 
     def each(self, x_BTD: Tensor, lengths_B: Tensor) -> Tensor:
         """(B, T, W)."""
-        steps = lengths_B.clamp(min=1).cpu()
-        packed, _ = self.rnn(pack_padded_sequence(x_BTD, steps, batch_first=True, enforce_sorted=False))
-        both_BTW, _ = pad_packed_sequence(packed, batch_first=True, total_length=x_BTD.shape[1])
+        both_BTW = states_of(self.rnn, x_BTD, lengths_B.clamp(min=1))
         forwards_BTW, backwards_BTW = both_BTW.chunk(2, dim=-1)
         states_BTW: Tensor = self.finish(forwards_BTW + backwards_BTW)
         return states_BTW

@@ -176,7 +176,9 @@ def test_neither_order_nor_company_nor_padding_changes_a_row(
     torch.testing.assert_close(model(longer).fusion, whole.fusion, rtol=1e-5, atol=1e-5)
     for row in range(ROWS):
         alone = model(rows_of(batch, [row]))
-        torch.testing.assert_close(alone.fusion, whole.fusion[[row]], rtol=1e-5, atol=1e-5)
+        # A norm over three nearly equal values (CubeMLP's ``ln_first``) magnifies the last bit of the
+        # encoders, which differs with the size of a batch, some 500 times.
+        torch.testing.assert_close(alone.fusion, whole.fusion[[row]], rtol=1e-5, atol=5e-5)
 
 
 @models
