@@ -127,7 +127,7 @@ class _AxisMLP(nn.Module):
         if self.before is None:
             weight_ND = torch.cat([self.first.weight, self.residual.weight])[:, : x.shape[self.dim]]
             both = self._linear(x, weight_ND, pad(self.first.bias, (0, self.new)))
-            hidden, residual = torch.tensor_split(both, 2, dim=self.dim)
+            hidden, residual = torch.split(both, self.new, self.dim)
         else:
             missing = (0, self.old - x.shape[self.dim])
             x = pad(x, missing if self.dim == -1 else (0, 0, *missing))
@@ -148,8 +148,8 @@ class _AxisMLP(nn.Module):
             normed: Tensor = norm(x)
             return normed
         centred = x - x.mean(self.dim, keepdim=True)
-        deviation = (centred.square().mean(self.dim, keepdim=True) + norm.eps).sqrt()
-        return centred / deviation * norm.weight[:, None] + norm.bias[:, None]
+        scale = (centred.square().mean(self.dim, keepdim=True) + norm.eps).rsqrt()
+        return torch.addcmul(norm.bias[:, None], centred * scale, norm.weight[:, None])
 
 
 def _norm(size: int) -> nn.LayerNorm | None:
