@@ -44,8 +44,9 @@ class UniformDropout(nn.Dropout):
         """The shape of ``x``."""
         if not self.training or self.p == 0 or x.device.type != "cpu":
             return super().forward(x)
-        kept = torch.rand(x.shape) >= self.p
-        return x * kept.to(x.dtype).mul_(1 / (1 - self.p))
+        # In place: a mask of its own type would be one more tensor to write and to read.
+        kept = torch.rand(x.shape).ge_(self.p)
+        return x * kept.mul_(1 / (1 - self.p)).to(x.dtype)
 
 
 def with_uniform_dropout(module: ModuleT) -> ModuleT:
