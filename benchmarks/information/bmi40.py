@@ -1,5 +1,8 @@
 """The 40 tasks of bmi ("Beyond normal", NeurIPS 2023): error, coverage and time of ``measure()``.
 
+Every task has a draw of its own: many of them differ by a monotone map alone, and with one seed they would
+share their sample, which makes a coverage of 40 tasks one of ten.
+
 Reference: Table 2 of ALICE (arXiv 2609.34962), mean absolute error at equal numbers of samples, networks
 tuned for each task, 5 seeds.
 
@@ -21,6 +24,7 @@ import torch
 
 from mmsa.information import measure
 from mmsa.information.truths import BENCHMARK_40
+from mmsa.seeding import derive_seed
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from figures import Figure, record
@@ -56,7 +60,8 @@ def one(task: str, size: int, seed: int) -> Outcome:
     torch.set_num_threads(1)
     truth = BENCHMARK_40[task]
     started = time.process_time()
-    measurement = measure(*truth.sample(size, seed), permutations=0, seed=seed)
+    sample = truth.sample(size, derive_seed(task, seed))
+    measurement = measure(*sample, permutations=0, seed=seed)
     seconds = time.process_time() - started
     assert measurement.value is not None
     assert measurement.low is not None
@@ -111,7 +116,7 @@ def main() -> None:
     )
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 5000, 10000])
     parser.add_argument("--seeds", type=int, default=1, help="draws of every task")
-    parser.add_argument("--first-seed", type=int, default=2, help="0 and 1 were looked at in development")
+    parser.add_argument("--first-seed", type=int, default=10, help="0 to 9 were looked at in development")
     parser.add_argument(
         "--tasks", nargs="+", choices=list(BENCHMARK_40), help="instead of all; records nothing"
     )

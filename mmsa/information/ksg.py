@@ -7,7 +7,9 @@ in many. Shapes: N samples, D features.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,32 +46,59 @@ def ksg_terms(x_ND: Array, y_ND: Array, z_ND: Array | None = None, k: int = NEIG
     Raises:
         DataError: for k or fewer samples.
     """
-    if len(x_ND) <= k:
-        raise DataError(f"{len(x_ND)} samples have no {k} neighbours each; lower k or bring more samples")
-    x_ND, y_ND = _without_ties(x_ND, "x"), _without_ties(y_ND, "y")
-    z_ND = np.empty((len(x_ND), 0)) if z_ND is None else _without_ties(z_ND, "z")
-    joint_ND = np.hstack([x_ND, y_ND, z_ND])
-    radius_N = KDTree(joint_ND).query(joint_ND, k=[k + 1], p=np.inf)[0][:, 0]
-    in_x, in_y = (_digamma_of_count(np.hstack([part, z_ND]), radius_N) for part in (x_ND, y_ND))
-    in_z = _digamma_of_count(z_ND, radius_N) if z_ND.shape[1] else digamma(len(x_ND))
-    terms_N: Array = digamma(k) + in_z - in_x - in_y
+    terms_N: Array = _terms_of_reaches(x_ND, y_ND, z_ND, (k,))[0]
     return terms_N
 
 
-def ksg_limit(x_ND: Array, y_ND: Array, z_ND: Array | None = None) -> float:
-    """Where readings of ever nearer neighbours lead.
+@dataclass(frozen=True)
+class NeighbourLine:
+    """A line through the readings of several k, over the distance to the k-th neighbour.
 
-    Edges and peaks of a density are smeared over the distance to the k-th neighbour, which goes as
-    (k / n)^(1 / features), and the bias goes with it (Gao, Oh and Viswanath 2018). A line through the
-    readings of several k leads to k = 0, which is also where n leads.
+    Edges and peaks of a density are smeared over that distance, which goes as (k / n)^(1 / features), and the
+    bias goes with it (Gao, Oh and Viswanath 2018). The reading of few neighbours has the least bias and the
+    largest deviation; what the line says of them has the bias of few and nearly the deviation of many.
 
-    Raises:
-        DataError: for 20 or fewer samples.
+    terms: (N,), whose mean is what the line says of 3 neighbours. limit: where it leads at a distance of 0,
+    which is also where n leads.
     """
-    dims = sum(part.shape[1] for part in (x_ND, y_ND, z_ND) if part is not None)
-    distance_K = np.array(_REACHES) ** (1 / dims)
-    reading_K = [ksg_information(x_ND, y_ND, z_ND, k) for k in _REACHES]
-    return float(np.polynomial.Polynomial.fit(distance_K, reading_K, 1)(0.0))
+
+    terms: Array
+    limit: float
+
+    @classmethod
+    def of(cls, x_ND: Array, y_ND: Array, z_ND: Array | None = None) -> Self:
+        """The line of a sample; of 20 or fewer rows, through the k that they have.
+
+        Raises:
+            DataError: for 3 or fewer samples.
+        """
+        reaches = [k for k in _REACHES if k < len(x_ND)] or [NEIGHBOURS]
+        terms_KN = _terms_of_reaches(x_ND, y_ND, z_ND, reaches)
+        if len(reaches) == 1:
+            return cls(terms_KN[0], float(terms_KN[0].mean()))
+        dims = sum(part.shape[1] for part in (x_ND, y_ND, z_ND) if part is not None)
+        distance_K = np.array(reaches) ** (1 / dims)
+        to_line_2K = np.linalg.pinv(np.stack([np.ones_like(distance_K), distance_K], 1))
+        nearest_K = np.array([1.0, distance_K[0]]) @ to_line_2K
+        return cls(nearest_K @ terms_KN, float(to_line_2K[0] @ terms_KN.mean(1)))
+
+
+def _terms_of_reaches(
+    x_ND: Array, y_ND: Array, z_ND: Array | None, reaches: Sequence[int]
+) -> NDArray[np.float64]:
+    """Terms (K, N) for each number of neighbours."""
+    if len(x_ND) <= max(reaches):
+        raise DataError(
+            f"{len(x_ND)} samples have no {max(reaches)} neighbours each; lower k or bring more samples"
+        )
+    x_ND, y_ND = _without_ties(x_ND, "x"), _without_ties(y_ND, "y")
+    z_ND = np.empty((len(x_ND), 0)) if z_ND is None else _without_ties(z_ND, "z")
+    joint_ND = np.hstack([x_ND, y_ND, z_ND])
+    radius_NK = KDTree(joint_ND).query(joint_ND, k=[k + 1 for k in reaches], p=np.inf)[0]
+    in_x, in_y = (_digamma_of_counts(np.hstack([part, z_ND]), radius_NK) for part in (x_ND, y_ND))
+    in_z = _digamma_of_counts(z_ND, radius_NK) if z_ND.shape[1] else digamma(len(x_ND))
+    terms_KN: Array = digamma(reaches)[:, None] + in_z - in_x - in_y
+    return terms_KN
 
 
 def _without_ties(values_ND: Array, name: str) -> Array:
@@ -79,13 +108,12 @@ def _without_ties(values_ND: Array, name: str) -> Array:
     return dithered
 
 
-def _digamma_of_count(points_ND: Array, radius_N: Array) -> Array:
-    """Digamma (N,) of the number of points nearer than the radius, each point itself included."""
-    inside_N = KDTree(points_ND).query_ball_point(
-        points_ND, np.nextafter(radius_N, 0), p=np.inf, return_length=True
-    )
-    terms_N: Array = digamma(inside_N)
-    return terms_N
+def _digamma_of_counts(points_ND: Array, radius_NK: Array) -> Array:
+    """Digamma (K, N) of the number of points nearer than each radius, the point itself included."""
+    tree, inside = KDTree(points_ND), np.nextafter(radius_NK, 0).T
+    counts = [tree.query_ball_point(points_ND, radius_N, p=np.inf, return_length=True) for radius_N in inside]
+    terms_KN: Array = digamma(np.stack(counts))
+    return terms_KN
 
 
 @ESTIMATORS.register("ksg")

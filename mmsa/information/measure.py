@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
 from mmsa.information.groups import bootstrap_weights, group_codes, group_folds, group_sums, permuted_rows
-from mmsa.information.ksg import NEIGHBOURS, ksg_limit, ksg_terms
+from mmsa.information.ksg import NEIGHBOURS, NeighbourLine
 from mmsa.information.measurement import Measurement, Status, not_measured
 from mmsa.information.reading import Reading, Sample, estimate
 from mmsa.seeding import derive_seed
@@ -46,8 +46,8 @@ def measure(
     """I(X; Y), or I(X; Y | Z), in nats, with a 90 % interval, a refitted null and a verdict.
 
     Up to three features in all the value is that of neighbour counts on normal scores; beyond, the larger of
-    the bias-corrected Gaussian copula and the cross-fitted copula with networks: both read at most the
-    information, up to sampling error. Discrete values (integers, booleans) are spread by bounded noise, from
+    the bias-corrected Gaussian copula and the cross-fitted copula with networks (where that reads less, its
+    calibrated reading): all read at most the information, up to sampling error. Discrete values (integers, booleans) are spread by bounded noise, from
     which they can be read back, so the information stays the same. With a condition, x and y are first
     replaced by their residuals of a linear regression on z, which changes no I(X; Y | Z); what is left is
     I(X; Y, Z) - I(X; Z).
@@ -105,12 +105,12 @@ def measure(
 def _extrapolated(reading: Reading, sample: Sample, folds: int, seed: int) -> float:
     """Where the value leads as n grows.
 
-    Neighbour counts: see ``ksg_limit``. Else a in value = a + b / n^rate, with the mean of two halves of the
-    groups as the value at n / 2. The bias of closed forms goes as 1 / n. That of trained critics falls more
-    slowly; it is taken to go as 1 / sqrt(n).
+    Neighbour counts: see ``NeighbourLine``. Else a in value = a + b / n^rate, with the mean of two halves of
+    the groups as the value at n / 2. The bias of closed forms goes as 1 / n. That of trained critics falls
+    more slowly; it is taken to go as 1 / sqrt(n).
     """
-    if reading.estimator == "ksg":
-        return ksg_limit(*sample.scores())
+    if reading.limit is not None:
+        return reading.limit
     half_N = group_folds(sample.group, 2, derive_seed("halves", seed))
     halves = [
         estimate(sample.rows(half_N == half), folds, 1, derive_seed("half", seed, half), bool(reading.parts))
@@ -142,7 +142,9 @@ def _half_width_from_parts(sample: Sample, seed: int) -> float:
     parts = [rows_N for part in np.unique(part_N) if (rows_N := part_N == part).sum() > NEIGHBOURS]
     if len(parts) < 2:  # nearly all rows are of one group
         return 0.0
-    deviation = np.std([ksg_terms(*sample.rows(rows_N).scores()).mean() for rows_N in parts], ddof=1)
+    deviation = np.std(
+        [NeighbourLine.of(*sample.rows(rows_N).scores()).terms.mean() for rows_N in parts], ddof=1
+    )
     return float(student.ppf(0.5 + _LEVEL / 2, len(parts) - 1) * deviation / math.sqrt(len(parts)))
 
 

@@ -16,7 +16,7 @@ from mmsa.errors import DataError
 from mmsa.information.copula import Array, gaussian_copula_information, normal_scores
 from mmsa.information.copula_critics import copula_terms
 from mmsa.information.groups import Rows, group_folds
-from mmsa.information.ksg import ksg_terms
+from mmsa.information.ksg import NeighbourLine
 from mmsa.information.residual import cross_fitted_ratios
 from mmsa.seeding import derive_seed
 
@@ -99,7 +99,8 @@ class Reading:
     """What the estimators read: the value, the terms (N,) whose mean it is, and all readings.
 
     error: what the two readings of the networks differ by. The plain one may err to both sides, the
-    calibrated one reads too little; those of a perfect network would agree.
+    calibrated one reads too little; those of a perfect network would agree. limit: where the value leads as n
+    grows, if the estimator knows that from one sample.
     """
 
     value: float
@@ -108,6 +109,7 @@ class Reading:
     witnesses: Mapping[str, float]
     parts: tuple[str, ...]
     error: float = 0.0
+    limit: float | None = None
 
 
 def estimate(sample: Sample, folds: int, seeds: int, seed: int, networks: bool = True) -> Reading:
@@ -120,9 +122,10 @@ def estimate(sample: Sample, folds: int, seeds: int, seed: int, networks: bool =
         reading = _difference(sample.adjusted(), *settings)
     if not counted:
         return reading
-    terms_N = ksg_terms(*sample.scores())
-    value = float(terms_N.mean())
-    return Reading(value, terms_N, "ksg", {**reading.witnesses, "ksg": value}, reading.parts)
+    line = NeighbourLine.of(*sample.scores())
+    value = float(line.terms.mean())
+    witnesses = {**reading.witnesses, "ksg": value}
+    return Reading(value, line.terms, "ksg", witnesses, reading.parts, limit=line.limit)
 
 
 def _information(
@@ -141,9 +144,12 @@ def _information(
         return reading
     plain, calibrated = float(ratios.total.mean()), float(ratios.calibrated.mean())
     witnesses = {"copula": copula, "residual": plain, "calibrated": calibrated}
-    if plain <= copula:
+    if max(plain, calibrated) <= copula:
         return replace(reading, witnesses=witnesses, parts=ratios.parts)
-    return Reading(plain, ratios.total, "residual", witnesses, ratios.parts, abs(plain - calibrated))
+    error = abs(plain - calibrated)
+    if plain <= copula:
+        return Reading(calibrated, ratios.calibrated, "calibrated", witnesses, ratios.parts, error)
+    return Reading(plain, ratios.total, "residual", witnesses, ratios.parts, error)
 
 
 def _difference(sample: Sample, folds: int, seeds: int, seed: int, networks: bool) -> Reading:

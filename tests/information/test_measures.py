@@ -7,7 +7,7 @@ from sklearn.feature_selection import mutual_info_regression
 
 from mmsa.errors import DataError
 from mmsa.information.copula import gaussian_copula_information, gaussian_information, normal_scores
-from mmsa.information.ksg import ksg_information, ksg_limit
+from mmsa.information.ksg import NEIGHBOURS, NeighbourLine, ksg_information
 from mmsa.information.truths import BENCHMARK_40
 
 
@@ -78,9 +78,30 @@ def test_copula_is_exact_under_monotone_maps_and_conditions():
 def test_ksg_leads_to_the_information_behind_sharp_edges():
     truth = BENCHMARK_40["1v1-additive-0.1"]
     samples = [[normal_scores(part) for part in truth.sample(600, seed)] for seed in range(4)]
-    counted, led = (np.mean([read(*sample) for sample in samples]) for read in (ksg_information, ksg_limit))
+    counted = np.mean([ksg_information(*sample) for sample in samples])
+    led = np.mean([NeighbourLine.of(*sample).limit for sample in samples])
     assert counted < truth.information - 0.04
     assert abs(led - truth.information) < 0.5 * (truth.information - counted)
+
+
+def test_the_line_through_many_reaches_deviates_less_than_the_nearest():
+    """From what the same samples say when one knows that they are Gaussian."""
+    samples = [[normal_scores(part) for part in correlated(0.5, 1, 300, seed)] for seed in range(30)]
+    known = np.array([gaussian_information(*sample) for sample in samples])
+    nearest = np.array([ksg_information(*sample) for sample in samples]) - known
+    line = np.array([NeighbourLine.of(*sample).terms.mean() for sample in samples]) - known
+    assert line.std() < 0.9 * nearest.std()
+    assert abs(line.mean() - nearest.mean()) < 2 * nearest.std() / math.sqrt(30)
+
+
+@pytest.mark.parametrize("rows", [4, 5, 6, 30])
+def test_the_line_of_few_rows_goes_through_what_they_have(rows):
+    x, y = correlated(0.5, 1, rows)
+    line = NeighbourLine.of(x, y)
+    assert line.terms.shape == (rows,)
+    assert math.isfinite(line.limit)
+    if rows < 6:
+        assert line.terms.mean() == pytest.approx(ksg_information(x, y, k=NEIGHBOURS))
 
 
 def test_ksg_finds_what_ranks_do_not_show():
