@@ -25,6 +25,7 @@ from mmsa.search.execution.searcher import StudySearcher
 from mmsa.search.execution.stages import StagePlan, stage_plans
 from mmsa.search.execution.stop_request import INTERRUPTED, StopRequest, stopped_by_signals
 from mmsa.search.execution.tune_scheduler import TuneScheduler, scheduler_of
+from mmsa.search.execution.tune_trials import StudyTrials
 from mmsa.search.records import TrialRecord
 from mmsa.search.study.cards import shown, study_card, trial_card
 from mmsa.search.study.prior_studies import covered
@@ -142,18 +143,17 @@ def _run_trials(
     room = Room(partial(room_for, slot), plan.memory(study), say)
     scheduler = scheduler_of(study, plan.stage)
     callback = StudyCallback(study, scheduler, room, observers, stop)
+    searcher = StudySearcher(study, plan.stage, scheduler, room, stop, callback.replace)
+    most = min(options.concurrency or slot.count, slot.count, study.outstanding(plan.stage))
     shutil.rmtree(scratch, ignore_errors=True)
     with _only_new_garbage():
         tune.run(
             plan.trainable(slot, objective, options.checkpoint_seconds, options.collective_seconds),
             num_samples=-1,
-            search_alg=StudySearcher(study, plan.stage, scheduler, room, stop, callback.replace),
+            search_alg=StudyTrials(searcher, most),
             scheduler=TuneScheduler(scheduler),
             callbacks=[callback],
             stop=stop,
-            max_concurrent_trials=min(
-                options.concurrency or slot.count, slot.count, study.outstanding(plan.stage)
-            ),
             max_failures=0,  # the callback sees to a trial whose process died
             reuse_actors=True,
             **_tune_settings(slot, scratch),

@@ -49,6 +49,14 @@ class TuneScheduler(FIFOScheduler):  # type: ignore[misc]
         """The last epoch counts in comparisons as well."""
         self._decision(trial, result)
 
+    def choose_trial_to_run(self, tune_controller: object) -> None:
+        """None before the others: Tune starts what waits, in order.
+
+        Tune's own choice, the first trial that waits, looks at all trials there ever were. It also gives a
+        process that has become free to a trial whose own process is starting, which is then ended: trials
+        that are shorter than the start of a process never get more than a few.
+        """
+
     def _decision(self, trial: Trial, result: dict[str, Any]) -> str:
         if "value" not in result:
             return "continue"

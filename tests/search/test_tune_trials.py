@@ -1,0 +1,128 @@
+"""What Ray Tune is given for the trials of a study."""
+
+from __future__ import annotations
+
+import os
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray import tune
+from ray.tune.experiment import Experiment
+from ray.tune.search import Searcher
+
+from mmsa.search.execution.tune_scheduler import TuneScheduler
+from mmsa.search.execution.tune_trials import StudyTrials
+from mmsa.search.schedulers import NoScheduler
+
+ROOM = tune.PlacementGroupFactory([{"CPU": 1}])
+
+
+class Idle(tune.Trainable):
+    """Never runs."""
+
+
+class Handing(Searcher):
+    """Hands out ``numbers``; None is none before another report."""
+
+    def __init__(self, *numbers: int | None):
+        super().__init__()
+        self._numbers = list(numbers)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        if not self._numbers:
+            return str(Searcher.FINISHED)
+        number = self._numbers.pop(0)
+        return None if number is None else {"assignment": SimpleNamespace(number=number)}
+
+    def on_trial_complete(self, trial_id: str, result: object = None, error: bool = False) -> None:
+        pass
+
+
+@pytest.fixture
+def make_trials(tmp_path):
+    def make(searcher: Searcher, most: int) -> StudyTrials:
+        trials = StudyTrials(searcher, most)
+        experiment = Experiment(
+            "tune",
+            Idle,
+            num_samples=100,
+            resources_per_trial=ROOM,
+            storage_path=str(tmp_path),
+            trial_name_creator=lambda trial: f"trial-{trial.config['assignment'].number}",
+            max_failures=0,
+        )
+        trials.add_configurations([experiment])
+        return trials
+
+    return make
+
+
+def test_a_trial_has_its_assignment_its_room_and_its_class(make_trials):
+    trial = make_trials(Handing(7), 1).next_trial()
+    trial.create_placement_group_factory()
+    assert (str(trial), trial.config["assignment"].number, trial.max_failures) == ("trial-7", 7, 0)
+    assert (trial.placement_group_factory, trial.get_trainable_cls()) == (ROOM, Idle)
+    assert trial.status == trial.PENDING
+
+
+def test_no_more_trials_than_there_is_room_for(make_trials):
+    trials = make_trials(Handing(0, 1, 2), 2)
+    first, second = trials.next_trial(), trials.next_trial()
+    assert trials.next_trial() is None
+    trials.on_trial_complete(first.trial_id)
+    third = trials.next_trial()
+    assert [trial.config["assignment"].number for trial in (first, second, third)] == [0, 1, 2]
+    assert not trials.is_finished()
+
+
+def test_it_waits_where_there_is_none_yet_and_ends_where_there_are_none(make_trials):
+    trials = make_trials(Handing(0, None, 1), 4)
+    trials.next_trial()
+    assert trials.next_trial() is None
+    assert not trials.is_finished()
+    assert trials.next_trial().config["assignment"].number == 1
+    assert trials.next_trial() is None
+    assert trials.is_finished()
+
+
+def test_what_tune_writes_of_a_trial_does_not_grow_with_it(make_trials, tmp_path):
+    trial = make_trials(Handing(0), 1).next_trial()
+    trial.update_last_result({"report": "long", "epoch": 1})
+    assert trial.get_json_state() == ("{}", "{}")
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(180)
+def test_a_process_that_starts_is_kept_while_another_serves_the_trials(ray_session, tmp_path):
+    """Trials are shorter than the start of a process, which Tune would end where another one is free."""
+    first = tmp_path / "first"
+
+    class SlowToStart(tune.Trainable):
+        def setup(self, config: dict[str, Any]) -> None:
+            try:
+                first.touch(exist_ok=False)
+            except FileExistsError:
+                time.sleep(2.0)
+
+        def reset_config(self, new_config: dict[str, Any]) -> bool:
+            return True
+
+        def step(self) -> dict[str, Any]:
+            time.sleep(0.1)
+            return {"done": True, "process": os.getpid()}
+
+    finished = tune.run(
+        SlowToStart,
+        num_samples=-1,
+        search_alg=StudyTrials(Handing(*range(80)), 2),
+        scheduler=TuneScheduler(NoScheduler(NoScheduler.Config(), 1, "minimize")),
+        resources_per_trial=ROOM,
+        reuse_actors=True,
+        storage_path=str(tmp_path),
+        verbose=0,
+    )
+    processes = [trial.last_result["process"] for trial in finished.trials]
+    assert len(processes) == 80
+    assert len(set(processes)) == 2
