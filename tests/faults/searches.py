@@ -132,7 +132,9 @@ class Search:
             for trial in self.study().trials():
                 file = self.folder_of(trial.number) / CHECKPOINT / "checkpoint.pt"
                 if trial.outcome == "running" and file.exists():
-                    return int(self._holder(trial.number)), file
+                    process = int(self._holder(trial.number))
+                    if Path(f"/proc/{process}").exists():  # else it waits for another one
+                        return process, file
             time.sleep(0.05)
 
     def _holder(self, number: int) -> str:

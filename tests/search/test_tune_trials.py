@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from ray import tune
-from ray.tune.experiment import Experiment
+from ray.tune.experiment import Experiment, Trial
 from ray.tune.search import Searcher
 
-from mmsa.search.execution.tune_scheduler import TuneScheduler
+from mmsa.search.execution.tune_scheduler import LONGEST_START, TuneScheduler
 from mmsa.search.execution.tune_trials import StudyTrials
 from mmsa.search.schedulers import NoScheduler
 
@@ -91,6 +91,21 @@ def test_what_tune_writes_of_a_trial_does_not_grow_with_it(make_trials, tmp_path
     trial = make_trials(Handing(0), 1).next_trial()
     trial.update_last_result({"report": "long", "epoch": 1})
     assert trial.get_json_state() == ("{}", "{}")
+
+
+def test_a_trial_whose_process_does_not_come_gets_one_that_is_free():
+    now = 0.0
+    scheduler = TuneScheduler(NoScheduler(NoScheduler.Config(), 1, "minimize"), lambda: now)
+    first, second = (Trial("any", stub=True) for _ in range(2))
+    for trial in (first, second):
+        scheduler.on_trial_add(None, trial)
+    assert scheduler.choose_trial_to_run(None) is None
+    now = LONGEST_START
+    assert scheduler.choose_trial_to_run(None) is first
+    first.status = Trial.RUNNING
+    assert scheduler.choose_trial_to_run(None) is second
+    second.status = Trial.TERMINATED
+    assert scheduler.choose_trial_to_run(None) is None
 
 
 @pytest.mark.ray

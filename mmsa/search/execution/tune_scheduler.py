@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from ray.tune.experiment import Trial
@@ -11,6 +13,9 @@ from mmsa.search.definition.search_config import DEFAULTS
 from mmsa.search.schedulers import NoScheduler, Scheduler
 from mmsa.search.study.study import Study
 from mmsa.tracking import Stage
+
+LONGEST_START = 30.0
+"""Seconds after which a process that was asked for is waited for no longer: there may be no room for it."""
 
 
 def scheduler_of(study: Study, stage: Stage) -> Scheduler:
@@ -36,9 +41,10 @@ def scheduler_of(study: Study, stage: Stage) -> Scheduler:
 class TuneScheduler(FIFOScheduler):  # type: ignore[misc]
     """Lets the study's scheduler decide. For Tune a paused trial is over: it comes back as another one."""
 
-    def __init__(self, scheduler: Scheduler):
+    def __init__(self, scheduler: Scheduler, clock: Callable[[], float] = time.monotonic):
         super().__init__()
-        self._scheduler = scheduler
+        self._scheduler, self._clock = scheduler, clock
+        self._waiting: dict[Trial, float] = {}  # since when, the first one first
 
     def on_trial_result(self, tune_controller: object, trial: Trial, result: dict[str, Any]) -> str:
         """What becomes of a trial after an epoch."""
@@ -49,13 +55,22 @@ class TuneScheduler(FIFOScheduler):  # type: ignore[misc]
         """The last epoch counts in comparisons as well."""
         self._decision(trial, result)
 
-    def choose_trial_to_run(self, tune_controller: object) -> None:
-        """None before the others: Tune starts what waits, in order.
+    def on_trial_add(self, tune_controller: object, trial: Trial) -> None:
+        """A trial waits from here on."""
+        self._waiting[trial] = self._clock()
 
-        Tune's own choice, the first trial that waits, looks at all trials there ever were. It also gives a
-        process that has become free to a trial whose own process is starting, which is then ended: trials
-        that are shorter than the start of a process never get more than a few.
+    def choose_trial_to_run(self, tune_controller: object) -> Trial | None:
+        """The trial that is given a process which becomes free, though one was asked for for it.
+
+        Tune's own choice would be any that waits, and end the process that starts for it: trials that are
+        shorter than such a start would never get more than a few. One for which none starts is not left to
+        the end of the search.
         """
+        self._waiting = {
+            trial: since for trial, since in self._waiting.items() if trial.status == trial.PENDING
+        }
+        trial, since = next(iter(self._waiting.items()), (None, 0.0))
+        return trial if self._clock() - since >= LONGEST_START else None
 
     def _decision(self, trial: Trial, result: dict[str, Any]) -> str:
         if "value" not in result:
