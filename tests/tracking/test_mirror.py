@@ -236,7 +236,9 @@ def test_a_server_that_never_answers_holds_up_neither_the_search_nor_its_end(
             tell(mirror, trial)
         mirror.close()
         assert time.monotonic() - start < 60  # one request would take longer
-        assert "lacks up to 3 trials" in said[-1]  # when the server is gone, the request fails and says so too
+        assert (
+            "lacks up to 3 trials" in said[-1]
+        )  # when the server is gone, the request fails and says so too
 
 
 def test_trials_beyond_the_capacity_are_left_to_rebuild(

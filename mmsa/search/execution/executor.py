@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
+from threadpoolctl import threadpool_limits
 
 from mmsa.data import open_corpus
 from mmsa.search.costs import Budget, Share
@@ -146,7 +147,7 @@ def _run_trials(
     searcher = StudySearcher(study, plan.stage, scheduler, room, stop, callback.replace)
     most = min(options.concurrency or slot.count, slot.count, study.outstanding(plan.stage))
     shutil.rmtree(scratch, ignore_errors=True)
-    with _only_new_garbage():
+    with _only_new_garbage(), threadpool_limits(1):  # the cores are the trials'
         tune.run(
             plan.trainable(slot, objective, options.checkpoint_seconds, options.collective_seconds),
             num_samples=-1,
