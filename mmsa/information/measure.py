@@ -49,8 +49,8 @@ def measure(
     the bias-corrected Gaussian copula and the cross-fitted copula with networks (where that reads less, its
     calibrated reading): all read at most the information, up to sampling error. Discrete values (integers,
     booleans) are spread by bounded noise, from which they can be read back, so the information stays the
-    same. With a condition, x and y are first replaced by their residuals of a linear regression on z, which changes
-    no I(X; Y | Z); what is left is I(X; Y, Z) - I(X; Z).
+    same. With a condition, x and y are first replaced by their residuals of a linear regression on z, which
+    changes no I(X; Y | Z); what is left is I(X; Y, Z) - I(X; Z).
 
     Args:
         x, y, z: (N,) or (N, D) arrays of numbers, one row per sample.
