@@ -174,11 +174,12 @@ def test_neither_order_nor_company_nor_padding_changes_a_row(
         batch, audio=replace(batch.audio, values=torch.nn.functional.pad(batch.audio.values, (0, 0, 0, 5)))
     )
     torch.testing.assert_close(model(longer).fusion, whole.fusion, rtol=1e-5, atol=1e-5)
+    # A norm over three nearly equal values (CubeMLP's ``ln_first``) magnifies the last bit of the encoders,
+    # which differs with the size of a batch, some 500 times.
+    atol = 5e-5 if name == "cubemlp" else 1e-5
     for row in range(ROWS):
         alone = model(rows_of(batch, [row]))
-        # A norm over three nearly equal values (CubeMLP's ``ln_first``) magnifies the last bit of the
-        # encoders, which differs with the size of a batch, some 500 times.
-        torch.testing.assert_close(alone.fusion, whole.fusion[[row]], rtol=1e-5, atol=5e-5)
+        torch.testing.assert_close(alone.fusion, whole.fusion[[row]], rtol=1e-5, atol=atol)
 
 
 @models
