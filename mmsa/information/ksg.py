@@ -37,17 +37,7 @@ def ksg_information(x_ND: Array, y_ND: Array, z_ND: Array | None = None, k: int 
     Raises:
         DataError: for k or fewer samples.
     """
-    return float(ksg_terms(x_ND, y_ND, z_ND, k).mean())
-
-
-def ksg_terms(x_ND: Array, y_ND: Array, z_ND: Array | None = None, k: int = NEIGHBOURS) -> Array:
-    """Terms (N,) of the samples, whose mean is ``ksg_information``.
-
-    Raises:
-        DataError: for k or fewer samples.
-    """
-    terms_N: Array = _terms_of_reaches(x_ND, y_ND, z_ND, (k,))[0]
-    return terms_N
+    return float(_terms(x_ND, y_ND, z_ND, (k,)).mean())
 
 
 @dataclass(frozen=True)
@@ -73,7 +63,7 @@ class NeighbourLine:
             DataError: for 3 or fewer samples.
         """
         reaches = [k for k in _REACHES if k < len(x_ND)] or [NEIGHBOURS]
-        terms_KN = _terms_of_reaches(x_ND, y_ND, z_ND, reaches)
+        terms_KN = _terms(x_ND, y_ND, z_ND, reaches)
         if len(reaches) == 1:
             return cls(terms_KN[0], float(terms_KN[0].mean()))
         dims = sum(part.shape[1] for part in (x_ND, y_ND, z_ND) if part is not None)
@@ -83,9 +73,7 @@ class NeighbourLine:
         return cls(nearest_K @ terms_KN, float(to_line_2K[0] @ terms_KN.mean(1)))
 
 
-def _terms_of_reaches(
-    x_ND: Array, y_ND: Array, z_ND: Array | None, reaches: Sequence[int]
-) -> NDArray[np.float64]:
+def _terms(x_ND: Array, y_ND: Array, z_ND: Array | None, reaches: Sequence[int]) -> Array:
     """Terms (K, N) for each number of neighbours."""
     if len(x_ND) <= max(reaches):
         raise DataError(

@@ -1,9 +1,9 @@
 """How much each modality, and each group of them, says about a target, and in which way.
 
 I(X_S; Y) of every subset S of the modalities is the held-out gain of predicting Y with X_S over predicting it
-without: one kind of network for all subsets, the same folds, so that differences between subsets are paired
-row by row. Everything else follows from these numbers. A network that learns too little makes I(X_S; Y) too
-small; to a difference of two subsets this can do either.
+without: one kind of network for all subsets, ordered probit beside it where the target has an order, the same
+folds, so that differences between subsets are paired row by row. Everything else follows from these numbers.
+A network that learns too little makes I(X_S; Y) too small; to a difference of two subsets this can do either.
 
 Shapes: N rows, Q quantities, G groups, R resamples, P permutations.
 """
