@@ -29,10 +29,16 @@ class Figure:
     better: Literal["lower", "higher"] = "lower"
 
 
-def record(name: str, figures: Mapping[str, Figure]) -> Path:
-    """Put ``figures`` into ``results/<name>.json``; figures of other keys that are there stay."""
+def record(name: str, figures: Mapping[str, Figure], replaces: str | None = None) -> Path:
+    """Put ``figures`` into ``results/<name>.json``.
+
+    Figures of other keys stay, but for those that begin with ``replaces``: a script that measures all of a
+    family anew leaves nothing of an earlier version of it.
+    """
     path = RESULTS / f"{name}.json"
     known = json.loads(path.read_text(encoding="utf-8"))["figures"] if path.exists() else {}
+    if replaces is not None:
+        known = {key: figure for key, figure in known.items() if not key.startswith(replaces)}
     report = {
         "command": " ".join(["python", Path(sys.argv[0]).as_posix(), *sys.argv[1:]]),
         "date": date.today().isoformat(),

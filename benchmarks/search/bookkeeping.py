@@ -1,9 +1,9 @@
 """What the study and the mirror cost per trial and per report, against Ray Tune alone.
 
-Trials that do nothing, random search, four at a time. Bare Tune: the same trainable, the same settings,
-nothing logged. Ours: searcher, study (journal file), callbacks and the MLflow mirror (SQLite), as a search
-has them. Both in turns in one run, because the machine's speed changes from minute to minute; the figures to
-trust are the ratios.
+Trials that do nothing, random search, as many at a time as there are cores. Bare Tune: the same trainable,
+the same settings, nothing logged. Ours: searcher, study (journal file), callbacks and the MLflow mirror
+(SQLite), as a search has them. Both in turns in one run, because the machine's speed changes from minute to
+minute; the figures to trust are the ratios.
 
     python benchmarks/search/bookkeeping.py [--trials 100 1000 10000] [--turns 3] [--resume] [--profile FILE]
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import cProfile
+import os
 import sys
 import tempfile
 import time
@@ -35,7 +36,7 @@ from mmsa.search.execution.trial import Report, SearchTrial
 from mmsa.search.summary import SearchSummary
 from mmsa.tracking import Location, MirrorProcess
 
-SLOTS = 4
+SLOTS = os.cpu_count() or 1
 METRICS = {f"valid/{name}": 0.5 for name in ("mae", "pearson", "acc2", "acc7", "f1")}
 LONG = 20
 """Reports of a trial where reports are counted."""

@@ -47,23 +47,22 @@ def test_value_does_not_depend_on_the_order_of_the_batch(case):
 
 
 @LEARNED
-@pytest.mark.parametrize("autocast", [False, True])
-def test_half_precision_gives_the_value_of_single_precision(case, autocast):
+def test_half_precision_gives_the_value_of_single_precision(case):
     estimator = build(case).eval()
-    x, y = (value.bfloat16().requires_grad_() for value in pairs())
-    expected = estimator(x.float(), y.float())
-    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        value = estimator(x, y)
-    value.loss.backward()
-    assert torch.isfinite(torch.cat([x.grad, y.grad])).all()
-    assert value.loss.dtype == torch.float32
-    assert value.monitor.item() == pytest.approx(expected.monitor.item(), rel=0.05, abs=0.05)
+    for autocast in (False, True):
+        x, y = (value.bfloat16().requires_grad_() for value in pairs())
+        expected = estimator(x.float(), y.float())
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            value = estimator(x, y)
+        value.loss.backward()
+        assert torch.isfinite(torch.cat([x.grad, y.grad])).all()
+        assert value.loss.dtype == torch.float32
+        assert value.monitor.item() == pytest.approx(expected.monitor.item(), rel=0.05, abs=0.05)
 
 
 @LEARNED
-@pytest.mark.parametrize("count", [2, 3])
-def test_the_smallest_batches_give_finite_values_and_gradients(case, count):
-    x, y = (value.requires_grad_() for value in pairs(count=count))
+def test_the_smallest_batch_gives_finite_values_and_gradients(case):
+    x, y = (value.requires_grad_() for value in pairs(count=2))
     estimator = build(case)
     value = estimator(x, y)
     value.loss.backward()
@@ -141,16 +140,16 @@ SCORES = {
 
 
 @ON_SCORES
-@pytest.mark.parametrize("pattern", SCORES)
-def test_extreme_scores_give_finite_gradients_below_the_ceiling(case, pattern, monkeypatch):
+def test_extreme_scores_give_finite_gradients_below_the_ceiling(case, monkeypatch):
     estimator = build(case)
-    scores = SCORES[pattern].clone().requires_grad_()
-    monkeypatch.setattr(estimator, "scores", lambda x, y: scores)
-    value = estimator(*pairs(count=6))
-    value.loss.backward()
-    assert torch.isfinite(torch.stack([value.loss, value.monitor])).all()
-    assert torch.isfinite(scores.grad).all()
-    assert value.monitor.item() <= estimator.spec.ceiling(6) + 1e-4
+    for pattern, extreme in SCORES.items():
+        scores = extreme.clone().requires_grad_()
+        monkeypatch.setattr(estimator, "scores", lambda x, y, scores=scores: scores)
+        value = estimator(*pairs(count=6))
+        value.loss.backward()
+        assert torch.isfinite(torch.stack([value.loss, value.monitor])).all(), pattern
+        assert torch.isfinite(scores.grad).all(), pattern
+        assert value.monitor.item() <= estimator.spec.ceiling(6) + 1e-4, pattern
 
 
 @ON_SCORES
@@ -172,16 +171,16 @@ def test_blocks_of_rows_reduce_as_declared(case, monkeypatch):
 
 
 @LEARNED
-@pytest.mark.parametrize("count", [16, 64])
-def test_a_normalised_loss_has_gradients_of_unit_size(case, count):
-    estimator, normaliser = fitted(case, 0.6).train(), GradientNormaliser()
-    squares = []
-    for seed in range(5):
-        x, y = (value.requires_grad_() for value in pairs(0.6, count, seed))
-        normaliser(estimator(x, y).loss, (x, y)).backward()
-        squares.append(count * (x.grad.square().sum() + y.grad.square().sum()).item())
-    fitted(case, 0.6).eval()
-    assert 0.25 < sum(squares) / len(squares) < 4
+def test_a_normalised_loss_has_gradients_of_unit_size_whatever_the_batch(case):
+    for count in (16, 64):
+        estimator, normaliser = fitted(case, 0.6).train(), GradientNormaliser()
+        squares = []
+        for seed in range(5):
+            x, y = (value.requires_grad_() for value in pairs(0.6, count, seed))
+            normaliser(estimator(x, y).loss, (x, y)).backward()
+            squares.append(count * (x.grad.square().sum() + y.grad.square().sum()).item())
+        fitted(case, 0.6).eval()
+        assert 0.25 < sum(squares) / len(squares) < 4
 
 
 @cases("loss", "penalty", scores=False)

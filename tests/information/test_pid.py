@@ -74,7 +74,7 @@ def test_union_equals_exhaustive_search(joint):
 
 
 def least_found_inside(joint):
-    """From above: I of a table with the same pairs, by an interior-point method from the one without synergy."""
+    """From above: I of a table with the same pairs, by an interior-point method from given-y independence."""
     first, second, target = joint.sum(1), joint.sum(0), joint.sum((0, 1))
     start = np.einsum("ay,by->aby", first, second) / target
     cells = np.eye(joint.size).reshape(*joint.shape, -1)
