@@ -2,7 +2,9 @@
 
 The sums over the rows of a batch are taken in another order, so float32 results differ in their last bits,
 and steps of Adam enlarge that where a gradient is next to 0. Tolerated: 5e-5 of the norm of the gradient of
-the first step, and 1e-4 in the metrics of the first epoch.
+the first step. By the end of the first epoch that has grown, by how much depends on the processor (for
+MIMRL to 1e-4 of the gradient's norm), so its metrics may differ by a thousandth: a share that is lost or
+counted twice is worth a fifteenth.
 """
 
 from __future__ import annotations
@@ -109,4 +111,4 @@ def test_a_run_in_two_processes_is_the_run_in_one(case: str, two_processes: list
         return
     difference = torch.linalg.vector_norm(first["gradient"] - one["gradient"])
     assert difference <= 5e-5 * torch.linalg.vector_norm(one["gradient"])
-    assert first["history"][0] == pytest.approx(one["history"][0], rel=1e-4, abs=1e-4)
+    assert first["history"][0] == pytest.approx(one["history"][0], rel=1e-3, abs=1e-3)
