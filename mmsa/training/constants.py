@@ -71,6 +71,23 @@ def best_constants(constants: Mapping[str, Mapping[str, float]]) -> dict[str, Co
     return best
 
 
+def short_of(metric: str, value: float, worse_end: float | None, constant: Constant) -> str:
+    """In what way a result is not better than a constant predictor, in words; empty where it surely is.
+
+    Args:
+        metric: without the name of a split.
+        value: of the result.
+        worse_end: of its 95 % interval; None where it is not known.
+        constant: the best one by this metric.
+    """
+    floor = f"{constant.value:.4f}, the {constant.name} of train for every row"
+    if not better(metric, value, constant.value):
+        return f"no better than {floor}"
+    if worse_end is not None and not better(metric, worse_end, constant.value):
+        return f"not surely better than {floor}: the 95 % interval includes it"
+    return ""
+
+
 def better(metric: str, value: float, other: float) -> bool:
     """Whether ``value`` of a metric is better than another."""
     return value < other if metric in LOWER_IS_BETTER else value > other

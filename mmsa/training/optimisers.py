@@ -164,8 +164,8 @@ class Schedule:
 
     def after_step(self) -> None:
         """Call after each optimiser step."""
-        # What sets the rates by the epoch owns them after the warm-up. Until then every step sets them anew from
-        # the base rates, so that an epoch's decrease has to be put on top again.
+        # What sets the rates by the epoch owns them after the warm-up. Until then every step sets them anew
+        # from the base rates, so that an epoch's decrease has to be put on top again.
         by_epoch = self.shape in ("plateau", "multi_step")
         if not by_epoch or self._by_step.last_epoch < self.warmup_steps:
             self._by_step.step()
