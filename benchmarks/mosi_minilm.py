@@ -16,7 +16,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 from figures import Figure, record
 
 from mmsa.results.ledger import LEDGER, Ledger
@@ -52,9 +51,8 @@ def launch(script: str, *arguments: str | Path) -> float:
 
 
 def last_test(runs: Path) -> dict[str, float]:
-    """Mean over seeds of each test metric of the latest opening."""
-    metrics = Ledger(runs / LEDGER).openings()[-1].metrics
-    return {name: float(np.mean([seed[name] for seed in metrics])) for name in metrics[0]}
+    """Mean over fresh seeds of each test metric of the latest opening."""
+    return Ledger(runs / LEDGER).openings()[-1].means()
 
 
 def main() -> None:

@@ -15,7 +15,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--config", required=True, type=Path, metavar="FILE", help="exported file, or a run configuration"
     )
-    parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="number of seeds (default: 3)")
+    parser.add_argument(
+        "--seeds",
+        type=positive,
+        default=3,
+        metavar="N",
+        help="fresh seeds, beside the one the search selected (default: 3)",
+    )
     parser.add_argument(
         "--threads", type=positive, metavar="N", help="CPU threads (default: as the trial ran)"
     )

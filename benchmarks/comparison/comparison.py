@@ -60,7 +60,7 @@ class Result:
     def of(cls, report: RetrainReport) -> Result:
         trial = report.opening.trial
         assert trial is not None
-        valid = float(np.mean([seed.metrics["valid/mae"] for seed in report.seeds]))
+        valid = float(np.mean([seed.metrics["valid/mae"] for seed in report.fresh]))
         intervals = {name: report.intervals[name] for name in METRICS}
         deviations = {name: report.deviation(name) or 0.0 for name in METRICS}
         return cls(trial, valid, intervals, deviations, report.num_groups)

@@ -37,6 +37,7 @@ class Opening:
         study, trial: what the configuration was exported from; None for somebody's own.
         seeds: of the models that predicted.
         overrides: what was changed of the exported file.
+        selected: which of the seeds the search chose the configuration with; it is not in the means.
         test_digest: SHA-256 of the test split; empty when the retraining died before it was known.
         metrics: test metrics of each seed; empty likewise.
     """
@@ -48,10 +49,19 @@ class Opening:
     trial: int | None
     seeds: Sequence[int]
     overrides: Mapping[str, Any]
+    selected: int | None = None
     test_digest: str = ""
     metrics: Sequence[Mapping[str, float]] = field(default_factory=list)
     date: str = field(default_factory=_now)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def means(self) -> dict[str, float]:
+        """Each test metric averaged over fresh seeds; empty where nothing was recorded."""
+        results = zip(self.seeds, self.metrics, strict=False)
+        fresh = [metrics for seed, metrics in results if seed != self.selected]
+        if not fresh:
+            return {}
+        return {name: sum(metrics[name] for metrics in fresh) / len(fresh) for name in fresh[0]}
 
 
 class Ledger:

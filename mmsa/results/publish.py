@@ -16,6 +16,7 @@ from mmsa.provenance import git_state, versions
 from mmsa.results.retrained import RetrainReport, SeedResult
 from mmsa.tracking import Location
 from mmsa.tracking.retrained import RetrainCard, SeedCard, log_retrained
+from mmsa.training.constants import best_constants
 
 
 def publish(report: RetrainReport, location: Location, model_name: str | None = None) -> str:
@@ -56,7 +57,8 @@ def publish(report: RetrainReport, location: Location, model_name: str | None = 
 
 
 def _metrics(report: RetrainReport) -> dict[str, float]:
-    """Mean over seeds, standard deviation and 95 % interval of every test metric."""
+    """Mean over fresh seeds, standard deviation, 95 % interval and best constant of every test metric."""
+    constants = best_constants(report.constants)
     metrics: dict[str, float | None] = {}
     for name, interval in report.intervals.items():
         metrics |= {
@@ -64,13 +66,14 @@ def _metrics(report: RetrainReport) -> dict[str, float]:
             f"test_sd/{name}": report.deviation(name),
             f"test_low95/{name}": interval.low95,
             f"test_high95/{name}": interval.high95,
+            f"test_constant/{name}": constants[name].value,
         }
     return {name: value for name, value in metrics.items() if value is not None} | _information(report)
 
 
 def _information(report: RetrainReport) -> dict[str, float]:
-    """The decomposition, and means over seeds of what was measured for all of them."""
-    by_seed = [_on_test(result.information) for result in report.seeds]
+    """The decomposition, and means over fresh seeds of what was measured for all of them."""
+    by_seed = [_on_test(result.information) for result in report.fresh]
     common = set.intersection(*(set(metrics) for metrics in by_seed))
     means = {
         name: float(np.mean([metrics[name] for metrics in by_seed]))
@@ -97,4 +100,5 @@ def _seed_card(result: SeedResult) -> SeedCard:
         test={f"test/{name}": value for name, value in result.test.items()} | _on_test(result.information),
         information=result.information,
         bundle=result.bundle,
+        selected=result.selected,
     )

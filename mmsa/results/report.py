@@ -24,6 +24,11 @@ def report(study: StudyView, ledger: Ledger) -> str:
     lines += [f"  {counts or 'none yet'}"]
     for objective, (metric, direction) in enumerate(zip(card.metrics, card.directions, strict=True)):
         lines += [f"best by {metric} ({direction}):", *_top(card, trials, objective)]
+    lines += [
+        f"constant: {metric} {constant.value:.4f} (the {constant.name} of train for every row)"
+        for metric in card.metrics
+        if (constant := study.constant(metric)) is not None
+    ]
     best = study.best()
     if best is not None:
         lines += information_table("of the best trial on valid", {f"trial {best.number}": best.information})
@@ -55,11 +60,7 @@ def _test(openings: list[Opening]) -> list[str]:
 
 def _opening(opening: Opening) -> str:
     changes = "".join(f", {path}={value}" for path, value in opening.overrides.items())
-    what = f"trial {opening.trial}{changes}, {len(opening.seeds)} seeds"
-    if not opening.metrics:
-        return f"{what}: nothing was recorded"
-    means = {
-        name: sum(metrics[name] for metrics in opening.metrics) / len(opening.metrics)
-        for name in opening.metrics[0]
-    }
-    return f"{what}: " + ", ".join(f"{name} {mean:.4f}" for name, mean in means.items())
+    num_fresh = len(opening.seeds) - (opening.selected is not None)
+    what = f"trial {opening.trial}{changes}, {num_fresh} seeds"
+    means = ", ".join(f"{name} {mean:.4f}" for name, mean in opening.means().items())
+    return f"{what}: {means or 'nothing was recorded'}"

@@ -23,6 +23,7 @@ from mmsa.results.retrained import RetrainReport, SeedResult
 from mmsa.results.statistics import cluster_bootstrap
 from mmsa.seeding import derive_seed
 from mmsa.training import Progress, evaluate, load_bundle, run, save_bundle
+from mmsa.training.constants import constant_metrics
 from mmsa.training.runtime import Runtime
 
 Say = Callable[[str], None]
@@ -38,12 +39,14 @@ def retrain(
 ) -> RetrainReport:
     """Train on train and choose the epoch on valid for every seed; then open test once for all of them.
 
-    The first seed is the configuration's own, so that it repeats the exported trial. Models go to
-    ``runs``/retrained, and what was measured on test beside them; the opening of test goes into the ledger.
+    An exported trial is trained again with its own seed, which shows that it is reproduced. That seed was
+    chosen because it did well, so the result is the mean over fresh seeds, and the selected one stands beside
+    it. Models go to ``runs``/retrained, and what was measured on test beside them; the opening of test goes
+    into the ledger.
 
     Args:
         exported: the file, see ``load_export``.
-        num_seeds: at least 1.
+        num_seeds: fresh seeds, at least 1. A configuration that no search chose begins with its own.
         overrides: changes of the configuration by dotted path.
         runs: the folder of all runs.
         say: takes a line of progress.
@@ -57,12 +60,14 @@ def retrain(
     corpus = open_corpus(config.data)
     _check_same_data(exported, overrides, corpus)
     folder = runs / "retrained" / f"{_subject(exported) or corpus.name}-{digest(config)[:12]}"
-    seeds = [config.seed, *(derive_seed("retrain", config.seed, number) for number in range(1, num_seeds))]
-    trained = []
+    selected = exported.provenance is not None
+    derived = [derive_seed("retrain", config.seed, number) for number in range(1, num_seeds + selected)]
+    seeds, trained = [config.seed, *derived], []
     for number, seed in enumerate(seeds, 1):
         seeded = with_overrides(config, {"seed": seed})
-        prefix = f"seed {number}/{num_seeds} ({seed})"
-        trained.append(_train(seeded, corpus, folder / f"seed-{seed}", runs / "cache", prefix, say))
+        prefix = f"seed {number}/{len(seeds)} ({seed})"
+        result = _train(seeded, corpus, folder / f"seed-{seed}", runs / "cache", prefix, say)
+        trained.append(replace(result, selected=selected and number == 1))
         if number == 1:
             reproduced = _compare(exported, overrides, trained[0], say)
     report, test = _open_test(exported, config, corpus, overrides, trained, reproduced, runs)
@@ -140,6 +145,7 @@ def _open_test(
         trial=exported.provenance.trial if exported.provenance else None,
         seeds=[result.seed for result in trained],
         overrides=dict(overrides),
+        selected=next((result.seed for result in trained if result.selected), None),
     )
     ledger = Ledger(runs / LEDGER)
     earlier = len(ledger.openings_of(opening.study, opening.config_digest))
@@ -151,6 +157,7 @@ def _open_test(
         for result, predictions_N in zip(trained, predictions_SN, strict=True)
     )
     ledger.measure(opening, test.digest, [result.test for result in seeds])
+    fresh_SN = predictions_SN[[not result.selected for result in seeds]]
     report = RetrainReport(
         exported=exported,
         config=config,
@@ -158,7 +165,8 @@ def _open_test(
         earlier=earlier,
         seeds=seeds,
         reproduced=reproduced,
-        intervals=cluster_bootstrap(test.labels, predictions_SN, test.groups, corpus.label_range),
+        intervals=cluster_bootstrap(test.labels, fresh_SN, test.groups, corpus.label_range),
+        constants=constant_metrics(corpus["train"].labels, test.labels, corpus.label_range),
         kinds=_kinds(test),
         num_rows=len(test),
         num_groups=len(np.unique(test.groups)),

@@ -15,6 +15,7 @@ from mmsa.results.exported import Exported
 from mmsa.results.informed import information_table
 from mmsa.results.ledger import Opening
 from mmsa.results.statistics import Interval
+from mmsa.training.constants import LOWER_IS_BETTER, best_constants, short_of
 
 _FEW_GROUPS = 20
 
@@ -24,8 +25,9 @@ class SeedResult:
     """One retrained model.
 
     best_epoch: chosen on valid. metrics: of that epoch, with prefixes. history: the metrics of every epoch.
-    bundle: folder of the model. test: metrics on the test split, without a prefix; empty until it is opened.
-    information: on the test split, by name; empty likewise, and where nothing is to be measured.
+    bundle: folder of the model. selected: the seed with which the search chose the configuration; its result
+    is no fresh one. test: metrics on the test split, without a prefix; empty until it is opened. information:
+    on the test split, by name; empty likewise, and where nothing is to be measured.
     """
 
     seed: int
@@ -33,6 +35,7 @@ class SeedResult:
     metrics: Mapping[str, float]
     history: tuple[Mapping[str, float], ...]
     bundle: Path
+    selected: bool = False
     test: Mapping[str, float] = field(default_factory=dict)
     information: Mapping[str, Measurement] = field(default_factory=dict)
 
@@ -46,9 +49,10 @@ class RetrainReport:
         config: what was run, with the first seed.
         opening: the entry in the ledger.
         earlier: how often test had been opened before for the study, or for a configuration of none.
-        seeds: one result each, in order.
+        seeds: one result each, in order; the selected one first, if there is one.
         reproduced: whether the first seed gave exactly the exported value; None where that cannot be asked.
-        intervals: of every test metric averaged over seeds.
+        intervals: of every test metric averaged over fresh seeds.
+        constants: what the median, mean and majority class of train reach on test, by metric.
         kinds: how a raw row gives each modality it has: ``strings``, ``tokens`` or ``features``.
         num_rows: of the test split.
         num_groups: of the test split.
@@ -63,6 +67,7 @@ class RetrainReport:
     seeds: tuple[SeedResult, ...]
     reproduced: bool | None
     intervals: Mapping[str, Interval]
+    constants: Mapping[str, Mapping[str, float]]
     kinds: Mapping[str, str]
     num_rows: int
     num_groups: int
@@ -73,20 +78,33 @@ class RetrainReport:
         """The seed to use."""
         return best_on_valid(self.config.train, self.seeds)
 
+    @property
+    def fresh(self) -> tuple[SeedResult, ...]:
+        """The seeds that the search did not see: the result is about them."""
+        return tuple(result for result in self.seeds if not result.selected)
+
     def deviation(self, metric: str) -> float | None:
-        """Standard deviation of a test metric over seeds; None for a single seed."""
-        values = [result.test[metric] for result in self.seeds]
+        """Standard deviation of a test metric over fresh seeds; None for a single one."""
+        values = [result.test[metric] for result in self.fresh]
         return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
     def text(self) -> str:
         """The report as lines for a terminal or a log."""
-        title = f"test: {len(self.seeds)} seeds, {self.num_rows} rows of {self.num_groups} groups"
-        seeds = "".join(f"{f'seed {result.seed}':>16}" for result in self.seeds)
-        lines = [title, f"{'':<28}{seeds}{'mean ± sd':>18}{'90 % interval':>20}{'95 % interval':>20}"]
+        title = f"test: {len(self.fresh)} fresh seeds, {self.num_rows} rows of {self.num_groups} groups"
+        seeds = "".join(f"{_head(result):>16}" for result in self.seeds)
+        constants = "".join(f"{name:>12}" for name in self.constants)
+        bounds = f"{'mean ± sd':>18}{'90 % interval':>20}{'95 % interval':>20}"
+        lines = [title, f"{'':<28}{seeds}{bounds}{constants}"]
         lines += [self._row(metric) for metric in self.intervals]
+        if len(self.fresh) < len(self.seeds):
+            lines.append(
+                "selected: the seed the search chose by valid, which flatters it; it is not in the mean"
+            )
         lines.append(
-            "intervals: of the mean over seeds, by drawing whole groups of the test split (cluster bootstrap)"
+            "intervals: of the mean over fresh seeds, by drawing whole groups of the test split "
+            "(cluster bootstrap)"
         )
+        lines += self._beside_constants()
         if self.num_groups < _FEW_GROUPS:
             lines.append(
                 f"{self.num_groups} groups are few: take these intervals as a lower limit of the doubt"
@@ -110,7 +128,21 @@ class RetrainReport:
         spread = "" if deviation is None else f" ± {deviation:.4f}"
         mean = f"{interval.estimate:.4f}{spread}"
         bounds = [_bounds(interval.low90, interval.high90), _bounds(interval.low95, interval.high95)]
-        return f"{metric:<28}{values}{mean:>18}{bounds[0]:>20}{bounds[1]:>20}"
+        constants = "".join(
+            f"{metrics[metric]:>12.4f}" if metric in metrics else f"{'-':>12}"
+            for metrics in self.constants.values()
+        )
+        return f"{metric:<28}{values}{mean:>18}{bounds[0]:>20}{bounds[1]:>20}{constants}"
+
+    def _beside_constants(self) -> list[str]:
+        """What the constants are, and by which metrics the result is not surely better than one."""
+        lines = [f"{', '.join(self.constants)}: predictors that say the same of every row, known from train"]
+        for metric, constant in best_constants(self.constants).items():
+            interval = self.intervals[metric]
+            worse_end = interval.high95 if metric in LOWER_IS_BETTER else interval.low95
+            verdict = short_of(metric, interval.estimate, worse_end, constant)
+            lines += [f"  {metric} {interval.estimate:.4f} is {verdict}"] if verdict else []
+        return lines
 
     def _openings(self) -> str:
         subject = f"study {self.opening.study}" if self.opening.study else "this configuration"
@@ -120,6 +152,10 @@ class RetrainReport:
             f"test had been opened {self.earlier} times before for {subject}: "
             "whatever was chosen after the first look is no longer a test of it"
         )
+
+
+def _head(result: SeedResult) -> str:
+    return "selected" if result.selected else f"seed {result.seed}"
 
 
 def best_on_valid(train: TrainConfig, seeds: Sequence[SeedResult]) -> SeedResult:

@@ -12,9 +12,12 @@ from mmsa.information import Measurement
 from mmsa.search.costs import Cost
 from mmsa.search.progress import ENDS, spoken
 from mmsa.tracking import Outcome, Scalar, short
+from mmsa.training.constants import LOWER_IS_BETTER, Constant, short_of
+from mmsa.training.selection import PREFIX
 
 DEFAULT_RUNS = Path("runs")
 _NUM_MEASURED = 2
+_TWO_SIDED_95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class BestTrial:
     """The best trial by the first objective: its number and value, and what was sampled and set for it.
 
     finalist_of: the number of the searched trial that it ran again, of a finalist.
-    information: what was measured of it.
+    information: what was measured of it. standard_error: of its value, where it is known.
     """
 
     number: int
@@ -30,6 +33,7 @@ class BestTrial:
     overrides: Mapping[str, Scalar]
     finalist_of: int | None = None
     information: Mapping[str, Measurement] = field(default_factory=dict, compare=False)
+    standard_error: float | None = None
 
     def measured(self) -> list[str]:
         """The most wanted information that it has, as a line; none without any."""
@@ -67,6 +71,7 @@ class SearchSummary:
         versions: how the space was edited since the study was begun, in lines.
         default_number: of the trial that runs the defaults.
         metrics: names of all objectives.
+        constant: the best constant predictor by the first objective, where one is known.
         front: number and values of the trials that none is better than in all objectives.
     """
 
@@ -90,6 +95,7 @@ class SearchSummary:
     default_number: int = 0
     metrics: tuple[str, ...] = ()
     front: tuple[tuple[int, tuple[float, ...]], ...] = ()
+    constant: Constant | None = None
 
     @property
     def done(self) -> bool:
@@ -134,8 +140,20 @@ class SearchSummary:
             *self.best.measured(),
             *([f"search:   {self.searched.text(self.metric)}"] if self.searched else []),
             f"defaults: trial {self.default_number}, {default}",
+            *self._constant(self.best),
             *self._front(),
         ]
+
+    def _constant(self, best: BestTrial) -> list[str]:
+        """What says the same of every row, and a word where the best trial is not surely better."""
+        if self.constant is None:
+            return []
+        metric, error = self.metric.removeprefix(PREFIX), best.standard_error
+        away = _TWO_SIDED_95 if metric in LOWER_IS_BETTER else -_TWO_SIDED_95
+        worse_end = None if error is None else best.value + away * error
+        line = f"constant: {self.metric} {self.constant.value:.4f} (the {self.constant.name} of train)"
+        verdict = short_of(metric, best.value, worse_end, self.constant)
+        return [line, *([f"          the best trial is {verdict}"] if verdict else [])]
 
     def _front(self) -> list[str]:
         if len(self.metrics) < 2:

@@ -26,7 +26,8 @@ ALIAS = "current"
 class SeedCard:
     """One retrained model: metrics by epoch, those of the best epoch on test, and the folder of the model.
 
-    information: what was measured of it on test.
+    information: what was measured of it on test. selected: the seed with which a search chose the
+    configuration; it is not in the means.
     """
 
     seed: int
@@ -35,6 +36,7 @@ class SeedCard:
     test: Mapping[str, float]
     bundle: Path
     information: Mapping[str, Measurement] = field(default_factory=dict)
+    selected: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class RetrainCard:
         tags: study, trial, digests.
         config_yaml: the exported file, as it was run.
         report: the table as text.
-        metrics: over all seeds.
+        metrics: over fresh seeds.
         seeds: one card each.
         registered: which of the seeds is registered.
         inputs: how a raw row gives each modality: ``strings``, ``tokens`` or ``features``.
@@ -92,7 +94,8 @@ def _log(location: Location, card: RetrainCard, model_name: str) -> str:
     _log_metrics(client, parent, {0: card.metrics})
     for seed in card.seeds:
         child_tags = {**tags, "mmsa.role": "seed", "mmsa.seed": str(seed.seed), "mlflow.parentRunId": parent}
-        child = client.create_run(experiment, tags=child_tags, run_name=f"seed {seed.seed}").info.run_id
+        name = f"seed {seed.seed}{' (selected)' if seed.selected else ''}"
+        child = client.create_run(experiment, tags=child_tags, run_name=name).info.run_id
         _log_metrics(client, child, seed.epochs)
         _log_metrics(client, child, {seed.best_epoch: seed.test})
         log_information(client, child, seed.information)

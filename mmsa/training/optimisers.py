@@ -141,6 +141,7 @@ class Schedule:
             threshold=0.0,
         )
         self._milestones = MultiStepLR(optimiser, optim.milestones, optim.decay)
+        self._lowered = 1.0  # by plateau and milestones so far
 
     def factor(self, step: int) -> float:
         """What the base rates are multiplied by at ``step``, counted from 0; plateau comes on top."""
@@ -163,26 +164,36 @@ class Schedule:
 
     def after_step(self) -> None:
         """Call after each optimiser step."""
-        # What sets the rates by the epoch owns them after the warm-up; this would overwrite them.
+        # What sets the rates by the epoch owns them after the warm-up. Until then every step sets them anew
+        # from the base rates, so that an epoch's decrease has to be put on top again.
         by_epoch = self.shape in ("plateau", "multi_step")
         if not by_epoch or self._by_step.last_epoch < self.warmup_steps:
             self._by_step.step()
+            for group in self.optimiser.param_groups:
+                group["lr"] *= self._lowered
 
     def after_epoch(self, metric: float) -> None:
         """Call after each evaluation with the metric that decides."""
+        before = self.optimiser.param_groups[0]["lr"]
         if self.shape == "plateau":
             self._plateau.step(metric)
         elif self.shape == "multi_step":
             self._milestones.step()
+        if before > 0:
+            self._lowered *= self.optimiser.param_groups[0]["lr"] / before
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs; the rates themselves are in the optimiser's state."""
-        return {name: schedule.state_dict() for name, schedule in self._all()}
+        return {
+            **{name: schedule.state_dict() for name, schedule in self._all()},
+            "lowered": self._lowered,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where ``state_dict`` was taken."""
         for name, schedule in self._all():
             schedule.load_state_dict(state[name])
+        self._lowered = state.get("lowered", 1.0)  # checkpoints of before have none
 
     def _all(self) -> list[tuple[str, Any]]:
         return [("by_step", self._by_step), ("plateau", self._plateau), ("milestones", self._milestones)]

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import mmsa.results.retrain
@@ -43,8 +45,8 @@ def test_the_exported_trial_is_reproduced_to_the_last_bit(
     result, said = again(exported, tmp_path)
     assert result.reproduced is True
     assert result.seeds[0].metrics["valid/mae"] == study.trials()[number].values[0]
-    assert said[-1].startswith(f"trial {number} of small is reproduced exactly")
-    assert said[0].startswith("seed 1/1 (0) epoch 1: valid/mae ")
+    assert said[3].startswith(f"trial {number} of small is reproduced exactly")
+    assert said[0].startswith("seed 1/2 (0) epoch 1: valid/mae ")
 
 
 def test_a_value_that_differs_is_told_with_what_may_explain_it(exported: Exported, tmp_path: Path) -> None:
@@ -53,7 +55,7 @@ def test_a_value_that_differs_is_told_with_what_may_explain_it(exported: Exporte
     other = known.model_copy(update={"value": known.value + 1e-9, "versions": {"torch": "1.0"}})
     result, said = again(exported.model_copy(update={"provenance": other}), tmp_path)
     assert result.reproduced is False
-    assert "torch 1.0, here " in said[-1]
+    assert "torch 1.0, here " in said[3]
 
 
 def test_test_is_opened_once_after_all_seeds_and_written_down(
@@ -68,26 +70,55 @@ def test_test_is_opened_once_after_all_seeds_and_written_down(
         return open_corpus(config, splits)
 
     monkeypatch.setattr(mmsa.results.retrain, "open_corpus", opened)
-    result, _ = again(exported, tmp_path, num_seeds=2, say=lambda line: events.append(line[:8]))
+    result, _ = again(exported, tmp_path, num_seeds=1, say=lambda line: events.append(line[:8]))
     assert events == ["train+valid", *["seed 1/2"] * 3, "trial 1 ", *["seed 2/2"] * 3, "test"]
     (opening,) = Ledger(tmp_path / LEDGER).openings()
     assert opening.seeds == [result.seeds[0].seed, result.seeds[1].seed]
+    assert opening.selected == exported.config.seed
     assert opening.metrics == [dict(seed.test) for seed in result.seeds]
+    assert opening.means() == dict(result.fresh[0].test)
     assert opening.test_digest == open_corpus(exported.config.data, ("test",))["test"].digest
 
 
-def test_the_report_has_every_seed_the_spread_and_the_interval(exported: Exported, tmp_path: Path) -> None:
+def test_the_report_is_about_fresh_seeds_with_spread_and_interval(exported: Exported, tmp_path: Path) -> None:
     result, _ = again(exported, tmp_path, num_seeds=2)
-    maes = [seed.test["mae"] for seed in result.seeds]
-    assert maes[0] != maes[1]
+    assert [seed.selected for seed in result.seeds] == [True, False, False]
+    maes = [seed.test["mae"] for seed in result.seeds[1:]]
+    assert len({seed.test["mae"] for seed in result.seeds}) == 3
     assert result.intervals["mae"].estimate == pytest.approx(sum(maes) / 2)
     assert result.deviation("mae") == pytest.approx(abs(maes[0] - maes[1]) / 2**0.5)
     lines = result.text().splitlines()
-    assert lines[0] == "test: 2 seeds, 40 rows of 8 groups"
+    assert lines[0] == "test: 2 fresh seeds, 40 rows of 8 groups"
+    assert lines[1].split()[:3] == ["selected", "seed", str(result.seeds[1].seed)]
     mae = next(line for line in lines if line.startswith("mae"))
     assert f"{sum(maes) / 2:.4f} ± " in mae
     assert any(line.startswith("8 groups are few") for line in lines)
     assert lines[-1] == "test was opened for the first time for study small"
+
+
+def test_a_configuration_that_nobody_selected_begins_with_its_own_seed(
+    exported: Exported, tmp_path: Path
+) -> None:
+    result, _ = again(Exported(config=exported.config), tmp_path, num_seeds=2)
+    assert [seed.selected for seed in result.seeds] == [False, False]
+    assert result.seeds[0].seed == exported.config.seed
+    assert "selected" not in result.text()
+
+
+def test_constants_stand_beside_every_result_and_are_told_where_they_win(
+    exported: Exported, tmp_path: Path
+) -> None:
+    """The labels are turned into noise, so that no model can beat the median, and one that learns does."""
+    result, _ = again(exported, tmp_path, overrides={"optim.lr": 1e-6, "train.epochs": 1})
+    labels = open_corpus(exported.config.data, ("train", "test"))
+    median = float(np.median(labels["train"].labels))
+    assert result.constants["median"]["mae"] == pytest.approx(np.abs(labels["test"].labels - median).mean())
+    assert "mae" not in result.constants["majority"]
+    lines = result.text().splitlines()
+    assert lines[1].split()[-3:] == ["median", "mean", "majority"]
+    told = [line for line in lines if line.startswith("  mae ")]
+    assert len(told) == 1
+    assert re.search(r" is (no|not surely) better than \d\.\d{4}, the \w+ of train", told[0])
 
 
 def test_information_is_measured_on_test_for_every_seed(

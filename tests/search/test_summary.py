@@ -11,6 +11,7 @@ import pytest
 
 from mmsa.information.copula_panel import CopulaPanel
 from mmsa.search.summary import BestTrial, SearchSummary
+from mmsa.training.constants import Constant
 
 DONE = SearchSummary(
     study="tried",
@@ -86,3 +87,14 @@ def test_a_launch_with_nothing_left_to_do_is_a_success():
 def test_why_a_search_gave_up_is_said():
     text = replace(DONE, num_trials=8, gave_up="5 trials in a row failed; the last: boom").text()
     assert text.splitlines()[-1] == "stopped: 5 trials in a row failed; the last: boom"
+
+
+def test_a_constant_stands_beside_the_best_and_is_told_where_it_is_as_good():
+    constant = Constant("median", 0.42)
+    lines = replace(DONE, constant=constant).text().splitlines()
+    assert lines[5] == "constant: valid/mae 0.4200 (the median of train)"
+    assert "the best trial is" not in lines[6]
+    unsure = replace(DONE, constant=constant, best=replace(DONE.best, standard_error=0.01))
+    assert "the best trial is not surely better than 0.4200" in unsure.text()
+    beaten = replace(DONE, constant=Constant("median", 0.41))
+    assert "the best trial is no better than 0.4100" in beaten.text()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -178,6 +179,24 @@ class TestSchedule:
                 schedule.after_step()
             schedule.after_epoch(1.0)
         assert found == pytest.approx([0.5, 1, 0.5, 0.25, 0.25])
+
+    def test_what_falls_into_the_warm_up_is_not_lost(self):
+        """A milestone after 2 epochs and a plateau within a warm-up of 3, also when resumed in between."""
+        for schedule, settings in (("multi_step", {"milestones": (2,), "decay": 0.5}), ("plateau", {})):
+            optim = OptimConfig(lr=1.0, schedule=schedule, warmup=3 / 5, **settings)
+            optimiser = torch.optim.AdamW([nn.Parameter(torch.zeros(1))], lr=optim.lr)
+            subject, found = Schedule(optimiser, optim, TrainConfig(patience=1), 5), []
+            for _ in range(5):
+                found.append(optimiser.param_groups[0]["lr"])
+                optimiser.step()
+                subject.after_step()
+                subject.after_epoch(1.0 if len(found) <= 2 else -len(found))
+                state = copy.deepcopy((optimiser.state_dict(), subject.state_dict()))
+                optimiser = torch.optim.AdamW([nn.Parameter(torch.zeros(1))], lr=optim.lr)
+                subject = Schedule(optimiser, optim, TrainConfig(patience=1), 5)
+                optimiser.load_state_dict(state[0])
+                subject.load_state_dict(state[1])
+            assert found == pytest.approx([1 / 3, 2 / 3, 0.5, 0.5, 0.5]), schedule
 
     @pytest.mark.parametrize(
         "settings", [{"schedule": "multi_step"}, {"schedule": "cosine", "milestones": [3]}]

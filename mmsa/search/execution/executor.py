@@ -28,12 +28,14 @@ from mmsa.search.execution.stop_request import INTERRUPTED, StopRequest, stopped
 from mmsa.search.execution.tune_scheduler import TuneScheduler, scheduler_of
 from mmsa.search.execution.tune_trials import StudyTrials
 from mmsa.search.records import TrialRecord
+from mmsa.search.stops import STANDARD_ERRORS
 from mmsa.search.study.cards import shown, study_card, trial_card
 from mmsa.search.study.prior_studies import covered
 from mmsa.search.study.storage import without_password
 from mmsa.search.study.study import Study
 from mmsa.search.summary import BestTrial, SearchSummary
 from mmsa.tracking import Observer, Outcome
+from mmsa.training.constants import constant_metrics
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ def run_search(
     cache = (options.runs / "cache").resolve()
     plans = stage_plans(config, raw, cache)
     with Study.open(config, options.runs, options.storage) as study:
-        study.bind_corpus(raw.digest)
+        labels = raw["train"].labels, raw["valid"].labels
+        study.bind_corpus(raw.digest, constant_metrics(*labels, raw.label_range))
         if options.trials is not None:
             study.extend(options.trials)
         if options.retry_failed:
@@ -196,6 +199,7 @@ def _summary(
 ) -> SearchSummary:
     counts = _ended(study)
     best, defaults, searched = study.best(), study.defaults(), study.completed("search")
+    metric = study.config.search.objectives[0].metric
     return SearchSummary(
         study=study.name,
         runs=options.runs,
@@ -204,9 +208,10 @@ def _summary(
         num_trials=study.asked,
         launched=counts - before,
         seconds=seconds,
-        metric=study.config.search.objectives[0].metric,
-        best=None if best is None else _best(best),
-        searched=_best(searched[0]) if best and best.stage == "finalist" and searched else None,
+        metric=metric,
+        constant=study.constant(metric),
+        best=None if best is None else _best(best, metric),
+        searched=_best(searched[0], metric) if best and best.stage == "finalist" and searched else None,
         stopped=study.stopped,
         default=defaults.values[0] if defaults and defaults.values else None,
         default_number=defaults.number if defaults else 0,
@@ -220,8 +225,9 @@ def _summary(
     )
 
 
-def _best(trial: TrialRecord) -> BestTrial:
-    return BestTrial(trial.number, trial.values[0], shown(trial), trial.finalist_of, trial.information)
+def _best(trial: TrialRecord, metric: str) -> BestTrial:
+    error = trial.notes.get(STANDARD_ERRORS, {}).get(metric)
+    return BestTrial(trial.number, trial.values[0], shown(trial), trial.finalist_of, trial.information, error)
 
 
 def _ended(study: Study) -> Counter[Outcome]:

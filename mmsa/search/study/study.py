@@ -113,8 +113,12 @@ class Study(StudyView):
             if trial.outcome == "running" and trial.superseded:
                 self._end(trial.number, Ending("pruned", reason=reason))
 
-    def bind_corpus(self, digest: str) -> None:
+    def bind_corpus(self, digest: str, constants: Mapping[str, Mapping[str, float]] | None = None) -> None:
         """Remember the data the study is about.
+
+        Args:
+            digest: of train and valid.
+            constants: what constant predictors reach on valid, see ``constant_metrics``.
 
         Raises:
             StudyError: when the study is about other data.
@@ -128,6 +132,8 @@ class Study(StudyView):
                 f"(digest {known[:12]}, now {digest[:12]}). "
                 "Bring the earlier data back, or write another name after `study:`."
             )
+        if constants and "constants" not in self.attributes:
+            self._ledger.remember(constants=constants)
 
     def extend(self, request: str) -> None:
         """Ask for ``"N"`` trials in all, or for ``"+N"`` more; retries come on top.

@@ -26,6 +26,8 @@ from mmsa.search.study.storage import JOURNAL, open_storage
 from mmsa.search.study.stored import FINALIST_OF, PARENT, cost_of, outcome_of, record_of, stage_of
 from mmsa.search.study.versions import Version, point_in, refuse_earlier_format, stored_space, versions_in
 from mmsa.tracking import Outcome, Stage, pareto_front
+from mmsa.training.constants import Constant, best_constants
+from mmsa.training.selection import PREFIX
 
 
 class Source(Protocol):
@@ -194,6 +196,10 @@ class StudyView:
         feasible = [trial for trial in completed if self.violation(trial) == 0] or completed
         directions = [objective.direction for objective in self.config.search.objectives]
         return [feasible[place] for place in pareto_front([t.values for t in feasible], directions)]
+
+    def constant(self, metric: str) -> Constant | None:
+        """The best constant predictor by a metric of valid; None where none is known."""
+        return best_constants(self.attributes.get("constants", {})).get(metric.removeprefix(PREFIX))
 
     @property
     def priors(self) -> Mapping[str, list[Point]]:
