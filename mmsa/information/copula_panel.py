@@ -121,9 +121,11 @@ class CopulaPanel:
         )
 
     def _status(self, value: float, null: Null) -> Status:
-        if null.bound is not None and value <= null.bound:
+        if null.passed is False:
             return "below_null"
-        return "saturated" if value > _NEAR_CEILING * math.log(self.num_rows) else "ok"
+        if value > _NEAR_CEILING * math.log(self.num_rows):
+            return "saturated"
+        return "untested" if null.passed is None else "ok"
 
     def _pair(self, x: str, y: str, given: str | None, half: int | None = None) -> _Pair:
         x_ND, y_ND = self._basis(x, half), self._basis(y, half)

@@ -17,6 +17,7 @@ from mmsa.errors import DataError
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
+_LIKE_SIZE = 2.5  # ranks by size, up or down, over which groups change places
 
 
 def group_codes(groups: ArrayLike | None, num_rows: int) -> Rows:
@@ -56,16 +57,31 @@ def group_folds(group_N: Rows, num_folds: int, seed: int) -> Rows:
 def permuted_rows(group_N: Rows, generator: np.random.Generator) -> Rows:
     """(N,) the row whose value each row receives when whole groups change places.
 
-    The values of a group stay neighbours and keep their order, so what rows of one group have in common is
-    broken up only where groups of different sizes do not fit.
+    Every group receives the rows of one other of about its size, neighbours staying neighbours: a stretch of
+    it where it is longer, there and back again where it is shorter. So what rows of one group have in common
+    stays in common, whatever the sizes. A group whose place falls to itself is read from another row on.
+    Groups of one row each are permuted.
     """
-    of_group = np.argsort(group_N, kind="stable")
-    starts = np.flatnonzero(np.diff(group_N[of_group], prepend=-1))
-    pieces = np.split(of_group, starts[1:])
-    source = np.concatenate([pieces[piece] for piece in generator.permutation(len(pieces))])
-    received_N = np.empty_like(source)
-    received_N[of_group] = source
+    pieces = _pieces(group_N)
+    if len(pieces) == len(group_N):
+        return generator.permutation(len(group_N))
+    size_G = np.array([len(piece) for piece in pieces])
+    places, by_size = (np.lexsort((generator.random(len(pieces)), size_G)) for _ in range(2))
+    rank_G = np.arange(len(pieces)) + generator.uniform(-_LIKE_SIZE, _LIKE_SIZE, len(pieces))
+    partners = by_size[np.argsort(rank_G)]
+    received_N = np.empty(len(group_N), np.int64)
+    for place, partner in zip(places, partners, strict=True):
+        path = np.concatenate([pieces[partner], pieces[partner][::-1]])
+        spare = len(path) if place == partner else size_G[partner] - size_G[place] + 1
+        start = generator.integers(spare) if spare > 0 else 0
+        received_N[pieces[place]] = path[(start + np.arange(size_G[place])) % len(path)]
     return received_N
+
+
+def _pieces(group_N: Rows) -> list[Rows]:
+    """The rows of each group, in their order."""
+    of_group = np.argsort(group_N, kind="stable")
+    return np.split(of_group, np.flatnonzero(np.diff(group_N[of_group])) + 1)
 
 
 def group_sums(values_QN: Floats, group_N: Rows) -> Floats:

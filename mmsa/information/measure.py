@@ -10,7 +10,6 @@ Shapes: N rows, D features, R resamples.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from scipy.stats import t as student
 from mmsa.information.groups import bootstrap_weights, group_codes, group_folds, group_sums, permuted_rows
 from mmsa.information.ksg import NEIGHBOURS, NeighbourLine
 from mmsa.information.measurement import Measurement, Status, not_measured
+from mmsa.information.null import FEWEST_REFITS, Null
 from mmsa.information.reading import Reading, Sample, estimate
 from mmsa.seeding import derive_seed
 
@@ -38,7 +38,7 @@ def measure(
     groups: ArrayLike | None = None,
     folds: int = 5,
     seeds: int = 1,
-    permutations: int = 5,
+    permutations: int = FEWEST_REFITS,
     resamples: int = 1000,
     extrapolate: bool = True,
     seed: int = 0,
@@ -57,7 +57,7 @@ def measure(
         groups: (N,) video or speaker of each row; folds, resamples and permutations keep groups whole.
         folds: a critic scores the fold it was not fitted on.
         seeds: critics per fold, averaged.
-        permutations: refits with the groups of y permuted; 0 skips the null, and the status ``below_null``.
+        permutations: refits with the groups of y permuted; fewer than 19 leave the value ``untested``.
         resamples: of the bootstrap.
         extrapolate: also measure two halves and report where 1 / n -> 0 leads.
         seed: decides everything random.
@@ -94,7 +94,7 @@ def measure(
         p_value=null.p_value,
         extrapolated=extrapolated,
         ceiling=ceiling,
-        status=_status(reading, null.bound, high, ceiling),
+        status=_status(reading, null, high, ceiling),
         estimator=reading.estimator,
         witnesses=reading.witnesses,
         parts=reading.parts,
@@ -148,38 +148,21 @@ def _half_width_from_parts(sample: Sample, seed: int) -> float:
     return float(student.ppf(0.5 + _LEVEL / 2, len(parts) - 1) * deviation / math.sqrt(len(parts)))
 
 
-@dataclass(frozen=True)
-class _Null:
-    mean: float | None = None
-    bound: float | None = None
-    p_value: float | None = None
-
-
-def _null(value: float, sample: Sample, folds: int, permutations: int, seed: int) -> _Null:
-    """The whole procedure, refitted with the groups of y permuted among x and z.
-
-    Few refits give no 95 % quantile; the bound is that of a normal prediction interval (Student's t).
-    """
-    if permutations == 0:
-        return _Null()
-    values = []
+def _null(value: float, sample: Sample, folds: int, permutations: int, seed: int) -> Null:
+    """The whole procedure, refitted with the groups of y permuted among x, what z says of y left in place."""
+    refits = []
     for permutation in range(permutations):
         order = permuted_rows(sample.group, np.random.default_rng(derive_seed("null", seed, permutation)))
-        permuted = Sample(sample.x, sample.y[order], sample.z, sample.group)
-        values.append(estimate(permuted, folds, 1, derive_seed("null critic", seed, permutation)).value)
-    p_value = (1 + sum(null >= value for null in values)) / (1 + permutations)
-    mean = float(np.mean(values))
-    if permutations == 1:
-        return _Null(mean, None, p_value)
-    spread = float(np.std(values, ddof=1)) * math.sqrt(1 + 1 / permutations)
-    return _Null(mean, mean + float(student.ppf(0.95, permutations - 1)) * spread, p_value)
+        critics = derive_seed("null critic", seed, permutation)
+        refits.append(estimate(sample.permuted(order), folds, 1, critics).value)
+    return Null.of(value, refits)
 
 
-def _status(reading: Reading, bound: float | None, high: float, ceiling: float) -> Status:
-    if bound is not None and reading.value <= bound:
+def _status(reading: Reading, null: Null, high: float, ceiling: float) -> Status:
+    if null.passed is False:
         return "below_null"
     if reading.value > _NEAR_CEILING * ceiling:
         return "saturated"
     if reading.witnesses["copula"] > high:
         return "disagree"
-    return "ok"
+    return "untested" if null.passed is None else "ok"

@@ -64,6 +64,13 @@ class Sample:
         z_ND = None if self.z is None else normal_scores(self.z)
         return normal_scores(adjusted.x), normal_scores(adjusted.y), z_ND
 
+    def permuted(self, order_N: Rows) -> Sample:
+        """y of other rows; with a condition what it explains of y stays (Freedman and Lane 1983)."""
+        if self.z is None:
+            return replace(self, y=self.y[order_N])
+        left_ND = _residuals(self.y, self.z)
+        return replace(self, y=self.y - left_ND + left_ND[order_N])
+
     def rows(self, rows: Any) -> Sample:
         """Some of the rows."""
         z_ND = None if self.z is None else self.z[rows]

@@ -35,7 +35,7 @@ def test_information_of_benchmark_tasks(name, estimator, error):
     assert measurement.estimator == estimator
     assert measurement.value == pytest.approx(truth.information, abs=error)
     assert measurement.low < measurement.value < measurement.high
-    assert measurement.status == "ok"
+    assert measurement.status == "untested"
 
 
 def test_networks_find_what_the_copula_misses():
@@ -46,11 +46,11 @@ def test_networks_find_what_the_copula_misses():
 
 
 def test_independent_variables_stay_below_the_null():
-    measurement = measure(*independent(4, 4).sample(500), permutations=4, extrapolate=False)
+    measurement = measure(*independent(4, 4).sample(200), extrapolate=False)
     assert measurement.status == "below_null"
     assert abs(measurement.value) < 0.05
     assert measurement.value <= measurement.null_bound
-    assert 0 < measurement.p_value <= 1
+    assert 0.05 < measurement.p_value <= 1
 
 
 def test_negative_values_are_not_clipped():
