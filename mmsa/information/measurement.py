@@ -37,6 +37,8 @@ other groups would say. skipped: no time.
 Absent = Literal["too_few", "too_few_groups", "skipped"]
 ABSENT: tuple[Absent, ...] = get_args(Absent)
 """The statuses of what was not measured."""
+CLAIMS: tuple[Status, ...] = ("ok", "positive", "negative", "saturated")
+"""The statuses of what was told from nothing."""
 Scope = Literal["rows", "within_groups"]
 """What varies where information is measured. rows: everything that differs between rows. within_groups: what
 differs between rows of one group; what a whole group has in common is taken out first."""
@@ -101,6 +103,39 @@ class Measurement:
         if self.value is None or self.extrapolated is None:
             return None
         return abs(self.extrapolated - self.value) / max(abs(self.value), 1e-12)
+
+    def text(self, digits: int = 3) -> str:
+        """The value with its interval and what must be said of it, or why there is none."""
+        if self.status == "ok":
+            return self._shown(digits)
+        said = self.status.replace("_", " ")
+        if self.status == "saturated":
+            return f"{said} at {self.ceiling:.{digits}f}"
+        if self.status in ABSENT:
+            counts = {"too_few": f" rows ({self.num_samples})", "too_few_groups": f" ({self.num_groups})"}
+            return said + counts.get(self.status, "")
+        return f"{self._shown(digits)} {said}"
+
+    def _shown(self, digits: int) -> str:
+        ends = [] if self.low is None or self.high is None else [self.low, self.high]
+        interval = ", ".join(f"{end:.{digits}f}" for end in ends)
+        return f"{self.value:.{digits}f}" + (f" [{interval}]" if ends else "")
+
+    def less(self, bias: float) -> Measurement:
+        """The same with a bias taken off the value and all that it is compared with."""
+
+        def left(reading: float | None) -> float | None:
+            return None if reading is None else reading - bias
+
+        return replace(
+            self,
+            value=left(self.value),
+            low=left(self.low),
+            high=left(self.high),
+            null_mean=left(self.null_mean),
+            null_bound=left(self.null_bound),
+            extrapolated=left(self.extrapolated),
+        )
 
     def bits(self) -> Measurement:
         """The same measurement in bits."""

@@ -18,6 +18,7 @@ from mmsa.information.copula_critics import copula_terms
 from mmsa.information.groups import Rows, group_folds
 from mmsa.information.ksg import NeighbourLine
 from mmsa.information.residual import cross_fitted_ratios
+from mmsa.information.within import within_scores
 from mmsa.seeding import derive_seed
 
 FEW_DIMS = 3
@@ -51,6 +52,12 @@ class Sample:
     def dims(self) -> tuple[int, ...]:
         """Numbers of features."""
         return tuple(part.shape[1] for part in (self.x, self.y, self.z) if part is not None)
+
+    def within(self) -> Sample:
+        """What differs within groups, as normal scores."""
+        x_ND, y_ND = within_scores(self.x, self.group), within_scores(self.y, self.group)
+        z_ND = None if self.z is None else within_scores(self.z, self.group)
+        return Sample(x_ND, y_ND, z_ND, self.group)
 
     def adjusted(self) -> Sample:
         """x and y less their linear regressions on z: for every z a bijection, so I(X; Y | Z) stays."""
