@@ -1,15 +1,15 @@
 """Many quantities of one set of rows by the Gaussian copula, each as a full measurement in milliseconds.
 
-What takes time is done once for all quantities: ranks, bases, resamples, permutations. With an orthonormal
-basis of the normal scores of each source, a refit of the null is one product of two small matrices.
+What takes time is done once for all quantities: ranks, bases, permutations. With an orthonormal basis of the
+normal scores of each source, a refit of the null is a product of two small matrices.
 
-Shapes: N rows, D directions of a source, R resamples, P permutations.
+Shapes: N rows, D directions of a source, P refits.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,22 +26,29 @@ from mmsa.information.copula import (
 )
 from mmsa.information.groups import (
     Rows,
-    bootstrap_weights,
+    effective_groups,
     group_codes,
     group_folds,
-    group_sums,
+    group_signs,
+    interval_of_mean,
     permuted_rows,
+    pieces_of,
 )
-from mmsa.information.measurement import Measurement, Status, not_measured
+from mmsa.information.measurement import Absent, Measurement, Scope, Status, not_measured
 from mmsa.information.null import Null
+from mmsa.information.within import scope_between, within_scores
 from mmsa.seeding import derive_seed
 
 _FEWEST_ROWS = 50
 _ROWS_PER_FEATURE = 3
 _FEWEST_GROUPS = 10
+_FEWEST_EFFECTIVE_GROUPS = 2.0
+_GROUPS_PER_FEATURE = 2
 _NEAR_CEILING = 0.9
+_LEVEL = 0.9
 _SMALLEST_RESIDUAL = 1e-6  # of a direction of length 1, once what z explains is taken out
 _HALVES = (0, 1)
+_REFITS_FOR_BIAS = 99
 
 
 class CopulaPanel:
@@ -49,14 +56,18 @@ class CopulaPanel:
 
     Exact for Gaussian copulas, whatever the marginals; of any other dependence it sees the part that rank
     correlation shows. It fits nothing but correlations, whose bias is known and taken off, so it needs no
-    held-out rows (Ince et al. 2017). Resamples and permutations are the same for all quantities.
+    held-out rows (Ince et al. 2017).
+
+    Where groups have two rows or more on average, information is measured within groups: see
+    ``mmsa.information.within``. Rows of one group may follow one another; the null then keeps every group as
+    it is and turns the sign of all its rows of y at once, and what it reads on average is the bias. A source
+    that does not vary within groups is measured over all rows, if there are groups enough.
 
     Args:
         sources: (N,) or (N, D) finite numbers by name.
-        groups: (N,) video or speaker of each row; resamples and permutations keep groups whole.
-        permutations: of the null.
-        resamples: of the bootstrap.
-        seed: decides everything random.
+        groups: (N,) video or speaker of each row.
+        permutations: refits of the null; fewer than 19 test nothing.
+        seed: decides everything random; the same for all quantities.
 
     Raises:
         DataError: for arrays that do not fit together or are not finite.
@@ -67,8 +78,7 @@ class CopulaPanel:
         sources: Mapping[str, ArrayLike],
         groups: ArrayLike | None = None,
         *,
-        permutations: int = 19,
-        resamples: int = 1000,
+        permutations: int = 199,
         seed: int = 0,
     ):
         arrays = {name: np.asarray(values, np.float64) for name, values in sources.items()}
@@ -80,34 +90,37 @@ class CopulaPanel:
         self.group_N = group_codes(groups, self.num_rows)
         self.num_groups = int(self.group_N.max()) + 1
         self.permutations, self.seed = permutations, seed
-        self._bases: dict[tuple[str, int | None], Array] = {}
-        generator = np.random.default_rng(derive_seed("null", seed))
-        self._orders = [permuted_rows(self.group_N, generator) for _ in range(permutations)]
-        self._weights_RG = bootstrap_weights(self.num_groups, resamples, derive_seed("bootstrap", seed))
+        self._bases: dict[tuple[str, Scope, int | None], Array] = {}
+        self._test = _Refits.for_test(self.group_N, permutations, seed)
+        self._bias = _Refits.for_bias(self.group_N, seed)
 
     def measure(self, x: str, y: str, given: str | None = None) -> Measurement:
         """I(x; y), or I(x; y | given), of the sources of these names."""
         names = (x, y) if given is None else (x, y, given)
         dims = tuple(self._sources[name].shape[1] for name in names)
-        needed = max(_FEWEST_ROWS, _ROWS_PER_FEATURE * sum(dims))
-        if self.num_rows < needed or self.num_groups < _FEWEST_GROUPS:
-            return not_measured("too_few", num_samples=self.num_rows, num_groups=self.num_groups, dims=dims)
-        pair = self._pair(x, y, given)
-        value, terms_N = pair.information(), pair.terms()
-        halves = [self._pair(x, y, given, half).information() for half in _HALVES]
-        extrapolated = 2 * value - float(np.mean(halves))  # the bias of a closed form goes as 1 / n
-        low, high = self._interval(terms_N)
-        null = Null.of(value, pair.permuted(self._orders))
+        scope = scope_between((self._sources[name] for name in names), self.group_N)
+        absent = self._absent(dims, scope)
+        if absent is not None:
+            return not_measured(absent, num_samples=self.num_rows, num_groups=self.num_groups, dims=dims)
+        pair = self._pair(x, y, given, scope)
+        excess = float(pair.refitted(self._bias).mean()) if len(self._bias.signs) else 0.0
+        value, terms_N = pair.information() - excess, pair.terms() - excess
+        # The bias of a closed form goes as 1 / n.
+        halves = [self._pair(x, y, given, scope, half).information() - 2 * excess for half in _HALVES]
+        drift = value - float(np.mean(halves))
+        low, high = interval_of_mean(terms_N, self.group_N, _LEVEL)
+        low, high = min(value, low + min(0.0, drift)), max(value, high + max(0.0, drift))
+        null = Null.of(value, list(pair.refitted(self._test) - excess))
         return Measurement(
             value=value,
-            low=min(value, low + min(0.0, extrapolated - value)),
-            high=max(value, high + max(0.0, extrapolated - value)),
+            low=low,
+            high=high,
             null_mean=null.mean,
             null_bound=null.bound,
             p_value=null.p_value,
-            extrapolated=extrapolated,
+            extrapolated=value + drift,
             ceiling=math.log(self.num_rows),
-            status=self._status(value, null),
+            status=self._status(value, low, null),
             estimator="copula",
             witnesses={"copula": value},
             parts=(),
@@ -118,44 +131,103 @@ class CopulaPanel:
             seeds=0,
             permutations=self.permutations,
             seed=self.seed,
+            scope=scope,
         )
 
-    def _status(self, value: float, null: Null) -> Status:
-        if null.bound is not None and value <= null.bound:
+    def _absent(self, dims: tuple[int, ...], scope: Scope) -> Absent | None:
+        """Why nothing can be measured of so many directions, if so."""
+        if self.num_rows < max(_FEWEST_ROWS, _ROWS_PER_FEATURE * sum(dims)):
+            return "too_few"
+        needed = _FEWEST_GROUPS
+        if scope == "rows" and self.num_groups < self.num_rows:  # rows of a group may be one draw
+            needed = max(needed, _GROUPS_PER_FEATURE * sum(dims))
+        few = self.num_groups < needed or effective_groups(self.group_N) < _FEWEST_EFFECTIVE_GROUPS
+        return "too_few_groups" if few else None
+
+    def _status(self, value: float, low: float, null: Null) -> Status:
+        if null.passed is False or (null.passed and low <= 0):
             return "below_null"
-        return "saturated" if value > _NEAR_CEILING * math.log(self.num_rows) else "ok"
+        if value > _NEAR_CEILING * math.log(self.num_rows):
+            return "saturated"
+        return "untested" if null.passed is None else "ok"
 
-    def _pair(self, x: str, y: str, given: str | None, half: int | None = None) -> _Pair:
-        x_ND, y_ND = self._basis(x, half), self._basis(y, half)
-        return _Pair(x_ND, y_ND, self._basis(given, half) if given else np.empty((len(x_ND), 0)))
+    def _pair(self, x: str, y: str, given: str | None, scope: Scope, half: int | None = None) -> _Pair:
+        x_ND, y_ND = self._basis(x, scope, half), self._basis(y, scope, half)
+        z_ND = self._basis(given, scope, half) if given else np.empty((len(x_ND), 0))
+        return _Pair(x_ND, y_ND, z_ND, self._freedom(scope, half))
 
-    def _basis(self, name: str, half: int | None = None) -> Array:
+    def _freedom(self, scope: Scope, half: int | None) -> int:
+        """As many rows would have varied as much if nothing but one mean had been taken off."""
+        group_N = self.group_N if half is None else self.group_N[self._halves == half]
+        taken = len(np.unique(group_N)) - 1 if scope == "within_groups" else 0
+        return len(group_N) - taken
+
+    def _basis(self, name: str, scope: Scope, half: int | None = None) -> Array:
         """(N, D) orthonormal basis of the source's normal scores, of all rows or of half of the groups."""
-        if (name, half) not in self._bases:
+        if (name, scope, half) not in self._bases:
             rows = slice(None) if half is None else self._halves == half
-            self._bases[name, half] = orthonormal_basis(normal_scores(self._sources[name][rows]))
-        return self._bases[name, half]
+            values_ND = self._sources[name][rows]
+            if scope == "within_groups":
+                group_N = np.unique(self.group_N[rows], return_inverse=True)[1]
+                scores_ND = within_scores(values_ND, group_N)
+            else:
+                scores_ND = normal_scores(values_ND)
+            self._bases[name, scope, half] = orthonormal_basis(scores_ND)
+        return self._bases[name, scope, half]
 
     @cached_property
     def _halves(self) -> Rows:
         """Which half the group of each row belongs to."""
         return group_folds(self.group_N, len(_HALVES), derive_seed("halves", self.seed))
 
-    def _interval(self, terms_N: Array) -> tuple[float, float]:
-        """5 and 95 % of the mean of the terms over resampled groups."""
-        sums_QG = group_sums(np.stack([terms_N, np.ones_like(terms_N)]), self.group_N)
-        totals_QR = sums_QG @ self._weights_RG.T
-        low, high = np.quantile(totals_QR[0] / totals_QR[1], (0.05, 0.95))
-        return float(low), float(high)
+
+@dataclass(frozen=True)
+class _Refits:
+    """What is done to the rows of y so that x says nothing about it, and y's own covariance stays.
+
+    orders: (P, N) of rows, where every row is a group. signs: (P, G) of the rows of each of the ``pieces``.
+    """
+
+    orders: Rows
+    signs: Array
+    pieces: Sequence[Rows]
+
+    @classmethod
+    def for_test(cls, group_N: Rows, count: int, seed: int) -> _Refits:
+        """``count`` refits as likely as the data, if there is nothing in the data."""
+        generator, pieces = np.random.default_rng(derive_seed("null", seed)), pieces_of(group_N)
+        if len(pieces) < len(group_N):
+            return cls(np.empty((0, 0), np.int64), group_signs(group_N, count, generator), pieces)
+        orders = [permuted_rows(group_N, generator) for _ in range(count)]
+        return cls(np.array(orders, np.int64).reshape(count, -1), np.empty((0, 0)), ())
+
+    @classmethod
+    def for_bias(cls, group_N: Rows, seed: int) -> _Refits:
+        """Refits whose mean is the bias; none where rows are independent, whose bias is known."""
+        generator, pieces = np.random.default_rng(derive_seed("bias", seed)), pieces_of(group_N)
+        count = _REFITS_FOR_BIAS if len(pieces) < len(group_N) else 0
+        signs_PG = group_signs(group_N, count, generator, balanced=True)
+        return cls(np.empty((0, 0), np.int64), signs_PG, pieces)
+
+    def products(self, left_ND: Array, right_ND: Array) -> Array:
+        """(P, D, D') sums of products of left rows and the right rows of each refit."""
+        if len(self.orders):
+            return np.stack([left_ND.T @ right_ND[order_N] for order_N in self.orders])
+        products_GDD = np.stack([left_ND[rows].T @ right_ND[rows] for rows in self.pieces])
+        return np.tensordot(self.signs, products_GDD, axes=1)
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """Orthonormal bases (N, D) of x, y and a condition z, which may have no direction."""
+    """Orthonormal bases (N, D) of x, y and a condition z, which may have no direction.
+
+    freedom: rows, less those that means of groups took away.
+    """
 
     x: Array
     y: Array
     z: Array
+    freedom: int
 
     @cached_property
     def x_left(self) -> Array:
@@ -169,8 +241,7 @@ class _Pair:
 
     def bias(self) -> float:
         """Of Gaussian information; a condition takes as many rows away as it has directions."""
-        dims = self.x_left.shape[1], self.y_left.shape[1]
-        return gaussian_bias(len(self.x) - self.z.shape[1], *dims)
+        return gaussian_bias(self.freedom - self.z.shape[1], self.x_left.shape[1], self.y_left.shape[1])
 
     def information(self) -> float:
         """I(x; y | z) in nats, with the bias taken off."""
@@ -194,17 +265,22 @@ class _Pair:
         terms_N: Array = -squares_NK.sum(1) - 0.5 * np.log(unexplained_K).sum() - self.bias()
         return terms_N
 
-    def permuted(self, orders: list[Rows]) -> list[float]:
-        """The information with the rows of y in each of the orders."""
-        return [_Pair(self.x_left, self.y[order], self.z).information_of_refit() for order in orders]
+    def refitted(self, refits: _Refits) -> Array:
+        """(P,) ``information`` of x and what z leaves of y, rearranged.
 
-    def information_of_refit(self) -> float:
-        """``information`` by a determinant in place of singular values; x is free of z already."""
-        product_DD = self.x.T @ self.y_left
-        unexplained_DD = np.eye(product_DD.shape[1]) - LARGEST_SQUARED_CORRELATION * product_DD.T @ product_DD
-        log_determinant = np.linalg.slogdet(unexplained_DD).logabsdet
-        bias = gaussian_bias(len(self.x) - self.z.shape[1], self.x.shape[1], self.y_left.shape[1])
-        return float(-0.5 * log_determinant - bias)
+        What z explains of y stays in place (Freedman and Lane 1983); what z explains of the rearranged rest,
+        and its mean, are taken out. By determinants, in place of singular values; x is free of z.
+        """
+        if not len(refits.orders) + len(refits.signs):
+            return np.empty(0)
+        common_N1 = np.full((len(self.x), 1), 1 / math.sqrt(len(self.x)))
+        explained_PDD = refits.products(np.hstack([common_N1, self.z]), self.y_left)
+        product_PDD = refits.products(self.x_left, self.y_left)
+        own_PDD = np.eye(self.y_left.shape[1]) - explained_PDD.mT @ explained_PDD
+        unexplained_PDD = own_PDD - LARGEST_SQUARED_CORRELATION * product_PDD.mT @ product_PDD
+        log_ratio_P = np.linalg.slogdet(unexplained_PDD).logabsdet - np.linalg.slogdet(own_PDD).logabsdet
+        refitted_P: Array = -0.5 * log_ratio_P - self.bias()
+        return refitted_P
 
 
 def _without(basis_ND: Array, z_ND: Array) -> Array:

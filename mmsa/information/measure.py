@@ -4,23 +4,24 @@ A loss is a bound that an encoder and its critic pursue together; a measurement 
 arrays, with critics of its own that never score a row, or a group, they were fitted on. See
 ``mmsa.information.reading`` for the estimators and ``Measurement`` for what is reported.
 
-Shapes: N rows, D features, R resamples.
+Shapes: N rows, D features.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
-from mmsa.information.groups import bootstrap_weights, group_codes, group_folds, group_sums, permuted_rows
+from mmsa.information.groups import group_codes, group_folds, interval_of_mean, permuted_rows
 from mmsa.information.ksg import NEIGHBOURS, NeighbourLine
 from mmsa.information.measurement import Measurement, Status, not_measured
+from mmsa.information.null import FEWEST_REFITS, Null
 from mmsa.information.reading import Reading, Sample, estimate
+from mmsa.information.within import scope_between
 from mmsa.seeding import derive_seed
 
 _FEWEST_ROWS = 50
@@ -38,8 +39,7 @@ def measure(
     groups: ArrayLike | None = None,
     folds: int = 5,
     seeds: int = 1,
-    permutations: int = 5,
-    resamples: int = 1000,
+    permutations: int = FEWEST_REFITS,
     extrapolate: bool = True,
     seed: int = 0,
 ) -> Measurement:
@@ -52,13 +52,16 @@ def measure(
     same. With a condition, x and y are first replaced by their residuals of a linear regression on z, which
     changes no I(X; Y | Z); what is left is I(X; Y, Z) - I(X; Z).
 
+    With two rows a group on average, what differs within groups is measured (``mmsa.information.within``),
+    unless an array differs between groups alone; ``scope`` says which it was. Where groups have several rows,
+    the mean of the null is taken off.
+
     Args:
         x, y, z: (N,) or (N, D) arrays of numbers, one row per sample.
-        groups: (N,) video or speaker of each row; folds, resamples and permutations keep groups whole.
+        groups: (N,) video or speaker of each row; folds, intervals and permutations keep groups whole.
         folds: a critic scores the fold it was not fitted on.
         seeds: critics per fold, averaged.
-        permutations: refits with the groups of y permuted; 0 skips the null, and the status ``below_null``.
-        resamples: of the bootstrap.
+        permutations: refits with the groups of y permuted; fewer than 19 leave the value ``untested``.
         extrapolate: also measure two halves and report where 1 / n -> 0 leads.
         seed: decides everything random.
 
@@ -66,6 +69,9 @@ def measure(
         DataError: for arrays that do not fit together or are not finite.
     """
     sample = Sample.of(x, y, z, group_codes(groups, len(np.asarray(x))))
+    scope = scope_between([np.asarray(part) for part in (x, y, z) if part is not None], sample.group)
+    if scope == "within_groups":
+        sample = sample.within()
     num_groups, dims = len(np.unique(sample.group)), sample.dims
     design: dict[str, Any] = {
         "num_samples": len(sample.x),
@@ -76,16 +82,18 @@ def measure(
         "permutations": permutations,
         "seed": seed,
     }
-    if len(sample.x) < max(_FEWEST_ROWS, _ROWS_PER_FEATURE * sum(dims)) or num_groups < 2 * folds:
+    if len(sample.x) < max(_FEWEST_ROWS, _ROWS_PER_FEATURE * sum(dims)):
         return not_measured("too_few", **design)
+    if num_groups < 2 * folds:
+        return not_measured("too_few_groups", **design)
     ceiling = math.log(len(sample.x))
     reading = estimate(sample, folds, seeds, seed)
     extrapolated = _extrapolated(reading, sample, folds, seed) if extrapolate else None
-    low, high = _interval(reading, sample, resamples, seed)
+    low, high = _interval(reading, sample, seed)
     drift = 0.0 if extrapolated is None else extrapolated - reading.value
     low, high = low + min(0.0, drift), high + max(0.0, drift)
     null = _null(reading.value, sample, folds, permutations, seed)
-    return Measurement(
+    measured = Measurement(
         value=reading.value,
         low=low,
         high=high,
@@ -94,12 +102,14 @@ def measure(
         p_value=null.p_value,
         extrapolated=extrapolated,
         ceiling=ceiling,
-        status=_status(reading, null.bound, high, ceiling),
+        status=_status(reading, null, high, ceiling),
         estimator=reading.estimator,
         witnesses=reading.witnesses,
         parts=reading.parts,
+        scope=scope,
         **design,
     )
+    return measured if null.mean is None or num_groups == len(sample.x) else measured.less(null.mean)
 
 
 def _extrapolated(reading: Reading, sample: Sample, folds: int, seed: int) -> float:
@@ -120,16 +130,13 @@ def _extrapolated(reading: Reading, sample: Sample, folds: int, seed: int) -> fl
     return reading.value + (reading.value - float(np.mean([half.value for half in halves]))) / (2**rate - 1)
 
 
-def _interval(reading: Reading, sample: Sample, resamples: int, seed: int) -> tuple[float, float]:
-    """5 and 95 % of the mean of the terms over resampled groups, widened by the estimator's own error."""
-    sums_QG = group_sums(np.stack([reading.terms, np.ones_like(reading.terms)]), sample.group)
-    weights_RG = bootstrap_weights(sums_QG.shape[1], resamples, derive_seed("bootstrap", seed))
-    totals_R, counts_R = weights_RG @ sums_QG[0], weights_RG @ sums_QG[1]
-    low, high = np.quantile(totals_R / counts_R, (0.5 - _LEVEL / 2, 0.5 + _LEVEL / 2))
+def _interval(reading: Reading, sample: Sample, seed: int) -> tuple[float, float]:
+    """Of the mean of the terms over other groups, widened by the estimator's own error."""
+    low, high = interval_of_mean(reading.terms, sample.group, _LEVEL)
     if reading.estimator == "ksg":
         half = _half_width_from_parts(sample, seed)
         low, high = min(low, reading.value - half), max(high, reading.value + half)
-    return float(low) - reading.error, float(high) + reading.error
+    return low - reading.error, high + reading.error
 
 
 def _half_width_from_parts(sample: Sample, seed: int) -> float:
@@ -148,38 +155,21 @@ def _half_width_from_parts(sample: Sample, seed: int) -> float:
     return float(student.ppf(0.5 + _LEVEL / 2, len(parts) - 1) * deviation / math.sqrt(len(parts)))
 
 
-@dataclass(frozen=True)
-class _Null:
-    mean: float | None = None
-    bound: float | None = None
-    p_value: float | None = None
-
-
-def _null(value: float, sample: Sample, folds: int, permutations: int, seed: int) -> _Null:
-    """The whole procedure, refitted with the groups of y permuted among x and z.
-
-    Few refits give no 95 % quantile; the bound is that of a normal prediction interval (Student's t).
-    """
-    if permutations == 0:
-        return _Null()
-    values = []
+def _null(value: float, sample: Sample, folds: int, permutations: int, seed: int) -> Null:
+    """The whole procedure, refitted with the groups of y permuted among x, what z says of y left in place."""
+    refits = []
     for permutation in range(permutations):
         order = permuted_rows(sample.group, np.random.default_rng(derive_seed("null", seed, permutation)))
-        permuted = Sample(sample.x, sample.y[order], sample.z, sample.group)
-        values.append(estimate(permuted, folds, 1, derive_seed("null critic", seed, permutation)).value)
-    p_value = (1 + sum(null >= value for null in values)) / (1 + permutations)
-    mean = float(np.mean(values))
-    if permutations == 1:
-        return _Null(mean, None, p_value)
-    spread = float(np.std(values, ddof=1)) * math.sqrt(1 + 1 / permutations)
-    return _Null(mean, mean + float(student.ppf(0.95, permutations - 1)) * spread, p_value)
+        critics = derive_seed("null critic", seed, permutation)
+        refits.append(estimate(sample.permuted(order), folds, 1, critics).value)
+    return Null.of(value, refits)
 
 
-def _status(reading: Reading, bound: float | None, high: float, ceiling: float) -> Status:
-    if bound is not None and reading.value <= bound:
+def _status(reading: Reading, null: Null, high: float, ceiling: float) -> Status:
+    if null.passed is False:
         return "below_null"
     if reading.value > _NEAR_CEILING * ceiling:
         return "saturated"
     if reading.witnesses["copula"] > high:
         return "disagree"
-    return "ok"
+    return "untested" if null.passed is None else "ok"

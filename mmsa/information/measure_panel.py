@@ -7,21 +7,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
 from mmsa.information.budget import Budget
-from mmsa.information.copula import Array
+from mmsa.information.copula import Array, normal_scores
 from mmsa.information.copula_panel import CopulaPanel
 from mmsa.information.decomposed import as_measurements, not_decomposed
+from mmsa.information.groups import Rows, group_codes
 from mmsa.information.measure import measure
 from mmsa.information.measurement import Measurement, not_measured
+from mmsa.information.null import FEWEST_REFITS
 from mmsa.information.panel import Between, Family, added, pairs, sums
 from mmsa.information.target.decompose import FAST, decompose
 from mmsa.information.target.mimrl import FUSION, TARGET
+from mmsa.information.within import group_means, is_of_groups, less_group_means, less_offsets, scope_of
 
 EstimatorName = Literal["copula", "networks"]
 _ROWS_PER_DIRECTION = 12
@@ -42,8 +45,10 @@ def measure_panel(
 
     Of each representation so many principal directions are measured that there are 12 rows for each: at most
     the information of the whole. They are found without a look at any other representation, so they may be
-    those of the measured rows. Time decides whether a quantity is measured and how many permutations its null
-    has, never its value or interval.
+    those of the measured rows. What is measured differs within groups, see ``CopulaPanel``; where the target
+    is one number for each group, the groups are the rows, with the means of their representations. A
+    decomposition is of all that differs between rows: its networks never saw the group they predict. Time
+    decides whether a quantity is measured and whether it is tested, never its value or interval.
 
     Args:
         representations: (N, D) of modalities, and of ``fusion``.
@@ -60,40 +65,56 @@ def measure_panel(
     budget = budget or Budget(None)
     modalities = [name for name in representations if name != FUSION]
     with threadpool_limits(1, user_api="blas"):  # the last bits of a sum depend on the number of threads
-        sources = {name: principal_directions(values) for name, values in representations.items()}
-        sources[TARGET] = np.asarray(target, np.float64)[:, None]
-        measuring = _MEASURING[estimator](sources, np.asarray(groups), seed)
+        vectors = {name: np.asarray(values, np.float64) for name, values in representations.items()}
+        vectors[TARGET] = np.asarray(target, np.float64)[:, None]
+        group_N = group_codes(groups, len(vectors[TARGET]))
+        rows, group_of_row = vectors, group_N
+        if is_of_groups(vectors[TARGET], group_N):
+            rows = {name: group_means(values, group_N) for name, values in vectors.items()}
+            group_of_row = np.arange(len(rows[TARGET]))
+        sources = {name: principal_directions(values, group_of_row) for name, values in rows.items()}
+        measuring = _MEASURING[estimator](sources, group_of_row, seed)
         found = {
             name: measuring.within(budget, between) for name, between in pairs(families, modalities).items()
         }
         for name, shares in sums(families, modalities).items():
             found[name] = added([(share, found[part]) for part, share in shares.items()])
         if "decomposition" in families:
-            found |= _decomposed(sources, np.asarray(groups), budget, seed)
+            found |= _decomposed(vectors, group_N, budget, seed)
     return found
 
 
-def principal_directions(values: ArrayLike) -> Array:
-    """(N, D) values, or of more than N / 12 features the principal components, as many as that."""
+def principal_directions(values: ArrayLike, group_N: Rows | None = None) -> Array:
+    """(N, D) values, or of more than N / 12 features the principal components, as many as that.
+
+    Of normal scores with the spread of the features, since a sum of skewed features hides from ranks what
+    each of them shows; with groups, of what differs within them, since speakers would take all directions.
+    """
     values_ND = np.asarray(values, np.float64)
     most = max(1, len(values_ND) // _ROWS_PER_DIRECTION)
     if values_ND.shape[1] <= most:
         return values_ND
-    centred_ND = values_ND - values_ND.mean(0)
+    within = group_N is not None and scope_of(group_N) == "within_groups"
+    if within:
+        values_ND = less_offsets(values_ND, group_N)
+    scores_ND = normal_scores(values_ND)
+    scores_ND *= values_ND.std(0) / np.maximum(scores_ND.std(0), np.finfo(np.float64).tiny)
+    centred_ND = less_group_means(scores_ND, group_N) if within else scores_ND - scores_ND.mean(0)
     axes_DD = np.linalg.eigh(centred_ND.T @ centred_ND).eigenvectors
-    components: Array = centred_ND @ axes_DD[:, : -most - 1 : -1]
+    components: Array = scores_ND @ axes_DD[:, : -most - 1 : -1]
     return components
 
 
 def _decomposed(
-    sources: Mapping[str, Array], groups_N: NDArray[Any], budget: Budget, seed: int
+    vectors: Mapping[str, Array], groups_N: Rows, budget: Budget, seed: int
 ) -> dict[str, Measurement]:
-    modalities = [name for name in sources if name not in (FUSION, TARGET)]
+    modalities = [name for name in vectors if name not in (FUSION, TARGET)]
     rows = len(groups_N)
     expected = 15.0 + 0.02 * rows
     if not budget.allows(expected):
         return not_decomposed("skipped", modalities, rows, len(np.unique(groups_N)))
     with budget.spending(expected):
+        sources = {name: principal_directions(values) for name, values in vectors.items()}
         found = decompose(
             {name: sources[name] for name in modalities},
             sources[TARGET][:, 0],
@@ -108,7 +129,7 @@ def _decomposed(
 class _Measuring(ABC):
     """One estimator on one set of sources.
 
-    permutations: how many refits its null may have, the most first.
+    permutations: how many refits its null may have, the most first; 0 leaves the value untested.
     """
 
     permutations: tuple[int, ...]
@@ -138,7 +159,7 @@ class _Measuring(ABC):
 
 
 class _Copula(_Measuring):
-    permutations = (19,)
+    permutations = (199,)
 
     def __init__(self, sources: Mapping[str, Array], groups: ArrayLike, seed: int):
         super().__init__(sources, groups, seed)
@@ -152,7 +173,7 @@ class _Copula(_Measuring):
 
 
 class _Networks(_Measuring):
-    permutations = (19, 5, 2)
+    permutations = (FEWEST_REFITS, 0)
 
     def seconds_of_reading(self, rows: int, features: int) -> float:
         return 0.3 + 1e-3 * rows

@@ -1,4 +1,9 @@
-"""What the same procedure reads where there is nothing: the summary of a refitted permutation null."""
+"""What the same procedure reads where there is nothing, and the test against it, for every estimator.
+
+Refits are of data in which nothing can be found, such as targets whose groups changed places. If there is
+nothing in the data either, the value is as likely as each refit to be the largest, so ranks give an exact
+test however the values are distributed (Besag and Clifford 1989).
+"""
 
 from __future__ import annotations
 
@@ -8,14 +13,18 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.stats import t as student
+
+LEVEL = 0.05
+"""How often nothing passes for something."""
+FEWEST_REFITS = round(1 / LEVEL) - 1
+"""19: the fewest whose largest is passed by so few values of nothing."""
 
 
 @dataclass(frozen=True)
 class Null:
-    """mean: of the refits. bound: 95 % of such values stay below it. p_value: share of them as large.
+    """mean: of the refits. bound: a value above it has a p_value of at most ``LEVEL``. p_value: by rank.
 
-    Few refits give no 95 % quantile; the bound is that of a normal prediction interval (Student's t).
+    Fewer than ``FEWEST_REFITS`` refits cannot test at that level, so they give no bound.
     """
 
     mean: float | None = None
@@ -24,12 +33,21 @@ class Null:
 
     @classmethod
     def of(cls, value: float, refits: Sequence[float]) -> Self:
-        """The null of ``value`` from what the refits read; a single one gives no bound."""
-        if not refits:
+        """The null of ``value`` from what the refits read.
+
+        p_value = (1 + refits that are at least as large) / (1 + refits), where a refit that differs by
+        rounding counts as large.
+        """
+        if len(refits) == 0:
             return cls()
-        mean, count = float(np.mean(refits)), len(refits)
-        p_value = (1 + sum(refit >= value for refit in refits)) / (1 + count)
-        if count == 1:
-            return cls(mean, None, p_value)
-        spread = float(np.std(refits, ddof=1)) * math.sqrt(1 + 1 / count)
-        return cls(mean, mean + float(student.ppf(0.95, count - 1)) * spread, p_value)
+        refits_P = np.sort(np.asarray(refits, np.float64))
+        rounding = 1e-9 * max(1.0, abs(value))
+        p_value = float(1 + (refits_P >= value - rounding).sum()) / (1 + len(refits_P))
+        may_be_larger = math.floor(LEVEL * (1 + len(refits_P)) + 1e-9) - 1
+        bound = float(refits_P[-1 - may_be_larger]) if may_be_larger >= 0 else None
+        return cls(float(refits_P.mean()), bound, p_value)
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the value is more than nothing gives; None where that was not tested."""
+        return None if self.bound is None or self.p_value is None else self.p_value <= LEVEL

@@ -24,8 +24,10 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
+from mmsa.information.copula import Array
 from mmsa.information.decomposed import decomposition_names
-from mmsa.information.measurement import ABSENT, Measurement, Status, not_measured
+from mmsa.information.measurement import ABSENT, Measurement, Status, not_measured, signed_status
+from mmsa.information.null import LEVEL
 from mmsa.information.target.mimrl import FUSION, TARGET, Estimate, mimrl_shares
 
 Family = Literal["invariant", "fusion", "target", "conditional", "mimrl", "decomposition"]
@@ -35,6 +37,9 @@ CORE: tuple[Family, ...] = ("target", "fusion", "invariant")
 METRIC = "information/"
 """Prefix of all metrics that are measurements."""
 _CENTRE = "text"
+_WORSE: tuple[Status, ...] = ("disagree", "incoherent", "saturated")
+"""Of a part, these are the statuses of the sum; the last of them that a part has."""
+_WITHOUT_METRIC: tuple[Status, ...] = (*ABSENT, "disagree", "incoherent")
 
 
 class Between(NamedTuple):
@@ -130,9 +135,10 @@ def metric_names(families: Sequence[Family], modalities: Sequence[str]) -> list[
 def added(parts: Sequence[tuple[float, Measurement]]) -> Measurement:
     """The sum of share times measurement over measurements of the same rows.
 
-    Interval and null are no narrower than those of the sum, whatever the errors of the parts have to do with
-    each other: half-widths are added. A sum may be negative in truth, so its distance from the mean of the
-    null decides whether it is told from it. A part that was not measured leaves the sum unmeasured.
+    Its interval is no narrower than that of the sum, whatever the errors of the parts have to do with each
+    other: half-widths are added. A sum with a share below 0 may be negative, so its interval decides.
+    Any other is above 0 where a part is; the smallest p-value times the number of parts tests that
+    (Bonferroni). A part that was not measured leaves the sum unmeasured.
     """
     first, statuses = parts[0][1], {part.status for _, part in parts}
     dims = tuple(dim for _, part in parts for dim in part.dims)
@@ -140,26 +146,30 @@ def added(parts: Sequence[tuple[float, Measurement]]) -> Measurement:
         if absent in statuses:
             return not_measured(absent, num_samples=first.num_samples, num_groups=first.num_groups, dims=dims)
     share_Q = np.array([share for share, _ in parts])
-    value, low, high, null_mean, null_bound, extrapolated = (
-        np.array([getattr(part, name) for _, part in parts], np.float64)
-        for name in ("value", "low", "high", "null_mean", "null_bound", "extrapolated")
-    )
+    value, low, high = (_numbers(parts, name) for name in ("value", "low", "high"))
     below = np.where(share_Q > 0, value - low, high - value) @ abs(share_Q)
     above = np.where(share_Q > 0, high - value, value - low) @ abs(share_Q)
-    total, null_total, room = share_Q @ value, share_Q @ null_mean, abs(share_Q) @ (null_bound - null_mean)
-    worst: Status = "below_null" if abs(total - null_total) <= room else "ok"
-    for status in ("disagree", "saturated"):
-        worst = status if status in statuses else worst
+    total, p_value = float(share_Q @ value), _smallest_p_value(parts)
+    low_total, high_total = float(total - below), float(total + above)
+    if (share_Q < 0).any():
+        status, p_value = signed_status(low_total, high_total), None
+    elif p_value is None:
+        status = "untested"
+    else:
+        status = "ok" if p_value <= LEVEL else "below_null"
+    for worse in _WORSE:
+        status = worse if worse in statuses else status
+    led = [part.extrapolated for _, part in parts]
     return replace(
         first,
-        value=float(total),
-        low=float(total - below),
-        high=float(total + above),
-        null_mean=float(null_total),
-        null_bound=float(null_total + room),
-        p_value=None,
-        extrapolated=float(share_Q @ extrapolated),
-        status=worst,
+        value=total,
+        low=low_total,
+        high=high_total,
+        null_mean=None,
+        null_bound=None,
+        p_value=p_value,
+        extrapolated=None if None in led else float(share_Q @ np.array(led, np.float64)),
+        status=status,
         estimator="sum",
         witnesses={},
         parts=(),
@@ -168,24 +178,29 @@ def added(parts: Sequence[tuple[float, Measurement]]) -> Measurement:
     )
 
 
+def _numbers(parts: Sequence[tuple[float, Measurement]], name: str) -> Array:
+    return np.array([getattr(part, name) for _, part in parts], np.float64)
+
+
+def _smallest_p_value(parts: Sequence[tuple[float, Measurement]]) -> float | None:
+    """Of any part, times their number; None where a part was not tested."""
+    p_values = [None if part.status == "untested" else part.p_value for _, part in parts]
+    known = [p_value for p_value in p_values if p_value is not None]
+    return min(1.0, len(parts) * min(known)) if len(known) == len(parts) else None
+
+
 def metrics(measurements: Mapping[str, Measurement]) -> dict[str, float]:
     """Numbers by metric name, in nats, as far as the status of each measurement allows.
 
-    ok: the value, and ``/low`` and ``/high`` of its interval. below_null: 0, for none was found. saturated:
-    the value, which the truth exceeds. All others have no number.
+    The value, and ``/low`` and ``/high`` of its interval, whether it passed a test or not: the record beside
+    it says so. saturated: the ceiling alone, for the value is no measure of a truth that may lie far above.
+    What was not measured, and what contradicts itself (disagree, incoherent), has no number.
     """
     found: dict[str, float] = {}
     for name, measured in measurements.items():
-        if measured.status == "below_null":
-            found[METRIC + name] = 0.0
-        elif measured.status in ("ok", "saturated"):
-            found |= {METRIC + name: _number(measured.value)}
-        if measured.status == "ok":
-            ends = {"low": measured.low, "high": measured.high}
-            found |= {f"{METRIC}{name}/{end}": _number(value) for end, value in ends.items()}
+        if measured.status == "saturated":
+            found[METRIC + name] = measured.ceiling
+        elif measured.status not in _WITHOUT_METRIC:
+            ends = {"": measured.value, "/low": measured.low, "/high": measured.high}
+            found |= {f"{METRIC}{name}{end}": number for end, number in ends.items() if number is not None}
     return found
-
-
-def _number(value: float | None) -> float:
-    assert value is not None
-    return value

@@ -18,6 +18,7 @@ from mmsa.information.copula_critics import copula_terms
 from mmsa.information.groups import Rows, group_folds
 from mmsa.information.ksg import NeighbourLine
 from mmsa.information.residual import cross_fitted_ratios
+from mmsa.information.within import within_scores
 from mmsa.seeding import derive_seed
 
 FEW_DIMS = 3
@@ -52,6 +53,12 @@ class Sample:
         """Numbers of features."""
         return tuple(part.shape[1] for part in (self.x, self.y, self.z) if part is not None)
 
+    def within(self) -> Sample:
+        """What differs within groups, as normal scores."""
+        x_ND, y_ND = within_scores(self.x, self.group), within_scores(self.y, self.group)
+        z_ND = None if self.z is None else within_scores(self.z, self.group)
+        return Sample(x_ND, y_ND, z_ND, self.group)
+
     def adjusted(self) -> Sample:
         """x and y less their linear regressions on z: for every z a bijection, so I(X; Y | Z) stays."""
         if self.z is None:
@@ -63,6 +70,13 @@ class Sample:
         adjusted = self.adjusted()
         z_ND = None if self.z is None else normal_scores(self.z)
         return normal_scores(adjusted.x), normal_scores(adjusted.y), z_ND
+
+    def permuted(self, order_N: Rows) -> Sample:
+        """y of other rows; with a condition what it explains of y stays (Freedman and Lane 1983)."""
+        if self.z is None:
+            return replace(self, y=self.y[order_N])
+        left_ND = _residuals(self.y, self.z)
+        return replace(self, y=self.y - left_ND + left_ND[order_N])
 
     def rows(self, rows: Any) -> Sample:
         """Some of the rows."""

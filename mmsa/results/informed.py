@@ -55,7 +55,7 @@ def save_information(path: Path, seeds: Mapping[int, Information], decomposition
 
 
 def information_table(title: str, columns: Mapping[str, Information]) -> list[str]:
-    """One line for each quantity: value and interval, or why there is none. No line without a quantity.
+    """One line for each quantity: ``Measurement.text`` of each column. No line without a quantity.
 
     Args:
         title: what was measured, for the first line.
@@ -64,16 +64,12 @@ def information_table(title: str, columns: Mapping[str, Information]) -> list[st
     found = list(dict.fromkeys(name for information in columns.values() for name in information))
     if not found:
         return []
+    cells = {head: [information[name].text() for name in found] for head, information in columns.items()}
     width = max(map(len, found)) + 2
+    widths = {head: max(map(len, [head, *texts])) + 2 for head, texts in cells.items()}
     rows = [
-        f"{name:<{width}}" + "".join(f"{_cell(information[name]):>24}" for information in columns.values())
-        for name in found
+        f"{name:<{width}}" + "".join(f"{texts[row]:>{widths[head]}}" for head, texts in cells.items())
+        for row, name in enumerate(found)
     ]
-    heads = "".join(f"{head:>24}" for head in columns)
+    heads = "".join(f"{head:>{widths[head]}}" for head in columns)
     return [f"information {title}, in nats, with 90 % intervals", f"{'':<{width}}{heads}", *rows]
-
-
-def _cell(measured: Measurement) -> str:
-    if measured.status != "ok":
-        return measured.status.replace("_", " ")
-    return f"{measured.value:.3f} [{measured.low:.3f}, {measured.high:.3f}]"

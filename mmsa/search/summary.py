@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from mmsa.information import Measurement
+from mmsa.information.measurement import CLAIMS
 from mmsa.search.costs import Cost
 from mmsa.search.progress import ENDS, spoken
 from mmsa.tracking import Outcome, Scalar, short
@@ -36,10 +37,16 @@ class BestTrial:
     standard_error: float | None = None
 
     def measured(self) -> list[str]:
-        """The most wanted information that it has, as a line; none without any."""
-        found = [(name, measured) for name, measured in self.information.items() if measured.status == "ok"]
-        shown = [f"{name} {m.value:.2f} [{m.low:.2f}, {m.high:.2f}]" for name, m in found[:_NUM_MEASURED]]
-        return [f"          information in nats: {', '.join(shown)}"] if shown else []
+        """What was measured of it, the most wanted first, as a line; none where nothing was to be measured.
+
+        What has a claim comes before what has none; where nothing has, the line says why.
+        """
+        claims = {name: m for name, m in self.information.items() if m.status in CLAIMS}
+        shown = list((claims or self.information).items())[:_NUM_MEASURED]
+        found = ", ".join(f"{name} {measured.text(digits=2)}" for name, measured in shown)
+        without = len(self.information) - len(claims)
+        rest = f"; {without} more without a finding" if claims and without else ""
+        return [f"          information in nats: {found}{rest}"] if found else []
 
     def text(self, metric: str) -> str:
         """In a few words."""

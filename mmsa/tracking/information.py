@@ -24,12 +24,19 @@ _COLUMNS = (
     "estimator",
     "num_samples",
     "num_groups",
+    "scope",
 )
+_TAG_LENGTH = 5000
 
 
 def log_information(client: MlflowClient, run_id: str, information: Information) -> None:
-    """Write ``information.csv`` and ``information.json`` into a run, where anything was measured."""
+    """Write ``information.csv`` and ``information.json`` into a run, where anything was measured.
+
+    What is not ``ok`` stands in a tag too, so that no metric is seen without what must be said of it.
+    """
     if information:
+        said = ", ".join(f"{name} {m.status}" for name, m in information.items() if m.status != "ok")
+        client.set_tag(run_id, "mmsa.information", (said or "all ok")[:_TAG_LENGTH])
         client.log_text(run_id, information_csv(information), "information.csv")
         client.log_text(run_id, information_json(information), "information.json")
 

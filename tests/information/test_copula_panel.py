@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mmsa.errors import DataError
-from mmsa.information import gaussian_copula_information
+from mmsa.information import Measurement, gaussian_copula_information
+from mmsa.information.copula import gaussian_information, normal_scores
 from mmsa.information.copula_panel import CopulaPanel
 
 NUM_GROUPS, ROWS = 60, 240
@@ -30,14 +31,17 @@ def test_values_are_those_of_the_plain_copula():
     assert conditional == pytest.approx(gaussian_copula_information(x, y, z), abs=1e-9)
 
 
-def test_a_refit_of_the_null_is_the_measurement_of_permuted_rows():
+def test_a_refit_of_the_null_permutes_what_the_condition_leaves():
     x, y, _ = correlated(0.6, seed=0)
-    z = 0.5 * y[:, :1]
-    panel = CopulaPanel({"x": x, "y": y, "z": z}, permutations=3)
-    permuted = [
-        CopulaPanel({"x": x, "y": y[order], "z": z}).measure("x", "y", "z").value for order in panel._orders
+    panel = CopulaPanel({"x": x, "y": y, "z": 0.5 * y[:, :1] + x[:, :1]}, permutations=3)
+    x_ND, y_ND, z_ND = (normal_scores(panel._sources[name]) for name in "xyz")
+    left_ND = y_ND - z_ND @ np.linalg.lstsq(z_ND, y_ND)[0]
+    expected = [
+        gaussian_information(x_ND, np.hstack([y_ND - left_ND + left_ND[order], z_ND]))
+        - gaussian_information(x_ND, z_ND)
+        for order in panel._test.orders
     ]
-    assert panel.measure("x", "y", "z").null_mean == pytest.approx(np.mean(permuted), abs=1e-8)
+    assert panel.measure("x", "y", "z").null_mean == pytest.approx(np.mean(expected), abs=1e-8)
 
 
 @pytest.mark.parametrize("correlation", [0.3, 0.8])
@@ -56,7 +60,7 @@ def test_independent_groups_are_not_taken_for_information():
         video_x, video_y, x, y = np.random.default_rng(seed).standard_normal((4, ROWS, 4))
         groups = np.arange(ROWS) // (ROWS // NUM_GROUPS)
         sources = {"x": x + video_x[groups], "y": y + video_y[groups]}
-        found += CopulaPanel(sources, groups, resamples=2).measure("x", "y").status == "ok"
+        found += CopulaPanel(sources, groups, permutations=19).measure("x", "y").status == "ok"
     assert found <= 9  # P < 1e-3 at a rate of 0.05
 
 
@@ -76,7 +80,8 @@ def test_few_rows_and_few_groups_are_not_measured():
     assert (measured.status, measured.value) == ("too_few", None)
     x, y, _ = correlated(0.6, seed=0)
     for groups in (np.arange(ROWS) % 9, np.zeros(ROWS)):
-        assert CopulaPanel({"x": x, "y": y}, groups).measure("x", "y").status == "too_few"
+        measured = CopulaPanel({"x": x, "y": y}, groups).measure("x", "y")
+        assert (measured.status, measured.value) == ("too_few_groups", None)
 
 
 def test_arrays_that_do_not_fit_are_refused():
@@ -84,3 +89,69 @@ def test_arrays_that_do_not_fit_are_refused():
         CopulaPanel({"x": np.ones(ROWS), "y": np.ones(ROWS - 1)})
     with pytest.raises(DataError, match="finite"):
         CopulaPanel({"x": np.full(ROWS, np.nan)})
+
+
+def groups_of_unequal_size(generator: np.random.Generator) -> np.ndarray:
+    return np.repeat(
+        np.arange(20), 2 + generator.multinomial(ROWS - 40, generator.dirichlet(np.full(20, 2.0)))
+    )
+
+
+def told_of_nothing(draw, count: int) -> list[Measurement]:
+    """Readings of independent x and y that come out as more than nothing."""
+    found = []
+    for seed in range(count):
+        generator = np.random.default_rng(seed)
+        groups = groups_of_unequal_size(generator)
+        x, y = draw(generator, groups)
+        found.append(CopulaPanel({"x": x, "y": y}, groups).measure("x", "y"))
+    assert abs(np.mean([measured.value for measured in found])) < 0.05
+    return [measured for measured in found if measured.status != "below_null"]
+
+
+@pytest.mark.parametrize("offset", [0.4, 100.0])
+def test_what_speakers_have_in_common_is_not_taken_for_information(offset):
+    def draw(generator, groups):
+        rows = generator.standard_normal((2, ROWS, 15))
+        return rows + offset * generator.standard_normal((2, 20, 15))[:, groups]
+
+    assert len(told_of_nothing(draw, 30)) <= 4  # P < 0.02 at a rate of 0.05
+
+
+def test_rows_that_follow_one_another_are_not_taken_for_information():
+    def draw(generator, groups):
+        rows = generator.standard_normal((2, ROWS, 4))
+        for row in range(1, ROWS):
+            rows[:, row] += 0.8 * rows[:, row - 1] * (groups[row] == groups[row - 1])
+        return rows
+
+    assert len(told_of_nothing(draw, 30)) <= 4
+
+
+def test_dependence_within_speakers_is_found_whatever_their_offsets():
+    x, y, truth = correlated(0.6, seed=0)
+    generator = np.random.default_rng(0)
+    groups = groups_of_unequal_size(generator)
+    offsets = 20 * generator.standard_normal((2, 20, 3))[:, groups]
+    plain, shifted = (
+        CopulaPanel({"x": x + a, "y": y + b}, groups).measure("x", "y") for a, b in (np.zeros(2), offsets)
+    )
+    for measured in (plain, shifted):
+        assert (measured.status, measured.scope) == ("ok", "within_groups")
+        assert measured.low <= truth <= measured.high
+
+
+def test_a_source_of_groups_alone_is_measured_over_groups_if_there_are_enough():
+    x, y, _ = correlated(0.9, seed=0, rows=80)
+    each = np.repeat(np.arange(80), 3)
+    measured = CopulaPanel({"x": x[each], "y": y[each]}, each).measure("x", "y")
+    assert (measured.status, measured.scope) == ("ok", "rows")
+    wide = np.random.default_rng(0).standard_normal((ROWS, 40))
+    assert CopulaPanel({"x": wide, "y": y[each]}, each).measure("x", "y").status == "too_few_groups"
+
+
+def test_few_refits_make_no_claim():
+    x, y, _ = correlated(0.9, seed=0)
+    measured = CopulaPanel({"x": x, "y": y}, permutations=18).measure("x", "y")
+    assert (measured.status, measured.null_bound) == ("untested", None)
+    assert CopulaPanel({"x": x, "y": y}, permutations=19).measure("x", "y").status == "ok"

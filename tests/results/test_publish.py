@@ -108,7 +108,7 @@ def test_information_on_test_has_a_name_that_says_so(report: RetrainReport, tmp_
     assert Decomposition.from_dict(stored) == decomposed
     for child in client.search_runs([experiment], "tags.`mmsa.role` = 'seed'"):
         assert child.data.metrics["information/test/target/text/low"] == text.low
-        assert child.data.metrics["information/test/target/audio"] == 0.0
+        assert child.data.metrics["information/test/target/audio"] == found["target/audio"].value
         table = Path(client.download_artifacts(child.info.run_id, "information.csv")).read_text()
         assert [line.split(",")[:2] for line in table.splitlines()[1:]] == [
             ["target/text", "ok"],

@@ -92,7 +92,7 @@ def test_a_trial_whose_information_has_no_value_fails_with_the_status_as_reason(
         ending = Ending("completed", {"valid/mae": 0.5}, information=few)
         assert study.finish(suggestion.number, ending) == "failed"
     record = read_study(config.study, tmp_path).trial(suggestion.number)
-    assert record.reason == "information/target/fusion has no value: too_few"
+    assert record.reason == "information/target/fusion has no value: too few rows (20)"
     assert record.information == few
 
 

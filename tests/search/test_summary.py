@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mmsa.information.copula_panel import CopulaPanel
+from mmsa.information.measurement import not_measured
 from mmsa.search.summary import BestTrial, SearchSummary
 from mmsa.training.constants import Constant
 
@@ -48,7 +49,14 @@ def test_the_two_most_wanted_informations_of_the_best_are_shown():
     twin, nothing = panel.measure("x", "twin"), panel.measure("x", "y")
     best = BestTrial(3, 0.4, {}, information={"a": nothing, "b": twin, "c": twin, "d": twin})
     shown = f"{twin.value:.2f} [{twin.low:.2f}, {twin.high:.2f}]"
-    assert f"          information in nats: b {shown}, c {shown}\n" in replace(DONE, best=best).text()
+    line = f"          information in nats: b {shown}, c {shown}; 1 more without a finding\n"
+    assert line in replace(DONE, best=best).text()
+
+
+def test_what_could_not_be_measured_of_the_best_is_said_with_the_reason():
+    few = not_measured("too_few", num_samples=27, num_groups=27, dims=(1, 1))
+    text = replace(DONE, best=BestTrial(3, 0.4, {}, information={"a": few})).text()
+    assert "          information in nats: a too few rows (27)\n" in text
 
 
 def test_commands_name_the_runs_and_the_storage_that_were_used():

@@ -122,12 +122,14 @@ def test_information_is_shown_with_status_and_interval(
     assert shown[0] == shown[1]
 
     numbers, table, records = shown[0]
-    text = information["target/text"]
+    text, audio = information["target/text"], information["target/audio"]
     assert numbers == {
         "information/target/text": text.value,
         "information/target/text/low": text.low,
         "information/target/text/high": text.high,
-        "information/target/audio": 0.0,
+        "information/target/audio": audio.value,
+        "information/target/audio/low": audio.low,
+        "information/target/audio/high": audio.high,
     }
     assert Store(location).history(0, "information/target/text") == [(1, 0.1), (2, text.value)]
     rows = list(csv.DictReader(io.StringIO(table)))

@@ -42,7 +42,7 @@ def _without_result(ending: Ending, needed: Iterable[str]) -> Ending | None:
 def _why_missing(ending: Ending, metric: str) -> str:
     measured = ending.information.get(metric.removeprefix(INFORMATION))
     if measured is not None:
-        return f"{metric} has no value: {measured.status}"
+        return f"{metric} has no value: {measured.text()}"
     return f"{metric} was not measured; there are {', '.join(sorted(ending.metrics))}"
 
 
