@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from mmsa.errors import ConfigError, MmsaError, Problem
+from mmsa.masking import masked_in
 
 USER_ERROR = 2
 """Exit code of everything a user can put right: a file, a setting, a study."""
@@ -117,7 +118,7 @@ def exit_code(command: Callable[[], int]) -> int:
     try:
         return command()
     except MmsaError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {masked_in(str(error))}\n")
         return USER_ERROR
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")

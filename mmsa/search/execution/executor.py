@@ -17,6 +17,7 @@ from ray import tune
 from threadpoolctl import threadpool_limits
 
 from mmsa.data import open_corpus
+from mmsa.masking import masked
 from mmsa.search.costs import Budget, Share
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.execution.callback import StudyCallback
@@ -30,7 +31,6 @@ from mmsa.search.execution.tune_trials import StudyTrials
 from mmsa.search.records import TrialRecord
 from mmsa.search.study.cards import shown, study_card, trial_card
 from mmsa.search.study.prior_studies import covered
-from mmsa.search.study.storage import without_password
 from mmsa.search.study.study import Study
 from mmsa.search.summary import BestTrial, SearchSummary
 from mmsa.tracking import Observer, Outcome
@@ -199,7 +199,7 @@ def _summary(
     return SearchSummary(
         study=study.name,
         runs=options.runs,
-        storage=options.storage and without_password(options.storage),
+        storage=options.storage and masked(options.storage),
         counts=counts,
         num_trials=study.asked,
         launched=counts - before,
