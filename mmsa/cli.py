@@ -50,10 +50,19 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_mlflow_uri_argument(parser: argparse._ActionsContainer) -> None:
+    """``--mlflow-uri``."""
+    parser.add_argument(
+        "--mlflow-uri",
+        metavar="URI",
+        help="MLflow server or database (default: $MLFLOW_TRACKING_URI, or mlflow.db in --runs)",
+    )
+
+
 def add_tracking_arguments(parser: argparse.ArgumentParser) -> None:
     """``--mlflow-uri`` or ``--no-mlflow``."""
     group = parser.add_mutually_exclusive_group()
-    group.add_argument("--mlflow-uri", metavar="URI", help="MLflow server or database (default: in --runs)")
+    add_mlflow_uri_argument(group)
     group.add_argument("--no-mlflow", action="store_true", help="write nothing to MLflow")
 
 

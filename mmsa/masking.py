@@ -17,9 +17,11 @@ HIDDEN = "***"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _PATH = re.compile(r"(?:(?:sqlite|file)[^:]*://)?(?:/|\./|~|$)", re.IGNORECASE)
 _COLON = re.compile(":|%3A", re.IGNORECASE)
-_NAMES = r"(?:pass|pwd|secret|token|credential|(?:api|access|account|private)[_-]?key|signature|\bsig\b|odbc_connect)"
+_KEYS = r"(?:api|access|account|auth|private)[_-]?(?:key|token)"
+_NAMES = rf"(?:pass|pwd|secret|token|credential|signature|\bsig\b|odbc_connect|{_KEYS})"
 _NAMED = re.compile(rf"({_NAMES}[^=]*=).+", re.IGNORECASE | re.DOTALL)
-_WORDS = re.compile(rf"({_NAMES}\w*\s*=\s*)('(?:[^'\\]|\\.)*'|\"[^\"]*\"|[^\s&]+)", re.IGNORECASE)
+_VALUE = r"'(?:[^'\\]|\\.)*'|\"[^\"]*\"|[^\s&]+"
+_WORDS = re.compile(rf"((?:password|passwd|passphrase|pwd|secret|{_KEYS})\s*=\s*)({_VALUE})", re.IGNORECASE)
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 _RESERVED = re.compile("[@:/?#]")
 _LONG = 4  # characters from which on a secret is hidden inside of a longer word, too

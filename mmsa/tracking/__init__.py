@@ -1,12 +1,22 @@
 """Tracking: what a search tells its observers, and the MLflow mirror that is one of them."""
 
-from mmsa.tracking.front import pareto_front
 from mmsa.tracking.location import Location
 from mmsa.tracking.mirror import Mirror, rebuild
 from mmsa.tracking.mirror_process import MirrorProcess
-from mmsa.tracking.observer import Observer, Outcome, Scalar, Stage, StudyCard, TrialCard, short
+from mmsa.tracking.observer import (
+    VALID,
+    Observer,
+    Outcome,
+    Scalar,
+    Stage,
+    StudyCard,
+    TrialCard,
+    short,
+)
+from mmsa.tracking.ranking import front_of, ranked
 
 __all__ = [
+    "VALID",
     "Location",
     "Mirror",
     "MirrorProcess",
@@ -16,7 +26,8 @@ __all__ = [
     "Stage",
     "StudyCard",
     "TrialCard",
-    "pareto_front",
+    "front_of",
+    "ranked",
     "rebuild",
     "short",
 ]

@@ -80,6 +80,12 @@ class MirrorProcess:
         """What was measured of a trial."""
         self._tell("trial_measured", number, dict(information))
 
+    def trial_judged(
+        self, number: int, best_epoch: int | None, metrics: Mapping[str, float], violation: float
+    ) -> None:
+        """What a trial came to."""
+        self._tell("trial_judged", number, best_epoch, dict(metrics), violation)
+
     def trial_finished(self, number: int, outcome: Outcome, values: Sequence[float], reason: str) -> None:
         """A trial ended."""
         self._tell("trial_finished", number, outcome, tuple(values), reason)
@@ -114,7 +120,8 @@ class MirrorProcess:
                 self._say(self._connection.recv())
         if code := self._process.wait():
             cause = f"the process that writes it ended with code {code}"
-            self._say(f"MLflow cannot be written ({cause}); the search goes on. {advice(self._study.name)}")
+            lacking = advice(self._study.name, self._location)
+            self._say(f"MLflow cannot be written ({cause}); the search goes on. {lacking}")
 
 
 def serve(descriptor: int) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from mmsa.search.progress import ProgressDisplay, best_of
+from mmsa.search.progress import ProgressDisplay
 from mmsa.tracking import StudyCard, TrialCard
 
 CARD = StudyCard(
@@ -107,7 +108,33 @@ def test_a_status_line_is_drawn_on_terminals_only(display, console):
     assert "running 1" in terminal.file.getvalue()
 
 
-@pytest.mark.parametrize(("direction", "number"), [("minimize", 1), ("maximize", 2)])
-def test_best_of_equal_values_is_the_earliest(direction, number):
-    assert best_of({3: 0.1, 1: 0.1, 2: 0.9, 4: 0.9}, direction) == number
-    assert best_of({}, direction) is None
+@pytest.mark.parametrize(("direction", "best"), [("minimize", 2), ("maximize", 3)])
+def test_the_best_so_far_is_the_earliest_of_equal_ones(direction, best):
+    display = ProgressDisplay(Console(file=io.StringIO(), width=200))
+    display.start_study(replace(CARD, directions=(direction,)), [])
+    assert "best" not in display._status().plain
+    for number, value in ((2, 0.1), (4, 0.1), (3, 0.9), (5, 0.9)):
+        end(display, number, "completed", value)
+    assert f"(trial {best})" in display._status().plain
+
+
+def test_the_best_so_far_breaks_no_bound_and_lies_in_the_space(console):
+    display = ProgressDisplay(console)
+    superseded = TrialCard(0, "completed", {}, "", (0.1,), superseded=True)
+    display.start_study(CARD, [superseded, TrialCard(1, "completed", {}, "", (0.2,), violation=1.0)])
+    end(display, 2, "completed", 0.6)
+    display.trial_judged(3, 7, {}, 0.5)
+    end(display, 3, "completed", 0.4, reason="breaks valid/acc2 >= 0.8 by 0.5")
+    assert [line.count("best so far") for line in shown(console)] == [1, 0]
+    assert "best valid/mae 0.6000 (trial 2)" in display._status().plain
+
+
+def test_a_line_has_what_was_measured_in_the_best_epoch_also_of_a_pruned_trial(display, console):
+    metrics = {"valid/pearson": 0.7, "valid/mae": 0.45, "train/task": 1.0}
+    for number, outcome, values in ((2, "completed", (0.45,)), (3, "pruned", ())):
+        display.trial_judged(number, 3, metrics, 0.0)
+        end(display, number, outcome, *values, reason="not among the best" if not values else "")
+    assert [" ".join(line.split()) for line in shown(console)] == [
+        "3/6 trial 2 completed epoch 7 valid/mae 0.4500 best so far epoch 3: valid/pearson 0.7000",
+        "4/6 trial 3 pruned epoch 7 valid/mae 0.4500 epoch 3: valid/pearson 0.7000",
+    ]

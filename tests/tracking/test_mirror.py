@@ -214,6 +214,7 @@ def test_a_dead_server_does_not_stop_a_search(
     assert "the search goes on" in said[0]
     assert said[1] == (
         "MLflow lacks up to 3 trials. To fill the gap: python launch/report.py --study planted-mmim --rebuild"
+        f" --runs {tmp_path} --mlflow-uri {location.uri}"
     )
     with pytest.raises(TrackingError, match=str(port)):
         rebuild(location, study, trials)

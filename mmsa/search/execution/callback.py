@@ -169,6 +169,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
         for observer in self._observers:
             if record.information:
                 observer.trial_measured(number, record.information)
+            observer.trial_judged(number, record.best_epoch, record.metrics, record.violation)
             observer.trial_finished(number, outcome, record.values, record.reason)
         self._failures_in_a_row = self._failures_in_a_row + 1 if outcome == "failed" else 0
         if self._failures_in_a_row == MOST_FAILURES_IN_A_ROW:

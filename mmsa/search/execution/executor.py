@@ -33,7 +33,7 @@ from mmsa.search.study.cards import shown, study_card, trial_card
 from mmsa.search.study.prior_studies import covered
 from mmsa.search.study.study import Study
 from mmsa.search.summary import BestTrial, SearchSummary
-from mmsa.tracking import Observer, Outcome
+from mmsa.tracking import VALID, Observer, Outcome
 
 
 @dataclass(frozen=True)
@@ -205,11 +205,11 @@ def _summary(
         launched=counts - before,
         seconds=seconds,
         metric=study.config.search.objectives[0].metric,
-        best=None if best is None else _best(best),
-        searched=_best(searched[0]) if best and best.stage == "finalist" and searched else None,
+        best=None if best is None else _best(study, best),
+        searched=_best(study, searched[0]) if best and best.stage == "finalist" and searched else None,
         stopped=study.stopped,
         default=defaults.values[0] if defaults and defaults.values else None,
-        default_number=defaults.number if defaults else 0,
+        default_number=defaults.number if defaults else None,
         cost=study.cost(),
         metrics=tuple(objective.metric for objective in study.config.search.objectives),
         front=tuple((trial.number, trial.values) for trial in study.front()),
@@ -220,8 +220,18 @@ def _summary(
     )
 
 
-def _best(trial: TrialRecord) -> BestTrial:
-    return BestTrial(trial.number, trial.values[0], shown(trial), trial.finalist_of, trial.information)
+def _best(study: Study, trial: TrialRecord) -> BestTrial:
+    first = study.config.search.objectives[0].metric
+    return BestTrial(
+        trial.number,
+        trial.values[0],
+        shown(trial),
+        trial.finalist_of,
+        trial.information,
+        study.broken(trial),
+        {name: m for name, m in trial.metrics.items() if name.startswith(VALID) and name != first},
+        trial.best_epoch,
+    )
 
 
 def _ended(study: Study) -> Counter[Outcome]:
