@@ -151,14 +151,19 @@ def _register(
 
 
 def _signature(inputs: Mapping[str, str]) -> ModelSignature:
+    """The columns of a request.
+
+    Frames are checked by the model itself: JSON has neither float32, which MLflow would not make of its
+    doubles, nor a difference between 1 and 1.0, and MLflow takes no frame of whole numbers for doubles.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import Array
+    from mlflow.types.schema import AnyType, Array
 
     types = {
         "strings": DataType.string,
         "tokens": Array(DataType.long),
-        "features": Array(Array(DataType.float)),
+        "features": AnyType(),
     }
     columns = [ColSpec(types[kind], name) for name, kind in inputs.items()]
     return ModelSignature(Schema(columns), Schema([ColSpec(DataType.float, "prediction")]))
