@@ -63,12 +63,14 @@ def ranked(trials: Iterable[Trial], directions: Sequence[str], objective: int = 
 def front_of(trials: Iterable[Trial], directions: Sequence[str]) -> list[Trial]:
     """Of the trials that ``ranked`` knows those that no other beats in everything, the best one first.
 
-    Of the finalists once there is one; those that break a bound only where all of them do.
+    Of the finalists once there is one. Where all of them break bounds, to break them by less is one objective
+    more, and the first.
     """
     order = ranked(trials, directions)
     of_stage = [trial for trial in order if trial.stage == order[0].stage]
     candidates = [trial for trial in of_stage if not trial.violation] or of_stage
-    return [candidates[place] for place in pareto_front([t.values for t in candidates], directions)]
+    points = [(trial.violation, *trial.values) for trial in candidates]
+    return [candidates[place] for place in pareto_front(points, ["minimize", *directions])]
 
 
 def pareto_front(points: Sequence[Sequence[float]], directions: Sequence[str]) -> list[int]:

@@ -25,13 +25,13 @@ from mmsa.search.samplers.proposals import CONSTRAINT, Past, Proposals
 from mmsa.search.stops import STANDARD_ERRORS, Noise
 from mmsa.search.study.cards import study_card, trial_card
 from mmsa.search.study.prior_studies import best_points
-from mmsa.search.study.study import Study
+from mmsa.search.study.study import Study, read_study
 from mmsa.tracking import TrialCard, ranked
 from mmsa.tracking.ranking import front_of
 from mmsa.tracking.summary import trials_csv
 
 LR = {"optim.lr": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}}
-BOUND = "valid/acc2 >= 0.8"
+BOUND = "valid/acc7 >= 0.8"
 _BASE = {
     "data": {"name": "planted", "rows_train": 40, "rows_valid": 20, "rows_test": 20},
     "model": {"name": "mmim"},
@@ -44,7 +44,7 @@ def filled(study: Study, results: list[tuple[float, float]]) -> None:
     study.bind_corpus("digest")
     for mae, accuracy in results:
         number = study.ask().number
-        study.finish(number, Ending("completed", {"valid/mae": mae, "valid/acc2": accuracy}, best_epoch=1))
+        study.finish(number, Ending("completed", {"valid/mae": mae, "valid/acc7": accuracy}, best_epoch=1))
 
 
 def summary_of(study: Study, runs: Path) -> str:
@@ -77,9 +77,9 @@ def test_a_bound_that_is_edited_changes_the_best_trial_everywhere(tmp_path, make
     with Study.open(make_study_config(LR, trials=3), tmp_path) as study:  # the bound is gone: its reason, too
         assert everywhere(study, tmp_path) == {1}
         assert trial_card(study, study.trial(1)).reason == ""
-    with Study.open(make_study_config(LR, constraints=["valid/acc2 >= 0.88"], trials=3), tmp_path) as study:
+    with Study.open(make_study_config(LR, constraints=["valid/acc7 >= 0.88"], trials=3), tmp_path) as study:
         assert everywhere(study, tmp_path) == {0}
-        assert trial_card(study, study.trial(2)).reason == "breaks valid/acc2 >= 0.88 by 0.03"
+        assert trial_card(study, study.trial(2)).reason == "breaks valid/acc7 >= 0.88 by 0.03"
 
 
 def test_a_trial_that_is_out_of_the_space_is_the_best_nowhere(tmp_path, make_study_config):
@@ -113,21 +113,21 @@ def test_an_infeasible_best_is_said_to_be_one_and_exported_by_its_number_only(tm
         filled(study, [(0.5, 0.75), (0.2, 0.7)])
         assert everywhere(study, tmp_path) == {0}  # that breaks it by less
         text = summary_of(study, tmp_path)
-        assert "trial 0, valid/mae 0.5000; it breaks valid/acc2 >= 0.8 by 0.05" in text
+        assert "trial 0, valid/mae 0.5000; it breaks valid/acc7 >= 0.8 by 0.05" in text
         assert "--trial 0 --out" in text
         assert "every trial breaks a bound" in report(study, Ledger(tmp_path / "ledger.jsonl"))
-        with pytest.raises(StudyError, match=r"0, breaks valid/acc2 >= 0.8 by 0.05(.|\n)*--trial 0"):
+        with pytest.raises(StudyError, match=r"0, breaks valid/acc7 >= 0.8 by 0.05(.|\n)*--trial 0"):
             export(study, tmp_path / "best.yaml")
         assert not (tmp_path / "best.yaml").exists()
         export(study, tmp_path / "best.yaml", trial=0)
-    assert load_export(tmp_path / "best.yaml").provenance.breaks == "breaks valid/acc2 >= 0.8 by 0.05"
+    assert load_export(tmp_path / "best.yaml").provenance.breaks == "breaks valid/acc7 >= 0.8 by 0.05"
 
 
 def test_a_bound_on_what_was_never_measured_is_not_known_to_be_kept(tmp_path, make_study_config):
     with Study.open(make_study_config(LR, trials=1), tmp_path) as study:
         filled(study, [(0.5, 0.9)])
-    Study.open(make_study_config(LR, constraints=["valid/f1 >= 0.5"], trials=1), tmp_path).close()
-    with pytest.raises(StudyError, match=r"valid/f1 >= 0\.5, which was not measured"):
+    Study.open(make_study_config(LR, constraints=["valid/pearson >= 0.5"], trials=1), tmp_path).close()
+    with pytest.raises(StudyError, match=r"valid/pearson >= 0\.5, which was not measured"):
         export(read_study("tried", tmp_path), tmp_path / "best.yaml")
 
 

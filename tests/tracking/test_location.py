@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
 from mmsa.errors import ConfigError, TrackingError
 from mmsa.tracking import StudyCard, TrialCard
@@ -131,6 +132,7 @@ class TestPaths:
     ) -> None:
         rebuild(location, study, trials[:1])
         now = runs.rename(runs.with_name("else where"))
+        _artifact_repos_cache.clear()  # a launch is a process of its own
         moved = Location.of(now)
         assert rebuild(moved, study, trials) == 2
         assert not runs.exists()
@@ -144,6 +146,7 @@ class TestPaths:
         self, runs: Path, location: Location, study: StudyCard, trials: list[TrialCard]
     ) -> None:
         rebuild(location, study, trials[:1])
+        _artifact_repos_cache.clear()
         before = sorted(runs.rglob("*"))
         copy = shutil.copytree(runs, runs.with_name("copy"))
         rebuild(Location.of(copy), study, trials)
