@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from textwrap import shorten
 from typing import Any
@@ -15,7 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from mmsa.information import Measurement
-from mmsa.tracking import Outcome, Scalar, Stage, StudyCard, TrialCard, ranked
+from mmsa.tracking import NOTHING, BestEpoch, Outcome, Scalar, Stage, StudyCard, TrialCard, ranked
 
 ENDS: tuple[Outcome, ...] = ("completed", "pruned", "diverged", "out_of_memory", "failed")
 """The five ways a trial ends."""
@@ -43,7 +42,6 @@ class ProgressDisplay:
         self._counts = Counter(trial.outcome for trial in earlier)
         self._finalists = {trial.number for trial in earlier if trial.stage == "finalist"}
         self._best = self._better(*earlier)
-        self._judged: dict[int, TrialCard] = {}
         self._epochs: dict[int, int] = {}
         self._paused: set[int] = set()
         self._finished_before = len(earlier)
@@ -74,22 +72,30 @@ class ProgressDisplay:
     def trial_measured(self, number: int, information: Mapping[str, Measurement]) -> None:
         """Nothing: the summary and MLflow have it."""
 
-    def trial_judged(
-        self, number: int, best_epoch: int | None, metrics: Mapping[str, float], violation: float
+    def trial_finished(
+        self,
+        number: int,
+        outcome: Outcome,
+        values: Sequence[float],
+        reason: str,
+        best: BestEpoch = NOTHING,
     ) -> None:
-        """What its line will say."""
-        self._judged[number] = TrialCard(
-            number, "running", {}, "", best_epoch=best_epoch, metrics=metrics, violation=violation
-        )
-
-    def trial_finished(self, number: int, outcome: Outcome, values: Sequence[float], reason: str) -> None:
         """One more is done: its line."""
         epoch = self._epochs.pop(number, 0)
         self._paused.discard(number)
         self._counts[outcome] += 1
-        judged = self._judged.pop(number, TrialCard(number, outcome, {}, ""))
-        stage: Stage = "finalist" if number in self._finalists else "search"
-        trial = replace(judged, outcome=outcome, values=tuple(values), reason=reason, stage=stage)
+        trial = TrialCard(
+            number,
+            outcome,
+            {},
+            "",
+            tuple(values),
+            reason,
+            stage="finalist" if number in self._finalists else "search",
+            violation=best.violation,
+            metrics=best.metrics,
+            best_epoch=best.number,
+        )
         self._best = self._better(*([] if self._best is None else [self._best]), trial)
         self._console.print(self._line(trial, epoch), soft_wrap=True)
 

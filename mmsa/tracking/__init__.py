@@ -4,7 +4,9 @@ from mmsa.tracking.location import Location
 from mmsa.tracking.mirror import Mirror, rebuild
 from mmsa.tracking.mirror_process import MirrorProcess
 from mmsa.tracking.observer import (
+    NOTHING,
     VALID,
+    BestEpoch,
     Observer,
     Outcome,
     Scalar,
@@ -16,7 +18,9 @@ from mmsa.tracking.observer import (
 from mmsa.tracking.ranking import front_of, ranked
 
 __all__ = [
+    "NOTHING",
     "VALID",
+    "BestEpoch",
     "Location",
     "Mirror",
     "MirrorProcess",

@@ -17,7 +17,7 @@ from mmsa.errors import TrackingError
 from mmsa.information import Measurement
 from mmsa.masking import told
 from mmsa.tracking.location import Location
-from mmsa.tracking.observer import Outcome, Scalar, Stage, StudyCard, TrialCard
+from mmsa.tracking.observer import NOTHING, BestEpoch, Outcome, Scalar, Stage, StudyCard, TrialCard
 from mmsa.tracking.study_runs import StudyRuns
 
 
@@ -88,18 +88,19 @@ class Mirror:
         """What was measured of a trial."""
         self._update(replace(self._trials[number], information=dict(information)))
 
-    def trial_judged(
-        self, number: int, best_epoch: int | None, metrics: Mapping[str, float], violation: float
+    def trial_finished(
+        self,
+        number: int,
+        outcome: Outcome,
+        values: Sequence[float],
+        reason: str,
+        best: BestEpoch = NOTHING,
     ) -> None:
-        """What a trial came to."""
-        judged = {"best_epoch": best_epoch, "metrics": dict(metrics), "violation": violation}
-        self._update(replace(self._trials[number], **judged))  # type: ignore[arg-type]
-
-    def trial_finished(self, number: int, outcome: Outcome, values: Sequence[float], reason: str) -> None:
         """A trial ended."""
         trial = self._trials[number]
         finished = max(self._clock(), trial.started or 0.0)  # a clock may be set back meanwhile
-        self._update(replace(trial, outcome=outcome, values=tuple(values), reason=reason, finished=finished))
+        ended = replace(trial, outcome=outcome, values=tuple(values), reason=reason, finished=finished)
+        self._update(replace(ended, best_epoch=best.number, metrics=best.metrics, violation=best.violation))
 
     def close(self) -> None:
         """Write what is left, for a few seconds at most, and say what could not be written."""

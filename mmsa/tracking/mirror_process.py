@@ -22,7 +22,7 @@ from typing import Any
 from mmsa.information import Measurement
 from mmsa.tracking.location import Location
 from mmsa.tracking.mirror import Mirror, advice
-from mmsa.tracking.observer import Outcome, Scalar, Stage, StudyCard, TrialCard
+from mmsa.tracking.observer import NOTHING, BestEpoch, Outcome, Scalar, Stage, StudyCard, TrialCard
 
 _GRACE = 10.0
 """Seconds that the process may take to end after the mirror has given up, loading MLflow included."""
@@ -80,15 +80,16 @@ class MirrorProcess:
         """What was measured of a trial."""
         self._tell("trial_measured", number, dict(information))
 
-    def trial_judged(
-        self, number: int, best_epoch: int | None, metrics: Mapping[str, float], violation: float
+    def trial_finished(
+        self,
+        number: int,
+        outcome: Outcome,
+        values: Sequence[float],
+        reason: str,
+        best: BestEpoch = NOTHING,
     ) -> None:
-        """What a trial came to."""
-        self._tell("trial_judged", number, best_epoch, dict(metrics), violation)
-
-    def trial_finished(self, number: int, outcome: Outcome, values: Sequence[float], reason: str) -> None:
         """A trial ended."""
-        self._tell("trial_finished", number, outcome, tuple(values), reason)
+        self._tell("trial_finished", number, outcome, tuple(values), reason, best)
 
     def close(self) -> None:
         """Let the mirror write what is left, for a few seconds at most, and say what it could not."""

@@ -44,6 +44,23 @@ class StudyCard:
 
 
 @dataclass(frozen=True)
+class BestEpoch:
+    """The best epoch of a trial, however it ended.
+
+    number: counted from 1; None without one. metrics: of that epoch. violation: by how much these break the
+    bounds on metrics, summed, of a completed trial.
+    """
+
+    number: int | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    violation: float = 0.0
+
+
+NOTHING = BestEpoch()
+"""Of a trial without an epoch."""
+
+
+@dataclass(frozen=True)
 class TrialCard:
     """All that is worth showing of one trial, finished or not.
 
@@ -103,13 +120,15 @@ class Observer(Protocol):
     def trial_measured(self, number: int, information: Mapping[str, Measurement]) -> None:
         """What was measured of a trial that is about to finish, by name."""
 
-    def trial_judged(
-        self, number: int, best_epoch: int | None, metrics: Mapping[str, float], violation: float
+    def trial_finished(
+        self,
+        number: int,
+        outcome: Outcome,
+        values: Sequence[float],
+        reason: str,
+        best: BestEpoch = NOTHING,
     ) -> None:
-        """What a trial came to that is about to finish: its best epoch, the metrics then, its violation."""
-
-    def trial_finished(self, number: int, outcome: Outcome, values: Sequence[float], reason: str) -> None:
-        """A trial ended; ``values`` has one number per objective, or none."""
+        """A trial ended; ``values`` has one number per objective, or none. ``best``: what it came to."""
 
     def close(self) -> None:
         """The search is over or interrupted; what is still queued may be written for a few seconds more."""

@@ -17,7 +17,7 @@ import pytest
 
 from mmsa.errors import TrackingError
 from mmsa.information import Measurement
-from mmsa.tracking import Observer, StudyCard, TrialCard
+from mmsa.tracking import BestEpoch, Observer, StudyCard, TrialCard
 from mmsa.tracking.location import Location
 from mmsa.tracking.mirror import Mirror, rebuild
 from mmsa.tracking.study_runs import StudyRuns
@@ -54,8 +54,8 @@ def tell(mirror: Observer, trial: TrialCard) -> None:
     mirror.trial_started(trial.number, trial.params, {"seed": trial.number})
     for epoch, metrics in trial.epochs.items():
         mirror.trial_epoch(trial.number, epoch, metrics)
-    mirror.trial_judged(trial.number, trial.best_epoch, trial.metrics, trial.violation)
-    mirror.trial_finished(trial.number, trial.outcome, trial.values, trial.reason)
+    best = BestEpoch(trial.best_epoch, trial.metrics, trial.violation)
+    mirror.trial_finished(trial.number, trial.outcome, trial.values, trial.reason, best)
 
 
 def mirror_of(location: Location, say: Callable[[str], None], **settings: Any) -> Mirror:
