@@ -32,10 +32,10 @@ demo: env  ## the main job on planted data: search, export, retrain
 	@$(BIN)/python launch/retrain.py --config $(RUNS)/demo-best.yaml --seeds 3
 
 test: env  ## the tests a user runs
-	@$(BIN)/python -m pytest -q -n auto --dist loadgroup -m 'not faults and not shipped and not postgres'
+	@$(BIN)/python -m pytest -q -n auto --dist loadgroup -m 'not faults and not shipped and not postgres and not serving'
 
-test-heavy: env  ## processes killed at random moments, every shipped space, a database server
-	@$(BIN)/python -m pytest -q -m 'faults or shipped or postgres'
+test-heavy: env  ## processes killed at random moments, every shipped space, servers of databases and models
+	@$(BIN)/python -m pytest -q -m 'faults or shipped or postgres or serving'
 
 faults: env  ## what a search survives, each fault 20 times (hours)
 	@$(BIN)/python -m pytest -q tests/faults/test_faults.py --repeats 20

@@ -29,6 +29,8 @@ def main() -> int:
     known = exported.provenance
     assert known is not None
     print(f"{args.out}: trial {known.trial} of {known.study}, {known.metric} {known.value:.4f}")
+    if known.breaks:
+        print(f"note: trial {known.trial} {known.breaks}")
     front = [trial.number for trial in study.front()]
     if args.trial is None and len(front) > 1:
         numbers = ", ".join(map(str, front))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mmsa.cli import add_runs_argument, exit_code
+from mmsa.cli import add_mlflow_uri_argument, add_runs_argument, exit_code
 
 
 def arguments() -> argparse.Namespace:
@@ -13,7 +13,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--study", required=True, help="name of the study")
     parser.add_argument("--storage", metavar="URL", help="database of the study, if it is not in --runs")
     parser.add_argument("--rebuild", action="store_true", help="write into MLflow what is missing there")
-    parser.add_argument("--mlflow-uri", metavar="URI", help="MLflow server or database (default: in --runs)")
+    add_mlflow_uri_argument(parser)
     add_runs_argument(parser)
     return parser.parse_args()
 
@@ -28,10 +28,11 @@ def main() -> int:
 
     study = read_study(args.study, args.runs, args.storage)
     if args.rebuild:
-        location = Location.of(args.runs, args.mlflow_uri)
+        location = Location.of(args.runs, args.mlflow_uri, args.storage)
         trials = [trial_card(study, record) for record in study.trials()]
         written = rebuild(location, study_card(study), trials)
-        print(f"MLflow lacked {written} of {len(trials)} trials. To browse: {location.how_to_browse()}")
+        print(f"MLflow at {location} lacked {written} of {len(trials)} trials.")
+        print(f"to browse: {location.how_to_browse()}")
     else:
         print(report(study, Ledger(args.runs / LEDGER)))
     return 0

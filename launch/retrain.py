@@ -38,6 +38,9 @@ def main() -> int:
     from mmsa.results.retrain import retrain
     from mmsa.tracking import Location
 
+    location = None if args.no_mlflow else Location.of(args.runs, args.mlflow_uri)
+    if location is not None and location.named_by:
+        print(f"MLflow: {location}")
     changes = overrides(args.assignments)
     if args.threads is not None:
         changes["train.threads"] = args.threads
@@ -45,9 +48,8 @@ def main() -> int:
         load_export(args.config), num_seeds=args.seeds, overrides=changes, runs=args.runs, say=print
     )
     print(report.text())
-    if args.no_mlflow:
+    if location is None:
         return 0
-    location = Location.of(args.runs, args.mlflow_uri)
     try:
         model = publish(report, location, args.register)
     except TrackingError as error:  # the result stands in the ledger all the same

@@ -67,7 +67,9 @@ def main() -> int:
     observers: list[Observer] = [ProgressDisplay(console)]
     browse = ""
     if not args.no_mlflow:
-        location = Location.of(args.runs, args.mlflow_uri)
+        location = Location.of(args.runs, args.mlflow_uri, args.storage)
+        if location.named_by:
+            say(f"MLflow: {location}")
         observers.append(MirrorProcess(location, say))
         browse = location.how_to_browse()
     options = SearchOptions(

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from mmsa.errors import ConfigError, MmsaError, Problem
+from mmsa.masking import masked_in
 
 USER_ERROR = 2
 """Exit code of everything a user can put right: a file, a setting, a study."""
@@ -49,10 +50,19 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_mlflow_uri_argument(parser: argparse._ActionsContainer) -> None:
+    """``--mlflow-uri``."""
+    parser.add_argument(
+        "--mlflow-uri",
+        metavar="URI",
+        help="MLflow server or database (default: $MLFLOW_TRACKING_URI, or mlflow.db in --runs)",
+    )
+
+
 def add_tracking_arguments(parser: argparse.ArgumentParser) -> None:
     """``--mlflow-uri`` or ``--no-mlflow``."""
     group = parser.add_mutually_exclusive_group()
-    group.add_argument("--mlflow-uri", metavar="URI", help="MLflow server or database (default: in --runs)")
+    add_mlflow_uri_argument(group)
     group.add_argument("--no-mlflow", action="store_true", help="write nothing to MLflow")
 
 
@@ -117,7 +127,7 @@ def exit_code(command: Callable[[], int]) -> int:
     try:
         return command()
     except MmsaError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {masked_in(str(error))}\n")
         return USER_ERROR
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")

@@ -15,8 +15,11 @@ from mmsa.search.study.view import StudyView
 def export(study: StudyView, path: Path, trial: int | None = None) -> Exported:
     """Write the best trial of a study, or the one with the number ``trial``, to ``path``.
 
+    A trial that breaks a bound on a metric is written only where it is asked for by its number; the file
+    says so.
+
     Raises:
-        StudyError: when there is no such trial, or it has no result.
+        StudyError: when there is no such trial, it has no result, or the best one breaks a bound.
     """
     record = _best(study) if trial is None else _numbered(study, trial)
     config, known = trial_config(study, record), study.attributes
@@ -25,6 +28,7 @@ def export(study: StudyView, path: Path, trial: int | None = None) -> Exported:
         trial=record.number,
         metric=study.config.search.objectives[0].metric,
         value=record.values[0],
+        breaks=study.broken(record),
         best_epoch=record.best_epoch,
         seed=config.seed,
         threads=config.train.threads,
@@ -45,7 +49,23 @@ def _best(study: StudyView) -> TrialRecord:
         raise StudyError(
             f"study {study.name!r} has no completed trial yet; continue it with launch/search.py"
         )
+    if best.violation:
+        raise StudyError(_infeasible(study, best))
     return best
+
+
+def _infeasible(study: StudyView, best: TrialRecord) -> str:
+    searched = next((trial for trial in study.completed("search") if not trial.violation), None)
+    what = f"the best trial of study {study.name!r}, {best.number}, {study.broken(best)}"
+    if searched is not None:
+        return (
+            f"{what}, as every finalist does; of the search trial {searched.number} breaks none. "
+            f"Write --trial {best.number} or --trial {searched.number} to take one of them."
+        )
+    return (
+        f"{what}, and no other breaks less. Write --trial {best.number} to take it all the same, "
+        "or continue the search with launch/search.py."
+    )
 
 
 def _numbered(study: StudyView, number: int) -> TrialRecord:

@@ -23,6 +23,8 @@ class Provenance(Block):
     """The objective by which the trial was chosen; a valid metric."""
     value: float
     """What the trial reached: the metric of its best epoch."""
+    breaks: str = ""
+    """The bounds on metrics that it breaks, in words; empty where it breaks none."""
     best_epoch: int | None
     """Counted from 1."""
     seed: int

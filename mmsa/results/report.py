@@ -7,8 +7,9 @@ from mmsa.results.ledger import Ledger, Opening
 from mmsa.search.definition.reported import reported_lines
 from mmsa.search.study.cards import study_card, trial_card
 from mmsa.search.study.view import StudyView
-from mmsa.tracking.observer import StudyCard, TrialCard, short
-from mmsa.tracking.summary import count_outcomes, ranked
+from mmsa.tracking.observer import TrialCard, short
+from mmsa.tracking.ranking import ranked
+from mmsa.tracking.summary import count_outcomes
 
 _TOP = 5
 
@@ -18,12 +19,15 @@ def report(study: StudyView, ledger: Ledger) -> str:
     card = study_card(study)
     trials = [trial_card(study, record) for record in study.trials()]
     counts = ", ".join(
-        f"{count} {outcome.replace('_', ' ')}" for outcome, count in count_outcomes(trials).items()
+        f"{count} {outcome.replace('_', ' ')}" for outcome, count in count_outcomes(trials).items() if count
     )
+    ran_defaults = study.defaults()
+    defaults = None if ran_defaults is None else ran_defaults.number
     lines = [f"study {card.name} on {card.data_set}: {len(trials)} of {card.num_trials} trials begun"]
     lines += [f"  {counts or 'none yet'}"]
     for objective, (metric, direction) in enumerate(zip(card.metrics, card.directions, strict=True)):
-        lines += [f"best by {metric} ({direction}):", *_top(card, trials, objective)]
+        order = ranked(trials, card.directions, objective)
+        lines += [f"best by {metric} ({direction}):", *_top(order, objective, defaults)]
     lines += [
         f"constant: {metric} {constant.value:.4f} (the {constant.name} of train for every row)"
         for metric in card.metrics
@@ -36,19 +40,20 @@ def report(study: StudyView, ledger: Ledger) -> str:
     return "\n".join([*lines, *reported_lines(study.config.reported)])
 
 
-def _top(card: StudyCard, trials: list[TrialCard], objective: int) -> list[str]:
-    """The best trials, and trial 0 (the defaults) for comparison."""
-    order = ranked(card, trials, objective)
+def _top(order: list[TrialCard], objective: int, defaults: int | None) -> list[str]:
+    """The best trials, and that of the defaults for comparison."""
     if not order:
         return ["  no trial completed yet"]
-    shown = order[:_TOP] + [trial for trial in order[_TOP:] if trial.number == 0]
-    return [f"  {_line(trial, objective)}" for trial in shown]
+    shown = order[:_TOP] + [trial for trial in order[_TOP:] if trial.number == defaults]
+    head = ["  every trial breaks a bound on a metric"] if order[0].violation else []
+    return head + [f"  {_line(trial, objective, defaults)}" for trial in shown]
 
 
-def _line(trial: TrialCard, objective: int) -> str:
+def _line(trial: TrialCard, objective: int, defaults: int | None) -> str:
     params = ", ".join(f"{path}={short(value)}" for path, value in trial.params.items())
-    mark = " (defaults)" if trial.number == 0 else ""
-    return f"{trial.values[objective]:.4f}  trial {trial.number}{mark}: {params}"
+    mark = " (defaults)" if trial.number == defaults else ""
+    broken = f" ({trial.reason})" if trial.violation else ""
+    return f"{trial.values[objective]:.4f}  trial {trial.number}{mark}: {params}{broken}"
 
 
 def _test(openings: list[Opening]) -> list[str]:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmsa.data import Features, Split, Strings, Tokens
 from mmsa.data.corpus import MODALITIES, Modality
+from mmsa.data.inputs import FeatureInput
 from mmsa.errors import DataError
 from mmsa.training import Predictor, load_bundle
 
@@ -33,38 +35,63 @@ class ServedModel:
 
         Args:
             table: a column for each modality the model reads. ``text``: strings, token ids, or as the others.
-                ``audio``, ``vision``: an array (time steps, dimensions) in each cell.
+                ``audio``, ``vision``: an array (time steps, dimensions) in each cell, as lists or as numpy
+                has it; an empty one where a row lacks the modality.
             params: what MLflow passes on; there are none.
 
         Raises:
-            DataError: for cells of another shape.
+            DataError: for cells of another shape, and what is no finite number.
         """
         from pandas import DataFrame
 
         cells = {name: table[name].tolist() for name in MODALITIES if name in table}
+        read = self._predictor.inputs.modalities().items()
+        dims = {name: expected.dim for name, expected in read if isinstance(expected, FeatureInput)}
         rows = Split(
             ids=np.arange(len(table)).astype(np.str_),
             groups=np.arange(len(table)).astype(np.str_),
             labels=np.zeros(len(table), np.float32),
-            text=_text(cells["text"]) if "text" in cells else None,
-            audio=_features("audio", cells["audio"]) if "audio" in cells else None,
-            vision=_features("vision", cells["vision"]) if "vision" in cells else None,
+            text=_text(cells["text"], dims.get("text", 0)) if "text" in cells else None,
+            audio=_features("audio", cells["audio"], dims.get("audio", 0)) if "audio" in cells else None,
+            vision=_features("vision", cells["vision"], dims.get("vision", 0)) if "vision" in cells else None,
         )
         return DataFrame({"prediction": self._predictor.predict(rows)}, index=table.index)
 
 
-def _text(cells: Sequence[Any]) -> Modality:
+def _text(cells: Sequence[Any], dim: int) -> Modality:
     if all(isinstance(cell, str) for cell in cells):
         return Strings(np.array(cells, np.str_))
-    arrays = [np.asarray(cell) for cell in cells]
+    arrays = [_array("text", row, cell) for row, cell in enumerate(cells)]
     if all(array.ndim == 1 for array in arrays):
         offsets = np.cumsum([0, *(len(array) for array in arrays)])
         return Tokens(np.concatenate(arrays).astype(np.int64), offsets.astype(np.int64))
-    return _features("text", cells)
+    return _features("text", cells, dim)
 
 
-def _features(name: str, cells: Sequence[Any]) -> Features:
-    arrays = [np.asarray(cell, np.float32) for cell in cells]
-    if any(array.ndim != 2 for array in arrays) or len({array.shape[1] for array in arrays}) != 1:
-        raise DataError(f"{name}: each cell must be an array (time steps, dimensions) of as many dimensions")
-    return Features.from_rows(arrays, arrays[0].shape[1])
+def _features(name: str, cells: Sequence[Any], dim: int) -> Features:
+    """Of plain lists as JSON has them, or arrays; a cell without a frame, or null, lacks the modality.
+
+    ``dim``: of the frames, where no cell has one.
+    """
+    arrays = [_array(name, row, cell) for row, cell in enumerate(cells)]
+    dims = {array.shape[1] for array in arrays if array.ndim == 2}
+    wrong = [row for row, array in enumerate(arrays) if array.ndim != 2 and array.size]
+    if wrong or len(dims) > 1:
+        found = f"row {wrong[0]} has {arrays[wrong[0]].ndim} axes" if wrong else f"found {sorted(dims)}"
+        raise DataError(
+            f"{name}: each cell must be an array (time steps, dimensions) of as many dimensions; {found}"
+        )
+    (dim,) = dims or {dim}
+    return Features.from_rows([a.reshape(-1, dim).astype(np.float32) for a in arrays], dim)
+
+
+def _array(name: str, row: int, cell: Any) -> NDArray[Any]:
+    """A cell as numbers, and finite ones."""
+    try:
+        array = np.asarray([] if cell is None else cell)
+        finite = array.dtype.kind in "iuf" and bool(np.isfinite(array).all())
+    except ValueError:  # lists of unequal length
+        finite = False
+    if not finite:
+        raise DataError(f"{name}: row {row} is no array of finite numbers; frames are of equal length")
+    return array

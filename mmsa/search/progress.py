@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from mmsa.information import Measurement
-from mmsa.tracking import Outcome, Scalar, Stage, StudyCard, TrialCard
+from mmsa.tracking import NOTHING, BestEpoch, Outcome, Scalar, Stage, StudyCard, TrialCard, ranked
 
 ENDS: tuple[Outcome, ...] = ("completed", "pruned", "diverged", "out_of_memory", "failed")
 """The five ways a trial ends."""
@@ -29,12 +29,6 @@ _STYLES = {
 _MOST_CHARACTERS = 120  # of a reason; the study has all of it
 
 
-def best_of(values: Mapping[int, float], direction: str) -> int | None:
-    """The number of the trial with the best value; the earliest of equal ones."""
-    sign = 1 if direction == "minimize" else -1
-    return min(values, key=lambda number: (sign * values[number], number), default=None)
-
-
 class ProgressDisplay:
     """Observer that writes to a console."""
 
@@ -46,9 +40,8 @@ class ProgressDisplay:
         """Count what an earlier launch finished, and start the clock."""
         self._study = study
         self._counts = Counter(trial.outcome for trial in earlier)
-        completed = [trial for trial in earlier if trial.outcome == "completed" and not trial.superseded]
         self._finalists = {trial.number for trial in earlier if trial.stage == "finalist"}
-        self._values = {trial.number: trial.values[0] for trial in completed}
+        self._best = self._better(*earlier)
         self._epochs: dict[int, int] = {}
         self._paused: set[int] = set()
         self._finished_before = len(earlier)
@@ -79,47 +72,68 @@ class ProgressDisplay:
     def trial_measured(self, number: int, information: Mapping[str, Measurement]) -> None:
         """Nothing: the summary and MLflow have it."""
 
-    def trial_finished(self, number: int, outcome: Outcome, values: Sequence[float], reason: str) -> None:
+    def trial_finished(
+        self,
+        number: int,
+        outcome: Outcome,
+        values: Sequence[float],
+        reason: str,
+        best: BestEpoch = NOTHING,
+    ) -> None:
         """One more is done: its line."""
         epoch = self._epochs.pop(number, 0)
         self._paused.discard(number)
         self._counts[outcome] += 1
-        if outcome == "completed":
-            self._values[number] = values[0]
-        self._console.print(self._line(number, outcome, epoch, values, reason), soft_wrap=True)
+        trial = TrialCard(
+            number,
+            outcome,
+            {},
+            "",
+            tuple(values),
+            reason,
+            stage="finalist" if number in self._finalists else "search",
+            violation=best.violation,
+            metrics=best.metrics,
+            best_epoch=best.number,
+        )
+        self._best = self._better(*([] if self._best is None else [self._best]), trial)
+        self._console.print(self._line(trial, epoch), soft_wrap=True)
 
     def close(self) -> None:
         """Take the status line away."""
         if self._live is not None:
             self._live.stop()
 
-    def _line(self, number: int, outcome: Outcome, epoch: int, values: Sequence[float], reason: str) -> Text:
+    def _line(self, trial: TrialCard, epoch: int) -> Text:
         done = f"{sum(self._counts.values())}/{self._study.num_trials}"
-        kind = "finalist" if number in self._finalists else "trial"
-        line = Text(f"{done:>9}  {kind} {number:<4} ")
-        line.append(f"{spoken(outcome):<13}", _STYLES[outcome])
+        kind = "finalist" if trial.stage == "finalist" else "trial"
+        line = Text(f"{done:>9}  {kind} {trial.number:<4} ")
+        line.append(f"{spoken(trial.outcome):<13}", _STYLES[trial.outcome])
         line.append(f" epoch {epoch:<3} ")
-        named = zip(self._study.metrics, values, strict=False)
-        line.append("  ".join(f"{metric} {value:.4f}" for metric, value in named))
-        if self._best() == number:
+        measured = [f"{metric} {value:.4f}" for metric, value in trial.best(self._study.metrics).items()]
+        objectives = len(self._study.metrics)
+        line.append("  ".join(measured[:objectives]))
+        if self._best is trial:
             line.append("  best so far", "bold")
-        if reason and outcome != "pruned":
-            line.append(f"  {shorten(reason.strip().splitlines()[-1], _MOST_CHARACTERS)}", "dim")
+        if trial.reason and trial.outcome != "pruned":
+            line.append(f"  {shorten(trial.reason.strip().splitlines()[-1], _MOST_CHARACTERS)}", "dim")
+        if measured[objectives:]:
+            line.append(f"  epoch {trial.best_epoch}: {'  '.join(measured[objectives:])}", "dim")
         return line
 
     def _status(self) -> Text:
         counts = "  ".join(f"{spoken(end)} {self._counts[end]}" for end in ENDS)
         paused = f"paused {len(self._paused)}  " if self._paused else ""
         parts = [f"running {len(self._epochs) - len(self._paused)}  {paused}{counts}"]
-        best = self._best()
-        if best is not None:
-            parts.append(f"best {self._study.metrics[0]} {self._values[best]:.4f} (trial {best})")
+        if self._best is not None:
+            value = self._best.values[0]
+            parts.append(f"best {self._study.metrics[0]} {value:.4f} (trial {self._best.number})")
         parts += self._pace()
         return Text(" | ".join(parts), no_wrap=True, overflow="ellipsis")
 
-    def _best(self) -> int | None:
-        finalists = {number: self._values[number] for number in self._values.keys() & self._finalists}
-        return best_of(finalists or self._values, self._study.directions[0])
+    def _better(self, *trials: TrialCard) -> TrialCard | None:
+        """The best of these, if one of them has a rank."""
+        return next(iter(ranked(trials, self._study.directions)), None)
 
     def _pace(self) -> list[str]:
         finished = sum(self._counts.values())

@@ -66,7 +66,8 @@ class TrialRecord:
     values: of the objectives in order, for completed trials. reported: the first objective by epoch.
     epochs: the metrics of each epoch, counted from 1. start: which of the starts it tries, if it is one.
     retry_of: the number of the failed trial that it tries again. version: of the space, in which its
-    overrides were chosen. superseded: it does not lie in the space as it is now. cost: over all launches.
+    overrides were chosen. superseded: it does not lie in the space as it is now. violation: by how much a
+    completed one breaks the bounds on metrics as they are now, summed. cost: over all launches.
     finalist_of: the number of the searched trial that it runs again with other settings, of a finalist.
     parent: the number of the trial from whose weights it went on; its epochs begin with that one's.
     What was not finite is left out. The rest is as in ``Suggestion`` and ``Ending``.
@@ -91,6 +92,7 @@ class TrialRecord:
     course: Sequence[Mapping[str, Any]] = ()
     version: int = 1
     superseded: bool = False
+    violation: float = 0.0
     cost: Cost = field(default_factory=Cost)
     started: datetime | None = None
     finished: datetime | None = None

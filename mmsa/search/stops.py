@@ -111,6 +111,10 @@ class Noise(StopRule):
         self.next_look = math.ceil(1.05 * len(completed))
         values_N = np.array([trial.values[0] for trial in completed])
         losses_N = values_N if direction == "minimize" else -values_N
+        feasible_N = np.array([trial.violation == 0 for trial in completed])
+        if not feasible_N.any():
+            return ""
+        losses_N[~feasible_N] = losses_N[feasible_N].max()
         best = completed[int(np.argmin(losses_N))]
         error = best.notes.get(STANDARD_ERRORS, {}).get(metric)
         if error is None:  # of a version that did not tell

@@ -12,12 +12,12 @@ from mmsa.information import Measurement
 from mmsa.information.measurement import CLAIMS
 from mmsa.search.costs import Cost
 from mmsa.search.progress import ENDS, spoken
-from mmsa.tracking import Outcome, Scalar, short
+from mmsa.tracking import VALID, Outcome, Scalar, short
+from mmsa.tracking.location import DEFAULT_RUNS
 from mmsa.training.constants import LOWER_IS_BETTER, Constant, short_of
-from mmsa.training.selection import PREFIX
 
-DEFAULT_RUNS = Path("runs")
 _NUM_MEASURED = 2
+_NONE_FEASIBLE = "          no trial breaks less; export it by its number if that will do"
 _TWO_SIDED_95 = 1.96
 
 
@@ -26,7 +26,10 @@ class BestTrial:
     """The best trial by the first objective: its number and value, and what was sampled and set for it.
 
     finalist_of: the number of the searched trial that it ran again, of a finalist.
-    information: what was measured of it. standard_error: of its value, where it is known.
+    information: what was measured of it.
+    breaks: the bounds on metrics that it breaks, in words; empty for a feasible one.
+    metrics: that were measured on valid in its best epoch, besides the first objective.
+    standard_error: of its value, where it is known.
     """
 
     number: int
@@ -34,7 +37,15 @@ class BestTrial:
     overrides: Mapping[str, Scalar]
     finalist_of: int | None = None
     information: Mapping[str, Measurement] = field(default_factory=dict, compare=False)
+    breaks: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    best_epoch: int | None = None
     standard_error: float | None = None
+
+    def at_its_best(self) -> list[str]:
+        """What else was measured in its best epoch, as a line; none without anything."""
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items())
+        return [f"          in epoch {self.best_epoch}: {shown}"] if shown else []
 
     def measured(self) -> list[str]:
         """What was measured of it, the most wanted first, as a line; none where nothing was to be measured.
@@ -51,7 +62,8 @@ class BestTrial:
     def text(self, metric: str) -> str:
         """In a few words."""
         origin = "" if self.finalist_of is None else f" (finalist, trial {self.finalist_of} of the search)"
-        return f"trial {self.number}{origin}, {metric} {self.value:.4f}"
+        broken = f"; it {self.breaks}" if self.breaks else ""
+        return f"trial {self.number}{origin}, {metric} {self.value:.4f}{broken}"
 
 
 @dataclass(frozen=True)
@@ -68,7 +80,7 @@ class SearchSummary:
         seconds: how long this launch took.
         metric: name of the first objective.
         best: None without a completed trial.
-        default: value of trial 0, which runs the defaults; None when it has none.
+        default: value of the trial that runs the defaults; None when it has none.
         searched: the best of the search, where ``best`` is a finalist.
         stopped: why ``search.stop`` ended the search, in words, empty otherwise.
         interrupted: stopped by a signal.
@@ -76,7 +88,7 @@ class SearchSummary:
         spent: the budget that was spent before it was done, in words, empty otherwise.
         cost: of all trials of the study, over all launches.
         versions: how the space was edited since the study was begun, in lines.
-        default_number: of the trial that runs the defaults.
+        default_number: of the trial that runs the defaults; None before there is one.
         metrics: names of all objectives.
         constant: the best constant predictor by the first objective, where one is known.
         front: number and values of the trials that none is better than in all objectives.
@@ -99,7 +111,7 @@ class SearchSummary:
     spent: str = ""
     cost: Cost = field(default_factory=Cost)
     versions: tuple[str, ...] = ()
-    default_number: int = 0
+    default_number: int | None = 0
     metrics: tuple[str, ...] = ()
     front: tuple[tuple[int, tuple[float, ...]], ...] = ()
     constant: Constant | None = None
@@ -143,10 +155,14 @@ class SearchSummary:
         default = "without a result" if self.default is None else f"{self.metric} {self.default:.4f}"
         return [
             f"best:     {self.best.text(self.metric)}",
+            *([_NONE_FEASIBLE] if self.best.breaks else []),
             *(f"          {path}: {short(value)}" for path, value in self.best.overrides.items()),
+            *self.best.at_its_best(),
             *self.best.measured(),
             *([f"search:   {self.searched.text(self.metric)}"] if self.searched else []),
-            f"defaults: trial {self.default_number}, {default}",
+            "defaults: not tried yet"
+            if self.default_number is None
+            else f"defaults: trial {self.default_number}, {default}",
             *self._constant(self.best),
             *self._front(),
         ]
@@ -155,7 +171,7 @@ class SearchSummary:
         """What says the same of every row, and a word where the best trial is not surely better."""
         if self.constant is None:
             return []
-        metric, error = self.metric.removeprefix(PREFIX), best.standard_error
+        metric, error = self.metric.removeprefix(VALID), best.standard_error
         away = _TWO_SIDED_95 if metric in LOWER_IS_BETTER else -_TWO_SIDED_95
         worse_end = None if error is None else best.value + away * error
         line = f"constant: {self.metric} {self.constant.value:.4f} (the {self.constant.name} of train)"
@@ -191,8 +207,9 @@ class SearchSummary:
     def _commands(self) -> list[str]:
         best = f"{self.study}-best.yaml"
         runs = "" if self.runs == DEFAULT_RUNS else f" --runs {shlex.quote(str(self.runs))}"
+        chosen = f" --trial {self.best.number}" if self.best and self.best.breaks else ""
         storage = "" if self.storage is None else f" --storage {shlex.quote(self.storage)}"
         return [
-            f"python launch/export.py --study {self.study}{runs}{storage} --out {best}",
+            f"python launch/export.py --study {self.study}{runs}{storage}{chosen} --out {best}",
             f"python launch/retrain.py --config {best}{runs} --seeds 3",
         ]

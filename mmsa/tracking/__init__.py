@@ -1,12 +1,26 @@
 """Tracking: what a search tells its observers, and the MLflow mirror that is one of them."""
 
-from mmsa.tracking.front import pareto_front
 from mmsa.tracking.location import Location
 from mmsa.tracking.mirror import Mirror, rebuild
 from mmsa.tracking.mirror_process import MirrorProcess
-from mmsa.tracking.observer import Observer, Outcome, Scalar, Stage, StudyCard, TrialCard, short
+from mmsa.tracking.observer import (
+    NOTHING,
+    VALID,
+    BestEpoch,
+    Observer,
+    Outcome,
+    Scalar,
+    Stage,
+    StudyCard,
+    TrialCard,
+    short,
+)
+from mmsa.tracking.ranking import front_of, ranked
 
 __all__ = [
+    "NOTHING",
+    "VALID",
+    "BestEpoch",
     "Location",
     "Mirror",
     "MirrorProcess",
@@ -16,7 +30,8 @@ __all__ = [
     "Stage",
     "StudyCard",
     "TrialCard",
-    "pareto_front",
+    "front_of",
+    "ranked",
     "rebuild",
     "short",
 ]

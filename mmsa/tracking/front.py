@@ -1,4 +1,4 @@
-"""What is left of several objectives: the trials that no other is better than in everything."""
+"""The front of several objectives as a table and as a picture."""
 
 from __future__ import annotations
 
@@ -8,39 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mmsa.tracking.observer import StudyCard, TrialCard
+from mmsa.tracking.ranking import front_of, ranked
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-def pareto_front(points: Sequence[Sequence[float]], directions: Sequence[str]) -> list[int]:
-    """The places of the points that no other dominates, best in the first objective first.
-
-    A point dominates another when it is nowhere worse and somewhere better.
-    """
-    signs = [1.0 if direction == "minimize" else -1.0 for direction in directions]
-    losses = [[sign * value for sign, value in zip(signs, point, strict=True)] for point in points]
-    front: list[int] = []
-    # One that comes later in this order dominates none before it, so the front decides alone.
-    for place in sorted(range(len(points)), key=lambda place: (losses[place], place)):
-        if not any(_dominates(losses[other], losses[place]) for other in front):
-            front.append(place)
-    return front
-
-
-def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
-    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
-
-
-def front_of(study: StudyCard, trials: Sequence[TrialCard]) -> list[TrialCard]:
-    """The Pareto front of the completed trials; those that break a bound count where no other completed.
-
-    Once there are finalists it is theirs, whose values are of another task.
-    """
-    completed = [trial for trial in trials if trial.values]
-    stage = [trial for trial in completed if trial.stage == "finalist"] or completed
-    candidates = [trial for trial in stage if not trial.reason] or stage
-    return [candidates[place] for place in pareto_front([t.values for t in candidates], study.directions)]
 
 
 def front_csv(study: StudyCard, front: Sequence[TrialCard]) -> str:
@@ -53,10 +24,10 @@ def front_csv(study: StudyCard, front: Sequence[TrialCard]) -> str:
 
 
 def front_figure(study: StudyCard, trials: Sequence[TrialCard]) -> Figure:
-    """The first objective against each of the others: completed trials, and the front with its numbers."""
+    """The first objective against each of the others: all that is ranked, and the front with its numbers."""
     from matplotlib.figure import Figure
 
-    completed, front = [trial for trial in trials if trial.values], front_of(study, trials)
+    completed, front = ranked(trials, study.directions), front_of(trials, study.directions)
     others = range(1, len(study.metrics))
     figure = Figure(figsize=(5.0 * len(others), 4.0), layout="constrained")
     for axes, other in zip(figure.subplots(1, len(others), squeeze=False)[0], others, strict=True):

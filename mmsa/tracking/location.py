@@ -5,16 +5,33 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-from collections.abc import Iterator
+import shlex
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from mmsa.errors import ConfigError, Problem
+from mmsa.masking import masked, told
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
 
-_SQLITE = "sqlite:///"
+DEFAULT_RUNS = Path("runs")
+VARIABLE = "MLFLOW_TRACKING_URI"
+"""What MLflow's own programs read."""
+DATA_SET = "mmsa.data_set"
+"""Tag of an experiment: the data set that it was made for, whatever it is called now."""
+
+_PAGE = 1000
+_FILE = "file:"
+_SQLITE = "sqlite"
+_SERVERS = ("http", "https", "databricks")
+_DATABASES = (_SQLITE, "postgresql", "mysql", "mssql")
 _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # by default a dead server blocks each call for four minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
@@ -27,30 +44,69 @@ _SETTINGS = {
 class Location:
     """An MLflow store.
 
-    uri: a database or a server.
+    uri: a database or a server; it may hold a password, so ``shown`` is what is printed.
     artifacts: URI of the folder for the files of new experiments; None leaves it to the server.
+    named_by: the option or variable that named it; empty for the one in the folder of runs.
+    options: of a command that is to find the same study and store, with a space before each.
     """
 
-    uri: str
+    uri: str = field(repr=False)
     artifacts: str | None = None
+    named_by: str = ""
+    options: str = ""
 
     @classmethod
-    def of(cls, runs: Path, uri: str | None = None) -> Location:
-        """The store at ``uri``, or the database ``mlflow.db`` in the folder ``runs``."""
-        uri = uri or f"{_SQLITE}{runs.resolve() / 'mlflow.db'}"
-        return cls(uri, None if uri.startswith("http") else (runs.resolve() / "artifacts").as_uri())
+    def of(cls, runs: Path, uri: str | None = None, storage: str | None = None) -> Location:
+        """The store at ``uri``, or else at ``MLFLOW_TRACKING_URI``, or the database in the folder ``runs``.
+
+        Args:
+            storage: address of the study's database, for ``options``.
+
+        Raises:
+            ConfigError: for an address that is none of a store.
+        """
+        named_by = "--mlflow-uri" if uri else VARIABLE
+        uri = uri or os.environ.get(VARIABLE, "").strip()
+        if uri:
+            _check(uri, named_by)
+        else:
+            named_by, uri = "", _database(runs.resolve() / "mlflow.db")
+        options = "" if runs == DEFAULT_RUNS else f" --runs {shlex.quote(str(runs))}"
+        options += f" --storage {shlex.quote(masked(storage))}" if storage else ""
+        options += f" --mlflow-uri {shlex.quote(masked(uri))}" if named_by else ""
+        artifacts = None if _kind(uri) in _SERVERS else (runs.resolve() / "artifacts").as_uri()
+        return cls(uri, artifacts, named_by, options)
+
+    @property
+    def shown(self) -> str:
+        """The address without its password."""
+        return masked(self.uri)
+
+    def __str__(self) -> str:
+        return f"{self.shown} (of {self.named_by})" if self.named_by else self.shown
 
     def how_to_browse(self) -> str:
         """A command to paste, or the address to open."""
-        return self.uri if self.uri.startswith("http") else f"mlflow ui --backend-store-uri {self.uri}"
+        if _kind(self.uri) in _SERVERS:
+            return self.shown
+        return f"mlflow ui --backend-store-uri {shlex.quote(self.shown)}"
+
+    @property
+    def _file(self) -> Path | None:
+        """The file of a database that is one."""
+        if _kind(self.uri) != _SQLITE:
+            return None
+        from sqlalchemy.engine import make_url  # takes a while to load, which not every command needs
+
+        database = make_url(self.uri).database or _FILE
+        return None if database.startswith(_FILE) else Path(database)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold off other processes: two that meet a new database would both create its tables."""
-        if not self.uri.startswith(_SQLITE):
+        if (database := self._file) is None:
             yield
             return
-        database = Path(self.uri.removeprefix(_SQLITE))
         database.parent.mkdir(parents=True, exist_ok=True)
         with database.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -67,12 +123,112 @@ class Location:
         with self._alone():
             return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
-    def experiment(self, client: MlflowClient, name: str) -> str:
-        """The id of the experiment called ``name``, made or restored from the bin where needed."""
+    def experiment(self, client: MlflowClient, name: str, holding: str = "") -> str:
+        """The id of the experiment for the data set ``name``, made where there is none.
+
+        A renamed one is found by its tag, or by runs that it holds. One in MLflow's bin gives its name
+        back, and nothing that was deleted: MLflow would restore every run of it.
+
+        Args:
+            holding: a filter of runs, which decide where there are any.
+        """
         with self._alone():
-            found = client.get_experiment_by_name(name)
+            found = self._found(client, name, holding)
             if found is None:
-                return str(client.create_experiment(name, artifact_location=self.artifacts))
-        if found.lifecycle_stage == "deleted":
-            client.restore_experiment(found.experiment_id)
-        return str(found.experiment_id)
+                tags = {DATA_SET: name}
+                return str(client.create_experiment(name, artifact_location=self.artifacts, tags=tags))
+            if DATA_SET not in found.tags:
+                client.set_experiment_tag(found.experiment_id, DATA_SET, name)
+            self._bring_along(found.artifact_location)
+            return str(found.experiment_id)
+
+    def _found(self, client: MlflowClient, name: str, holding: str) -> Experiment | None:
+        named = client.get_experiment_by_name(name)
+        active = named if named is not None and named.lifecycle_stage == "active" else None
+        if holding and not (active and client.search_runs([active.experiment_id], holding, max_results=1)):
+            others = {found.experiment_id: found for found in _all(client.search_experiments)}
+            if runs := others and client.search_runs(list(others), holding, max_results=1):
+                return others[runs[0].info.experiment_id]
+        if active is None:
+            tagged = (found for found in _all(client.search_experiments) if found.tags.get(DATA_SET) == name)
+            active = next(tagged, None)
+        if active is None and named is not None:
+            _empty_again(client, named)
+            return named
+        return active
+
+    def _bring_along(self, artifacts: str) -> None:
+        """MLflow keeps absolute addresses of files; with a folder of runs that was moved they move, too.
+
+        So it is in the folder's own database; in another file, where the earlier folder is gone.
+        """
+        database, suffix = self._file, "/artifacts"
+        if database is None or self.artifacts in (None, artifacts):
+            return
+        if not (artifacts.startswith(_FILE) and artifacts.endswith(suffix)):
+            return  # somebody chose that place
+        own = database.resolve().parent.as_uri() + suffix == self.artifacts
+        if own or not _path(artifacts).exists():
+            from mmsa.tracking.moved import follow
+
+            assert self.artifacts is not None
+            follow(self.uri, artifacts, self.artifacts)
+
+
+def _empty_again(client: MlflowClient, experiment: Experiment) -> None:
+    client.restore_experiment(experiment.experiment_id)
+    for run in _all(client.search_runs, [experiment.experiment_id]):
+        client.delete_run(run.info.run_id)
+
+
+def _all(search: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """Everything that a method of MLflow's client finds, which hands it out in pages."""
+    found: list[Any] = []
+    token: str | None = None
+    while token != "":
+        page = search(*arguments, max_results=_PAGE, page_token=token)
+        found += page
+        token = page.token or ""
+    return found
+
+
+def _kind(uri: str) -> str:
+    """``sqlite`` of ``sqlite+pysqlite:///x``; a plain path is a ``file``."""
+    scheme, colon, _ = uri.partition(":")
+    return scheme.lower().partition("+")[0] if colon or scheme == "databricks" else "file"
+
+
+def _check(uri: str, named_by: str) -> None:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
+    kind, rule = _kind(uri), ""
+    if kind not in (*_SERVERS, *_DATABASES, "file"):
+        rule = f"names no MLflow store; the address of one begins with {', '.join((*_SERVERS, *_DATABASES))}"
+    elif kind in _DATABASES:
+        try:
+            if make_url(uri).database in (None, "", ":memory:") and kind == _SQLITE:
+                rule = "is a database in memory, of which nothing would be left"
+        except (SQLAlchemyError, ValueError) as error:
+            rule = f"cannot be read as the address of a database: {told(error, uri)}"
+    if rule:
+        advice = "Write http://HOST:PORT for a server, sqlite:////FOLDER/mlflow.db for a file."
+        raise ConfigError("command line", [Problem(named_by, masked(uri), rule, advice)])
+
+
+def _database(path: Path) -> str:
+    """The address of an SQLite file; a path may hold what has a meaning in an address.
+
+    MLflow takes addresses of the shorter form apart by itself, without decoding them.
+    """
+    from sqlalchemy.engine import URL, make_url
+
+    plain = f"{_SQLITE}:///{path}"
+    if make_url(plain).database == str(path):
+        return plain
+    return URL.create(f"{_SQLITE}+pysqlite", database=str(path)).render_as_string()
+
+
+def _path(uri: str) -> Path:
+    """The path of a ``file:`` URI."""
+    return Path(url2pathname(urlsplit(uri).path))

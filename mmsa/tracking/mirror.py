@@ -15,8 +15,9 @@ from typing import Any
 from mmsa.config import dump_yaml
 from mmsa.errors import TrackingError
 from mmsa.information import Measurement
+from mmsa.masking import told
 from mmsa.tracking.location import Location
-from mmsa.tracking.observer import Outcome, Scalar, Stage, StudyCard, TrialCard
+from mmsa.tracking.observer import NOTHING, BestEpoch, Outcome, Scalar, Stage, StudyCard, TrialCard
 from mmsa.tracking.study_runs import StudyRuns
 
 
@@ -52,6 +53,7 @@ class Mirror:
         self._trials: dict[int, TrialCard] = {}
         self._unwritten: dict[int, None] = {}  # a set in order of arrival
         self._dropped = 0
+        self._summary_due = False
         self._warned = False
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -86,11 +88,19 @@ class Mirror:
         """What was measured of a trial."""
         self._update(replace(self._trials[number], information=dict(information)))
 
-    def trial_finished(self, number: int, outcome: Outcome, values: Sequence[float], reason: str) -> None:
+    def trial_finished(
+        self,
+        number: int,
+        outcome: Outcome,
+        values: Sequence[float],
+        reason: str,
+        best: BestEpoch = NOTHING,
+    ) -> None:
         """A trial ended."""
         trial = self._trials[number]
         finished = max(self._clock(), trial.started or 0.0)  # a clock may be set back meanwhile
-        self._update(replace(trial, outcome=outcome, values=tuple(values), reason=reason, finished=finished))
+        ended = replace(trial, outcome=outcome, values=tuple(values), reason=reason, finished=finished)
+        self._update(replace(ended, best_epoch=best.number, metrics=best.metrics, violation=best.violation))
 
     def close(self) -> None:
         """Write what is left, for a few seconds at most, and say what could not be written."""
@@ -99,7 +109,7 @@ class Mirror:
             self._thread.join(self._patience)
             if self.unwritten or self._thread.is_alive():
                 lacking = f"up to {self.unwritten} trials" if self.unwritten else "the table of all trials"
-                self._say(f"MLflow lacks {lacking}. {advice(self._study.name)}")
+                self._say(f"MLflow lacks {lacking}. {advice(self._study.name, self._location)}")
 
     @property
     def unwritten(self) -> int:
@@ -147,28 +157,31 @@ class Mirror:
             ):  # to the end of the queue: a trial that MLflow refuses must not hold up the others
                 self._unwritten.pop(trial.number, None)
                 self._unwritten[trial.number] = None
+            self._summary_due = True
             runs.write_trial(trial)
             with self._lock:
                 if self._trials[trial.number] is trial:
                     self._forget(trial.number)
-        if batch:
+        if self._summary_due:
             with self._lock:
                 trials = list(self._trials.values())
             runs.write_summary(trials)
+            self._summary_due = False
 
     def _complete(self) -> bool:
         return sum(trial.outcome != "running" for trial in self._trials.values()) >= self._study.num_trials
 
     def _warn(self, error: Exception) -> None:
         if not self._warned:
-            cause = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-            self._say(f"MLflow cannot be written ({cause}); the search goes on. {advice(self._study.name)}")
+            cause = told(error, self._location.uri).splitlines()[0][:200]
+            lacking = advice(self._study.name, self._location)
+            self._say(f"MLflow cannot be written ({cause}); the search goes on. {lacking}")
             self._warned = True
 
 
-def advice(study: str) -> str:
+def advice(study: str, location: Location) -> str:
     """What to do when MLflow lacks something."""
-    return f"To fill the gap: python launch/report.py --study {study} --rebuild"
+    return f"To fill the gap: python launch/report.py --study {study} --rebuild{location.options}"
 
 
 def rebuild(location: Location, study: StudyCard, trials: Sequence[TrialCard]) -> int:
@@ -185,5 +198,5 @@ def rebuild(location: Location, study: StudyCard, trials: Sequence[TrialCard]) -
         if len(ended) == len(trials):
             runs.set_status(running=False, complete=len(ended) >= study.num_trials)
     except Exception as error:
-        raise TrackingError(f"{location.uri}: {error}") from error
+        raise TrackingError(f"{location.shown}: {told(error, location.uri)}") from error
     return written

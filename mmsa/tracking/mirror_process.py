@@ -22,7 +22,7 @@ from typing import Any
 from mmsa.information import Measurement
 from mmsa.tracking.location import Location
 from mmsa.tracking.mirror import Mirror, advice
-from mmsa.tracking.observer import Outcome, Scalar, Stage, StudyCard, TrialCard
+from mmsa.tracking.observer import NOTHING, BestEpoch, Outcome, Scalar, Stage, StudyCard, TrialCard
 
 _GRACE = 10.0
 """Seconds that the process may take to end after the mirror has given up, loading MLflow included."""
@@ -80,9 +80,16 @@ class MirrorProcess:
         """What was measured of a trial."""
         self._tell("trial_measured", number, dict(information))
 
-    def trial_finished(self, number: int, outcome: Outcome, values: Sequence[float], reason: str) -> None:
+    def trial_finished(
+        self,
+        number: int,
+        outcome: Outcome,
+        values: Sequence[float],
+        reason: str,
+        best: BestEpoch = NOTHING,
+    ) -> None:
         """A trial ended."""
-        self._tell("trial_finished", number, outcome, tuple(values), reason)
+        self._tell("trial_finished", number, outcome, tuple(values), reason, best)
 
     def close(self) -> None:
         """Let the mirror write what is left, for a few seconds at most, and say what it could not."""
@@ -114,7 +121,8 @@ class MirrorProcess:
                 self._say(self._connection.recv())
         if code := self._process.wait():
             cause = f"the process that writes it ended with code {code}"
-            self._say(f"MLflow cannot be written ({cause}); the search goes on. {advice(self._study.name)}")
+            lacking = advice(self._study.name, self._location)
+            self._say(f"MLflow cannot be written ({cause}); the search goes on. {lacking}")
 
 
 def serve(descriptor: int) -> None:

@@ -16,6 +16,8 @@ Scalar = str | int | float | bool
 Outcome = Literal["running", "completed", "pruned", "diverged", "out_of_memory", "failed"]
 Stage = Literal["search", "finalist"]
 """Finalists are the best trials of the search, run again with other settings."""
+VALID = "valid/"
+"""Prefix of the metrics of the valid split."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,29 @@ class StudyCard:
 
 
 @dataclass(frozen=True)
+class BestEpoch:
+    """The best epoch of a trial, however it ended.
+
+    number: counted from 1; None without one. metrics: of that epoch. violation: by how much these break the
+    bounds on metrics, summed, of a completed trial.
+    """
+
+    number: int | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    violation: float = 0.0
+
+
+NOTHING = BestEpoch()
+"""Of a trial without an epoch."""
+
+
+@dataclass(frozen=True)
 class TrialCard:
     """All that is worth showing of one trial, finished or not.
 
     params: the sampled values by dotted path. values: one per objective, empty without a result. reason: why
-    it did not complete, or which bounds on metrics it breaks.
+    it did not complete, or which bounds on metrics it breaks now. violation: by how much it breaks them,
+    summed. metrics: of its best epoch, of whichever ending. best_epoch: counted from 1.
     epochs: metrics by epoch, counted from 1. config_yaml: the complete resolved configuration.
     started and finished: seconds since 1970. information: of the weights of the best epoch, by name.
     stage: of the study. superseded: it does not lie in the space as it is now, and is not ranked.
@@ -64,6 +84,15 @@ class TrialCard:
     information: Mapping[str, Measurement] = field(default_factory=dict)
     stage: Stage = "search"
     superseded: bool = False
+    violation: float = 0.0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    best_epoch: int | None = None
+
+    def best(self, objectives: Sequence[str]) -> dict[str, float]:
+        """Of its best epoch the objectives, as far as they are known, then everything measured on valid."""
+        known = {**self.metrics, **dict(zip(objectives, self.values, strict=False))}
+        shown = [*objectives, *(name for name in self.metrics if name.startswith(VALID))]
+        return {name: known[name] for name in shown if name in known}
 
 
 def short(value: Scalar) -> str:
@@ -91,8 +120,15 @@ class Observer(Protocol):
     def trial_measured(self, number: int, information: Mapping[str, Measurement]) -> None:
         """What was measured of a trial that is about to finish, by name."""
 
-    def trial_finished(self, number: int, outcome: Outcome, values: Sequence[float], reason: str) -> None:
-        """A trial ended; ``values`` has one number per objective, or none."""
+    def trial_finished(
+        self,
+        number: int,
+        outcome: Outcome,
+        values: Sequence[float],
+        reason: str,
+        best: BestEpoch = NOTHING,
+    ) -> None:
+        """A trial ended; ``values`` has one number per objective, or none. ``best``: what it came to."""
 
     def close(self) -> None:
         """The search is over or interrupted; what is still queued may be written for a few seconds more."""

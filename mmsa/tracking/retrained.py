@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmsa.errors import TrackingError
 from mmsa.information import Measurement
+from mmsa.masking import told
 from mmsa.tracking.information import log_information
 from mmsa.tracking.location import Location
 
@@ -79,7 +80,7 @@ def log_retrained(location: Location, card: RetrainCard, model_name: str) -> str
     try:
         return _log(location, card, model_name)
     except Exception as error:
-        raise TrackingError(f"{location.uri}: {error}") from error
+        raise TrackingError(f"{location.shown}: {told(error, location.uri)}") from error
 
 
 def _log(location: Location, card: RetrainCard, model_name: str) -> str:
@@ -153,14 +154,19 @@ def _register(
 
 
 def _signature(inputs: Mapping[str, str]) -> ModelSignature:
+    """The columns of a request.
+
+    Frames are checked by the model itself: JSON has neither float32, which MLflow would not make of its
+    doubles, nor a difference between 1 and 1.0, and MLflow takes no frame of whole numbers for doubles.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import Array
+    from mlflow.types.schema import AnyType, Array
 
     types = {
         "strings": DataType.string,
         "tokens": Array(DataType.long),
-        "features": Array(Array(DataType.float)),
+        "features": AnyType(),
     }
     columns = [ColSpec(types[kind], name) for name, kind in inputs.items()]
     return ModelSignature(Schema(columns), Schema([ColSpec(DataType.float, "prediction")]))

@@ -3,38 +3,43 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mmsa.information.panel import metrics as information_metrics
-from mmsa.tracking.front import front_csv, front_figure, front_of
+from mmsa.tracking.front import front_csv, front_figure
 from mmsa.tracking.information import log_information
 from mmsa.tracking.location import Location
 from mmsa.tracking.observer import StudyCard, TrialCard
-from mmsa.tracking.summary import count_outcomes, ranked, trials_csv
+from mmsa.tracking.ranking import front_of, ranked
+from mmsa.tracking.summary import count_outcomes, trials_csv
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Param, Run
 
 _PAGE = 1000
+_PARENT = "mlflow.parentRunId"
 _TAG_LENGTH = 1000
 _STATUS = {"completed": "FINISHED", "pruned": "KILLED"}
 
 
 @dataclass
 class _TrialRun:
-    """What MLflow holds of a trial. epochs: those logged, None where that is not known yet."""
+    """What MLflow holds of a trial. epochs: those logged, None where that is not known yet. ended: what was
+    said at its end, as tags; empty as long as it runs."""
 
     run_id: str
     described: bool
-    outcome: str = "running"
+    ended: Mapping[str, str] = field(default_factory=dict)
     num_epochs: int = 0
     epochs: set[int] | None = None
 
 
 class StudyRuns:
     """Writes trials into MLflow. Every write is idempotent: what is there already is left alone.
+
+    Of several runs of one trial, as a run that somebody brought back from MLflow's bin makes them, one stays.
 
     Raises:
         Exception: whatever MLflow raises, from every method; the callers decide what that means.
@@ -43,35 +48,45 @@ class StudyRuns:
     def __init__(self, location: Location, study: StudyCard):
         self.study = study
         self._client = location.connect()
-        self._experiment = location.experiment(self._client, study.data_set)
+        self._filter = f"tags.`mmsa.identity` = '{study.identity}'"
+        self._experiment = location.experiment(self._client, study.data_set, self._filter)
         self._tags = {"mmsa.study": study.name, "mmsa.identity": study.identity}
         self._tags |= {f"mmsa.{name}": value for name, value in study.tags.items()}
-        self._trials: dict[int, _TrialRun] = {}
-        parent: str | None = None
-        for run in self._existing():
-            if run.data.tags["mmsa.role"] == "trial":
-                self._trials[int(run.data.tags["mmsa.trial"])] = _trial_run(run)
-            elif run.data.tags["mmsa.role"] == "study":
-                parent = run.info.run_id
-        self.parent = parent or self._create(study.name, {"mmsa.role": "study"})
+        runs = self._existing()
+        parent = runs.pop(None, None)
+        self.parent = parent.info.run_id if parent else self._create(study.name, {"mmsa.role": "study"})
+        for run in runs.values():  # a parent that was deleted left them alone
+            if run.data.tags.get(_PARENT) != self.parent:
+                self._client.set_tag(run.info.run_id, _PARENT, self.parent)
+        self._trials = {number: _trial_run(run) for number, run in runs.items() if number is not None}
         self._client.log_text(self.parent, study.space_yaml, "space.yaml")
 
-    def _existing(self) -> list[Run]:
+    def _existing(self) -> dict[int | None, Run]:
+        """The run of each trial by its number, and the parent run under None."""
+        found: dict[int | None, Run] = {}
+        for run in self._search():
+            tags = run.data.tags
+            number = int(tags["mmsa.trial"]) if tags["mmsa.role"] == "trial" else None
+            kept = found.setdefault(number, run)
+            if kept is not run:
+                one, other = sorted((kept, run), key=_completeness, reverse=True)
+                found[number] = one
+                self._client.delete_run(other.info.run_id)
+        return found
+
+    def _search(self) -> Iterator[Run]:
         """All runs of the study, oldest first."""
-        runs: list[Run] = []
-        token = None
-        while True:
+        token: str | None = None
+        while token != "":
             page = self._client.search_runs(
                 [self._experiment],
-                f"tags.`mmsa.identity` = '{self.study.identity}'",
+                self._filter,
                 max_results=_PAGE,
                 order_by=["attributes.start_time ASC"],
                 page_token=token,
             )
-            runs += page
-            token = page.token
-            if not token:
-                return runs
+            yield from (run for run in page if run.data.tags.get("mmsa.role") in ("trial", "study"))
+            token = page.token or ""
 
     def _create(self, name: str, tags: dict[str, str], started: float | None = None) -> str:
         milliseconds = int(1000 * (started or time.time()))
@@ -86,16 +101,16 @@ class StudyRuns:
                 "mmsa.role": "trial",
                 "mmsa.trial": str(trial.number),
                 "mmsa.stage": trial.stage,
-                "mlflow.parentRunId": self.parent,
+                _PARENT: self.parent,
             }
             run_id = self._create(f"trial {trial.number}", tags, trial.started)
             run = self._trials[trial.number] = _TrialRun(run_id, described=False, epochs=set())
-        ended = trial.outcome != "running"
-        if ended and run.outcome == trial.outcome and run.num_epochs >= len(trial.epochs):
+        said = _said_at_the_end(trial)
+        if said and run.ended.items() >= said.items() and run.num_epochs >= len(trial.epochs):
             return False
         params = self._describe(run, trial)
         metrics = self._missing_metrics(run, trial)
-        if ended:
+        if said:
             self._finish(run, trial, params, metrics)
         elif params or metrics:
             self._client.log_batch(run.run_id, params=params, metrics=metrics)
@@ -103,7 +118,7 @@ class StudyRuns:
         assert run.epochs is not None
         run.epochs |= set(trial.epochs)
         run.num_epochs = len(run.epochs)
-        run.outcome = trial.outcome
+        run.ended = said
         return True
 
     def _describe(self, run: _TrialRun, trial: TrialCard) -> list[Param]:
@@ -128,13 +143,9 @@ class StudyRuns:
     def _finish(self, run: _TrialRun, trial: TrialCard, params: list[Param], metrics: list[Metric]) -> None:
         from mlflow.entities import RunTag
 
-        best = [
-            metric(f"best/{name}", value, 0)
-            for name, value in zip(self.study.metrics, trial.values, strict=False)
-        ]
+        best = [metric(f"best/{name}", value, 0) for name, value in trial.best(self.study.metrics).items()]
         num_epochs = len((run.epochs or set()) | set(trial.epochs))
-        tags = {"mmsa.reason": trial.reason[:_TAG_LENGTH], "mmsa.epochs": str(num_epochs)}
-        tags["mmsa.outcome"] = trial.outcome
+        tags = {**_said_at_the_end(trial), "mmsa.epochs": str(num_epochs)}
         log_information(self._client, run.run_id, trial.information)
         measured = [
             metric(name, value, num_epochs) for name, value in information_metrics(trial.information).items()
@@ -154,18 +165,20 @@ class StudyRuns:
         """The table of all trials, counts by outcome, the best so far with its configuration."""
         from mlflow.entities import RunTag
 
-        counts = count_outcomes(trials)
-        tags = {f"mmsa.num_{outcome}": str(count) for outcome, count in counts.items()}
-        metrics = []
-        for index, name in enumerate(self.study.metrics):
-            order = ranked(self.study, trials, index)
-            if order:
-                metrics.append(metric(f"best/{name}", order[0].values[index], len(trials)))
-                tags[f"mmsa.best_trial/{name}"] = str(order[0].number)
-                if index == 0:
-                    self._client.log_text(self.parent, order[0].config_yaml, "best.yaml")
+        tags = {f"mmsa.num_{outcome}": str(count) for outcome, count in count_outcomes(trials).items()}
+        measured: dict[str, float] = {}
+        for index, name in reversed(list(enumerate(self.study.metrics))):
+            best = next(iter(ranked(trials, self.study.directions, index)), None)
+            tags[f"mmsa.best_trial/{name}"] = "" if best is None else str(best.number)
+            tags[f"mmsa.best_trial_breaks/{name}"] = _broken(best)
+            if best is not None:
+                measured[name] = best.values[index]
+            if best is not None and index == 0:
+                measured = {**best.best(self.study.metrics), **measured}
+                self._client.log_text(self.parent, best.config_yaml, "best.yaml")
+        metrics = [metric(f"best/{name}", value, len(trials)) for name, value in measured.items()]
         self._client.log_text(self.parent, trials_csv(self.study, trials), "trials.csv")
-        if len(self.study.metrics) > 1 and (front := front_of(self.study, trials)):
+        if len(self.study.metrics) > 1 and (front := front_of(trials, self.study.directions)):
             self._client.log_text(self.parent, front_csv(self.study, front), "front.csv")
             self._client.log_figure(self.parent, front_figure(self.study, trials), "front.png")
         self._client.log_batch(
@@ -180,13 +193,37 @@ class StudyRuns:
             self._end(self.parent, "FINISHED" if complete else "KILLED")
 
 
+def _said_at_the_end(trial: TrialCard) -> dict[str, str]:
+    """Tags of a trial that has ended."""
+    if trial.outcome == "running":
+        return {}
+    return {
+        "mmsa.outcome": trial.outcome,
+        "mmsa.reason": trial.reason[:_TAG_LENGTH],
+        "mmsa.best_epoch": "" if trial.best_epoch is None else str(trial.best_epoch),
+        "mmsa.feasible": str(not trial.violation) if trial.outcome == "completed" else "",
+        "mmsa.superseded": str(trial.superseded),
+    }
+
+
+def _broken(best: TrialCard | None) -> str:
+    return best.reason[:_TAG_LENGTH] if best is not None and best.violation else ""
+
+
 def _trial_run(run: Run) -> _TrialRun:
     """What an earlier launch wrote; a run that it did not end is described and read again."""
-    tags = run.data.tags
-    ended = run.info.status != "RUNNING" and "mmsa.outcome" in tags
-    if not ended:
+    if not _has_ended(run):
         return _TrialRun(run.info.run_id, described=False)
-    return _TrialRun(run.info.run_id, True, tags["mmsa.outcome"], int(tags["mmsa.epochs"]))
+    return _TrialRun(run.info.run_id, True, run.data.tags, int(run.data.tags["mmsa.epochs"]))
+
+
+def _has_ended(run: Run) -> bool:
+    return run.info.status != "RUNNING" and "mmsa.outcome" in run.data.tags
+
+
+def _completeness(run: Run) -> tuple[bool, int]:
+    """Larger for the run that tells more of the same trial; of equal ones the older stays."""
+    return _has_ended(run), int(run.data.tags.get("mmsa.epochs", 0))
 
 
 def metric(name: str, value: float, step: int) -> Metric:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from mmsa.search.progress import ProgressDisplay, best_of
-from mmsa.tracking import StudyCard, TrialCard
+from mmsa.search.progress import ProgressDisplay
+from mmsa.tracking import NOTHING, BestEpoch, StudyCard, TrialCard
 
 CARD = StudyCard(
     name="tried",
@@ -39,10 +40,17 @@ def display(console):
     return display
 
 
-def end(display: ProgressDisplay, number: int, outcome: str, *values: float, reason: str = "") -> None:
+def end(
+    display: ProgressDisplay,
+    number: int,
+    outcome: str,
+    *values: float,
+    reason: str = "",
+    best: BestEpoch = NOTHING,
+) -> None:
     display.trial_started(number, {}, "")
     display.trial_epoch(number, 7, {})
-    display.trial_finished(number, outcome, values, reason)
+    display.trial_finished(number, outcome, values, reason, best)
 
 
 def test_every_finished_trial_is_one_line_that_counts_on_from_earlier_launches(display, console):
@@ -107,7 +115,32 @@ def test_a_status_line_is_drawn_on_terminals_only(display, console):
     assert "running 1" in terminal.file.getvalue()
 
 
-@pytest.mark.parametrize(("direction", "number"), [("minimize", 1), ("maximize", 2)])
-def test_best_of_equal_values_is_the_earliest(direction, number):
-    assert best_of({3: 0.1, 1: 0.1, 2: 0.9, 4: 0.9}, direction) == number
-    assert best_of({}, direction) is None
+@pytest.mark.parametrize(("direction", "best"), [("minimize", 2), ("maximize", 3)])
+def test_the_best_so_far_is_the_earliest_of_equal_ones(direction, best):
+    display = ProgressDisplay(Console(file=io.StringIO(), width=200))
+    display.start_study(replace(CARD, directions=(direction,)), [])
+    assert "best" not in display._status().plain
+    for number, value in ((2, 0.1), (4, 0.1), (3, 0.9), (5, 0.9)):
+        end(display, number, "completed", value)
+    assert f"(trial {best})" in display._status().plain
+
+
+def test_the_best_so_far_breaks_no_bound_and_lies_in_the_space(console):
+    display = ProgressDisplay(console)
+    superseded = TrialCard(0, "completed", {}, "", (0.1,), superseded=True)
+    display.start_study(CARD, [superseded, TrialCard(1, "completed", {}, "", (0.2,), violation=1.0)])
+    end(display, 2, "completed", 0.6)
+    broken = BestEpoch(7, violation=0.5)
+    end(display, 3, "completed", 0.4, reason="breaks valid/acc2 >= 0.8 by 0.5", best=broken)
+    assert [line.count("best so far") for line in shown(console)] == [1, 0]
+    assert "best valid/mae 0.6000 (trial 2)" in display._status().plain
+
+
+def test_a_line_has_what_was_measured_in_the_best_epoch_also_of_a_pruned_trial(display, console):
+    best = BestEpoch(3, {"valid/pearson": 0.7, "valid/mae": 0.45, "train/task": 1.0})
+    end(display, 2, "completed", 0.45, best=best)
+    end(display, 3, "pruned", reason="not among the best", best=best)
+    assert [" ".join(line.split()) for line in shown(console)] == [
+        "3/6 trial 2 completed epoch 7 valid/mae 0.4500 best so far epoch 3: valid/pearson 0.7000",
+        "4/6 trial 3 pruned epoch 7 valid/mae 0.4500 epoch 3: valid/pearson 0.7000",
+    ]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsa.tracking.front import front_csv, front_figure, front_of, pareto_front
+from mmsa.tracking.front import front_csv, front_figure
 from mmsa.tracking.observer import StudyCard, TrialCard
+from mmsa.tracking.ranking import front_of, pareto_front
 
 STUDY = StudyCard("s", "i", "d", ("valid/mae", "valid/pearson"), ("minimize", "maximize"), 4, "")
 
 
-def trial(number: int, *values: float, reason: str = "", stage: str = "search") -> TrialCard:
-    return TrialCard(number, "completed", {}, "", values, reason, stage=stage)
+def trial(number: int, *values: float, stage: str = "search", **known: Any) -> TrialCard:
+    return TrialCard(number, "completed", {}, "", values, stage=stage, **known)
 
 
 def dominates(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
@@ -32,20 +34,29 @@ def test_the_front_is_what_nothing_dominates(points):
 
 
 def test_what_breaks_a_bound_counts_only_where_all_do():
-    kept, broken = trial(0, 0.9, 0.1), trial(1, 0.1, 0.9, reason="breaks x")
-    assert front_of(STUDY, [kept, broken]) == [kept]
-    assert front_of(STUDY, [broken]) == [broken]
+    kept, broken = trial(0, 0.9, 0.1), trial(1, 0.1, 0.9, violation=0.2)
+    assert front_of([kept, broken], STUDY.directions) == [kept]
+    assert front_of([broken], STUDY.directions) == [broken]
+    assert front_of([], STUDY.directions) == []
 
 
 def test_finalists_have_a_front_of_their_own():
     searched, finalist = trial(0, 0.1, 0.9), trial(1, 0.5, 0.5, stage="finalist")
-    assert front_of(STUDY, [searched, finalist]) == [finalist]
+    assert front_of([searched, finalist], STUDY.directions) == [finalist]
+
+
+def test_what_does_not_lie_in_the_space_any_more_is_neither_on_the_front_nor_in_its_picture():
+    now, then = trial(0, 0.9, 0.1), trial(1, 0.1, 0.9, superseded=True)
+    assert front_of([now, then], STUDY.directions) == [now]
+    (axes,) = front_figure(STUDY, [now, then]).axes
+    assert len(axes.collections[0].get_offsets()) == 1
 
 
 def test_table_and_picture_show_the_front():
     trials = [trial(0, 0.9, 0.8), trial(1, 0.5, 0.5), trial(2, 0.95, 0.1)]
     assert (
-        front_csv(STUDY, front_of(STUDY, trials)) == "number,valid/mae,valid/pearson\n1,0.5,0.5\n0,0.9,0.8\n"
+        front_csv(STUDY, front_of(trials, STUDY.directions))
+        == "number,valid/mae,valid/pearson\n1,0.5,0.5\n0,0.9,0.8\n"
     )
     (axes,) = front_figure(STUDY, trials).axes
     assert [text.get_text() for text in axes.texts] == ["1", "0"]

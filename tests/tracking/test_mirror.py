@@ -17,7 +17,7 @@ import pytest
 
 from mmsa.errors import TrackingError
 from mmsa.information import Measurement
-from mmsa.tracking import Observer, StudyCard, TrialCard
+from mmsa.tracking import BestEpoch, Observer, StudyCard, TrialCard
 from mmsa.tracking.location import Location
 from mmsa.tracking.mirror import Mirror, rebuild
 from mmsa.tracking.study_runs import StudyRuns
@@ -54,7 +54,8 @@ def tell(mirror: Observer, trial: TrialCard) -> None:
     mirror.trial_started(trial.number, trial.params, {"seed": trial.number})
     for epoch, metrics in trial.epochs.items():
         mirror.trial_epoch(trial.number, epoch, metrics)
-    mirror.trial_finished(trial.number, trial.outcome, trial.values, trial.reason)
+    best = BestEpoch(trial.best_epoch, trial.metrics, trial.violation)
+    mirror.trial_finished(trial.number, trial.outcome, trial.values, trial.reason, best)
 
 
 def mirror_of(location: Location, say: Callable[[str], None], **settings: Any) -> Mirror:
@@ -216,6 +217,7 @@ def test_a_dead_server_does_not_stop_a_search(
     assert "the search goes on" in said[0]
     assert said[1] == (
         "MLflow lacks up to 3 trials. To fill the gap: python launch/report.py --study planted-mmim --rebuild"
+        f" --runs {tmp_path} --mlflow-uri {location.uri}"
     )
     with pytest.raises(TrackingError, match=str(port)):
         rebuild(location, study, trials)
@@ -298,3 +300,85 @@ def test_what_was_lost_while_the_store_was_away_is_written_when_it_is_back(
     store = Store(location)
     assert len(store.runs("trial")) == 2
     assert store.history(0, "valid/mae") == [(1, 0.9), (2, 0.5)]
+
+
+def test_the_best_epoch_is_written_whole_also_of_a_pruned_trial(
+    location: Location, study: StudyCard, trials: list[TrialCard], said: list[str], tmp_path: Path
+) -> None:
+    measured = {"valid/mae": 0.5, "valid/pearson": 0.7, "train/task": 0.2}
+    known: list[dict[str, Any]] = [
+        {"metrics": measured, "best_epoch": 2},
+        {"metrics": {"valid/mae": 0.8, "valid/pearson": 0.1}, "best_epoch": 1, "values": ()},
+    ]
+    cards = [replace(trial, **more) for trial, more in zip(trials, known, strict=False)]
+    mirror = mirror_of(location, said.append)
+    mirror.start_study(study, [])
+    for card in cards:
+        tell(mirror, card)
+    mirror.close()
+    store = Store(location)
+    (parent,) = store.runs("study")
+    shown = [run.data.metrics for run in (store.trial(0), store.trial(1), parent)]
+    assert [run["best/valid/pearson"] for run in shown] == [0.7, 0.1, 0.7]
+    assert [run["best/valid/mae"] for run in shown] == [0.5, 0.8, 0.5]
+    assert not [name for run in shown for name in run if name.startswith("best/train")]
+    assert store.trial(1).data.tags["mmsa.best_epoch"] == "1"
+    rows = list(csv.DictReader(io.StringIO(store.text(parent, "trials.csv", tmp_path))))
+    assert [row["valid/mae"] for row in rows] == ["0.5", "0.8"]
+    assert [row["valid/pearson"] for row in rows] == ["0.7", "0.1"]
+    assert [(row["rank"], row["best_epoch"]) for row in rows] == [("1", "2"), ("", "1")]
+    assert rebuild(location, study, [replace(card, started=None) for card in cards]) == 0
+
+
+def test_nothing_is_left_of_what_was_true_before(
+    location: Location, study: StudyCard, trials: list[TrialCard]
+) -> None:
+    running = TrialCard(1, "running", {}, "")
+    rebuild(location, study, [trials[0], running])
+    assert Store(location).runs("study")[0].data.tags["mmsa.num_running"] == "1"
+    edited = [replace(trials[0], superseded=True, reason="breaks x by 1", violation=1.0), trials[1]]
+    assert rebuild(location, study, edited) == 2
+    tags = Store(location).runs("study")[0].data.tags
+    assert (tags["mmsa.num_running"], tags["mmsa.num_pruned"]) == ("0", "1")
+    assert tags["mmsa.best_trial/valid/mae"] == ""
+    tags = Store(location).trial(0).data.tags
+    assert (tags["mmsa.superseded"], tags["mmsa.feasible"]) == ("True", "False")
+    assert tags["mmsa.reason"] == "breaks x by 1"
+
+
+def test_the_best_trial_is_a_feasible_one_or_said_to_break_a_bound(
+    location: Location, study: StudyCard, trials: list[TrialCard]
+) -> None:
+    broken = replace(trials[0], number=1, values=(0.1,), reason="breaks x by 1", violation=1.0)
+    rebuild(location, study, [broken])
+    tags = Store(location).runs("study")[0].data.tags
+    assert tags["mmsa.best_trial/valid/mae"] == "1"
+    assert tags["mmsa.best_trial_breaks/valid/mae"] == "breaks x by 1"
+    rebuild(location, study, [trials[0], broken])
+    tags = Store(location).runs("study")[0].data.tags
+    assert tags["mmsa.best_trial/valid/mae"] == "0"
+    assert tags["mmsa.best_trial_breaks/valid/mae"] == ""
+
+
+def test_a_summary_that_was_lost_is_written_in_the_next_round(
+    location: Location,
+    study: StudyCard,
+    trials: list[TrialCard],
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write, failed = StudyRuns.write_summary, threading.Event()
+
+    def fails_once(self: StudyRuns, cards: list[TrialCard]) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise ConnectionError("away")
+        write(self, cards)
+
+    monkeypatch.setattr(StudyRuns, "write_summary", fails_once)
+    mirror = mirror_of(location, said.append)
+    mirror.start_study(study, [])
+    tell(mirror, trials[0])
+    assert failed.wait(60)
+    mirror.close()
+    assert Store(location).runs("study")[0].data.tags["mmsa.num_completed"] == "1"

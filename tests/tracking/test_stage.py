@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mmsa.tracking import StudyCard, TrialCard
-from mmsa.tracking.summary import ranked, trials_csv
+from mmsa.tracking.ranking import ranked
+from mmsa.tracking.summary import trials_csv
 
 STUDY = StudyCard("study", "identity", "planted", ("valid/mae",), ("minimize",), 3, "")
 TRIALS = [
@@ -14,8 +15,8 @@ TRIALS = [
 
 
 def test_a_finalist_is_ranked_before_every_trial_of_the_search():
-    assert [trial.number for trial in ranked(STUDY, TRIALS)] == [2, 0, 1]
-    assert [trial.number for trial in ranked(STUDY, TRIALS[:2])] == [0, 1]
+    assert [trial.number for trial in ranked(TRIALS, STUDY.directions)] == [2, 0, 1]
+    assert [trial.number for trial in ranked(TRIALS[:2], STUDY.directions)] == [0, 1]
 
 
 def test_the_table_says_which_stage_a_trial_is_of():

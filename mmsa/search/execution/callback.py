@@ -28,7 +28,7 @@ from mmsa.search.schedulers import Replacement, Scheduler
 from mmsa.search.space.scalars import Scalar
 from mmsa.search.study.cards import shown, trial_config
 from mmsa.search.study.study import Study
-from mmsa.tracking import Observer, Outcome, Stage
+from mmsa.tracking import BestEpoch, Observer, Outcome, Stage
 
 MOST_CRASHES = 2
 """How often a trial whose process died is started again."""
@@ -166,10 +166,11 @@ class StudyCallback(Callback):  # type: ignore[misc]
     def _tell_end(self, number: int, ending: Ending) -> None:
         outcome = self._study.finish(number, ending)
         record = self._study.trial(number)
+        best = BestEpoch(record.best_epoch, record.metrics, record.violation)
         for observer in self._observers:
             if record.information:
                 observer.trial_measured(number, record.information)
-            observer.trial_finished(number, outcome, record.values, record.reason)
+            observer.trial_finished(number, outcome, record.values, record.reason, best)
         self._failures_in_a_row = self._failures_in_a_row + 1 if outcome == "failed" else 0
         if self._failures_in_a_row == MOST_FAILURES_IN_A_ROW:
             self._stop.because(f"{MOST_FAILURES_IN_A_ROW} trials in a row failed; the last: {record.reason}")

@@ -23,9 +23,8 @@ class Checkpoints:
     def ended(self, trial: TrialRecord) -> None:
         """Delete the checkpoint that is not needed any more now."""
         loser: TrialRecord | None = trial
-        if trial.outcome == "completed" and (
-            self._best is None or self._study.rank(trial) < self._study.rank(self._best)
-        ):
+        known = [trial] if self._best is None else [self._best, trial]
+        if self._study.ranked(known)[:1] == [trial]:
             loser, self._best = self._best, trial
         if loser is not None:
             shutil.rmtree(trial_folder(self._study, loser.number) / CHECKPOINT, ignore_errors=True)

@@ -17,6 +17,7 @@ from ray import tune
 from threadpoolctl import threadpool_limits
 
 from mmsa.data import open_corpus
+from mmsa.masking import masked
 from mmsa.search.costs import Budget, Share
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.execution.callback import StudyCallback
@@ -31,10 +32,9 @@ from mmsa.search.records import TrialRecord
 from mmsa.search.stops import STANDARD_ERRORS
 from mmsa.search.study.cards import shown, study_card, trial_card
 from mmsa.search.study.prior_studies import covered
-from mmsa.search.study.storage import without_password
 from mmsa.search.study.study import Study
 from mmsa.search.summary import BestTrial, SearchSummary
-from mmsa.tracking import Observer, Outcome
+from mmsa.tracking import VALID, Observer, Outcome
 from mmsa.training.constants import constant_metrics
 
 
@@ -203,18 +203,18 @@ def _summary(
     return SearchSummary(
         study=study.name,
         runs=options.runs,
-        storage=options.storage and without_password(options.storage),
+        storage=options.storage and masked(options.storage),
         counts=counts,
         num_trials=study.asked,
         launched=counts - before,
         seconds=seconds,
         metric=metric,
         constant=study.constant(metric),
-        best=None if best is None else _best(best, metric),
-        searched=_best(searched[0], metric) if best and best.stage == "finalist" and searched else None,
+        best=None if best is None else _best(study, best),
+        searched=_best(study, searched[0]) if best and best.stage == "finalist" and searched else None,
         stopped=study.stopped,
         default=defaults.values[0] if defaults and defaults.values else None,
-        default_number=defaults.number if defaults else 0,
+        default_number=defaults.number if defaults else None,
         cost=study.cost(),
         metrics=tuple(objective.metric for objective in study.config.search.objectives),
         front=tuple((trial.number, trial.values) for trial in study.front()),
@@ -225,9 +225,19 @@ def _summary(
     )
 
 
-def _best(trial: TrialRecord, metric: str) -> BestTrial:
-    error = trial.notes.get(STANDARD_ERRORS, {}).get(metric)
-    return BestTrial(trial.number, trial.values[0], shown(trial), trial.finalist_of, trial.information, error)
+def _best(study: Study, trial: TrialRecord) -> BestTrial:
+    first = study.config.search.objectives[0].metric
+    return BestTrial(
+        trial.number,
+        trial.values[0],
+        shown(trial),
+        trial.finalist_of,
+        trial.information,
+        study.broken(trial),
+        {name: m for name, m in trial.metrics.items() if name.startswith(VALID) and name != first},
+        trial.best_epoch,
+        trial.notes.get(STANDARD_ERRORS, {}).get(first),
+    )
 
 
 def _ended(study: Study) -> Counter[Outcome]:

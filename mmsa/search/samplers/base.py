@@ -85,6 +85,12 @@ class Turns:
         return max(trial.number, self._before + len(self._asked) - 1), self._asked[trial.number] - 1
 
 
+def violation(trial: FrozenTrial) -> float:
+    """By how much a trial breaks the bounds on metrics that it was told of, summed; 0 for a feasible one."""
+    excesses: dict[str, float] = trial.constraints
+    return sum(max(0.0, excess) for excess in excesses.values())
+
+
 def sometimes_absent(space: Space) -> tuple[str, ...]:
     """The Optuna parameters that not every point has."""
     return tuple(name for name in space.distributions() if name not in space.always())

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from mmsa.config import Block
 from mmsa.errors import Problem
-from mmsa.search.samplers.base import SAMPLERS, Sampler, Setting, Turns, single_objective_only
+from mmsa.search.samplers.base import SAMPLERS, Sampler, Setting, Turns, single_objective_only, violation
 from mmsa.search.samplers.unit import from_cube, to_unit
 from mmsa.search.space.space import Space
 from mmsa.seeding import derive_seed
@@ -124,7 +124,7 @@ def _standing(trial: FrozenTrial, direction: StudyDirection) -> tuple[float, ...
     """Smaller is better: completed and feasible, completed, pruned late, pruned early, failed."""
     sign = 1.0 if direction == StudyDirection.MINIMIZE else -1.0
     if trial.state == TrialState.COMPLETE:
-        return (0, sum(max(0.0, excess) for excess in trial.constraints.values()), sign * trial.value)
+        return (0, violation(trial), sign * trial.value)
     if trial.state == TrialState.PRUNED and trial.last_step is not None:
         return (1, -trial.last_step, sign * trial.intermediate_values[trial.last_step])
     return (2,)

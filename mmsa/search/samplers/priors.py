@@ -25,6 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import mannwhitneyu, truncnorm
 from typing_extensions import override
 
+from mmsa.search.samplers.base import violation
 from mmsa.search.samplers.unit import from_unit, to_unit
 from mmsa.search.samplers.wrapper import SamplerWrapper
 from mmsa.search.space.parameters import GATE, CategoricalParameter, Parameter
@@ -126,9 +127,9 @@ class PriorSampler(SamplerWrapper):
         FIRST_SHARE * 2 ** (-t / HALF_LIFE) * min(1, 2 P)
 
     P is the p-value of the one-sided Mann-Whitney test that values of the prior's trials are worse than those
-    of the sampler's; what did not complete is worse than all that did. Chance alone leaves P near 1/2, so a
-    prior is trusted until it is seen to mislead, and a few trials are enough to see that. With several
-    objectives the first is compared.
+    of the sampler's; what did not complete, or breaks a bound, is worse than all else. Chance alone leaves P
+    near 1/2, so a prior is trusted until it is seen to mislead, and a few trials are enough to see that. With
+    several objectives the first is compared.
 
     All of this is derived from the study: a driver that goes on with it decides as the first would have done.
     """
@@ -186,7 +187,7 @@ def trust(prior: Sequence[float], sampler: Sequence[float]) -> float:
 
 
 def _badness(study: Study, trial: FrozenTrial) -> float:
-    if trial.state != TrialState.COMPLETE:
+    if trial.state != TrialState.COMPLETE or violation(trial):
         return math.inf
     value = float(trial.values[0])
     return value if study.directions[0] == StudyDirection.MINIMIZE else -value

@@ -18,10 +18,11 @@ from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from mmsa.search.samplers.base import violation
 from mmsa.search.space.scalars import Scalar
 from mmsa.search.space.space import Space
 
-_BEST = 50  # by the first objective, then the others
+_BEST = 50  # that break bounds the least, then by the first objective, then by the others
 
 
 CONSTRAINT = "constraints:"
@@ -185,7 +186,8 @@ class Proposals:
         signs = [1.0 if direction == "minimize" else -1.0 for direction in self._directions]
 
         def rank(place: int) -> list[float]:
-            return [sign * value for sign, value in zip(signs, trials[place][1].values, strict=True)]
+            trial = trials[place][1]
+            return [violation(trial), *(s * value for s, value in zip(signs, trial.values, strict=True))]
 
         completed = [place for place, (_, trial) in enumerate(trials) if trial.state == TrialState.COMPLETE]
         kept = set(sorted(completed, key=rank)[:_BEST])

@@ -9,8 +9,9 @@ from dataclasses import replace
 from mmsa.information.panel import METRIC as INFORMATION
 from mmsa.search.costs import Cost
 from mmsa.search.definition.study_config import StudyConfig
-from mmsa.search.records import Ending
+from mmsa.search.records import Ending, Metrics
 from mmsa.search.space.checks import COST_SECONDS
+from mmsa.search.space.constraints import MetricBound
 from mmsa.search.study.stored import finite
 
 
@@ -47,6 +48,30 @@ def _why_missing(ending: Ending, metric: str) -> str:
 
 
 def _with_broken_bounds(ending: Ending, config: StudyConfig) -> Ending:
-    excesses = config.excesses(finite(ending.metrics)).items()
-    broken = [f"{text} by {excess:.4g}" for text, excess in excesses if excess > 0]
-    return replace(ending, reason=f"breaks {', '.join(broken)}") if broken else ending
+    return replace(ending, reason=broken_bounds(config, finite(ending.metrics)))
+
+
+def broken_bounds(config: StudyConfig, metrics: Metrics) -> str:
+    """Which bounds the metrics of a completed trial break, in words; empty where they break none.
+
+    A bound that came later may be one on a metric that was not measured then: nobody knows that it is kept.
+    """
+    excesses = {bound.text: _excess(bound, metrics) for bound in config.metric_bounds}
+    broken = [
+        f"{text} by {excess:.4g}" if math.isfinite(excess) else f"{text}, which was not measured"
+        for text, excess in excesses.items()
+        if excess > 0
+    ]
+    return f"breaks {', '.join(broken)}" if broken else ""
+
+
+def violation(config: StudyConfig, metrics: Metrics) -> float:
+    """By how much the metrics of a completed trial break the bounds, summed.
+
+    0 for a feasible one; infinite where a metric was not measured.
+    """
+    return sum(max(0.0, _excess(bound, metrics)) for bound in config.metric_bounds)
+
+
+def _excess(bound: MetricBound, metrics: Metrics) -> float:
+    return bound.excess(metrics[bound.metric]) if bound.metric in metrics else math.inf

@@ -38,8 +38,9 @@ def read_priors(
 
 
 def best_points(study: StudyView) -> list[Point]:
-    """The points of a study's best searched trials, best first."""
+    """The points of a study's best searched trials, best first: feasible ones, where there are any."""
     completed = study.completed_points()
+    completed = [trial for trial in completed if not trial.violation] or completed
     count = max(FEWEST_POINTS, math.ceil(BEST_PART * len(completed)))
     return [trial.overrides for trial in completed[:count]]
 

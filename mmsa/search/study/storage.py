@@ -13,10 +13,10 @@ from typing import Any
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 
 from mmsa.errors import StudyError
+from mmsa.masking import masked, told
 from mmsa.search.study.lease import Lease
 from mmsa.search.study.lease_stores import FileLease, SqlLease, locked_out
 
@@ -153,12 +153,12 @@ def _explained(url: str) -> Iterator[None]:
         raise
     except ImportError as error:
         raise StudyError(
-            f"--storage {without_password(url)}: its driver is not installed ({error}). "
+            f"--storage {masked(url)}: its driver is not installed ({told(error, url)}). "
             f"For PostgreSQL: pip install 'mmsa[postgres]', and write {_WITH_DRIVER}."
         ) from error
     except Exception as error:
         hint = f". {locked_out(_SECONDS_TO_WAIT)}" if "database is locked" in str(error) else ""
-        raise StudyError(f"--storage {without_password(url)}: {error}{hint}") from error
+        raise StudyError(f"--storage {masked(url)}: {told(error, url)}{hint}") from error
 
 
 def _engine_settings(url: str) -> dict[str, Any]:
@@ -176,11 +176,3 @@ def _engine_settings(url: str) -> dict[str, Any]:
         patience = f"-c idle_in_transaction_session_timeout={_SECONDS_TO_WAIT}s"
         settings["options"] = f"{address.query.get('options', '')} {patience}".strip()
     return {"pool_pre_ping": True, "connect_args": settings}
-
-
-def without_password(url: str) -> str:
-    """The URL of a database, fit to be printed."""
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,18 +15,25 @@ from optuna.trial import FrozenTrial, TrialState
 from mmsa.errors import StudyError, did_you_mean
 from mmsa.experiment import RunConfig
 from mmsa.search.costs import Cost
-from mmsa.search.definition.search_config import DEFAULTS
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.records import Target, TrialRecord
 from mmsa.search.samplers.priors import Point
 from mmsa.search.schedulers import Replacement
 from mmsa.search.space.scalars import Scalar
+from mmsa.search.study.endings import broken_bounds, violation
 from mmsa.search.study.storage import JOURNAL, open_storage
-from mmsa.search.study.stored import FINALIST_OF, PARENT, cost_of, outcome_of, record_of, stage_of
+from mmsa.search.study.stored import (
+    FINALIST_OF,
+    PARENT,
+    cost_of,
+    is_proposed,
+    outcome_of,
+    record_of,
+    stage_of,
+)
 from mmsa.search.study.versions import Version, point_in, refuse_earlier_format, stored_space, versions_in
-from mmsa.tracking import Outcome, Stage, pareto_front
+from mmsa.tracking import VALID, Outcome, Stage, front_of, ranked
 from mmsa.training.constants import Constant, best_constants
-from mmsa.training.selection import PREFIX
 
 
 class Source(Protocol):
@@ -131,12 +137,9 @@ class StudyView:
 
     def completed(self, stage: Stage) -> list[TrialRecord]:
         """The completed trials of a stage that lie in the space as it is now, best first."""
-        completed = (
-            trial
-            for trial in self._source.trials
-            if trial.state == TrialState.COMPLETE and stage_of(trial) == stage and not self._superseded(trial)
-        )
-        return sorted(map(self._record, completed), key=self.rank)
+        trials = self._source.trials
+        completed = (t for t in trials if t.state == TrialState.COMPLETE and stage_of(t) == stage)
+        return self.ranked(map(self._record, completed))
 
     def completed_points(self) -> list[TrialRecord]:
         """The completed trials of the search that are points of the space, best first: not those that went on
@@ -168,38 +171,36 @@ class StudyView:
         return [trial.number for trial in best if trial.number not in begun]
 
     def defaults(self) -> TrialRecord | None:
-        """The trial that runs the base as it is now."""
-        starts = (t for t in self._source.trials if t.user_attrs.get("start") == DEFAULTS)
-        return next((self._record(trial) for trial in starts if not self._superseded(trial)), None)
+        """The trial that runs the base as it is now; of several one that has completed."""
+        point = self.config.complete({})
+        candidates = (t for t in self._source.trials if is_proposed(t) and not self._superseded(t))
+        found = [record for record in map(self._record, candidates) if self.point(record) == point]
+        return min(found, key=lambda record: record.outcome != "completed", default=None)
 
-    def rank(self, completed: TrialRecord) -> tuple[float, ...]:
-        """Smaller is better: a finalist before a searched trial, then by the bounds it breaks, then by the
-        first objective, then by the others in order, then the earlier trial."""
-        signs = [1.0 if o.direction == "minimize" else -1.0 for o in self.config.search.objectives]
-        values = (sign * value for sign, value in zip(signs, completed.values, strict=True))
-        return (completed.stage != "finalist", self.violation(completed), *values, completed.number)
+    @property
+    def directions(self) -> list[str]:
+        """Of the objectives."""
+        return [objective.direction for objective in self.config.search.objectives]
 
-    def violation(self, trial: TrialRecord) -> float:
-        """By how much a completed trial breaks the bounds on metrics as they are now, summed.
+    def ranked(self, trials: Iterable[TrialRecord]) -> list[TrialRecord]:
+        """Those of the trials that have a rank, best first; see ``mmsa.tracking.ranking``."""
+        return ranked(trials, self.directions)
 
-        0 for a feasible one; infinite where a metric was not measured, because its bound came later.
-        """
-        excesses = self.config.excesses(trial.metrics)
-        return sum(max(0.0, excesses.get(b.text, math.inf)) for b in self.config.metric_bounds)
+    def broken(self, completed: TrialRecord) -> str:
+        """Which bounds on metrics, as they are now, a completed trial breaks; empty for a feasible one."""
+        return broken_bounds(self.config, completed.metrics)
 
     def front(self) -> list[TrialRecord]:
         """The trials that no other is better than in all objectives, best in the first one first.
 
         Of the finalists once there are any; those that break a bound only where all do.
         """
-        completed = self.completed("finalist") or self.completed("search")
-        feasible = [trial for trial in completed if self.violation(trial) == 0] or completed
-        directions = [objective.direction for objective in self.config.search.objectives]
-        return [feasible[place] for place in pareto_front([t.values for t in feasible], directions)]
+        trials = (trial for trial in self._source.trials if trial.state == TrialState.COMPLETE)
+        return front_of(map(self._record, trials), self.directions)
 
     def constant(self, metric: str) -> Constant | None:
         """The best constant predictor by a metric of valid; None where none is known."""
-        return best_constants(self.attributes.get("constants", {})).get(metric.removeprefix(PREFIX))
+        return best_constants(self.attributes.get("constants", {})).get(metric.removeprefix(VALID))
 
     @property
     def priors(self) -> Mapping[str, list[Point]]:
@@ -233,7 +234,10 @@ class StudyView:
         return trial.user_attrs["version"] != latest.number and trial.number not in latest.carried
 
     def _record(self, trial: FrozenTrial) -> TrialRecord:
-        return record_of(trial, self._superseded(trial))
+        record = record_of(trial, self._superseded(trial))
+        if record.outcome != "completed" or not self.config.metric_bounds:
+            return record
+        return replace(record, violation=violation(self.config, record.metrics))
 
 
 @dataclass(frozen=True)

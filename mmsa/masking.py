@@ -1,0 +1,120 @@
+"""Addresses of databases and servers as they may be shown: without what opens them.
+
+A password may stand before the ``@``, in the query, or where a slip put it; where it cannot be told from its
+surroundings, these are hidden with it. Whoever prints an address, or what a library says that was given one,
+goes through here.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+HIDDEN = "***"
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_PATH = re.compile(r"(?:(?:sqlite|file)[^:]*://)?(?:/|\./|~|$)", re.IGNORECASE)
+_COLON = re.compile(":|%3A", re.IGNORECASE)
+_KEYS = r"(?:api|access|account|auth|private)[_-]?(?:key|token)"
+_NAMES = rf"(?:pass|pwd|secret|token|credential|signature|\bsig\b|odbc_connect|{_KEYS})"
+_NAMED = re.compile(rf"({_NAMES}[^=]*=).+", re.IGNORECASE | re.DOTALL)
+_VALUE = r"'(?:[^'\\]|\\.)*'|\"[^\"]*\"|[^\s&]+"
+_WORDS = re.compile(rf"((?:password|passwd|passphrase|pwd|secret|{_KEYS})\s*=\s*)({_VALUE})", re.IGNORECASE)
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+_RESERVED = re.compile("[@:/?#]")
+_LONG = 4  # characters from which on a secret is hidden inside of a longer word, too
+
+
+def masked(address: str) -> str:
+    """A URL, or what was meant to be one, with ``***`` for every password in it.
+
+    It need not be readable as a URL: of ``u:p@ss@host`` everything from the first colon to the last ``@`` is
+    hidden. The user's name stays, but for HTTP, where a name without a password is a token.
+    """
+    shown, _ = _taken_apart(address)
+    return shown
+
+
+def told(error: BaseException, *addresses: str) -> str:
+    """What an error says, fit to be printed; its type where it says nothing.
+
+    Args:
+        addresses: that the library was given which raised it.
+    """
+    text = masked_in(str(error), *addresses) or type(error).__name__
+    return text + "".join(_advice(address) for address in addresses)
+
+
+def masked_in(text: str, *addresses: str) -> str:
+    """A text without the passwords of these addresses, in full or in parts, and of any URL in it."""
+    secrets: set[str] = set()
+    for address in addresses:
+        shown, hidden = _taken_apart(address)
+        text = text.replace(address, shown) if hidden else text
+        secrets |= {form for secret in hidden for form in _forms(secret)}
+        secrets |= {_basic(address, secret) for secret in hidden}
+    for secret in sorted(secrets - {"", HIDDEN}, key=len, reverse=True):
+        pattern = re.escape(secret)
+        text = re.sub(pattern if len(secret) >= _LONG else rf"(?<!\w){pattern}(?!\w)", HIDDEN, text)
+    return _WORDS.sub(_only_name, _ADDRESS.sub(lambda found: masked(found[0]), text))
+
+
+def _taken_apart(address: str) -> tuple[str, list[str]]:
+    """An address as it may be shown, and what is hidden of it."""
+    scheme = _SCHEME.match(address)
+    start, rest = (scheme[0], address[scheme.end() :]) if scheme else ("", address)
+    hidden: list[str] = []
+    head, mark, query = rest.partition("?")
+    shown = head + mark + "&".join(_part(part, hidden) for part in query.split("&"))
+    if "@" in shown and not _PATH.match(address):  # as late as may be: a password may hold @, / and ?
+        before, _, host = shown.rpartition("@")
+        name, *secret = _COLON.split(rest.rpartition("@")[0], maxsplit=1)
+        if secret:
+            shown, hidden = f"{_COLON.split(before)[0]}:{HIDDEN}@{host}", hidden + secret
+        elif start.lower().startswith("http"):
+            shown, hidden = f"{HIDDEN}@{host}", [*hidden, name]
+    if not scheme:
+        hidden += [found[2].strip("'\"") for found in _WORDS.finditer(shown)]
+        shown = _WORDS.sub(_only_name, shown)
+    return start + shown, hidden
+
+
+def _part(part: str, hidden: list[str]) -> str:
+    """One ``name=value`` of a query."""
+    if found := _NAMED.search(part):
+        hidden.append(part[found.end(1) :])
+        return part[: found.end(1)] + HIDDEN
+    if _NAMED.search(unquote_plus(part)):
+        hidden.append(part)
+        return HIDDEN
+    return part
+
+
+def _only_name(found: re.Match[str]) -> str:
+    return found[1] + HIDDEN
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """As libraries may show it: decoded, encoded, with escapes, or the parts they took it for."""
+    plain = unquote(secret)
+    for form in (secret, plain, unquote_plus(secret)):
+        yield from (form, quote(form), quote(form, safe=""), quote_plus(form), repr(form)[1:-1])
+        yield from _RESERVED.split(form)
+
+
+def _basic(address: str, secret: str) -> str:
+    """The header of HTTP that carries it."""
+    scheme = _SCHEME.match(address)
+    user = _COLON.split(address[scheme.end() if scheme else 0 :], maxsplit=1)[0]
+    return base64.b64encode(f"{unquote(user)}:{unquote(secret)}".encode()).decode()
+
+
+def _advice(address: str) -> str:
+    """A likely slip: characters that end a password unless they are encoded."""
+    scheme = _SCHEME.match(address)
+    before, at, _ = address[scheme.end() if scheme else 0 :].rpartition("@")
+    _, *secret = _COLON.split(before, maxsplit=1)
+    found = _RESERVED.search(secret[0]) if at and secret and not _PATH.match(address) else None
+    return f". Inside a password write {quote(found[0], safe='')} for {found[0]}" if found else ""
