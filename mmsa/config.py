@@ -28,7 +28,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
-from mmsa.errors import ConfigError, DataError, Problem, did_you_mean, words_of
+from mmsa.errors import ConfigError, DataError, Problem, did_you_mean, nearest, words_of
 from mmsa.registry import Registry
 from mmsa.yaml_text import dump_yaml as dump_yaml
 from mmsa.yaml_text import load_yaml as load_yaml
@@ -39,6 +39,7 @@ _PATH = re.compile(r"\w+(\.\w+)*")
 _LONGEST_PATH = 200
 _ENVIRONMENT_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
+_QUOTED = re.compile("'([^']*)'")
 _UNKNOWN = "is not a setting of this block"
 
 MISSING = object()
@@ -71,7 +72,9 @@ def _taught(detail: Any, fields: Mapping[str, Any]) -> InitErrorDetails:
     if detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1:
         rule, next_step = _UNKNOWN, did_you_mean(str(detail["loc"][0]), fields)
     elif not next_step and isinstance(detail["input"], str):
-        next_step = without_dot(detail["input"])
+        words = _QUOTED.findall(rule) if detail["type"] == "literal_error" else []
+        close = nearest(detail["input"], words)
+        next_step = f"Did you mean {close!r}?" if close else without_dot(detail["input"])
     value = detail["input"]
     if detail["type"] == "missing":
         value, rule = None, "is required"

@@ -192,6 +192,7 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
         return by_words[close[0]]
     longer = [words for words in by_words if f" {words}".endswith(f" {wanted}")]
     longer = longer or [words for words in by_words if set(wanted.split()) <= set(words.split())]
+    longer = longer or [words for words in by_words if len(wanted) > 2 and words.startswith(wanted)]
     if longer:
         return by_words[min(longer, key=len)]
     if close:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from yaml.events import Event
@@ -42,7 +42,7 @@ class _Refused(Exception):
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader up to its tree of nodes, which must not be deep."""
 
-    yaml_implicit_resolvers = {
+    yaml_implicit_resolvers: ClassVar = {
         first: [(tag, pattern) for tag, pattern in known if tag not in _NOT_SETTINGS]
         for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
@@ -172,7 +172,7 @@ def _scalar(node: ScalarNode, loader: _Loader) -> Any:
         rule = "is a whole number beyond 2**63, which no setting takes"
         raise _Refused(node, value, rule, "Write 1.0e+20, with a dot, if the setting need not be whole.")
     if isinstance(value, str) and (found := _CONTROL.search(value)):
-        rule = f"holds the control character {ascii(found[0])}, which no setting does"
+        rule = f"holds the control character {found[0]!a}, which no setting does"
         raise _Refused(node, value, rule, "Leave it out.")
     return value
 

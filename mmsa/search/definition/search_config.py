@@ -15,16 +15,21 @@ from mmsa.search.samplers import SAMPLERS, TreeParzenEstimator
 from mmsa.search.schedulers import SCHEDULERS, SuccessiveHalving
 from mmsa.search.space.checks import COSTS, metric_problem
 from mmsa.search.space.constraints import parse_constraint
-from mmsa.search.space.parameters import (
-    PARAMETER_TYPES,
-    CategoricalParameter,
-    FloatParameter,
-    IntParameter,
-    Parameter,
-)
+from mmsa.search.space.parameters import PARAMETER_TYPES, Parameter, RangedParameter, TiedParameter
 from mmsa.search.space.scalars import Scalar
 from mmsa.search.space.space import relation_problems
 from mmsa.search.stops import STOPS, Never
+
+MOST_PARAMETERS = 1000
+_FLOAT, _INT = "{type: float, low: ..., high: ...}", "{type: int, low: ..., high: ...}"
+_LOG, _CHOICE = "{type: float, low: ..., high: ..., log: true}", "{type: categorical, choices: [...]}"
+_OTHER_TYPES = {
+    **dict.fromkeys(("uniform", "double", "real", "quniform", "range"), f"Write {_FLOAT}."),
+    **dict.fromkeys(("loguniform", "log_uniform", "log_float", "log"), f"Write {_LOG}."),
+    **dict.fromkeys(("randint", "integer", "lograndint", "int_uniform"), f"Write {_INT}."),
+    **dict.fromkeys(("choice", "choices", "bool", "boolean", "grid", "grid_search"), f"Write {_CHOICE}."),
+}
+"""What to write for the words of other tools."""
 
 DEFAULTS = "defaults"
 """The start that is the base as it stands, always the first."""
@@ -49,6 +54,9 @@ def _parse_parameters(value: object, _: object) -> dict[str, Parameter]:
     """Each parameter by the block of its ``type``, then what is wrong between those that are right."""
     if not isinstance(value, Mapping):
         raise refuse(value, "must map dotted paths to parameters", "Write optim.lr: {type: float, ...}.")
+    if len(value) > MOST_PARAMETERS:
+        rule = f"are more than the {MOST_PARAMETERS:,} that a search can tell anything about"
+        raise refuse(f"{len(value):,} parameters", rule, "Search what you expect to matter.")
     parameters: dict[str, Parameter] = {}
     problems: list[Problem] = []
     for path, settings in value.items():
@@ -68,14 +76,17 @@ def parse_parameter(settings: object) -> Parameter:
     Raises:
         ValidationError: as a configuration block raises it.
     """
-    if isinstance(settings, FloatParameter | IntParameter | CategoricalParameter):
+    if isinstance(settings, Parameter):
         return settings
     if not isinstance(settings, Mapping):
         raise refuse(settings, "must be a mapping with a type", "Write {type: float, low: ..., high: ...}.")
+    if "same_as" in settings and "type" not in settings:
+        return TiedParameter.model_validate(settings)
     kind = settings.get("type")
     if not isinstance(kind, str) or kind not in PARAMETER_TYPES:
-        rule = "is not a type of parameter" if "type" in settings else "a parameter needs a type"
-        raise refuse(kind, rule, did_you_mean(str(kind), PARAMETER_TYPES), at=("type",))
+        rule = "is not a type of parameter" if "type" in settings else "a parameter needs a type, or same_as"
+        advice = _OTHER_TYPES.get(str(kind).lower()) or did_you_mean(str(kind), PARAMETER_TYPES)
+        raise refuse(kind, rule, advice, at=("type",))
     return PARAMETER_TYPES[kind].model_validate(settings)
 
 
@@ -84,7 +95,7 @@ def _below(path: str, problem: Problem) -> Problem:
     return Problem(at, problem.value, problem.rule, problem.next_step)
 
 
-_AnyParameters = dict[str, Annotated[Parameter, Field(discriminator="type")]]
+_AnyParameters = dict[str, Annotated[RangedParameter, Field(discriminator="type")] | TiedParameter]
 Start = str | Mapping[str, Scalar]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from optuna.distributions import (
@@ -21,6 +22,8 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import override
 
 from mmsa.config import Block, refuse, without_dot
+from mmsa.errors import ConfigError, Problem
+from mmsa.search.space.expressions import Formula, Meaningless, parse_formula
 from mmsa.search.space.scalars import Scalar, same
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -43,6 +46,10 @@ class _Parameter(Block):
     def conditions(self) -> dict[str, tuple[Scalar, ...]]:
         """The allowed values of each parent."""
         return {path: value if isinstance(value, tuple) else (value,) for path, value in self.when.items()}
+
+    def parents(self) -> frozenset[str]:
+        """The parameters without which it means nothing."""
+        return frozenset(self.when)
 
     def distribution(self) -> BaseDistribution:
         """The Optuna distribution of the parameter's values."""
@@ -244,8 +251,63 @@ class CategoricalParameter(_Parameter):
         return value
 
 
-Parameter = FloatParameter | IntParameter | CategoricalParameter
-PARAMETER_TYPES: Mapping[str, type[Parameter]] = {
+class TiedParameter(_Parameter):
+    """A setting that follows others, and is not chosen by itself."""
+
+    same_as: str
+    """The parameter that it equals, or what is calculated from parameters, such as
+    ``2 * model.audio.hidden``. It exists while all of these do."""
+
+    @field_validator("same_as")
+    @classmethod
+    def _readable(cls, text: str) -> str:
+        parse_formula(text)
+        return text
+
+    @cached_property
+    def formula(self) -> Formula:
+        """``same_as``, read."""
+        return parse_formula(self.same_as)
+
+    def follow(self, path: str, values: Mapping[str, Scalar]) -> Scalar:
+        """The value beside ``values``, which hold all that it follows.
+
+        Raises:
+            ConfigError: where nothing can be calculated from them.
+        """
+        try:
+            return self.formula.value(values.__getitem__)
+        except Meaningless as error:
+            raise ConfigError("space", [Problem(path, self.same_as, str(error))]) from None
+
+    @override
+    def parents(self) -> frozenset[str]:
+        return super().parents() | self.formula.paths
+
+    @override
+    def distributions(self, path: str) -> dict[str, BaseDistribution]:
+        return {}
+
+    @override
+    def takes(self, value: object) -> bool:
+        return isinstance(value, Scalar)
+
+    @override
+    def corners(self) -> tuple[Scalar, ...]:
+        return ()
+
+    @override
+    def rule(self) -> str:
+        return f"is the same as {self.same_as}"
+
+    @override
+    def encode(self, path: str, value: Scalar) -> dict[str, Any]:
+        return {}
+
+
+RangedParameter = FloatParameter | IntParameter | CategoricalParameter
+Parameter = RangedParameter | TiedParameter
+PARAMETER_TYPES: Mapping[str, type[RangedParameter]] = {
     "float": FloatParameter,
     "int": IntParameter,
     "categorical": CategoricalParameter,
