@@ -75,7 +75,9 @@ def _override_problems(values: Mapping[str, Any], overrides: Mapping[str, Any]) 
     try:
         with_overrides(parse(RunConfig, values["base"], "base"), overrides)
     except ConfigError as error:
-        given = [p for p in error.problems if any(p.path == o or p.path.startswith(f"{o}.") for o in overrides)]
+        given = [
+            p for p in error.problems if any(p.path == o or p.path.startswith(f"{o}.") for o in overrides)
+        ]
         return [Problem(f"--set {p.path}", p.value, p.rule, p.next_step) for p in given]
     except (KeyError, TypeError, ValueError):  # there is no base, or another thing than a mapping
         pass
@@ -97,7 +99,9 @@ def _refuse_nothing_to_draw(config: StudyConfig, source: str) -> None:
             advice = f"Tie them instead: write {pair[1]}: {{same_as: {pair[0]}}}."
     at = f"search.constraints.{config.search.constraints.index(tightest.text)}"
     if part > 0:
-        _log.warning(f"{at}: {tightest.text}: of drawn points only {part:.1%} fulfil the constraints. {advice}")
+        _log.warning(
+            f"{at}: {tightest.text}: of drawn points only {part:.1%} fulfil the constraints. {advice}"
+        )
         return
     rule = "leaves nothing to draw: no drawn point fulfils it, and all trials would have the defaults' values"
     raise ConfigError(source, [Problem(at, tightest.text, rule, advice)])

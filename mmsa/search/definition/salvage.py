@@ -73,23 +73,27 @@ class Salvage:
 
     def take_out(self, problems: Sequence[Problem]) -> bool:
         """Put right or take out what these are about; whether there was any such thing."""
-        repaired = [self._repaired(problem) for problem in problems]
-        return any(repaired)
+        done: set[str] = set()
+        for problem in problems:
+            if not any(_within(problem.path, path) for path in done):
+                done |= {path for path in [self._repaired(problem)] if path}
+        return bool(done)
 
-    def _repaired(self, problem: Problem) -> bool:
+    def _repaired(self, problem: Problem) -> str:
+        """The path that was changed; empty where nothing was."""
         path = problem.path
         if path.startswith(f"{_PARAMETERS}.") and (name := self._parameter(path)):
             self._gone.append(name)
             del self._values["search"]["parameters"][name]
-            return True
+            return f"{_PARAMETERS}.{name}"
         trail, rest = _trail(self._values, path)
         if rest and path in _STAND_INS:
             return self._stand_in(path)
         if not trail:
-            return False
+            return ""
         holder, key = trail[-1]
         if not rest and self._renamed_in(holder, key, problem):
-            return True
+            return path
         return self._removed(holder, key, path[: len(path) - len(rest)].rstrip("."))
 
     def _parameter(self, path: str) -> str | None:
@@ -100,14 +104,14 @@ class Salvage:
         found = [name for name in parameters if _within(below, name)] if isinstance(parameters, dict) else []
         return max(found, key=len, default=None)
 
-    def _stand_in(self, path: str) -> bool:
+    def _stand_in(self, path: str) -> str:
         holder = self._values
         *parents, leaf = path.split(".")
         for part in parents:
             holder = holder[part]
         holder[leaf] = _copied(_STAND_INS[path])
         self._gone.append(path.removeprefix("base."))
-        return True
+        return path
 
     def _renamed_in(self, holder: Any, key: Any, problem: Problem) -> bool:
         """Whether the name that was likely meant could take the place of a wrong one."""
@@ -123,14 +127,14 @@ class Salvage:
             return False
         return True
 
-    def _removed(self, holder: Any, key: Any, path: str) -> bool:
+    def _removed(self, holder: Any, key: Any, path: str) -> str:
         self._gone.append(path.removeprefix("base."))
         place = path.rpartition(".")[0]
         if isinstance(holder, list) and place in _HARMLESS and holder[key] != _HARMLESS[place]:
             holder[key] = _HARMLESS[place]
         else:
             del holder[key]
-        return True
+        return path
 
 
 def _copied(values: Any) -> Any:

@@ -9,7 +9,6 @@ from pydantic import Field, ValidationError, WrapValidator, field_validator
 
 from mmsa.config import Block, one_of, problems_of, refuse, refuse_all
 from mmsa.errors import Problem, did_you_mean
-from mmsa.experiment import PositiveInt
 from mmsa.search.definition.finalists import Finalists
 from mmsa.search.samplers import SAMPLERS, TreeParzenEstimator
 from mmsa.search.schedulers import SCHEDULERS, SuccessiveHalving
@@ -21,6 +20,7 @@ from mmsa.search.space.space import relation_problems
 from mmsa.search.stops import STOPS, Never
 
 MOST_PARAMETERS = 1000
+MOST_TRIALS = 1_000_000
 _FLOAT, _INT = "{type: float, low: ..., high: ...}", "{type: int, low: ..., high: ...}"
 _LOG, _CHOICE = "{type: float, low: ..., high: ..., log: true}", "{type: categorical, choices: [...]}"
 _OTHER_TYPES = {
@@ -80,7 +80,7 @@ def parse_parameter(settings: object) -> Parameter:
         return settings
     if not isinstance(settings, Mapping):
         raise refuse(settings, "must be a mapping with a type", "Write {type: float, low: ..., high: ...}.")
-    if "same_as" in settings and "type" not in settings:
+    if "same_as" in settings:
         return TiedParameter.model_validate(settings)
     kind = settings.get("type")
     if not isinstance(kind, str) or kind not in PARAMETER_TYPES:
@@ -104,13 +104,15 @@ class SearchConfig(Block):
 
     parameters: Annotated[_AnyParameters, WrapValidator(_parse_parameters)] = Field(default_factory=dict)
     """What is searched, by the dotted path of the setting. Nothing to search is a published baseline."""
-    objectives: Annotated[tuple[Objective, ...], Field(strict=False, json_schema_extra={"minItems": 1})]
+    objectives: Annotated[
+        tuple[Objective, ...], Field(strict=False, max_length=20, json_schema_extra={"minItems": 1})
+    ]
     """What is sought; the first decides which trials are stopped early. Two or more give a Pareto front."""
-    trials: PositiveInt
+    trials: Annotated[int, Field(ge=1, le=MOST_TRIALS)]
     """How many trials the study shall have, starts included."""
     sampler: Annotated[Block, one_of(SAMPLERS)] = TreeParzenEstimator.Config()
     scheduler: Annotated[Block, one_of(SCHEDULERS)] = SuccessiveHalving.Config()
-    starts: Annotated[tuple[Start, ...], Field(strict=False)] = (DEFAULTS,)
+    starts: Annotated[tuple[Start, ...], Field(strict=False, max_length=1000)] = (DEFAULTS,)
     """Points to try first: ``defaults`` (always trial 0), the name of a space or exported file, or
     {path: value}."""
 
@@ -118,10 +120,10 @@ class SearchConfig(Block):
     """When the search ends although it was asked for more trials."""
     finalists: Finalists | None = None
     """A second stage after the search; none without."""
-    priors: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    priors: Annotated[tuple[str, ...], Field(strict=False, max_length=100)] = ()
     """Names of earlier studies, in the same folder or storage, whose best points the search draws from
     first."""
-    constraints: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    constraints: Annotated[tuple[str, ...], Field(strict=False, max_length=100)] = ()
     """Conditions on the configuration, such as ``model.d_hidden % model.heads == 0``, and bounds on metrics,
     such as ``cost/seconds <= 60``."""
 

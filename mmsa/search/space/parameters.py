@@ -6,6 +6,7 @@ the study stores can be read by any Optuna tool and modelled by any sampler.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import cached_property
@@ -26,6 +27,8 @@ from mmsa.errors import ConfigError, Problem
 from mmsa.search.space.expressions import Formula, Meaningless, parse_formula
 from mmsa.search.space.scalars import Scalar, same
 
+Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
+"""Beyond, samplers no longer tell neighbours apart."""
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Values = Annotated[tuple[Scalar, ...], Field(strict=False)]
 
@@ -36,6 +39,7 @@ It is uniform on [0, 1]; below the probability of ``zero`` the value is 0, and t
 sampled.
 """
 
+_MOST_STEPS = 10**9
 _GRID_TOLERANCE = 1e-8  # multiples of a decimal step are not exact in binary
 
 
@@ -157,8 +161,8 @@ class IntParameter(_Parameter):
     """A whole number between ``low`` and ``high``, both included."""
 
     type: Literal["int"]
-    low: int
-    high: int
+    low: Whole
+    high: Whole
     log: bool = False
     """Sample the logarithm uniformly."""
     step: Annotated[int, Field(gt=0)] | None = None
@@ -198,7 +202,7 @@ class CategoricalParameter(_Parameter):
     """One of a few words, numbers or truth values, without an order."""
 
     type: Literal["categorical"]
-    choices: Annotated[tuple[Scalar, ...], Field(strict=False)]
+    choices: Annotated[tuple[Scalar, ...], Field(strict=False, max_length=1000)]
     """At least two different values, all of one type."""
 
     @field_validator("choices", mode="before")
@@ -319,11 +323,16 @@ def _check_range(low: float, high: float, log: bool, step: float | None) -> None
         raise refuse(high, f"high must be above low, which is {low}", "Exchange the two.", at=("high",))
     if low == high:
         raise refuse(high, "high must be above low", "Write a single value in `base` instead.", at=("high",))
+    if not math.isfinite(high - low):
+        raise refuse(high, "the range is wider than a float can tell", "Write a narrower one.", at=("high",))
     if log and step is not None:
         raise refuse(step, "step and log exclude each other", "Remove one of the two.", at=("step",))
     if step is not None:
         # As the decimals that were written, which is how Optuna reads them: 0.3 is three times 0.1.
         start, end, stride = Decimal(str(low)), Decimal(str(high)), Decimal(str(step))
+        if (end - start) / stride > _MOST_STEPS:
+            rule = f"makes more than {_MOST_STEPS:,} values of the range"
+            raise refuse(step, rule, "Leave it out, or write a larger one.", at=("step",))
         last = start + (end - start) // stride * stride
         if last != end:
             rule = f"high must be a whole number of steps of {step} above low"
