@@ -45,6 +45,7 @@ class Salvage:
         self._values, self._handler = _copied(data), handler
         self._told: dict[str, list[Problem]] = {}
         self._renamed: set[str] = set()
+        self._read = False
         self._gone: list[str] = []
 
     @property
@@ -56,7 +57,9 @@ class Salvage:
         """The configuration of what is right; None where nothing can be saved."""
         for _ in range(_ROUNDS):
             try:
-                return self._handler(self._values)
+                config = self._handler(self._values)
+                self._read = True
+                return config
             except ValidationError as error:
                 if not self.take_out(self.add(problems_of(error))):
                     return None
@@ -82,6 +85,8 @@ class Salvage:
     def _repaired(self, problem: Problem) -> str:
         """The path that was changed; empty where nothing was."""
         path = problem.path
+        if self._read and (name := self._parameter(path.replace("base.", f"{_PARAMETERS}.", 1))):
+            path = f"{_PARAMETERS}.{name}"  # a default that its parameter does not have
         if path.startswith(f"{_PARAMETERS}.") and (name := self._parameter(path)):
             self._gone.append(name)
             del self._values["search"]["parameters"][name]
@@ -100,7 +105,7 @@ class Salvage:
         """The parameter that a problem is about."""
         search = self._values.get("search")
         parameters = search.get("parameters") if isinstance(search, dict) else None
-        below = path.removeprefix(f"{_PARAMETERS}.")
+        below = path.removeprefix(f"{_PARAMETERS}.") if path.startswith(f"{_PARAMETERS}.") else ""
         found = [name for name in parameters if _within(below, name)] if isinstance(parameters, dict) else []
         return max(found, key=len, default=None)
 

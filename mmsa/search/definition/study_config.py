@@ -155,7 +155,10 @@ class StudyConfig(Block):
         salvage = Salvage(data, handler)
         config = salvage.config()
         for problems in () if config is None else (_first_problems, _further_problems):
-            found = list(problems(config))
+            try:
+                found = list(problems(config))
+            except ConfigError as error:  # of a point that cannot be made
+                found = list(error.problems)
             salvage.add(found)
             if found and (not salvage.take_out(found) or (config := salvage.config()) is None):
                 break
