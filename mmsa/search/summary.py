@@ -68,6 +68,7 @@ class SearchSummary:
         default_number: of the trial that runs the defaults.
         metrics: names of all objectives.
         front: number and values of the trials that none is better than in all objectives.
+        idle: searched parameters without an effect on these data.
     """
 
     study: str
@@ -90,6 +91,7 @@ class SearchSummary:
     default_number: int = 0
     metrics: tuple[str, ...] = ()
     front: tuple[tuple[int, tuple[float, ...]], ...] = ()
+    idle: frozenset[str] = frozenset()
 
     @property
     def done(self) -> bool:
@@ -130,7 +132,11 @@ class SearchSummary:
         default = "without a result" if self.default is None else f"{self.metric} {self.default:.4f}"
         return [
             f"best:     {self.best.text(self.metric)}",
-            *(f"          {path}: {short(value)}" for path, value in self.best.overrides.items()),
+            *(
+                f"          {path}: {short(value)}"
+                + (" (without effect on these data)" if path in self.idle else "")
+                for path, value in self.best.overrides.items()
+            ),
             *self.best.measured(),
             *([f"search:   {self.searched.text(self.metric)}"] if self.searched else []),
             f"defaults: trial {self.default_number}, {default}",

@@ -8,11 +8,12 @@ they are, in the optimiser's groups, or in the passes of an epoch.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
+from weakref import ReferenceType
 
 import torch
 from torch import Tensor
@@ -28,6 +29,22 @@ from mmsa.objectives import STRATEGIES, Objective
 from mmsa.training.optimisers import group_settings, trained_parameters
 
 _DRAWN = (torch.empty, torch.rand, torch.randn)  # what weights are made of: shapes only, here
+_FILLED = frozenset(
+    (
+        "normal_",
+        "uniform_",
+        "trunc_normal_",
+        "zero_",
+        "zeros_",
+        "ones_",
+        "fill_",
+        "constant_",
+        "copy_",
+        "mul_",
+    )
+)
+_PLAIN = (bool, int, float, str, bytes, torch.dtype, torch.device, type)
+_CONTAINERS = (dict, list, tuple, set, frozenset)
 _MOST_COMPARED = 2**20  # numbers of a tensor; what filled a larger one is in the calls
 
 
@@ -44,8 +61,10 @@ class Blueprint:
     numbers_per_row: int
 
     def memory(self, batch_size: int) -> int:
-        """Bytes that training takes at least, in float32: of each weight itself, its gradient, two moments, the
-        best epoch's and the average; of the largest product itself, its gradient and what dropout makes of it.
+        """Bytes that training takes at least, in float32.
+
+        Of each weight itself, its gradient, two moments, the best epoch's and the average; of the largest
+        product itself, its gradient, and both of what dropout makes of it.
         """
         return 24 * self.num_parameters + 16 * self.numbers_per_row * batch_size
 
@@ -64,21 +83,18 @@ def blueprint(config: RunConfig, inputs: InputSpec, targets: TargetSpec) -> Blue
         model.offer(objective.requests)
     groups = trained_parameters(model, objective)
     trained = {name for name, members in groups.items() if members}
-    digest = hashlib.sha256()
-    for part in _described(
-        [
-            paper.calls,
-            model,
-            objective,
-            _stepped(config, model, groups),
-            _passes(config, trained),
-            _text(config, inputs),
-        ],
-        {},
+    description = _Description()
+    for part in (
+        paper.calls,
+        model,
+        objective,
+        _stepped(config, model, groups),
+        _passes(config, trained),
+        _text(config, inputs),
     ):
-        digest.update(part)
+        description.add(part)
     return Blueprint(
-        digest.hexdigest(),
+        description.digest(),
         sum(parameter.numel() for members in groups.values() for parameter in members),
         model.numbers_per_row,
     )
@@ -94,13 +110,15 @@ class _Paper(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        given = dict(kwargs or {})
+        given, name = dict(kwargs or {}), getattr(func, "__name__", "")
+        if name != "__get__":
+            self.calls.append((name, [part for part in (*args, *given.values()) if not _is_tensor(part)]))
         if func in _DRAWN:
             given["device"] = "meta"
-        result = func(*args, **given)
-        name = getattr(func, "__name__", str(func))
-        self.calls.append([name, [part for part in (*args, *given.values()) if not _is_tensor(part)]])
-        return result
+        target = args[0] if args else given.get("tensor")
+        if name in _FILLED and isinstance(target, Tensor) and target.is_meta:
+            return target  # nothing to fill; torch would compile its way through it
+        return func(*args, **given)
 
 
 def _is_tensor(part: object) -> bool:
@@ -145,30 +163,41 @@ def _text(config: RunConfig, inputs: InputSpec) -> Any:
     return text if isinstance(text, PretrainedConfig) and "text" in inputs.modalities() else None
 
 
-def _described(value: Any, seen: dict[int, tuple[int, Any]]) -> Iterator[bytes]:
-    """``value`` and all it holds as bytes; of what cannot be looked into, its address, which equals nothing.
+class _Description:
+    """A digest of values and all they hold.
 
-    ``seen`` keeps what was described, by address, so that no address is used twice.
+    What cannot be looked into is described by its address, which equals nothing else.
     """
-    if value is None or isinstance(value, (bool, int, float, str, bytes, torch.dtype, torch.device, type)):
-        yield f"{type(value).__name__} {value!r};".encode()
-        return
-    if id(value) in seen:
-        yield f"as {seen[id(value)][0]};".encode()
-        return
-    seen[id(value)] = len(seen), value
-    yield f"{type(value).__module__}.{type(value).__qualname__}(".encode()
-    if isinstance(value, Tensor):
-        yield f"{value.dtype} {tuple(value.shape)} {value.requires_grad}".encode()
-        if value.device.type != "meta" and value.numel() <= _MOST_COMPARED:
-            yield repr(value.detach().flatten().tolist()).encode()
-    else:
-        for part in _parts(value):
-            yield from _described(part, seen)
-    yield b")"
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._seen: dict[int, tuple[int, Any]] = {}  # with the values, so that no address is used twice
+
+    def digest(self) -> str:
+        """Of everything added."""
+        return hashlib.sha256("\n".join(self._parts).encode(errors="surrogatepass")).hexdigest()
+
+    def add(self, value: Any) -> None:
+        """Describe ``value``."""
+        if value is None or isinstance(value, _PLAIN):
+            self._parts.append(repr(value))
+        elif id(value) in self._seen:
+            self._parts.append(f"as {self._seen[id(value)][0]}")
+        else:
+            self._seen[id(value)] = len(self._seen), value
+            self._parts.append(f"{type(value).__module__}.{type(value).__qualname__}")
+            for part in _tensor(value) if isinstance(value, Tensor) else _held(value):
+                self.add(part)
+            self._parts.append(")")
 
 
-def _parts(value: Any) -> Any:
+def _tensor(value: Tensor) -> list[Any]:
+    shape = [str(value.dtype), str(tuple(value.shape)), value.requires_grad]
+    compared = value.device.type != "meta" and value.numel() <= _MOST_COMPARED
+    return [*shape, repr(value.detach().flatten().tolist())] if compared else shape
+
+
+def _held(value: Any) -> list[Any]:
     if isinstance(value, Mapping):
         return [part for pair in value.items() for part in pair]
     if isinstance(value, (list, tuple)):
@@ -177,6 +206,8 @@ def _parts(value: Any) -> Any:
         return sorted(map(repr, value))
     if isinstance(value, Block):
         return [value.model_dump()]
+    if isinstance(value, ReferenceType):
+        return [value()]
     if isinstance(value, partial):
         return [value.func, value.args, value.keywords]
     if isinstance(value, MethodType):
@@ -186,6 +217,7 @@ def _parts(value: Any) -> Any:
         return [value.__module__, value.__qualname__, value.__defaults__, value.__kwdefaults__, cells]
     if isinstance(value, (BuiltinFunctionType, ModuleType)):
         return [value.__name__]
-    if hasattr(value, "__dict__"):
-        return [vars(value)]
+    if hasattr(value, "__dict__"):  # of modules, most are hooks that nobody has set
+        held = [pair for pair in vars(value).items() if not isinstance(pair[1], _CONTAINERS) or pair[1]]
+        return [part for pair in held for part in pair]
     return [str(id(value))]

@@ -176,21 +176,28 @@ class Space:
             for value, point in self.corners_of(path, base):
                 yield path, value, point
 
-    def corners_of(self, path: str, base: Block) -> Iterator[tuple[Scalar, dict[str, Scalar]]]:
-        """The same of one parameter."""
+    def corners_of(
+        self, path: str, base: Block, point: Mapping[str, Scalar] = {}
+    ) -> Iterator[tuple[Scalar, dict[str, Scalar]]]:
+        """The same of one parameter, with all else as in ``point`` first, and then as in ``base``."""
         parameter = self.parameters[path]
         if not isinstance(parameter, TiedParameter):
             for value in parameter.corners():
-                yield value, self.point_with(path, value, base)
+                yield value, self.point_with(path, value, base, point)
             return
         for source in sorted(self.followed([path]) - self.tied().keys()):
             for value in self.parameters[source].corners():
-                point = self.point_with(source, value, base)
-                if path in point:
-                    yield point[path], point
+                moved = self.point_with(source, value, base, point)
+                if path in moved:
+                    yield moved[path], moved
 
-    def point_with(self, path: str, value: Scalar, base: Block) -> dict[str, Scalar]:
-        """A complete point in which ``path`` has ``value``; all else is as in ``base`` where that can be."""
+    def point_with(
+        self, path: str, value: Scalar, base: Block, rest: Mapping[str, Scalar] = {}
+    ) -> dict[str, Scalar]:
+        """A complete point in which ``path`` has ``value``.
+
+        All else is as in ``rest``, and then as in ``base``, where that can be.
+        """
         point: dict[str, Scalar] = {}
         defaults = self._defaults_of(base)
         for name, parameter in self.parameters.items():
@@ -198,7 +205,7 @@ class Space:
                 point[name] = parameter.follow(name, point)
             elif self.exists(name, point):
                 allowed = (value,) if name == path else self.required[path].get(name, parameter.corners())
-                default = defaults[name]
+                default = rest.get(name, defaults[name])
                 stays = (
                     name != path
                     and parameter.takes(default)
