@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmsa.cli import add_common_arguments, add_tracking_arguments, exit_code, overrides, positive
 from mmsa.errors import TrackingError
+from mmsa.yaml_text import load_yaml
 
 
 def arguments() -> argparse.Namespace:
@@ -27,12 +28,14 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     args = arguments()
+    changes = overrides(args.assignments)
+    if args.config.is_file():
+        load_yaml(args.config)  # what is no YAML is refused before a model's libraries are loaded
     from mmsa.results.exported import load_export
     from mmsa.results.publish import publish
     from mmsa.results.retrain import retrain
     from mmsa.tracking import Location
 
-    changes = overrides(args.assignments)
     if args.threads is not None:
         changes["train.threads"] = args.threads
     report = retrain(

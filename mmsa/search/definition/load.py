@@ -4,42 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import mmsa
 from mmsa.config import load_yaml, parse, with_overrides
 from mmsa.errors import ConfigError, Problem, did_you_mean
 from mmsa.experiment import RunConfig
+from mmsa.search.definition.files import SPACES as SPACES
+from mmsa.search.definition.files import find_space as find_space
+from mmsa.search.definition.files import shipped as shipped
 from mmsa.search.definition.search_config import DEFAULTS
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.space.scalars import Scalar
 
 _FEW_DRAWS = 0.02
 _log = logging.getLogger(__name__)
-
-SPACES = Path(mmsa.__file__).resolve().parent.parent / "search_spaces"
-
-
-def find_space(name: str | Path) -> Path:
-    """The file a name stands for, with or without ``.yaml``: in the working folder, or a shipped space.
-
-    Raises:
-        ConfigError: when there is none, with the nearest shipped name.
-    """
-    for folder in (Path(), SPACES):
-        for candidate in (folder / name, folder / f"{name}.yaml"):
-            with suppress(OSError, ValueError):  # of names that no file can have
-                if candidate.is_file():
-                    return candidate
-    rule = f"no such file here ({Path.cwd()}) or among the shipped spaces"
-    raise ConfigError("space", [Problem("(file)", str(name), rule, did_you_mean(str(name), shipped()))])
-
-
-def shipped() -> list[str]:
-    """The names of the spaces that come with mmsa."""
-    return [str(path.relative_to(SPACES)) for path in sorted(SPACES.rglob("*.yaml"))]
 
 
 def load_space(name: str | Path, overrides: Mapping[str, Any] | None = None) -> StudyConfig:

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, WrapValidator, field_validator
 from mmsa.config import Block, one_of, problems_of, refuse, refuse_all
 from mmsa.errors import Problem, did_you_mean
 from mmsa.search.definition.finalists import Finalists
+from mmsa.search.definition.spelling import OTHER_TYPES
 from mmsa.search.samplers import SAMPLERS, TreeParzenEstimator
 from mmsa.search.schedulers import SCHEDULERS, SuccessiveHalving
 from mmsa.search.space.checks import COSTS, metric_problem
@@ -21,16 +22,6 @@ from mmsa.search.stops import STOPS, Never
 
 MOST_PARAMETERS = 1000
 MOST_TRIALS = 1_000_000
-_FLOAT, _INT = "{type: float, low: ..., high: ...}", "{type: int, low: ..., high: ...}"
-_LOG, _CHOICE = "{type: float, low: ..., high: ..., log: true}", "{type: categorical, choices: [...]}"
-_OTHER_TYPES = {
-    **dict.fromkeys(("uniform", "double", "real", "quniform", "range"), f"Write {_FLOAT}."),
-    **dict.fromkeys(("loguniform", "log_uniform", "log_float", "log"), f"Write {_LOG}."),
-    **dict.fromkeys(("randint", "integer", "lograndint", "int_uniform"), f"Write {_INT}."),
-    **dict.fromkeys(("choice", "choices", "bool", "boolean", "grid", "grid_search"), f"Write {_CHOICE}."),
-}
-"""What to write for the words of other tools."""
-
 DEFAULTS = "defaults"
 """The start that is the base as it stands, always the first."""
 
@@ -85,7 +76,7 @@ def parse_parameter(settings: object) -> Parameter:
     kind = settings.get("type")
     if not isinstance(kind, str) or kind not in PARAMETER_TYPES:
         rule = "is not a type of parameter" if "type" in settings else "a parameter needs a type, or same_as"
-        advice = _OTHER_TYPES.get(str(kind).lower()) or did_you_mean(str(kind), PARAMETER_TYPES)
+        advice = OTHER_TYPES.get(str(kind).lower()) or did_you_mean(str(kind), PARAMETER_TYPES)
         raise refuse(kind, rule, advice, at=("type",))
     return PARAMETER_TYPES[kind].model_validate(settings)
 
