@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmsa.cli import add_common_arguments, add_tracking_arguments, exit_code, overrides, positive
 from mmsa.errors import TrackingError
+from mmsa.yaml_text import load_yaml
 
 
 def arguments() -> argparse.Namespace:
@@ -33,6 +34,9 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     args = arguments()
+    changes = overrides(args.assignments)
+    if args.config.is_file():
+        load_yaml(args.config)  # what is no YAML is refused before a model's libraries are loaded
     from mmsa.results.exported import load_export
     from mmsa.results.publish import publish
     from mmsa.results.retrain import retrain
@@ -41,7 +45,6 @@ def main() -> int:
     location = None if args.no_mlflow else Location.of(args.runs, args.mlflow_uri)
     if location is not None and location.named_by:
         print(f"MLflow: {location}")
-    changes = overrides(args.assignments)
     if args.threads is not None:
         changes["train.threads"] = args.threads
     report = retrain(

@@ -8,6 +8,7 @@ from functools import partial
 
 from mmsa.cli import (
     INTERRUPTED,
+    USER_ERROR,
     add_common_arguments,
     add_tracking_arguments,
     duration,
@@ -16,6 +17,9 @@ from mmsa.cli import (
     overrides,
     positive,
 )
+from mmsa.errors import ConfigError
+from mmsa.search.definition.files import find_space
+from mmsa.search.definition.spelling import misspelt
 
 
 def arguments() -> argparse.Namespace:
@@ -48,16 +52,34 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     args = arguments()
+    changes, path = overrides(args.assignments), find_space(args.space)
+    told = misspelt(path)
+    if told:  # at once; to find the rest takes a model's libraries, and so seconds
+        print(
+            f"error: {ConfigError(str(path), told)}",
+            "looking for more ...",
+            sep="\n",
+            file=sys.stderr,
+            flush=True,
+        )
+    from mmsa.search.definition.load import load_space
+
+    try:
+        config = load_space(args.space, changes)
+    except ConfigError as error:
+        further = [p for p in error.problems if p.path not in {problem.path for problem in told}]
+        if further:
+            raise ConfigError(error.source, further) from None
+        return USER_ERROR
+
     from rich.console import Console
 
     from mmsa.search.costs import Budget
-    from mmsa.search.definition.load import load_space
     from mmsa.search.execution.executor import SearchOptions, run_search
     from mmsa.search.preview import dry_run
     from mmsa.search.progress import ProgressDisplay
     from mmsa.tracking import Location, MirrorProcess, Observer
 
-    config = load_space(args.space, overrides(args.assignments))
     if args.dry_run:
         for paragraph in dry_run(config, args.runs, args.storage):
             print(paragraph, flush=True)

@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mmsa.errors import ConfigError, MmsaError, Problem
 from mmsa.masking import masked_in
+from mmsa.yaml_text import read_yaml
 
 USER_ERROR = 2
 """Exit code of everything a user can put right: a file, a setting, a study."""
@@ -109,9 +108,12 @@ def overrides(assignments: Sequence[str]) -> dict[str, Any]:
             problems.append(Problem(f"--set {key}", text, "is given twice", "Keep one of the two."))
         else:
             try:
-                values[key] = yaml.safe_load(text)
-            except yaml.YAMLError:
-                problems.append(Problem(f"--set {key}", text, "is not readable YAML", "Quote the value."))
+                values[key] = read_yaml(text, "command line")
+            except ConfigError as error:
+                problems += [
+                    Problem(f"--set {key}", text, p.rule, p.next_step or "Quote the value.")
+                    for p in error.problems
+                ]
     if problems:
         raise ConfigError("command line", problems)
     return values

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -23,15 +24,23 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
-from mmsa.errors import ConfigError, DataError, Problem, did_you_mean
+from mmsa.errors import ConfigError, DataError, Problem, did_you_mean, nearest, words_of
 from mmsa.registry import Registry
+from mmsa.yaml_text import dump_yaml as dump_yaml
+from mmsa.yaml_text import load_yaml as load_yaml
+from mmsa.yaml_text import read_yaml as read_yaml
 
 _NUMBER_WITHOUT_DOT = re.compile(r"[-+]?\d+[eE][-+]?\d+")
-_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml takes a tenth of the time
+_PATH = re.compile(r"\w+(\.\w+)*")
+_LONGEST_PATH = 200
 _ENVIRONMENT_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+_QUOTED = re.compile("'([^']*)'")
+_UNKNOWN = "is not a setting of this block"
 
 MISSING = object()
 """What ``walk`` finds where there is nothing."""
@@ -61,9 +70,11 @@ def _taught(detail: Any, fields: Mapping[str, Any]) -> InitErrorDetails:
     context = detail.get("ctx") or {}
     rule, next_step = detail["msg"], str(context.get("next_step", ""))
     if detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1:
-        rule, next_step = "is not a setting of this block", did_you_mean(str(detail["loc"][0]), fields)
+        rule, next_step = _UNKNOWN, did_you_mean(str(detail["loc"][0]), fields)
     elif not next_step and isinstance(detail["input"], str):
-        next_step = without_dot(detail["input"])
+        words = _QUOTED.findall(rule) if detail["type"] == "literal_error" else []
+        close = nearest(detail["input"], words)
+        next_step = f"Did you mean {close!r}?" if close else without_dot(detail["input"])
     value = detail["input"]
     if detail["type"] == "missing":
         value, rule = None, "is required"
@@ -154,7 +165,9 @@ class _KeyedBy:
                 )
             else:
                 try:
-                    blocks[name] = _config_of(self.registry[name]).model_validate(settings or {})
+                    blocks[name] = _config_of(self.registry[name]).model_validate(
+                        {} if settings is None else settings
+                    )
                 except ValidationError as error:
                     problems += [
                         _error_at((name, *detail["loc"]), detail["input"], detail["msg"], _next_step(detail))
@@ -217,7 +230,48 @@ def parse(block: type[BlockT], values: Mapping[str, Any], source: str) -> BlockT
     try:
         return block.model_validate(dict(values))
     except ValidationError as error:
-        raise ConfigError(source, problems_of(error)) from None
+        raise ConfigError(source, [_at_home(problem, block) for problem in problems_of(error)]) from None
+
+
+def _at_home(problem: Problem, root: type[Block]) -> Problem:
+    """A problem with a setting that its block has not, with the place where another block has it."""
+    parent, _, name = problem.path.rpartition(".")
+    if problem.rule != _UNKNOWN or not problem.next_step.startswith("Known"):
+        return problem
+    homes = homes_of_settings(root).get(words_of(name), ())
+    if not homes:
+        return problem
+    home = min(homes, key=lambda path: (not path.startswith(f"{parent}."), len(path)))
+    return replace(problem, next_step=f"Did you mean {home!r}?")
+
+
+@cache
+def homes_of_settings(block: type[Block]) -> Mapping[str, frozenset[str]]:
+    """The dotted paths below a block, and below every block it may hold, by the words of their last part.
+
+    A setting of the members of a list stands for the list.
+    """
+    homes: dict[str, set[str]] = {}
+    for name, field in block.model_fields.items():
+        homes.setdefault(words_of(name), set()).add(name)
+        for inner, prefix in _inner_blocks(name, field):
+            for words, paths in homes_of_settings(inner).items():
+                homes.setdefault(words, set()).update(
+                    f"{prefix}.{path}" if prefix else name for path in paths
+                )
+    return {words: frozenset(paths) for words, paths in homes.items()}
+
+
+def _inner_blocks(name: str, field: FieldInfo) -> Iterator[tuple[type[Block], str]]:
+    """The blocks that a field may hold, and the path of each; that of members of a list is empty."""
+    for choice in field.metadata:
+        if isinstance(choice, _OneOf):
+            yield from ((_config_of(choice.registry[entry]), name) for entry in choice.registry)
+        elif isinstance(choice, _KeyedBy):
+            yield from ((_config_of(choice.registry[entry]), f"{name}.{entry}") for entry in choice.registry)
+    for kind in (field.annotation, *get_args(field.annotation)):
+        if isinstance(kind, type) and issubclass(kind, Block) and kind is not Block:
+            yield kind, "" if kind is not field.annotation and get_origin(field.annotation) is tuple else name
 
 
 def problems_of(error: ValidationError) -> list[Problem]:
@@ -242,6 +296,7 @@ def with_overrides(config: BlockT, changes: Mapping[str, Any], source: str = "ov
     Raises:
         ConfigError: for unknown paths and refused values, all at once.
     """
+    _refuse_malformed(changes, source)
     values = config.model_dump()
     for path in sorted(changes, key=lambda path: (path.count("."), not path.endswith(".name"))):
         *parents, leaf = path.split(".")
@@ -250,10 +305,20 @@ def with_overrides(config: BlockT, changes: Mapping[str, Any], source: str = "ov
             if not isinstance(block.get(key), dict):
                 block[key] = {}
             block = block[key]
-        if leaf == "name" and block.get("name") != changes[path]:
+        if parents and leaf == "name" and block.get("name") != changes[path]:
             block.clear()
         block[leaf] = changes[path]
     return parse(type(config), values, source)
+
+
+def _refuse_malformed(changes: Mapping[str, Any], source: str) -> None:
+    problems = [
+        Problem(path, value, "is no dotted path of a setting", "Write optim.lr, for instance.")
+        for path, value in changes.items()
+        if len(path) > _LONGEST_PATH or not _PATH.fullmatch(path)
+    ]
+    if problems:
+        raise ConfigError(source, problems)
 
 
 def walk(values: Any, path: str) -> Any:
@@ -263,52 +328,6 @@ def walk(values: Any, path: str) -> Any:
             return MISSING
         values = values[key]
     return values
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, which also refuses a key written twice in one mapping."""
-
-
-def _mapping_without_duplicates(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[str] = set()
-    for key_node, _ in node.value:
-        if key_node.value in seen:
-            line = key_node.start_mark.line + 1
-            raise ConfigError(
-                str(loader.name),
-                [Problem(f"line {line}", key_node.value, "is written twice", "Keep one of the two.")],
-            )
-        seen.add(key_node.value)
-    loader.flatten_mapping(node)
-    return dict(loader.construct_pairs(node, deep=True))
-
-
-_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_duplicates)
-
-
-def load_yaml(path: Path) -> dict[str, Any]:
-    """Read one YAML mapping with the safe loader.
-
-    Raises:
-        ConfigError: for text that is not YAML, not a mapping, or that writes a key twice.
-    """
-    try:
-        with path.open(encoding="utf-8") as stream:
-            values = yaml.load(stream, _StrictLoader)  # noqa: S506 - a subclass of SafeLoader
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            str(path), [Problem("(file)", path.name, f"is not readable YAML: {error}")]
-        ) from None
-    if not isinstance(values, dict):
-        raise ConfigError(
-            str(path), [Problem("(file)", type(values).__name__, "must be a mapping of settings")]
-        )
-    return values
-
-
-def dump_yaml(values: Mapping[str, Any]) -> str:
-    """``values`` as YAML text in the given order, readable by ``load_yaml``."""
-    return str(yaml.dump(dict(values), Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=110))
 
 
 def expand_path(path: str) -> Path:

@@ -15,8 +15,75 @@ MmsaError
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import PurePath
+
+_MOST_SHOWN = 80
+_MOST_PROBLEMS = 100
+_MOST_KNOWN = 40
+_LONGEST_NAME = 100
+_LIKENESS, _ALMOST_THE_SAME = 0.6, 0.8  # of difflib, which calls the first one close
+_ALSO_CALLED = {
+    "accuracy": "acc",
+    "algorithm": "sampler",
+    "corr": "pearson",
+    "correlation": "pearson",
+    "dev": "valid",
+    "learning rate": "lr",
+    "max epochs": "epochs",
+    "optimizer": "optim",
+    "pruner": "scheduler",
+    "search alg": "sampler",
+    "val": "valid",
+    "validation": "valid",
+}
+"""What other tools call what is meant here, as words."""
+
+
+def shown(value: object, most: int = _MOST_SHOWN) -> str:
+    """``value`` on one line of a message: as Python writes it, cut after about ``most`` characters.
+
+    Never more work than that, whatever a file made of it. Of an object that is neither plain data nor a path
+    only the type is shown: nothing of it is called.
+    """
+    text = ""
+    for piece in _pieces(value, most):
+        text += piece
+        if len(text) > most:
+            return text[:most] + "..."
+    return text
+
+
+def _pieces(value: object, most: int) -> Iterator[str]:
+    if isinstance(value, str):
+        yield str.__repr__(str.__getitem__(value, slice(most + 1)))
+    elif type(value) is int and value.bit_length() > 4 * most:
+        yield f"a whole number of about {int(value.bit_length() * 0.30103) + 1} digits"
+    elif value is None or type(value) in (bool, int, float, complex):
+        yield repr(value)
+    elif type(value) in (bytes, bytearray):
+        yield repr(value[: most + 1])  # type: ignore[index]
+    elif isinstance(value, PurePath):
+        yield from _pieces(str(value), most)
+    elif type(value) in (dict, list, tuple, set, frozenset):
+        yield from _collection(value, most)
+    else:
+        yield f"<{type(value).__name__}>"
+
+
+def _collection(value: object, most: int) -> Iterator[str]:
+    opening, closing = {list: "[]", tuple: "()"}.get(type(value), "{}")
+    yield opening
+    for position, item in enumerate(value):  # type: ignore[arg-type, var-annotated]
+        yield ", " if position else ""
+        yield from _pieces(item, most)
+        if isinstance(value, Mapping):
+            yield ": "
+            yield from _pieces(value[item], most)
+    yield f",{closing}" if type(value) is tuple and len(value) == 1 else closing
 
 
 @dataclass(frozen=True)
@@ -30,7 +97,7 @@ class Problem:
 
     def __str__(self) -> str:
         advice = f"\n      {self.next_step}" if self.next_step else ""
-        return f"  {self.path}: {self.value!r}\n      {self.rule}{advice}"
+        return f"  {shortened(self.path)}: {shown(self.value)}\n      {self.rule}{advice}"
 
 
 class MmsaError(Exception):
@@ -44,7 +111,10 @@ class ConfigError(MmsaError):
         self.source = source
         self.problems = tuple(problems)
         count = f"{len(self.problems)} problem" + ("s" if len(self.problems) != 1 else "")
-        super().__init__(f"{source}: {count}\n" + "\n".join(str(problem) for problem in self.problems))
+        lines = [str(problem) for problem in self.problems[:_MOST_PROBLEMS]]
+        if more := len(self.problems) - len(lines):
+            lines.append(f"  and {more} more")
+        super().__init__(f"{shortened(source)}: {count}\n" + "\n".join(lines))
 
     def __reduce__(self) -> tuple[type[ConfigError], tuple[str, tuple[Problem, ...]]]:
         return type(self), (self.source, self.problems)
@@ -95,14 +165,55 @@ class TrackingError(MmsaError):
     """The tracking store cannot be reached. Searches go on without it; ``report --rebuild`` fills the gap."""
 
 
+def shortened(text: str, most: int = 2 * _MOST_SHOWN) -> str:
+    """A name or path from somebody's file, cut after ``most`` characters, on one line."""
+    line = text if text.isprintable() else ascii(text[: most + 1])[1:-1]
+    return line if len(line) <= most else line[:most] + "..."
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate most like ``name``, or None when none is close enough to be a likely slip."""
-    matches = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6)
-    return matches[0] if matches else None
+    """The candidate most like ``name``, or None when none is close enough to be a likely slip.
+
+    Case and what stands between words do not count, some words of other tools are known, and a name may lack
+    words that the candidate has, or have some in addition: ``lr`` is like ``optim.lr``, ``grace_period`` like
+    ``grace``.
+    """
+    if len(name) > _LONGEST_NAME:
+        return None
+    wanted = words_of(name)
+    by_words: dict[str, str] = {}
+    for candidate in candidates:
+        if len(candidate) <= _LONGEST_NAME:
+            by_words.setdefault(words_of(candidate), candidate)
+    if not wanted or wanted in by_words:
+        return by_words.get(wanted)
+    close = difflib.get_close_matches(wanted, by_words, n=1, cutoff=_LIKENESS)
+    if close and difflib.SequenceMatcher(None, close[0], wanted).ratio() >= _ALMOST_THE_SAME:
+        return by_words[close[0]]
+    longer = [words for words in by_words if f" {words}".endswith(f" {wanted}")]
+    longer = longer or [words for words in by_words if set(wanted.split()) <= set(words.split())]
+    longer = longer or [words for words in by_words if len(wanted) > 2 and words.startswith(wanted)]
+    if longer:
+        return by_words[min(longer, key=len)]
+    if close:
+        return by_words[close[0]]
+    shorter = [words for words in by_words if words and set(words.split()) <= set(wanted.split())]
+    return by_words[max(shorter, key=len)] if shorter else None
+
+
+@lru_cache(4096)
+def words_of(name: str) -> str:
+    """A name in lower case with single spaces between its words, synonyms exchanged."""
+    words = " ".join(re.split(r"[\W_]+", name.casefold())).strip()
+    for other, ours in _ALSO_CALLED.items():
+        words = re.sub(rf"\b{other}\b", ours, words)
+    return words
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """A next step for an unknown name: the nearest valid one, or the list of all."""
     known = sorted(candidates)
-    close = nearest(name, known)
-    return f"Did you mean {close!r}?" if close else f"Known: {', '.join(known) or 'none'}."
+    if close := nearest(name, known):
+        return f"Did you mean {close!r}?"
+    more = f" and {len(known) - _MOST_KNOWN} more" if len(known) > _MOST_KNOWN else ""
+    return f"Known: {', '.join(known[:_MOST_KNOWN]) or 'none'}{more}."

@@ -23,6 +23,7 @@ from mmsa.objectives import ObjectiveConfig
 PositiveFloat = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(ge=1)]
+Epochs = Annotated[int, Field(ge=1, le=100_000)]
 
 CONTINUABLE = (
     "optim.lr, optim.weight_decay (and those of single groups), optim.layer_decay, optim.clip_norm, "
@@ -77,8 +78,8 @@ class OptimConfig(Block):
 class TrainConfig(Block):
     """The loop: how long, on what, and what decides."""
 
-    epochs: PositiveInt = 40
-    batch_size: Annotated[int, Field(ge=2)] = 32
+    epochs: Epochs = 40
+    batch_size: Annotated[int, Field(ge=2, le=1_000_000)] = 32
     eval_batch_size: PositiveInt = 256
     metric: str = "valid/mae"
     """What early stopping and the choice of the best epoch look at. Only valid metrics are allowed."""

@@ -29,13 +29,15 @@ from mmsa.data.corpus import MODALITIES, Corpus, Features, ModalityName, Split, 
 from mmsa.seeding import derive_seed
 
 Bits = Annotated[float, Field(ge=0.0, le=4.0)]
-Rows = Annotated[int, Field(ge=1)]
-Dim = Annotated[int, Field(ge=1)]
-FrameRange = Annotated[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], Field(strict=False)]
+Rows = Annotated[int, Field(ge=1, le=1_000_000)]
+Dim = Annotated[int, Field(ge=1, le=65_536)]
+Frames = Annotated[int, Field(ge=1, le=10_000)]
+FrameRange = Annotated[tuple[Frames, Frames], Field(strict=False)]
 Modalities = Annotated[tuple[ModalityName, ...], Field(strict=False, min_length=1)]
 
 _LABEL_RANGE = (-3.0, 3.0)
 _MOST_BITS = 8
+_MOST_NUMBERS = 2**30
 _ROWS_PER_GROUP = 5
 
 
@@ -143,7 +145,18 @@ class Planted:
                 dim, seen = getattr(self, f"{name}_dim"), sum(name in part.seen_by for part in parts)
                 if dim < seen:
                     raise refuse(dim, f"{name} sees {seen} bits", f"Write {seen} or more.", (f"{name}_dim",))
+            if (size := self.numbers()) > _MOST_NUMBERS:
+                rule = f"is too much: the corpus would have {size:,} numbers, {4 * size / 2**30:,.0f} GiB"
+                raise refuse(self.rows_train, rule, "Lower rows, dimensions or frames.", at=("rows_train",))
             return self
+
+        def numbers(self) -> int:
+            """How many numbers the corpus may have, and the rotations behind it."""
+            rows = self.rows_train + self.rows_valid + self.rows_test
+            sizes = [
+                (getattr(self, f"{name}_dim"), getattr(self, f"{name}_frames")[1]) for name in MODALITIES
+            ]
+            return sum(rows * dim * frames + dim**2 for dim, frames in sizes)
 
     def __init__(self, config: Config):
         self.config = config

@@ -66,10 +66,12 @@ class Model(nn.Module, ABC):
     Attributes:
         dims: of what it gives.
         predict: the head, which predicts linearly from the fused vector.
+        numbers_per_row: held of each row of a batch for its largest product, beside all vectors.
     """
 
     dims: RepresentationDims
     predict: nn.Linear
+    numbers_per_row: int = 0
 
     offered: frozenset[str] = frozenset()
 

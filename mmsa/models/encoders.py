@@ -26,9 +26,9 @@ def _odd(kernel: int) -> int:
     return kernel
 
 
-Width = Annotated[int, Field(ge=1)]
+Width = Annotated[int, Field(ge=1, le=65_536)]
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
-Kernel = Annotated[int, Field(ge=1), AfterValidator(_odd)]
+Kernel = Annotated[int, Field(ge=1, le=9_999), AfterValidator(_odd)]
 """Steps that a convolution looks at."""
 
 ENCODERS: Registry[Any] = Registry("encoder")

@@ -56,6 +56,7 @@ class MultimodalModel(Model):
             self.encoders[name] = encoder
             widths[name] = encoder.output
         self.fusion: Fusion = FUSIONS[config.fusion.name](config.fusion, widths)  # type: ignore[attr-defined]
+        self.numbers_per_row = self.fusion.numbers_per_row
         self.predict = nn.Linear(self.fusion.output, 1)
         mixture = 0 if self.fusion.mixture is None else len(widths)
         self.dims = RepresentationDims(widths, self.fusion.output, self.fusion.extra, mixture)

@@ -47,11 +47,11 @@ class PretrainedConfig(Block):
     """From token states to one vector: first token, mean, both side by side, or a learnt attention.
     ``tokens`` is the mean as well. With it and ``attention``, fusions that read sequences get the states of
     all tokens; of a frozen encoder with another pooling they get the vector as a sequence of one."""
-    max_length: Annotated[int, Field(ge=3)] = 50
+    max_length: Annotated[int, Field(ge=3, le=65_536)] = 50
     """Tokens kept of each text, special ones included, as far as the encoder has positions for them."""
     dropout: Dropout = 0.1
     """On the pooled vector. Inside a fine-tuned encoder its own configuration decides."""
-    output: Annotated[int, Field(ge=0)] = 0
+    output: Annotated[int, Field(ge=0, le=65_536)] = 0
     """Width of a linear projection of the pooled vector; 0 keeps the encoder's own width."""
     freeze_layers: Annotated[int, Field(ge=0)] = 0
     """When fine-tuning: lowest layers left as they are, with the embeddings below them."""

@@ -10,11 +10,13 @@ from pathlib import Path
 import optuna
 
 from mmsa.config import dump_yaml, with_overrides
+from mmsa.data import Corpus
 from mmsa.errors import StudyError
 from mmsa.objectives import warnings
 from mmsa.search.corpora import prepare
-from mmsa.search.costs import Share
-from mmsa.search.definition.misfits import refuse_misfits
+from mmsa.search.costs import GIB, Share, machine_memory
+from mmsa.search.definition.idle import idle_lines
+from mmsa.search.definition.misfits import Outlook, refuse_misfits
 from mmsa.search.definition.reported import reported_lines
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.space.parameters import GATE
@@ -23,6 +25,7 @@ from mmsa.search.study.view import StudyView, read_study
 from mmsa.training import count_parameters, count_steps, time_step
 
 _NUM_SAMPLES = 3
+_CENTURY = 100 * 365.25 * 86400
 
 
 def dry_run(config: StudyConfig, runs: Path, storage: str | None = None) -> Iterator[str]:
@@ -40,7 +43,9 @@ def dry_run(config: StudyConfig, runs: Path, storage: str | None = None) -> Iter
     yield f"base configuration:\n\n{_indented(dump_yaml(config.base.model_dump()))}\n"
     yield from (f"warning: {warning}" for warning in warnings(config.base.objective))
     yield from reported_lines(config.reported)
-    yield f"searched parameters: {len(config.space.parameters)}"
+    tied = config.space.tied()
+    yield f"searched parameters: {len(config.space.parameters) - len(tied)}"
+    yield from (f"tied: {path} is {parameter.same_as}" for path, parameter in tied.items())
     if chance := config.sampler.left_to_chance(config.space):
         paths = sorted({name.removesuffix(GATE) for name in chance})
         yield f"left to chance, since the sampler cannot model them: {', '.join(paths)}"
@@ -48,21 +53,47 @@ def dry_run(config: StudyConfig, runs: Path, storage: str | None = None) -> Iter
         text = dump_yaml(point) if point else "as the base"
         yield f"sampled configuration {position}:\n\n{_indented(text)}\n"
     corpus = prepare(config.base, cache)
-    refuse_misfits(config, corpus)
-    parameters = count_parameters(config.base, corpus, cache=cache)
+    outlook = refuse_misfits(config, corpus)
+    yield from idle_lines(outlook.idle)
+    base, batch_size = outlook.base, config.base.train.batch_size
     yield f"data: {corpus.name}, {len(corpus['train'])} rows to train on, {len(corpus['valid'])} to validate"
+    parameters = base.num_parameters if base else count_parameters(config.base, corpus, cache=cache)
     yield f"trained parameters: {parameters:,} (base configuration)"
+    share, needed = Share.of(config.resources), base.memory(batch_size) if base else 0
+    yield from _memory(outlook, needed)
+    if needed > machine_memory():
+        yield f"not timed: this machine has {machine_memory() / GIB:.3g} GiB of memory"
+    else:
+        yield _cost(config, corpus, cache, share)
+    with suppress(StudyError):
+        yield from _measured(read_study(config.study, runs, storage), share)
+
+
+def _memory(outlook: Outlook, needed: int) -> Iterator[str]:
+    """What weights and the largest product take; other activations come on top."""
+    line = f"memory of a trial: at least {needed / GIB:.3g} GiB (base configuration)"
+    if outlook.largest and outlook.largest[2] > needed:
+        path, value, most = outlook.largest
+        line += f"; with {path}: {value}, {most / GIB:.3g} GiB"
+    yield line
+
+
+def _cost(config: StudyConfig, corpus: Corpus, cache: Path, share: Share) -> str:
     as_a_trial = with_overrides(config.base, {"train.threads": config.threads})
     seconds = time_step(as_a_trial, corpus, cache=cache)
     steps, trials = count_steps(config.base, corpus, cache=cache), config.search.trials
-    share, each = Share.of(config.resources), seconds * steps
-    total = timedelta(seconds=round(each * trials))
-    yield (
-        f"cost at most: {1000 * seconds:.3g} ms/step x {steps:,} steps x {trials:,} trials = {total} "
-        f"of one trial after the other ({share.cost(each * trials)}), if no trial stops early"
+    total = seconds * steps * trials
+    return (
+        f"cost at most: {1000 * seconds:.3g} ms/step x {steps:,} steps x {trials:,} trials = {_long(total)} "
+        f"of one trial after the other ({share.cost(total)}), if no trial stops early"
     )
-    with suppress(StudyError):
-        yield from _measured(read_study(config.study, runs, storage), share)
+
+
+def _long(seconds: float) -> str:
+    """A time in words, of any length."""
+    if seconds > _CENTURY:
+        return f"{seconds / _CENTURY:,.3g} centuries"
+    return str(timedelta(seconds=round(seconds)))
 
 
 def _measured(study: StudyView, share: Share) -> Iterator[str]:
@@ -71,7 +102,7 @@ def _measured(study: StudyView, share: Share) -> Iterator[str]:
         each = study.cost().seconds / study.finished
         yield (
             f"so far: {study.finished} of {study.asked} trials ended, {study.cost()}, "
-            f"{timedelta(seconds=round(each))} a trial; the other {study.remaining} at that rate: "
+            f"{_long(each)} a trial; the other {study.remaining} at that rate: "
             f"{share.cost(each * study.remaining)}"
         )
 

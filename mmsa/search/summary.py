@@ -92,6 +92,7 @@ class SearchSummary:
         metrics: names of all objectives.
         constant: the best constant predictor by the first objective, where one is known.
         front: number and values of the trials that none is better than in all objectives.
+        idle: searched parameters without an effect on these data.
     """
 
     study: str
@@ -115,6 +116,7 @@ class SearchSummary:
     metrics: tuple[str, ...] = ()
     front: tuple[tuple[int, tuple[float, ...]], ...] = ()
     constant: Constant | None = None
+    idle: frozenset[str] = frozenset()
 
     @property
     def done(self) -> bool:
@@ -156,7 +158,11 @@ class SearchSummary:
         return [
             f"best:     {self.best.text(self.metric)}",
             *([_NONE_FEASIBLE] if self.best.breaks else []),
-            *(f"          {path}: {short(value)}" for path, value in self.best.overrides.items()),
+            *(
+                f"          {path}: {short(value)}"
+                + (" (without effect on these data)" if path in self.idle else "")
+                for path, value in self.best.overrides.items()
+            ),
             *self.best.at_its_best(),
             *self.best.measured(),
             *([f"search:   {self.searched.text(self.metric)}"] if self.searched else []),

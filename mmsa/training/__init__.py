@@ -1,8 +1,8 @@
 """Training: the loop, metrics, checkpoints, results, and bundles of trained models."""
 
+from mmsa.training.blueprint import Blueprint, blueprint
 from mmsa.training.bundle import load_bundle, save_bundle
 from mmsa.training.cost import count_parameters, count_steps, time_step
-from mmsa.training.fit import refuse_misfit
 from mmsa.training.loop import Progress, epochs, run
 from mmsa.training.metrics import evaluate, metric_names
 from mmsa.training.parallel import ALONE, Team
@@ -11,17 +11,18 @@ from mmsa.training.result import Result
 
 __all__ = [
     "ALONE",
+    "Blueprint",
     "Predictor",
     "Progress",
     "Result",
     "Team",
+    "blueprint",
     "count_parameters",
     "count_steps",
     "epochs",
     "evaluate",
     "load_bundle",
     "metric_names",
-    "refuse_misfit",
     "run",
     "save_bundle",
     "time_step",

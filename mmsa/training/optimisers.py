@@ -55,7 +55,14 @@ def trained_parameters(model: Model, objective: Objective) -> dict[str, list[nn.
 def build_optimiser(
     config: OptimConfig, model: Model, groups: Mapping[str, Sequence[nn.Parameter]]
 ) -> torch.optim.Optimizer:
-    """Adam or AdamW over ``groups``, as fused kernels.
+    """Adam or AdamW over ``groups``, as fused kernels."""
+    return _CLASSES[config.name](group_settings(config, model, groups), lr=config.lr, fused=True)
+
+
+def group_settings(
+    config: OptimConfig, model: Model, groups: Mapping[str, Sequence[nn.Parameter]]
+) -> list[dict[str, Any]]:
+    """The groups of the optimiser that have a parameter, with their rates and decays.
 
     In the pretrained group, vectors (biases and normalisations) are not decayed, as in the training of BERT,
     and ``layer_decay`` lowers the learning rate layer by layer towards the input.
@@ -71,7 +78,7 @@ def build_optimiser(
         {"name": "mixture", "params": groups["mixture"], "lr": config.lr, "weight_decay": 0.0},
         *_pretrained_settings(config, model, groups["pretrained"]),
     ]
-    return _CLASSES[config.name]([group for group in settings if group["params"]], lr=config.lr, fused=True)
+    return [group for group in settings if group["params"]]
 
 
 def _main_settings(

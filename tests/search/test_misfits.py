@@ -12,6 +12,7 @@ from mmsa.search.definition.misfits import refuse_misfits
 from mmsa.search.execution.executor import SearchOptions, run_search
 
 FUSIONS = {"type": "categorical", "choices": ["mlp", "tfn", "misa"]}
+AVERAGE_OR_NOT = {"type": "categorical", "choices": ["average", "lmf"]}
 SMALL = {"name": "mlp", "output": 8}
 
 
@@ -32,12 +33,10 @@ def test_a_space_of_fusions_that_fit(make_study_config) -> None:
 
 
 def test_a_base_that_does_not_fit_is_said_before_the_rest(make_study_config) -> None:
-    wide = {"name": "mlp", "output": 9000}
-    config = make_study_config({"model.fusion.name": FUSIONS}, base=base(text=wide, fusion={"name": "tfn"}))
-    said = misfits(config)
+    model = base(text={"name": "mlp", "output": 9}, fusion={"name": "average"})
+    said = misfits(make_study_config({"model.fusion.name": AVERAGE_OR_NOT}, base=model))
     assert "1 problem" in said
-    assert "base.model.fusion.name: 'tfn'" in said
-    assert "9000 + 1) x (audio 8 + 1) x (vision 8 + 1) = 729,081 cells" in said
+    assert "base.model.fusion.name: 'average'" in said
 
 
 def test_each_choice_and_extreme_is_looked_at(make_study_config) -> None:
@@ -53,22 +52,35 @@ def test_each_choice_and_extreme_is_looked_at(make_study_config) -> None:
     assert "fusion: {name: misa}" in said
 
 
-def test_an_extreme_width_makes_the_tensor_too_large(make_study_config) -> None:
+def test_a_tensor_of_any_size_runs_and_tells_what_it_takes(make_study_config) -> None:
+    """1,094,049 cells: what MMSA ships for CH-SIMS."""
+    published = {
+        name: {"name": "mlp", "output": width}
+        for name, width in [("text", 128), ("audio", 16), ("vision", 498)]
+    }
     parameters = {"model.text.output": {"type": "int", "low": 4, "high": 5000}}
-    said = misfits(make_study_config(parameters, base=base(text=SMALL, fusion={"name": "tfn"})))
-    assert "search.parameters.model.text.output: 5000" in said
-    assert "Lower model.text.output" in said
+    config = make_study_config(parameters, base=base(**published, fusion={"name": "tfn", "width": 64}))
+    outlook = refuse_misfits(config, open_corpus(config.base.data))
+    assert outlook.base is not None
+    assert outlook.base.numbers_per_row == 129 * 17 * 499 == 1_094_307
+    assert outlook.base.memory(20) > 24 * 64 * 1_094_307 + 16 * 20 * 1_094_307
+    assert outlook.largest is not None
+    assert outlook.largest[:2] == ("model.text.output", 5000)
+    assert outlook.largest[2] == pytest.approx(outlook.base.memory(20) * 5001 / 129, rel=0.01)
 
 
-def test_more_weights_than_can_be_counted_are_left_to_the_trial(make_study_config) -> None:
-    parameters = {"model.fusion.width": {"type": "int", "low": 4, "high": 10**14, "log": True}}
-    config = make_study_config(parameters, base=base(text=SMALL))
-    refuse_misfits(config, open_corpus(config.base.data))
+def test_what_fits_no_machine_is_refused(make_study_config) -> None:
+    wide = {"name": "mlp", "output": 60_000}
+    said = misfits(make_study_config(base=base(text=wide, audio=wide, fusion={"name": "tfn"})))
+    assert "base.model: " in said
+    assert "GiB to train, more than any machine has" in said
+    with pytest.raises(ConfigError, match="less than or equal to 65536"):
+        make_study_config({"model.fusion.width": {"type": "int", "low": 4, "high": 10**14, "log": True}})
 
 
 def test_a_search_does_not_begin(tmp_path, make_study_config) -> None:
-    config = make_study_config(base=base(text={"name": "mlp", "output": 9000}, fusion={"name": "tfn"}))
-    with pytest.raises(ConfigError, match="729,081 cells"):
+    config = make_study_config(base=base(text={"name": "mlp", "output": 9}, fusion={"name": "average"}))
+    with pytest.raises(ConfigError, match="averages vectors of one width"):
         run_search(config, SearchOptions(tmp_path), [], print)
     assert not (tmp_path / config.study).exists()
 

@@ -37,6 +37,7 @@ class Fusion(nn.Module, ABC):
         extra: the width of each further vector it offers.
         mixture: its weights, if the fused vector is a weighted average of the modality vectors.
         fewest: modalities without which it makes no sense.
+        numbers_per_row: held of each row of a batch for its largest product, beside all vectors.
 
     Raises:
         ConfigError: for fewer modalities than that.
@@ -46,6 +47,7 @@ class Fusion(nn.Module, ABC):
     extra: Mapping[str, int]
     mixture: nn.Parameter | None
     fewest: ClassVar[int] = 1
+    numbers_per_row: int = 0
 
     def __init__(self, config: Block, widths: Mapping[ModalityName, int]):
         super().__init__()

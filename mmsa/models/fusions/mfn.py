@@ -34,7 +34,7 @@ class MFN(Fusion):
         """Sizes; the LSTMs and the memory are MMSA's for CMU-MOSI."""
 
         name: Literal["mfn"] = "mfn"
-        steps: Annotated[int, Field(ge=0)] = 0
+        steps: Annotated[int, Field(ge=0, le=65_536)] = 0
         """Aligned steps of each row; 0 is as many as the row has of its first modality, text where there is
         text."""
         text: Width = 256

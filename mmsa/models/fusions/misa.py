@@ -37,7 +37,7 @@ class MISA(Fusion):
         name: Literal["misa"] = "misa"
         width: Width = 128
         """Of each token; the fused vector is as wide as all modalities together."""
-        heads: Annotated[int, Field(ge=1)] = 2
+        heads: Annotated[int, Field(ge=1, le=1_024)] = 2
         feedforward: Width = 2048
         layer_dropout: Dropout = 0.1
         """Inside the transformer layer."""

@@ -39,12 +39,12 @@ class MulT(Fusion):
         name: Literal["mult"] = "mult"
         width: Width = 50
         """D of each modality; the fused vector has K (K - 1) D features."""
-        heads: Annotated[int, Field(ge=1)] = 10
+        heads: Annotated[int, Field(ge=1, le=1_024)] = 10
         levels: Annotated[int, Field(ge=1, le=12)] = 4
         """Layers of a cross-modal transformer; the others have at least 3."""
         kernel: Kernel = 5
         """Steps a convolution looks at."""
-        max_length: Annotated[int, Field(ge=0)] = 50
+        max_length: Annotated[int, Field(ge=0, le=65_536)] = 50
         """Longer sequences are averaged down to this many steps: attention costs their square. 0 keeps all,
         as published."""
         causal: bool = True

@@ -71,7 +71,7 @@ class SupervisedContrastive(Term):
         bin_width: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 1.0
         """Labels are the same when they round to the same multiple of this."""
         temperature: Temperature = 0.1
-        width: Annotated[int, Field(ge=1)] = 64
+        width: Annotated[int, Field(ge=1, le=65_536)] = 64
         """E."""
 
     never_negative = True

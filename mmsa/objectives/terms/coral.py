@@ -36,7 +36,7 @@ class CovarianceAlignment(Term):
         projection: Literal["frozen", "trained", "none"] = "frozen"
         """What brings the modalities to one width: a random orthogonal projection that stays as it is, one
         trained with the model (which lowers the loss by shrinking, too), or nothing."""
-        width: Annotated[int, Field(ge=1)] = 16
+        width: Annotated[int, Field(ge=1, le=65_536)] = 16
         """D of the projections."""
 
     never_negative = True

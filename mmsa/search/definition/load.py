@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import mmsa
 from mmsa.config import load_yaml, parse, with_overrides
 from mmsa.errors import ConfigError, Problem, did_you_mean
 from mmsa.experiment import RunConfig
+from mmsa.search.definition.files import SPACES as SPACES
+from mmsa.search.definition.files import find_space as find_space
+from mmsa.search.definition.files import shipped as shipped
 from mmsa.search.definition.search_config import DEFAULTS
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.space.scalars import Scalar
 
-SPACES = Path(mmsa.__file__).resolve().parent.parent / "search_spaces"
-
-
-def find_space(name: str | Path) -> Path:
-    """The file a name stands for, with or without ``.yaml``: in the working folder, or a shipped space.
-
-    Raises:
-        ConfigError: when there is none, with the nearest shipped name.
-    """
-    for folder in (Path(), SPACES):
-        for candidate in (folder / name, folder / f"{name}.yaml"):
-            if candidate.is_file():
-                return candidate
-    rule = f"no such file here ({Path.cwd()}) or among the shipped spaces"
-    raise ConfigError("space", [Problem("(file)", str(name), rule, did_you_mean(str(name), shipped()))])
-
-
-def shipped() -> list[str]:
-    """The names of the spaces that come with mmsa."""
-    return [str(path.relative_to(SPACES)) for path in sorted(SPACES.rglob("*.yaml"))]
+_FEW_DRAWS = 0.02
+_log = logging.getLogger(__name__)
 
 
 def load_space(name: str | Path, overrides: Mapping[str, Any] | None = None) -> StudyConfig:
@@ -52,13 +37,53 @@ def load_space(name: str | Path, overrides: Mapping[str, Any] | None = None) -> 
     try:
         config = parse(StudyConfig, values, str(path))
     except ConfigError as error:
-        raise ConfigError(str(path), [*error.problems, *missing]) from None
+        problems = [*error.problems, *missing, *_override_problems(values, overrides or {})]
+        raise ConfigError(str(path), problems) from None
     if missing:
-        raise ConfigError(str(path), missing)
+        raise ConfigError(str(path), [*missing, *_override_problems(values, overrides or {})])
     if overrides:
         base = with_overrides(config.base, overrides, "--set")
         config = parse(StudyConfig, {**config.model_dump(), "base": base.model_dump()}, f"{path} with --set")
-    return _with_starts_read(config, str(path))
+    config = _with_starts_read(config, str(path))
+    _refuse_nothing_to_draw(config, str(path))
+    return config
+
+
+def _override_problems(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with the command line, as far as a base that can be read tells."""
+    try:
+        with_overrides(parse(RunConfig, values["base"], "base"), overrides)
+    except ConfigError as error:
+        given = [
+            p for p in error.problems if any(p.path == o or p.path.startswith(f"{o}.") for o in overrides)
+        ]
+        return [Problem(f"--set {p.path}", p.value, p.rule, p.next_step) for p in given]
+    except (KeyError, TypeError, ValueError):  # there is no base, or another thing than a mapping
+        pass
+    return []
+
+
+def _refuse_nothing_to_draw(config: StudyConfig, source: str) -> None:
+    """A condition that next to no point fulfils leaves every trial with the values of the defaults.
+
+    Not a part of what makes a configuration: studies of before that have one are read.
+    """
+    part, tightest = config.point_constraints.acceptance()
+    if tightest is None or part >= _FEW_DRAWS:
+        return
+    advice = "Change the condition, or narrow the ranges to where it holds."
+    if pair := tightest.equated:
+        followed = [path for path in pair if path in config.space.parameters]
+        if len(followed) == len(pair):
+            advice = f"Tie them instead: write {pair[1]}: {{same_as: {pair[0]}}}."
+    at = f"search.constraints.{config.search.constraints.index(tightest.text)}"
+    if part > 0:
+        _log.warning(
+            f"{at}: {tightest.text}: of drawn points only {part:.1%} fulfil the constraints. {advice}"
+        )
+        return
+    rule = "leaves nothing to draw: no drawn point fulfils it, and all trials would have the defaults' values"
+    raise ConfigError(source, [Problem(at, tightest.text, rule, advice)])
 
 
 def _missing_starts(values: Mapping[str, Any]) -> Iterator[Problem]:

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from mmsa.config import with_overrides
 from mmsa.data import Corpus
-from mmsa.data.inputs import InputSpec
-from mmsa.data.targets import TargetSpec
 from mmsa.errors import ConfigError, Problem
 from mmsa.experiment import RunConfig
-from mmsa.search.corpora import text_encoding
+from mmsa.search.costs import GIB
+from mmsa.search.definition.idle import Drafts, idle_parameters
 from mmsa.search.definition.information import information_problems
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.space.scalars import Scalar
-from mmsa.training import refuse_misfit
+from mmsa.training import Blueprint
 
-_MATTERS = ("model.", "objective.")
+_MATTERS = ("model.", "objective.", "train.batch_size")
+_MOST_MEMORY = 2**42  # bytes
 
 
-def refuse_misfits(config: StudyConfig, encoded: Corpus) -> None:
-    """Build the base, and each extreme value of each searched setting of model and objective.
+@dataclass(frozen=True)
+class Outlook:
+    """What can be told of the trials of a study before one runs.
+
+    idle: searched parameters without an effect on these data, and why. base: the base on paper, None where
+    that cannot be told. largest: of all extremes, the one whose trial takes most memory: path, value, bytes.
+    """
+
+    idle: Mapping[str, str]
+    base: Blueprint | None
+    largest: tuple[str, Scalar, int] | None
+
+
+def refuse_misfits(config: StudyConfig, encoded: Corpus) -> Outlook:
+    """Build the base, and each extreme value of each searched setting of model and objective, on paper.
 
     Values that have the text encoded in another way are left to their trials, and so are combinations of
     several extremes.
@@ -29,24 +43,30 @@ def refuse_misfits(config: StudyConfig, encoded: Corpus) -> None:
         encoded: the corpus with its text encoded for the base.
 
     Raises:
-        ConfigError: with everything that does not fit; when the base does not, with that alone, and with
-            objectives and bounds that no trial measures.
+        ConfigError: with everything that does not fit, or takes more memory than any machine has; when the
+            base does not, with that alone, and with objectives and bounds that no trial measures.
     """
-    inputs, targets = InputSpec.of(encoded), TargetSpec.of(encoded)
-    found = _misfits(config.base, inputs, targets)
+    drafts = Drafts(config.base, encoded)
+    base, found = _drawn(config.base, drafts)
     problems = [Problem(f"base.{p.path}", p.value, p.rule, p.next_step) for p in found]
-    problems += information_problems(config, tuple(inputs.modalities()))
+    problems += information_problems(config, tuple(drafts.inputs.modalities()))
+    largest: tuple[str, Scalar, int] | None = None
     if not problems:
         by_rule: dict[tuple[str, str], Problem] = {}
         for path, value, run in _extremes(config):
-            for p in _misfits(run, inputs, targets):
+            drawn, found = _drawn(run, drafts)
+            for p in found:
                 rule = f"does not fit: {p.path} {p.value} {p.rule}"
                 by_rule.setdefault(
                     (p.path, p.rule), Problem(f"search.parameters.{path}", value, rule, p.next_step)
                 )
+            memory = drawn.memory(run.train.batch_size) if drawn else 0
+            if memory > (largest[2] if largest else 0):
+                largest = path, value, memory
         problems = list(by_rule.values())
     if problems:
         raise ConfigError(f"study {config.study}", problems)
+    return Outlook(idle_parameters(config, drafts), base, largest)
 
 
 def refuse_unfit_finalists(config: StudyConfig, base: RunConfig, encoded: Corpus) -> None:
@@ -61,7 +81,7 @@ def refuse_unfit_finalists(config: StudyConfig, base: RunConfig, encoded: Corpus
     """
     problems = [
         Problem("search.finalists.set", p.value, f"does not fit: {p.path} {p.rule}", p.next_step)
-        for p in _misfits(base, InputSpec.of(encoded), TargetSpec.of(encoded))
+        for p in _drawn(base, Drafts(base, encoded))[1]
     ]
     if problems:
         raise ConfigError(f"study {config.study}", problems)
@@ -70,16 +90,16 @@ def refuse_unfit_finalists(config: StudyConfig, base: RunConfig, encoded: Corpus
 def _extremes(config: StudyConfig) -> Iterator[tuple[str, Scalar, RunConfig]]:
     for path, value, point in config.space.corners(config.base):
         if path.startswith(_MATTERS):
-            run = with_overrides(config.base, point)
-            if text_encoding(run) == text_encoding(config.base):
-                yield path, value, run
+            yield path, value, with_overrides(config.base, point)
 
 
-def _misfits(run: RunConfig, inputs: InputSpec, targets: TargetSpec) -> tuple[Problem, ...]:
+def _drawn(run: RunConfig, drafts: Drafts) -> tuple[Blueprint | None, Sequence[Problem]]:
     try:
-        refuse_misfit(run, inputs, targets)
+        drawn = drafts.of(run)
     except ConfigError as error:
-        return error.problems
-    except RuntimeError:  # more weights than torch can count: the trial will say so
-        return ()
-    return ()
+        return None, error.problems
+    if drawn is not None and (memory := drawn.memory(run.train.batch_size)) > _MOST_MEMORY:
+        rule = f"would take {memory / GIB:,.0f} GiB to train, more than any machine has"
+        value = f"{drawn.num_parameters:,} weights"
+        return None, [Problem("model", value, rule, "Lower the widths, or the size of a batch.")]
+    return drawn, []

@@ -11,7 +11,7 @@ from mmsa.errors import Problem
 from mmsa.experiment import CONTINUABLE, RunConfig, continuable
 from mmsa.search.definition.search_config import SearchConfig
 from mmsa.search.schedulers import PopulationBased
-from mmsa.search.space.parameters import FloatParameter
+from mmsa.search.space.parameters import FloatParameter, TiedParameter
 from mmsa.search.space.scalars import Scalar
 from mmsa.search.space.space import Space
 
@@ -26,10 +26,11 @@ def population_problems(search: SearchConfig, base: RunConfig) -> Iterator[Probl
         return
     advice = f"Write it in `base`, or take another scheduler. Those that can: {CONTINUABLE}."
     for path, parameter in search.parameters.items():
+        tied = isinstance(parameter, TiedParameter)
         if not continuable(path):
             rule = "cannot change during a run, as it has to with the scheduler pbt"
             yield Problem(f"search.parameters.{path}", path, rule, advice)
-        elif not isinstance(parameter, FloatParameter) or parameter.step is not None:
+        elif not tied and (not isinstance(parameter, FloatParameter) or parameter.step is not None):
             rule = "pbt multiplies by a little, and so needs a float without a step"
             yield Problem(
                 f"search.parameters.{path}", path, rule, "Write {type: float, low: ..., high: ...}."
@@ -64,10 +65,11 @@ def explored(
     An exact 0 stays. Where ``allows`` refuses try after try, all stay.
     """
     random = np.random.default_rng(seed)
+    free = {path: float(value) for path, value in values.items() if path not in space.tied()}
     for _ in range(_TRIES):
-        changed = {path: _moved(space, path, float(value), random) for path, value in values.items()}
+        changed = space.with_ties({path: _moved(space, path, free[path], random) for path in free})
         if allows(changed):
-            return changed
+            return {path: float(value) for path, value in changed.items()}
     return {path: float(value) for path, value in values.items()}
 
 

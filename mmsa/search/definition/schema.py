@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from mmsa.search.definition.load import SPACES
+from mmsa.search.definition.files import SCHEMA as SCHEMA
 from mmsa.search.definition.study_config import StudyConfig
-
-SCHEMA = SPACES / "space.schema.json"
 
 
 def schema_text() -> str:

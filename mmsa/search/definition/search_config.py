@@ -9,23 +9,19 @@ from pydantic import Field, ValidationError, WrapValidator, field_validator
 
 from mmsa.config import Block, one_of, problems_of, refuse, refuse_all
 from mmsa.errors import Problem, did_you_mean
-from mmsa.experiment import PositiveInt
 from mmsa.search.definition.finalists import Finalists
+from mmsa.search.definition.spelling import OTHER_TYPES
 from mmsa.search.samplers import SAMPLERS, TreeParzenEstimator
 from mmsa.search.schedulers import SCHEDULERS, SuccessiveHalving
 from mmsa.search.space.checks import COSTS, metric_problem
 from mmsa.search.space.constraints import parse_constraint
-from mmsa.search.space.parameters import (
-    PARAMETER_TYPES,
-    CategoricalParameter,
-    FloatParameter,
-    IntParameter,
-    Parameter,
-)
+from mmsa.search.space.parameters import PARAMETER_TYPES, Parameter, RangedParameter, TiedParameter
 from mmsa.search.space.scalars import Scalar
 from mmsa.search.space.space import relation_problems
 from mmsa.search.stops import STOPS, Never
 
+MOST_PARAMETERS = 1000
+MOST_TRIALS = 1_000_000
 DEFAULTS = "defaults"
 """The start that is the base as it stands, always the first."""
 
@@ -49,6 +45,9 @@ def _parse_parameters(value: object, _: object) -> dict[str, Parameter]:
     """Each parameter by the block of its ``type``, then what is wrong between those that are right."""
     if not isinstance(value, Mapping):
         raise refuse(value, "must map dotted paths to parameters", "Write optim.lr: {type: float, ...}.")
+    if len(value) > MOST_PARAMETERS:
+        rule = f"are more than the {MOST_PARAMETERS:,} that a search can tell anything about"
+        raise refuse(f"{len(value):,} parameters", rule, "Search what you expect to matter.")
     parameters: dict[str, Parameter] = {}
     problems: list[Problem] = []
     for path, settings in value.items():
@@ -68,14 +67,17 @@ def parse_parameter(settings: object) -> Parameter:
     Raises:
         ValidationError: as a configuration block raises it.
     """
-    if isinstance(settings, FloatParameter | IntParameter | CategoricalParameter):
+    if isinstance(settings, Parameter):
         return settings
     if not isinstance(settings, Mapping):
         raise refuse(settings, "must be a mapping with a type", "Write {type: float, low: ..., high: ...}.")
+    if "same_as" in settings:
+        return TiedParameter.model_validate(settings)
     kind = settings.get("type")
     if not isinstance(kind, str) or kind not in PARAMETER_TYPES:
-        rule = "is not a type of parameter" if "type" in settings else "a parameter needs a type"
-        raise refuse(kind, rule, did_you_mean(str(kind), PARAMETER_TYPES), at=("type",))
+        rule = "is not a type of parameter" if "type" in settings else "a parameter needs a type, or same_as"
+        advice = OTHER_TYPES.get(str(kind).lower()) or did_you_mean(str(kind), PARAMETER_TYPES)
+        raise refuse(kind, rule, advice, at=("type",))
     return PARAMETER_TYPES[kind].model_validate(settings)
 
 
@@ -84,7 +86,7 @@ def _below(path: str, problem: Problem) -> Problem:
     return Problem(at, problem.value, problem.rule, problem.next_step)
 
 
-_AnyParameters = dict[str, Annotated[Parameter, Field(discriminator="type")]]
+_AnyParameters = dict[str, Annotated[RangedParameter, Field(discriminator="type")] | TiedParameter]
 Start = str | Mapping[str, Scalar]
 
 
@@ -93,13 +95,15 @@ class SearchConfig(Block):
 
     parameters: Annotated[_AnyParameters, WrapValidator(_parse_parameters)] = Field(default_factory=dict)
     """What is searched, by the dotted path of the setting. Nothing to search is a published baseline."""
-    objectives: Annotated[tuple[Objective, ...], Field(strict=False, json_schema_extra={"minItems": 1})]
+    objectives: Annotated[
+        tuple[Objective, ...], Field(strict=False, max_length=20, json_schema_extra={"minItems": 1})
+    ]
     """What is sought; the first decides which trials are stopped early. Two or more give a Pareto front."""
-    trials: PositiveInt
+    trials: Annotated[int, Field(ge=1, le=MOST_TRIALS)]
     """How many trials the study shall have, starts included."""
     sampler: Annotated[Block, one_of(SAMPLERS)] = TreeParzenEstimator.Config()
     scheduler: Annotated[Block, one_of(SCHEDULERS)] = SuccessiveHalving.Config()
-    starts: Annotated[tuple[Start, ...], Field(strict=False)] = (DEFAULTS,)
+    starts: Annotated[tuple[Start, ...], Field(strict=False, max_length=1000)] = (DEFAULTS,)
     """Points to try first: ``defaults`` (always trial 0), the name of a space or exported file, or
     {path: value}."""
 
@@ -107,10 +111,10 @@ class SearchConfig(Block):
     """When the search ends although it was asked for more trials."""
     finalists: Finalists | None = None
     """A second stage after the search; none without."""
-    priors: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    priors: Annotated[tuple[str, ...], Field(strict=False, max_length=100)] = ()
     """Names of earlier studies, in the same folder or storage, whose best points the search draws from
     first."""
-    constraints: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    constraints: Annotated[tuple[str, ...], Field(strict=False, max_length=100)] = ()
     """Conditions on the configuration, such as ``model.d_hidden % model.heads == 0``, and bounds on metrics,
     such as ``cost/seconds <= 60``."""
 

@@ -8,26 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import cached_property
 from typing import Annotated, Any
 
 from optuna.samplers import BaseSampler
-from pydantic import (
-    BeforeValidator,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, model_validator
 
-from mmsa.config import Block, problems_of, refuse, refuse_all
+from mmsa.config import Block, refuse, refuse_all
 from mmsa.errors import ConfigError, Problem
 from mmsa.experiment import RunConfig
 from mmsa.search.definition.finalists import finalist_problems
 from mmsa.search.definition.population import population_problems
 from mmsa.search.definition.reported import Reported
-from mmsa.search.definition.search_config import DEFAULTS, Objective, SearchConfig, Start, parse_parameter
+from mmsa.search.definition.salvage import Salvage
+from mmsa.search.definition.search_config import DEFAULTS, Objective, SearchConfig
 from mmsa.search.resources import Resources
 from mmsa.search.samplers import SAMPLERS, Sampler, Setting
 from mmsa.search.samplers.accepted import AcceptedPoints
@@ -36,44 +30,31 @@ from mmsa.search.schedulers import SCHEDULERS, Scheduler
 from mmsa.search.space.checks import meaning_problems, start_values
 from mmsa.search.space.constraints import MetricBound, PointConstraints, parse_constraint
 from mmsa.search.space.expressions import Expression
-from mmsa.search.space.parameters import (
-    Parameter,
-)
 from mmsa.search.space.scalars import Scalar
-from mmsa.search.space.space import Space, relation_problems
+from mmsa.search.space.space import Space
 from mmsa.search.stops import STOPS, StopRule
 from mmsa.seeding import derive_seed
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 
 
-def _salvage(data: object) -> tuple[RunConfig | None, dict[str, Parameter], list[Start]]:
-    """What is right by itself of a base, parameters and starts that are not right together."""
-    values = data if isinstance(data, Mapping) else {}
-    search = values["search"] if isinstance(values.get("search"), Mapping) else {}
-    written, starts = search.get("parameters"), search.get("starts")
-    parameters: dict[str, Parameter] = {}
-    for path, settings in written.items() if isinstance(written, Mapping) else ():
-        with suppress(ValidationError):
-            parameters[str(path)] = parse_parameter(settings)
-    while problems := relation_problems(parameters):
-        wrong = {path for path in parameters if any(p.path.startswith(f"{path}.when") for p in problems)}
-        parameters = {path: parameter for path, parameter in parameters.items() if path not in wrong}
-    base: RunConfig | None = None
-    with suppress(ValidationError):
-        base = RunConfig.model_validate(values.get("base"))
-    return (
-        base,
-        parameters,
-        [_point_or_defaults(start) for start in (starts if isinstance(starts, list) else ())],
-    )
+def _first_problems(config: StudyConfig) -> Iterator[Problem]:
+    """What is wrong between base, parameters, starts and ways to search."""
+    search = config.search
+    yield from meaning_problems(config.base, search.parameters, search.starts)
+    yield from _direction_problems(config.base, search.objectives)
+    yield from _thread_problems(config)
+    yield from _stop_problems(config)
+    yield from _prior_problems(config)
+    yield from population_problems(search, config.base)
 
 
-def _point_or_defaults(start: object) -> Start:
-    try:
-        return TypeAdapter(dict[str, Scalar]).validate_python(start, strict=True)
-    except ValidationError:
-        return DEFAULTS
+def _further_problems(config: StudyConfig) -> Iterator[Problem]:
+    """What needs a space whose points are configurations."""
+    yield from _worker_problems(config)
+    yield from _sampler_problems(config)
+    yield from _constraint_problems(config)
+    yield from _finalist_problems(config)
 
 
 def _direction_problems(base: RunConfig, objectives: tuple[Objective, ...]) -> list[Problem]:
@@ -171,24 +152,18 @@ class StudyConfig(Block):
     @classmethod
     def _meaningful(cls, data: Any, handler: Any) -> Any:
         """Adds what is wrong between the parts, as far as they are right, to what is wrong within them."""
-        try:
-            config = handler(data)
-        except ValidationError as error:
-            problems = [*problems_of(error), *meaning_problems(*_salvage(data))]
-        else:
-            search = config.search
-            problems = meaning_problems(config.base, search.parameters, search.starts)
-            problems += _direction_problems(config.base, search.objectives)
-            problems += [*_thread_problems(config), *_stop_problems(config), *_prior_problems(config)]
-            problems += population_problems(search, config.base)
-            problems = problems or [
-                *_worker_problems(config),
-                *_sampler_problems(config),
-                *_constraint_problems(config),
-                *_finalist_problems(config),
-            ]
-        if problems:
-            raise refuse_all(problems)
+        salvage = Salvage(data, handler)
+        config = salvage.config()
+        for problems in () if config is None else (_first_problems, _further_problems):
+            try:
+                found = list(problems(config))
+            except ConfigError as error:  # of a point that cannot be made
+                found = list(error.problems)
+            salvage.add(found)
+            if found and (not salvage.take_out(found) or (config := salvage.config()) is None):
+                break
+        if salvage.problems:
+            raise refuse_all(salvage.problems)
         return config
 
     @property

@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from mmsa.data import open_corpus
 from mmsa.masking import masked
 from mmsa.search.costs import Budget, Share
+from mmsa.search.definition.idle import idle_lines
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.execution.callback import StudyCallback
 from mmsa.search.execution.cluster import Slots, ray_cluster, room_for, slots
@@ -98,6 +99,8 @@ def run_search(
         ended_before = _ended(study)
         for line in covered(study.priors, config.space):
             say(line)
+        for line in idle_lines(plans[0].idle):
+            say(line)
         say(_beginning(study))
         stop = StopRequest(lambda: options.budget.spent(time.monotonic() - started, study.cost()))
         _start(observers, study)
@@ -112,7 +115,9 @@ def run_search(
                 observer.close()
         if stop.error is not None:
             raise stop.error
-        return _summary(study, options, ended_before, time.monotonic() - started, stop)
+        return _summary(
+            study, options, ended_before, time.monotonic() - started, stop, frozenset(plans[0].idle)
+        )
 
 
 def _beginning(study: Study) -> str:
@@ -195,7 +200,12 @@ def _name(trial: tune.experiment.Trial) -> str:
 
 
 def _summary(
-    study: Study, options: SearchOptions, before: Counter[Outcome], seconds: float, stop: StopRequest
+    study: Study,
+    options: SearchOptions,
+    before: Counter[Outcome],
+    seconds: float,
+    stop: StopRequest,
+    idle: frozenset[str],
 ) -> SearchSummary:
     counts = _ended(study)
     best, defaults, searched = study.best(), study.defaults(), study.completed("search")
@@ -219,6 +229,7 @@ def _summary(
         metrics=tuple(objective.metric for objective in study.config.search.objectives),
         front=tuple((trial.number, trial.values) for trial in study.front()),
         versions=_versions(study),
+        idle=idle,
         spent=stop.spent,
         interrupted=stop.reason == INTERRUPTED,
         gave_up="" if stop.reason == INTERRUPTED else stop.reason,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmsa.config import with_overrides
@@ -27,7 +27,7 @@ class StagePlan:
     """How the trials of a stage are run.
 
     base: of their configurations. corpora: raw, and with the text encoded for the base. cache: folder of
-    encoded text. pauses: see ``Workplace``.
+    encoded text. pauses: see ``Workplace``. idle: searched parameters without an effect, and why.
     """
 
     stage: Stage
@@ -35,6 +35,7 @@ class StagePlan:
     corpora: tuple[Corpus, Corpus]
     cache: Path
     pauses: Collection[int] = ()
+    idle: Mapping[str, str] = field(default_factory=dict)
 
     def trainable(
         self, slot: Slots, objective: str, checkpoint_seconds: float, collective_seconds: float
@@ -59,9 +60,9 @@ def stage_plans(config: StudyConfig, raw: Corpus, cache: Path) -> list[StagePlan
         ConfigError: for settings that do not fit each other or the data.
     """
     encoded = encode_text(raw, config.base.model, cache)
-    refuse_misfits(config, encoded)
+    outlook = refuse_misfits(config, encoded)
     pauses = config.build_scheduler().pauses
-    plans = [StagePlan("search", config.base, (raw, encoded), cache, pauses)]
+    plans = [StagePlan("search", config.base, (raw, encoded), cache, pauses, outlook.idle)]
     if config.search.finalists is not None:
         base = with_overrides(config.base, config.search.finalists.set)
         try:

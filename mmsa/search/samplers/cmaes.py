@@ -34,7 +34,7 @@ class CovarianceMatrixAdaptation(Sampler):
         """How many trials make a generation."""
 
         name: Literal["cmaes"] = "cmaes"
-        population: Annotated[int, Field(ge=4)] | None = None
+        population: Annotated[int, Field(ge=4, le=10_000)] | None = None
         """Trials of a generation; 4 + 3 log(dimensions) without it."""
 
     @override

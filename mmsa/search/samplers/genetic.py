@@ -21,7 +21,7 @@ from mmsa.search.space.space import Space
 
 
 class _Generations(Block):
-    population: Annotated[int, Field(ge=2)] = 20
+    population: Annotated[int, Field(ge=2, le=10_000)] = 20
     """Completed trials of a generation; the first one is drawn at random."""
 
 

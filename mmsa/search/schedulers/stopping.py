@@ -50,7 +50,7 @@ class Hyperband(Scheduler):
         """Where the rungs are."""
 
         name: Literal["hyperband"] = "hyperband"
-        brackets: Annotated[int, Field(ge=1)] | None = None
+        brackets: Annotated[int, Field(ge=1, le=100)] | None = None
         """How many brackets; one for each rung, and one without any, if nothing is written."""
 
     def __init__(self, *settings: Any, **more: Any):

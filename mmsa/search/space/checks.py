@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from mmsa.config import with_overrides
+from mmsa.config import homes_of_settings, with_overrides
 from mmsa.data.corpus import MODALITIES
 from mmsa.errors import ConfigError, Problem, did_you_mean, nearest
 from mmsa.experiment import RunConfig
@@ -60,7 +60,7 @@ def metric_problem(metric: str) -> Problem | None:
 
 
 def meaning_problems(
-    base: RunConfig | None, parameters: Mapping[str, Parameter], starts: Sequence[str | Mapping[str, Scalar]]
+    base: RunConfig, parameters: Mapping[str, Parameter], starts: Sequence[str | Mapping[str, Scalar]]
 ) -> list[Problem]:
     """Everything wrong between parts that are right by themselves; paths are those of the space file.
 
@@ -68,14 +68,10 @@ def meaning_problems(
     """
     problems = [problem for path in parameters if (problem := _fixed_problem(path))]
     searched = {path: parameter for path, parameter in parameters.items() if not _fixed_problem(path)}
-    if base is None:
-        return problems
-    for path in list(searched):
-        found = _unfit(path, Space(sound(searched)), base) if path in sound(searched) else []
-        if found:
-            problems += found
-            del searched[path]
     space = Space(sound(searched))
+    unfit = {path: problem for path in space.parameters if (problem := _unfit(path, space, base))}
+    problems += [unfit[path] for path in searched if path in unfit]
+    space = Space(sound({path: searched[path] for path in searched if path not in unfit}))
     problems += _corner_problems(space, base)
     defaults = _default_problems(space, base)
     problems += defaults
@@ -95,7 +91,7 @@ def start_values(space: Space, base: RunConfig, start: Mapping[str, Scalar]) -> 
     Raises:
         ConfigError: for values that the space does not have, with paths relative to the start.
     """
-    values = space.values_of(with_overrides(base, start, "start"))
+    values = space.with_ties(space.values_of(with_overrides(base, start, "start")))
     space.encode({**values, **start})
     return values
 
@@ -108,23 +104,25 @@ def _fixed_problem(path: str) -> Problem | None:
     return None
 
 
-def _unfit(path: str, space: Space, base: RunConfig) -> list[Problem]:
+def _unfit(path: str, space: Space, base: RunConfig) -> Problem | None:
     """What the configuration refuses about the parameter itself, whatever the other parameters are."""
-    for value in space.parameters[path].corners():
-        ancestors = {path, *space.required[path]}
-        point = {name: v for name, v in space.point_with(path, value, base).items() if name in ancestors}
+    ancestors = space.followed([path]) | space.required[path].keys()
+    for value, complete in space.corners_of(path, base):
+        point = {name: v for name, v in complete.items() if name in ancestors}
         try:
             with_overrides(base, point)
         except ConfigError as error:
             own = [p for p in error.problems if path == p.path or path.startswith(f"{p.path}.")]
             if own:
-                return [_at_parameter(path, value, own[0], base)]
-    return []
+                return _at_parameter(path, value, own[0], base)
+    return None
 
 
 def _at_parameter(path: str, value: Scalar, problem: Problem, base: RunConfig) -> Problem:
-    close = nearest(path, dotted(base.model_dump()))
-    advice = f"Did you mean {close!r}?" if close and close != path else problem.next_step
+    advice = problem.next_step
+    known = frozenset().union(*homes_of_settings(type(base)).values())
+    if path not in known and (close := nearest(path, {*known, *dotted(base.model_dump())})):
+        advice = f"Did you mean {close!r}?"
     return Problem(f"search.parameters.{path}", value, problem.rule, advice)
 
 
@@ -149,7 +147,7 @@ def _default_problems(space: Space, base: RunConfig) -> list[Problem]:
         space.encode(space.values_of(base))
     except ConfigError as error:
         advice = "Trial 0 is always the defaults: write another value in `base`, or widen the range."
-        return [Problem(f"base.{p.path}", p.value, p.rule, advice) for p in error.problems]
+        return [Problem(f"base.{p.path}", p.value, p.rule, p.next_step or advice) for p in error.problems]
     return []
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from mmsa.search.space.space import Space
 _METRIC = re.compile(r"\s*(?P<metric>(?:valid|test|information|cost)/[^\s<>=]*)(?P<rest>.*)", re.DOTALL)
 _BOUND = re.compile(r"\s*(?P<order><=|>=)\s*(?P<bound>\S+)\s*")
 _NUM_DRAWN = 1000
+_ENOUGH_ACCEPTED = 20
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class PointConstraints:
             for path in paths
             if path == parameter or (parameter.endswith(".name") and path.startswith(parameter[:-4]))
         }
+        direct = self._space.followed(direct)
         return direct.union(*(self._space.required[path] for path in direct))
 
     def problems(self) -> Iterator[Problem]:
@@ -114,6 +117,20 @@ class PointConstraints:
             return Problem("", expression.text, rule, "Change the condition, or widen the ranges.")
         advice = "Trial 0 is always the defaults: write other values in `base`."
         return Problem("", expression.text, "the defaults do not fulfil it", advice)
+
+    def acceptance(self) -> tuple[float, Expression | None]:
+        """The part of points drawn from the space that fulfil all conditions, and the one that fewest fulfil.
+
+        Drawn is until enough of them do, at most a thousand times.
+        """
+        accepted, refusals = 0, Counter[Expression]()
+        for drawn, point in enumerate(self._drawn() if self.expressions else (), start=1):
+            broken = self.broken(point)
+            refusals.update(broken)
+            accepted += not broken
+            if accepted == _ENOUGH_ACCEPTED or drawn == _NUM_DRAWN:
+                return accepted / drawn, next((e for e, _ in refusals.most_common(1)), None)
+        return 1.0, None
 
     def _drawn(self) -> Iterator[dict[str, Scalar]]:
         study = create_study(sampler=RandomSampler(seed=0))

@@ -1,4 +1,4 @@
-"""The small language of constraints: numbers, words, dotted paths, arithmetic, comparisons, and / or / not.
+"""The small language of constraints and ties: numbers, words, paths, arithmetic, comparisons, and / or / not.
 
 Python's parser reads it, and nothing of Python runs it: every node is one of those below, interpreted here,
 or refused. There are no calls, loops, powers or operations on words, so evaluation ends after one visit of
@@ -74,6 +74,49 @@ class Expression:
         except NotApplicable:
             return True
 
+    @property
+    def equated(self) -> tuple[str, str] | None:
+        """The two paths of a condition that is nothing but their equality."""
+        match self._tree:
+            case ast.Compare(left=left, ops=[ast.Eq()], comparators=[right]) if _path(left) and _path(right):
+                return _path(left), _path(right)
+        return None
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A value that follows from others.
+
+    text: as it was written. paths: the dotted paths in it.
+    """
+
+    text: str
+    paths: frozenset[str]
+    _tree: ast.expr
+
+    def value(self, value_at: Lookup) -> Scalar:
+        """What it comes to.
+
+        Raises:
+            NotApplicable: where a path has no value.
+            Meaningless: for operations on values that do not have them.
+        """
+        return _value(self._tree, value_at)
+
+
+def parse_formula(text: str) -> Formula:
+    """Read a value that follows from others.
+
+    Raises:
+        ValidationError: as a configuration block raises it, for anything that is not in the language, and
+            for a value that follows from nothing.
+    """
+    tree = _parsed(text)
+    paths = frozenset(_paths(tree))
+    if not paths:
+        raise refuse(text, "names no parameter to be the same as", "Write a fixed value in `base`.")
+    return Formula(text, paths, tree)
+
 
 def parse_expression(text: str) -> Expression:
     """Read a condition.
@@ -81,6 +124,13 @@ def parse_expression(text: str) -> Expression:
     Raises:
         ValidationError: as a configuration block raises it, for anything that is not in the language.
     """
+    tree = _parsed(text)
+    if not isinstance(tree, ast.Compare | ast.BoolOp) and not _is_not(tree):
+        raise refuse(text, "is neither true nor false", "Compare something: ==, !=, <, <=, >, >=.")
+    return Expression(text, frozenset(_paths(tree)), tree)
+
+
+def _parsed(text: str) -> ast.expr:
     if len(text) > MOST_CHARACTERS:
         raise refuse(text[:40] + "...", f"is longer than {MOST_CHARACTERS} characters", "Write several.")
     try:
@@ -88,11 +138,9 @@ def parse_expression(text: str) -> Expression:
             warnings.simplefilter("ignore", SyntaxWarning)  # what is odd in Python is refused below
             tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise refuse(text, "cannot be read", f"A constraint {_RULE}.") from None
+        raise refuse(text, "cannot be read", f"It {_RULE}.") from None
     _refuse_foreign(tree, text)
-    if not isinstance(tree, ast.Compare | ast.BoolOp) and not _is_not(tree):
-        raise refuse(text, "is neither true nor false", "Compare something: ==, !=, <, <=, >, >=.")
-    return Expression(text, frozenset(_paths(tree)), tree)
+    return tree
 
 
 def _refuse_foreign(node: ast.expr, text: str) -> None:
@@ -118,7 +166,7 @@ def _children(node: ast.expr, text: str) -> list[ast.expr]:
         ):
             return [left, *rest]
     found = ast.get_source_segment(text.strip(), node) or text
-    raise refuse(text, f"{found!r} is not understood", f"A constraint {_RULE}.")
+    raise refuse(text, f"{found!r} is not understood", f"It {_RULE}.")
 
 
 def _path(node: ast.expr) -> str:

@@ -6,8 +6,10 @@ the study stores can be read by any Optuna tool and modelled by any sampler.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from optuna.distributions import (
@@ -21,8 +23,12 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import override
 
 from mmsa.config import Block, refuse, without_dot
+from mmsa.errors import ConfigError, Problem
+from mmsa.search.space.expressions import Formula, Meaningless, parse_formula
 from mmsa.search.space.scalars import Scalar, same
 
+Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
+"""Beyond, samplers no longer tell neighbours apart."""
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Values = Annotated[tuple[Scalar, ...], Field(strict=False)]
 
@@ -33,6 +39,7 @@ It is uniform on [0, 1]; below the probability of ``zero`` the value is 0, and t
 sampled.
 """
 
+_MOST_STEPS = 10**9
 _GRID_TOLERANCE = 1e-8  # multiples of a decimal step are not exact in binary
 
 
@@ -43,6 +50,10 @@ class _Parameter(Block):
     def conditions(self) -> dict[str, tuple[Scalar, ...]]:
         """The allowed values of each parent."""
         return {path: value if isinstance(value, tuple) else (value,) for path, value in self.when.items()}
+
+    def parents(self) -> frozenset[str]:
+        """The parameters without which it means nothing."""
+        return frozenset(self.when)
 
     def distribution(self) -> BaseDistribution:
         """The Optuna distribution of the parameter's values."""
@@ -150,8 +161,8 @@ class IntParameter(_Parameter):
     """A whole number between ``low`` and ``high``, both included."""
 
     type: Literal["int"]
-    low: int
-    high: int
+    low: Whole
+    high: Whole
     log: bool = False
     """Sample the logarithm uniformly."""
     step: Annotated[int, Field(gt=0)] | None = None
@@ -191,7 +202,7 @@ class CategoricalParameter(_Parameter):
     """One of a few words, numbers or truth values, without an order."""
 
     type: Literal["categorical"]
-    choices: Annotated[tuple[Scalar, ...], Field(strict=False)]
+    choices: Annotated[tuple[Scalar, ...], Field(strict=False, max_length=1000)]
     """At least two different values, all of one type."""
 
     @field_validator("choices", mode="before")
@@ -244,8 +255,63 @@ class CategoricalParameter(_Parameter):
         return value
 
 
-Parameter = FloatParameter | IntParameter | CategoricalParameter
-PARAMETER_TYPES: Mapping[str, type[Parameter]] = {
+class TiedParameter(_Parameter):
+    """A setting that follows others, and is not chosen by itself."""
+
+    same_as: str
+    """The parameter that it equals, or what is calculated from parameters, such as
+    ``2 * model.audio.hidden``. It exists while all of these do."""
+
+    @field_validator("same_as")
+    @classmethod
+    def _readable(cls, text: str) -> str:
+        parse_formula(text)
+        return text
+
+    @cached_property
+    def formula(self) -> Formula:
+        """``same_as``, read."""
+        return parse_formula(self.same_as)
+
+    def follow(self, path: str, values: Mapping[str, Scalar]) -> Scalar:
+        """The value beside ``values``, which hold all that it follows.
+
+        Raises:
+            ConfigError: where nothing can be calculated from them.
+        """
+        try:
+            return self.formula.value(values.__getitem__)
+        except Meaningless as error:
+            raise ConfigError("space", [Problem(path, self.same_as, str(error))]) from None
+
+    @override
+    def parents(self) -> frozenset[str]:
+        return super().parents() | self.formula.paths
+
+    @override
+    def distributions(self, path: str) -> dict[str, BaseDistribution]:
+        return {}
+
+    @override
+    def takes(self, value: object) -> bool:
+        return isinstance(value, Scalar)
+
+    @override
+    def corners(self) -> tuple[Scalar, ...]:
+        return ()
+
+    @override
+    def rule(self) -> str:
+        return f"is the same as {self.same_as}"
+
+    @override
+    def encode(self, path: str, value: Scalar) -> dict[str, Any]:
+        return {}
+
+
+RangedParameter = FloatParameter | IntParameter | CategoricalParameter
+Parameter = RangedParameter | TiedParameter
+PARAMETER_TYPES: Mapping[str, type[RangedParameter]] = {
     "float": FloatParameter,
     "int": IntParameter,
     "categorical": CategoricalParameter,
@@ -257,11 +323,16 @@ def _check_range(low: float, high: float, log: bool, step: float | None) -> None
         raise refuse(high, f"high must be above low, which is {low}", "Exchange the two.", at=("high",))
     if low == high:
         raise refuse(high, "high must be above low", "Write a single value in `base` instead.", at=("high",))
+    if not math.isfinite(high - low):
+        raise refuse(high, "the range is wider than a float can tell", "Write a narrower one.", at=("high",))
     if log and step is not None:
         raise refuse(step, "step and log exclude each other", "Remove one of the two.", at=("step",))
     if step is not None:
         # As the decimals that were written, which is how Optuna reads them: 0.3 is three times 0.1.
         start, end, stride = Decimal(str(low)), Decimal(str(high)), Decimal(str(step))
+        if (end - start) / stride > _MOST_STEPS:
+            rule = f"makes more than {_MOST_STEPS:,} values of the range"
+            raise refuse(step, rule, "Leave it out, or write a larger one.", at=("step",))
         last = start + (end - start) // stride * stride
         if last != end:
             rule = f"high must be a whole number of steps of {step} above low"

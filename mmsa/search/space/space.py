@@ -8,7 +8,7 @@ Three views of one point of the space, and the ways between them:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -17,7 +17,7 @@ from optuna.trial import Trial
 
 from mmsa.config import MISSING, Block, walk, with_overrides
 from mmsa.errors import ConfigError, Problem, did_you_mean
-from mmsa.search.space.parameters import GATE, FloatParameter, Parameter
+from mmsa.search.space.parameters import GATE, FloatParameter, Parameter, TiedParameter
 from mmsa.search.space.scalars import Scalar, same
 
 
@@ -28,15 +28,20 @@ class Space:
     """
 
     def __init__(self, parameters: Mapping[str, Parameter]):
-        graph = {path: list(parameter.when) for path, parameter in parameters.items()}
+        graph = {path: parameter.parents() for path, parameter in parameters.items()}
         self.parameters = {path: parameters[path] for path in TopologicalSorter(graph).static_order()}
         self.required = {path: requirements(path, self.parameters) for path in self.parameters}
         """What every ancestor may be while a parameter exists, by path."""
+        self._defaults: tuple[Block, dict[str, Any]] | None = None
 
     @property
     def conditional(self) -> bool:
         """Whether any Optuna parameter exists only for some values of another."""
-        return any(len(p.distributions("")) > 1 or p.when for p in self.parameters.values())
+        return any(
+            len(found) > 1 or (found and p.when)
+            for p in self.parameters.values()
+            for found in [p.distributions("")]
+        )
 
     def distributions(self) -> dict[str, BaseDistribution]:
         """Every Optuna parameter that can occur, by name."""
@@ -49,7 +54,7 @@ class Space:
     def always(self) -> dict[str, BaseDistribution]:
         """The Optuna parameters that every point has."""
         unconditional = {path: p.distributions(path) for path, p in self.parameters.items() if not p.when}
-        firsts = (next(iter(distributions.items())) for distributions in unconditional.values())
+        firsts = (next(iter(found.items())) for found in unconditional.values() if found)
         return dict(firsts)  # the first one is the gate, where there is one
 
     def zero_below(self, gate: str) -> float:
@@ -61,17 +66,45 @@ class Space:
 
     def exists(self, path: str, values: Mapping[str, Scalar]) -> bool:
         """Whether the parameter exists beside ``values`` of its parents."""
-        return all(
-            parent in values and any(same(values[parent], value) for value in allowed)
-            for parent, allowed in self.parameters[path].conditions().items()
+        parameter = self.parameters[path]
+        return parameter.parents() <= values.keys() and all(
+            any(same(values[parent], value) for value in allowed)
+            for parent, allowed in parameter.conditions().items()
         )
+
+    def tied(self) -> dict[str, TiedParameter]:
+        """The parameters that follow others."""
+        return {path: p for path, p in self.parameters.items() if isinstance(p, TiedParameter)}
+
+    def followed(self, paths: Iterable[str]) -> set[str]:
+        """``paths``, and all that tied ones among them follow, directly or over others."""
+        found: set[str] = set()
+        waiting = [*paths]
+        while waiting:
+            path = waiting.pop()
+            if path not in found:
+                found.add(path)
+                parameter = self.parameters[path]
+                waiting += parameter.formula.paths if isinstance(parameter, TiedParameter) else ()
+        return found
+
+    def with_ties(self, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """``values``, in which what is tied follows the rest."""
+        result = dict(values)
+        for path, parameter in self.tied().items():
+            if self.exists(path, result):
+                result[path] = parameter.follow(path, result)
+            else:
+                result.pop(path, None)
+        return result
 
     def suggest(self, trial: Trial) -> dict[str, Scalar]:
         """The point that the trial's sampler chooses. Asked again for the same trial, the same point."""
         values: dict[str, Scalar] = {}
         for path, parameter in self.parameters.items():
             if self.exists(path, values):
-                values[path] = parameter.suggest(trial, path)
+                tied = isinstance(parameter, TiedParameter)
+                values[path] = parameter.follow(path, values) if tied else parameter.suggest(trial, path)
         return values
 
     def decode(self, params: Mapping[str, Any]) -> dict[str, Scalar]:
@@ -79,16 +112,16 @@ class Space:
         values: dict[str, Scalar] = {}
         for path, parameter in self.parameters.items():
             if self.exists(path, values):
-                values[path] = parameter.decode(path, params)
+                tied = isinstance(parameter, TiedParameter)
+                values[path] = parameter.follow(path, values) if tied else parameter.decode(path, params)
         return values
 
     def encode(self, values: Mapping[str, Scalar], source: str = "start") -> dict[str, Any]:
-        """Optuna's parameters for a point: the inverse of ``decode``.
+        """Optuna's parameters for a point: the inverse of ``decode``. What is tied may be left out.
 
         Raises:
-            ConfigError: for values outside their range, unknown or missing parameters, and parameters that do
-            not
-                exist beside the other values; all at once.
+            ConfigError: for values outside their range, unknown or missing parameters, parameters that do not
+                exist beside the other values, and tied ones that do not follow; all at once.
         """
         problems = [
             Problem(path, value, "is not a parameter of this space", did_you_mean(path, self.parameters))
@@ -98,7 +131,12 @@ class Space:
         params: dict[str, Any] = {}
         for path, parameter in self.parameters.items():
             exists = self.exists(path, values)
-            if exists and path not in values:
+            if exists and isinstance(parameter, TiedParameter):
+                follows = parameter.follow(path, values)
+                if not _equal(values.get(path, follows), follows):
+                    rule = f"must be the same as {parameter.same_as}, which is {follows!r} here"
+                    problems.append(Problem(path, values[path], rule, f"Write {follows!r}."))
+            elif exists and path not in values:
                 problems.append(Problem(path, None, "needs a value", parameter.rule()))
             elif not exists and path in values:
                 problems.append(Problem(path, values[path], "does not exist here", self._condition(path)))
@@ -130,18 +168,44 @@ class Space:
         return values
 
     def corners(self, base: Block) -> Iterator[tuple[str, Scalar, dict[str, Scalar]]]:
-        """For every extreme value of every parameter: path, value, and a complete point that holds it."""
-        for path, parameter in self.parameters.items():
-            for value in parameter.corners():
-                yield path, value, self.point_with(path, value, base)
+        """For every extreme value of every parameter: path, value, and a complete point that holds it.
 
-    def point_with(self, path: str, value: Scalar, base: Block) -> dict[str, Scalar]:
-        """A complete point in which ``path`` has ``value``; all else is as in ``base`` where that can be."""
+        Those of a tied parameter are at the extremes of what it follows.
+        """
+        for path in self.parameters:
+            for value, point in self.corners_of(path, base):
+                yield path, value, point
+
+    def corners_of(
+        self, path: str, base: Block, point: Mapping[str, Scalar] = {}
+    ) -> Iterator[tuple[Scalar, dict[str, Scalar]]]:
+        """The same of one parameter, with all else as in ``point`` first, and then as in ``base``."""
+        parameter = self.parameters[path]
+        if not isinstance(parameter, TiedParameter):
+            for value in parameter.corners():
+                yield value, self.point_with(path, value, base, point)
+            return
+        for source in sorted(self.followed([path]) - self.tied().keys()):
+            for value in self.parameters[source].corners():
+                moved = self.point_with(source, value, base, point)
+                if path in moved:
+                    yield moved[path], moved
+
+    def point_with(
+        self, path: str, value: Scalar, base: Block, rest: Mapping[str, Scalar] = {}
+    ) -> dict[str, Scalar]:
+        """A complete point in which ``path`` has ``value``.
+
+        All else is as in ``rest``, and then as in ``base``, where that can be.
+        """
         point: dict[str, Scalar] = {}
+        defaults = self._defaults_of(base)
         for name, parameter in self.parameters.items():
-            if self.exists(name, point):
+            if self.exists(name, point) and isinstance(parameter, TiedParameter):
+                point[name] = parameter.follow(name, point)
+            elif self.exists(name, point):
                 allowed = (value,) if name == path else self.required[path].get(name, parameter.corners())
-                default = value_at(base, name)
+                default = rest.get(name, defaults[name])
                 stays = (
                     name != path
                     and parameter.takes(default)
@@ -150,10 +214,23 @@ class Space:
                 point[name] = default if stays else allowed[0]
         return point
 
+    def _defaults_of(self, base: Block) -> dict[str, Any]:
+        """What ``value_at`` finds at each parameter, which takes long enough to do it once."""
+        if self._defaults is None or self._defaults[0] is not base:
+            self._defaults = base, {path: value_at(base, path) for path in self.parameters}
+        return self._defaults[1]
+
     def _condition(self, path: str) -> str:
         conditions = self.parameters[path].conditions()
         wanted = (f"{parent} is {' or '.join(map(repr, values))}" for parent, values in conditions.items())
         return f"It exists only when {' and '.join(wanted)}."
+
+
+def _equal(value: object, follows: Scalar) -> bool:
+    """As ``same``, but 1 may be written for 1.0."""
+    return same(value, follows) or (
+        type(value) in (int, float) and type(follows) in (int, float) and value == follows
+    )
 
 
 def value_at(config: Block, path: str) -> Any:
@@ -175,8 +252,10 @@ def value_at(config: Block, path: str) -> Any:
 def requirements(path: str, parameters: Mapping[str, Parameter]) -> dict[str, tuple[Scalar, ...]]:
     """What every ancestor may be while ``path`` exists; empty where conditions contradict each other."""
     required: dict[str, tuple[Scalar, ...]] = {}
-    for parent, allowed in parameters[path].conditions().items():
-        for ancestor, values in ((parent, allowed), *requirements(parent, parameters).items()):
+    conditions = parameters[path].conditions()
+    for parent in sorted(parameters[path].parents()):
+        own = [(parent, conditions[parent])] if parent in conditions else []
+        for ancestor, values in (*own, *requirements(parent, parameters).items()):
             earlier = required.get(ancestor, values)
             required[ancestor] = tuple(v for v in values if any(same(v, other) for other in earlier))
     return required
@@ -196,12 +275,23 @@ def relation_problems(
         for parent, values in parameter.conditions().items()
         if (problem := _condition_problem(path, parent, values, parameters, others))
     ]
-    wrong = {path for path in parameters if any(p.path.startswith(f"{path}.when.") for p in problems)}
+    for path, parameter in parameters.items():
+        if isinstance(parameter, TiedParameter):
+            problems += _tie_problems(path, parameter, {*parameters, *others})
+    wrong = {
+        path
+        for path in parameters
+        if any(p.path.startswith((f"{path}.when.", f"{path}.same_as")) for p in problems)
+    }
     rest = sound({path: parameter for path, parameter in parameters.items() if path not in wrong})
     while circle := _circle(rest):
         rule = f"depends on itself: {' -> '.join(reversed(circle))}"
-        when = dict(rest[circle[0]].when)
-        problems.append(Problem(f"{circle[0]}.when", when, rule, "Remove one of these conditions."))
+        first = rest[circle[0]]
+        if isinstance(first, TiedParameter):
+            at, value, advice = "same_as", first.same_as, "Give one of them a range."
+        else:
+            at, value, advice = "when", dict(first.when), "Remove one of these conditions."
+        problems.append(Problem(f"{circle[0]}.{at}", value, rule, advice))
         rest = sound({path: parameter for path, parameter in rest.items() if path not in circle})
     return problems + [
         Problem(f"{path}.when", dict(parameter.when), "is never true", advice)
@@ -212,7 +302,7 @@ def relation_problems(
 
 def _circle(parameters: Mapping[str, Parameter]) -> list[str]:
     try:
-        TopologicalSorter({path: list(p.when) for path, p in parameters.items()}).prepare()
+        TopologicalSorter({path: p.parents() for path, p in parameters.items()}).prepare()
     except CycleError as error:
         circle: list[str] = error.args[1]
         return circle
@@ -222,10 +312,19 @@ def _circle(parameters: Mapping[str, Parameter]) -> list[str]:
 def sound(parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:
     """The parameters all of whose ancestors are there too."""
     kept = dict(parameters)
-    while lost := [path for path, p in kept.items() if any(parent not in kept for parent in p.when)]:
+    while lost := [path for path, p in kept.items() if not p.parents() <= kept.keys()]:
         for path in lost:
             del kept[path]
     return kept
+
+
+def _tie_problems(path: str, parameter: TiedParameter, known: set[str]) -> Iterator[Problem]:
+    for source in sorted(parameter.formula.paths):
+        if source == path:
+            yield Problem(f"{path}.same_as", parameter.same_as, "a parameter cannot follow itself")
+        elif source not in known:
+            rule = f"{source} is not a parameter of this space, and only those can be followed"
+            yield Problem(f"{path}.same_as", parameter.same_as, rule, did_you_mean(source, known - {path}))
 
 
 def _condition_problem(
@@ -243,6 +342,9 @@ def _condition_problem(
     if parent not in parameters:
         advice = did_you_mean(parent, {*parameters, *others} - {path})
         return Problem(at, values, "is not a parameter of this space", advice)
+    if isinstance(followed := parameters[parent], TiedParameter):
+        advice = f"Depend on what decides it: {followed.same_as}."
+        return Problem(at, values, f"{parent} is tied and decides nothing", advice)
     if isinstance(parameters[parent], FloatParameter):
         return Problem(
             at, values, "a float almost never has one exact value", "Depend on a categorical or an int."

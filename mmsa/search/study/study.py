@@ -13,8 +13,9 @@ from types import TracebackType
 
 from optuna.trial import FrozenTrial
 
-from mmsa.errors import StudyError
+from mmsa.errors import StudyError, shortened
 from mmsa.search.costs import Cost, Meter, Share
+from mmsa.search.definition.search_config import MOST_TRIALS
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.records import Ending, Metrics, Suggestion, Target
 from mmsa.search.schedulers import Replacement
@@ -145,8 +146,9 @@ class Study(StudyView):
             StudyError: for anything else.
         """
         number = request.removeprefix("+")
-        if not (number.isascii() and number.isdigit() and int(number) > 0):
-            raise StudyError(f"--trials {request}: must be a number of trials, or +N for N more")
+        if not (number.isascii() and number.isdigit() and 0 < int(number[:20]) <= MOST_TRIALS):
+            rule = f"must be a number of trials up to {MOST_TRIALS:,}, or +N for N more"
+            raise StudyError(f"--trials {shortened(request)}: {rule}")
         if not request.startswith("+"):
             self._aim(Target(int(number)))
         elif not (self.remaining and self._target.request == request):

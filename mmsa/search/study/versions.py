@@ -13,9 +13,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-import yaml
-
-from mmsa.config import dump_yaml, parse, with_overrides
+from mmsa.config import dump_yaml, parse, read_yaml, with_overrides
 from mmsa.errors import ConfigError, StudyError
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.space.checks import dotted
@@ -82,7 +80,7 @@ def stored_space(text: str, what: str) -> StudyConfig:
         StudyError: when an earlier version of mmsa wrote what this one does not take.
     """
     try:
-        return parse(StudyConfig, yaml.safe_load(text), what)
+        return parse(StudyConfig, read_yaml(text, what), what)
     except ConfigError as error:
         raise StudyError(f"{error}\n{what} was written by an earlier version of mmsa. {_ADVICE}") from None
 

@@ -1,0 +1,142 @@
+"""Searched parameters that change nothing of a run on the data at hand.
+
+Their values would be drawn, ranked and printed with the best configuration, and mean nothing. A parameter is
+idle where all of its values give the same blueprint, wherever in the space it is looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from optuna import create_study
+from optuna.samplers import RandomSampler
+
+from mmsa.config import with_overrides
+from mmsa.data import Corpus
+from mmsa.data.corpus import MODALITIES
+from mmsa.data.inputs import InputSpec
+from mmsa.data.targets import TargetSpec
+from mmsa.errors import ConfigError
+from mmsa.experiment import RunConfig
+from mmsa.search.corpora import text_encoding
+from mmsa.search.definition.study_config import StudyConfig
+from mmsa.search.space.parameters import FloatParameter, TiedParameter
+from mmsa.search.space.scalars import Scalar
+from mmsa.training import Blueprint, blueprint
+
+_DRAWN = 12
+_TERM = re.compile(r"objective\.terms\.(\w+)\.")
+
+Point = Mapping[str, Scalar]
+
+
+class Drafts:
+    """Blueprints of configurations on one corpus, each drawn once.
+
+    Args:
+        encoded: the corpus with its text encoded for ``base``.
+    """
+
+    def __init__(self, base: RunConfig, encoded: Corpus):
+        self.inputs, self.targets = InputSpec.of(encoded), TargetSpec.of(encoded)
+        self._encoding = text_encoding(base)
+        self._known: dict[str, Blueprint | ConfigError | None] = {}
+
+    def of(self, run: RunConfig) -> Blueprint | None:
+        """The blueprint of a configuration; None where nothing can be told: the text would have to be encoded
+        anew, or there are more weights than torch can count.
+
+        Raises:
+            ConfigError: where its parts do not fit each other or the data.
+        """
+        if text_encoding(run) != self._encoding:
+            return None
+        key = repr(run.model_dump())
+        if key not in self._known:
+            try:
+                self._known[key] = blueprint(run, self.inputs, self.targets)
+            except ConfigError as error:
+                self._known[key] = error
+            except RuntimeError:
+                self._known[key] = None
+        found = self._known[key]
+        if isinstance(found, ConfigError):
+            raise found
+        return found
+
+
+def idle_parameters(config: StudyConfig, drafts: Drafts) -> dict[str, str]:
+    """The parameters without an effect, and why, in the order of the space."""
+    return {
+        path: _reason(path, config, drafts)
+        for path in config.space.parameters
+        if not any(_matters(path, point, config, drafts) for point in _surroundings(config))
+    }
+
+
+def _matters(path: str, point: Point, config: StudyConfig, drafts: Drafts) -> bool:
+    """Whether the parameter makes a difference beside the other values of ``point``, or may."""
+    digests: set[str] = set()
+    for run in _varied(path, point, config):
+        try:
+            drawn = drafts.of(run)
+        except ConfigError:
+            continue
+        if drawn is None:
+            return True
+        digests.add(drawn.digest)
+        if len(digests) > 1:
+            return True
+    return False
+
+
+def _varied(path: str, point: Point, config: StudyConfig) -> Iterator[RunConfig]:
+    space = config.space
+    for value, corner in space.corners_of(path, config.base, point):
+        # A tied parameter is moved by itself: what it follows has effects of its own.
+        changed = {**point, path: value} if isinstance(space.parameters[path], TiedParameter) else corner
+        try:
+            yield with_overrides(config.base, changed)
+        except ConfigError:
+            continue
+
+
+def _surroundings(config: StudyConfig) -> Iterator[Point]:
+    """Points at which something may show: the defaults, the extremes, and some drawn.
+
+    First without the exact zeros, which would take terms out, and then as they are.
+    """
+    study = create_study(sampler=RandomSampler(seed=0))
+    points: list[Point] = [config.complete({}), *(point for _, _, point in config.space.corners(config.base))]
+    points += [config.space.suggest(study.ask()) for _ in range(_DRAWN)]
+    opened = {
+        path: parameter.high
+        for path, parameter in config.space.parameters.items()
+        if isinstance(parameter, FloatParameter) and parameter.zero is not None
+    }
+    yield from (
+        config.space.with_ties({**point, **{p: opened[p] for p in opened if p in point}}) for point in points
+    )
+    yield from points
+
+
+def _reason(path: str, config: StudyConfig, drafts: Drafts) -> str:
+    term = _TERM.match(path)
+    if term and term[1] not in config.base.objective.built():
+        weight = f"objective.terms.{term[1]}.weight"
+        if weight not in config.space.parameters:
+            return f"{weight} is 0 everywhere"
+    present = drafts.inputs.modalities()
+    absent = [name for name in MODALITIES if name not in present and name in re.split(r"[._]", path)]
+    if absent:
+        return f"the data bring no {absent[0]}"
+    return f"nothing that these data ({', '.join(present)}) and the settings beside it build depends on it"
+
+
+def idle_lines(idle: Mapping[str, str]) -> Sequence[str]:
+    """A line for each parameter without an effect."""
+    return [
+        f"warning: {path} has no effect: {reason}; leave it out of the search"
+        for path, reason in idle.items()
+    ]
