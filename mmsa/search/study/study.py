@@ -36,6 +36,7 @@ from mmsa.search.study.stored import (
     stage_of,
     stored_ending,
     stored_epoch,
+    understood,
 )
 from mmsa.search.study.successors import successor
 from mmsa.search.study.view import StudyView, read_study
@@ -85,9 +86,10 @@ class Study(StudyView):
         opened = DriverStorage(folder, config.study, storage)
         try:
             directions = [objective.direction for objective in config.search.objectives]
-            ledger = Ledger(opened.trials, config.study, directions)
-            settle(ledger, config, runs, storage)
-            return cls(opened, ledger, config, folder, starts)
+            with understood(config.study):
+                ledger = Ledger(opened.trials, config.study, directions)
+                settle(ledger, config, runs, storage)
+                return cls(opened, ledger, config, folder, starts)
         except BaseException:
             opened.close()
             raise

@@ -83,6 +83,8 @@ def stored_space(text: str, what: str) -> StudyConfig:
     """
     try:
         return parse(StudyConfig, yaml.safe_load(text), what)
+    except yaml.YAMLError as error:
+        raise StudyError(f"{what} is damaged: {error}") from None
     except ConfigError as error:
         raise StudyError(f"{error}\n{what} was written by an earlier version of mmsa. {_ADVICE}") from None
 

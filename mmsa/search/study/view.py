@@ -22,8 +22,9 @@ from mmsa.search.records import Target, TrialRecord
 from mmsa.search.samplers.priors import Point
 from mmsa.search.schedulers import Replacement
 from mmsa.search.space.scalars import Scalar
-from mmsa.search.study.storage import JOURNAL, open_storage
-from mmsa.search.study.stored import FINALIST_OF, PARENT, cost_of, outcome_of, record_of, stage_of
+from mmsa.search.study.journal import JOURNAL
+from mmsa.search.study.storage import open_storage
+from mmsa.search.study.stored import FINALIST_OF, PARENT, cost_of, outcome_of, record_of, stage_of, understood
 from mmsa.search.study.versions import Version, point_in, refuse_earlier_format, stored_space, versions_in
 from mmsa.tracking import Outcome, Stage, pareto_front
 
@@ -251,7 +252,7 @@ def read_study(name: str, runs: Path, storage: str | None = None) -> StudyView:
     """A study for reading, also while a driver searches it.
 
     Raises:
-        StudyError: when there is none of that name.
+        StudyError: when there is none of that name, or it cannot be read.
     """
     folder = runs / name
     if storage is None and not (folder / JOURNAL).exists():
@@ -264,4 +265,7 @@ def read_study(name: str, runs: Path, storage: str | None = None) -> StudyView:
     if "space" not in study.attributes:
         raise StudyError(f"study {name!r} has not begun; run launch/search.py first")
     refuse_earlier_format(name, study.attributes)
-    return StudyView(study, stored_space(study.attributes["space"], f"study {name}"))
+    with understood(name):
+        view = StudyView(study, stored_space(study.attributes["space"], f"study {name}"))
+        view.trials(), view.asked, view.best()  # once, so that nobody meets a damaged one later
+    return view
