@@ -95,6 +95,11 @@ class TrackingError(MmsaError):
     """The tracking store cannot be reached. Searches go on without it; ``report --rebuild`` fills the gap."""
 
 
+def cut(text: str, most: int = 60) -> str:
+    """``text``, or its beginning and how long it is."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate most like ``name``, or None when none is close enough to be a likely slip."""
     matches = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6)

@@ -8,12 +8,14 @@ from mmsa.training.metrics import evaluate, metric_names
 from mmsa.training.parallel import ALONE, Team
 from mmsa.training.predictor import Predictor
 from mmsa.training.result import Result
+from mmsa.training.selection import Selection
 
 __all__ = [
     "ALONE",
     "Predictor",
     "Progress",
     "Result",
+    "Selection",
     "Team",
     "count_parameters",
     "count_steps",

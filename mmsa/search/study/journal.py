@@ -18,19 +18,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from mmsa.errors import StudyError
+from mmsa.errors import StudyError, cut
 from mmsa.search.study.lease_stores import FileLease
 
 JOURNAL = "study.journal"
 _DIGEST_BYTES = 8
 _RECORD = re.compile(rb"(\d{1,12}) ([0-9a-f]{16})")  # the line's number, and the digest of all up to it
-_MOST_CHARACTERS = 60  # of a damaged line
 
 
 class JournalReader(JournalFileBackend):  # type: ignore[misc]
@@ -234,4 +232,4 @@ def _changed_meanwhile(path: Path) -> StudyError:
 
 
 def _shown(line: bytes) -> str:
-    return ascii(shorten(line.decode("utf-8", "replace"), _MOST_CHARACTERS))
+    return ascii(cut(line.decode("utf-8", "replace").rstrip("\n")))

@@ -91,8 +91,22 @@ def open_database(url: str, **settings: Any) -> RDBStorage:
     Raises:
         StudyError: when it cannot be reached, or its driver is not installed.
     """
+    _refuse_memory(url)
     with _explained(url):
         return RDBStorage(url, engine_kwargs={**_engine_settings(url), **settings})
+
+
+def _refuse_memory(url: str) -> None:
+    """Refuse SQLite in memory, which each connection has one of."""
+    with _explained(url):
+        address = make_url(url)
+    database = address.database or ""
+    in_memory = not database or ":memory:" in database or address.query.get("mode") == "memory"
+    if address.get_backend_name() == "sqlite" and in_memory:
+        raise StudyError(
+            f"--storage {without_password(url)}: a database in memory is gone with its process. Write "
+            "sqlite:////folder/study.db, or leave --storage out: the study is then a file in --runs."
+        )
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from types import TracebackType
 
 from optuna.trial import FrozenTrial
 
-from mmsa.errors import StudyError
+from mmsa.errors import StudyError, cut
 from mmsa.search.costs import Cost, Meter, Share
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.records import Ending, Metrics, Suggestion, Target
@@ -82,7 +82,13 @@ class Study(StudyView):
         """
         starts = config.starts()
         folder = runs / config.study
-        (folder / "trials").mkdir(parents=True, exist_ok=True)
+        try:
+            (folder / "trials").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StudyError(
+                f"study {cut(config.study)!r} cannot have a folder in {runs}: {error.strerror}. Give "
+                "--runs a folder that can be written to, and `study:` a name that can be one."
+            ) from error
         opened = DriverStorage(folder, config.study, storage)
         try:
             directions = [objective.direction for objective in config.search.objectives]

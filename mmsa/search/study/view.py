@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from mmsa.errors import StudyError, did_you_mean
+from mmsa.errors import StudyError, cut, did_you_mean
 from mmsa.experiment import RunConfig
 from mmsa.search.costs import Cost
 from mmsa.search.definition.search_config import DEFAULTS
@@ -55,7 +55,8 @@ class StudyView:
     @property
     def attributes(self) -> Mapping[str, Any]:
         """``identity``, ``corpus_digest``, ``git_commit``, ``git_dirty``, ``versions``, ``threads``,
-        ``space`` (YAML), and what is behind the properties below."""
+        ``code`` (of each launch that ran another), ``space`` (YAML), and what is behind the properties
+        below."""
         return self._source.attributes
 
     @cached_property
@@ -248,6 +249,13 @@ class _Stored:
         return trials
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, say
+        return False
+
+
 def read_study(name: str, runs: Path, storage: str | None = None) -> StudyView:
     """A study for reading, also while a driver searches it.
 
@@ -255,9 +263,11 @@ def read_study(name: str, runs: Path, storage: str | None = None) -> StudyView:
         StudyError: when there is none of that name, or it cannot be read.
     """
     folder = runs / name
-    if storage is None and not (folder / JOURNAL).exists():
+    if storage is None and not _exists(folder / JOURNAL):
+        if not _exists(runs / "."):
+            raise StudyError(f"there is no folder {runs}; give the --runs of the search")
         studies = [path.parent.name for path in runs.glob(f"*/{JOURNAL}")]
-        raise StudyError(f"no study {name!r} in {runs}. {did_you_mean(name, studies)}")
+        raise StudyError(f"no study {cut(name)!r} in {runs}. {did_you_mean(name, studies)}")
     try:
         study = _Stored(optuna.load_study(study_name=name, storage=open_storage(folder, storage)))
     except KeyError:
