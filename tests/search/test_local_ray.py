@@ -14,11 +14,12 @@ import pytest
 import mmsa
 from mmsa.errors import StudyError
 from mmsa.provenance import Code, running_code
-from mmsa.search.execution import local_ray
+from mmsa.search.execution import local_ray, stages
 from mmsa.search.execution.cluster import refuse_other_code
 from mmsa.search.execution.local_ray import refuse_dead_ray, remove_dead_sessions
 from mmsa.search.execution.locks import ProcessLock
 from mmsa.search.execution.trial import Workplace, settle
+from mmsa.search.study.study import read_study
 
 LIVES = """
 import sys, time
@@ -80,6 +81,18 @@ def test_a_process_with_other_code_is_refused(tmp_path):
     work = Workplace(None, "valid/mae", tmp_path, 0.0, tmp_path, code=Code("/driver/mmsa", "00"))
     with pytest.raises(StudyError, match="runs other code than the driver"):
         settle(work)
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(180)
+def test_a_worker_with_other_code_ends_the_search(launch, make_study_config, monkeypatch, tmp_path):
+    monkeypatch.setattr(stages, "running_code", lambda: Code("/driver/mmsa", "00"))
+    with pytest.raises(
+        StudyError, match=r"^process \d+ on .* runs other code than the driver: .*/driver/mmsa"
+    ):
+        launch(make_study_config())
+    study = read_study("tried", tmp_path / "runs")
+    assert set(study.counts()) == {"running"}  # it costs no trial
 
 
 DRIVER = """

@@ -141,17 +141,16 @@ class StudyCallback(Callback):  # type: ignore[misc]
         """
         number = _assignment(trial).number
         crash = plain(Path(trial.error_file).read_text(encoding="utf-8"))
-        cause = cause_of(crash)
         self._crashes[number] += 1
-        refused = OTHER_CODE in cause
-        if refused:
-            self._stop.because_of(StudyError(cause.partition(": ")[2]))
-        if refused or self._crashes[number] <= MOST_CRASHES:
+        refusal = next((line for line in crash.splitlines() if OTHER_CODE in line), "")
+        if refusal:
+            self._stop.because_of(StudyError(refusal.rpartition("StudyError: ")[2]))
+        if refusal or self._crashes[number] <= MOST_CRASHES:
             self._study.leave(number)
             return
         report: Report | None = (trial.last_result or {}).get("report")
         outcome: Outcome = "out_of_memory" if _OUT_OF_MEMORY in crash else "failed"
-        reason = f"{crash}\nits process died {self._crashes[number]} times: {cause}"
+        reason = f"{crash}\nits process died {self._crashes[number]} times: {cause_of(crash)}"
         ending = report.ending(outcome, reason) if report else Ending(outcome, reason=reason)
         self._finish(number, ending)
 

@@ -47,7 +47,7 @@ class Job(JobConfig):  # type: ignore[misc]
 
     @override
     def _serialize(self) -> bytes:
-        self._py_driver_sys_path = []
+        self._py_driver_sys_path: list[str] = []
         serialized: bytes = super()._serialize()
         return serialized
 

@@ -77,7 +77,7 @@ def stopped_by_signals(stop: StopRequest) -> Iterator[None]:
     if before[signal.SIGHUP] == signal.SIG_IGN:
         del before[signal.SIGHUP]
 
-    def restore(*numbers: int) -> None:
+    def restore(*numbers: signal.Signals) -> None:
         for number in numbers:
             signal.signal(number, before[number])
 
