@@ -7,18 +7,23 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
-from mmsa.errors import ConfigError, MmsaError, Problem
+from mmsa.errors import ConfigError, MmsaError, Problem, shortened
 from mmsa.masking import masked_in
 from mmsa.yaml_text import read_yaml
 
 USER_ERROR = 2
 """Exit code of everything a user can put right: a file, a setting, a study."""
+OUTPUT_LOST = 1
+"""Exit code of a command whose result is what it prints, where that could not be written."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it (128 + SIGINT)."""
+
+_MOST_CHARACTERS = 200  # of a path in an error
 
 _NUMBER = r"\d+(?:\.\d+)?"
 _DURATION = re.compile(f"({_NUMBER})([smhd])")
@@ -119,8 +124,79 @@ def overrides(assignments: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def exit_code(command: Callable[[], int]) -> int:
-    """Run a script's ``command`` and return its exit code; mmsa's own errors come without a traceback."""
+class LastingStream:
+    """A text stream whose reader may go, or whose disk may be full: what cannot be written is lost.
+
+    Work of hours does not end because nobody listens any more. ``error`` says what happened last.
+    """
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+        self.error: OSError | None = None
+
+    def write(self, text: str) -> int:
+        """Write, or lose, ``text``."""
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            self.error = error
+            return len(text)
+
+    def flush(self) -> None:
+        """Write what is left."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self.error = error
+
+    def close(self) -> None:
+        """Write what is left; what cannot be written is not tried again when Python ends."""
+        self.flush()
+        if self.error is not None:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, self._stream.fileno())
+            os.close(nothing)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def lasting_output() -> Iterator[LastingStream | None]:
+    """Let standard output and error be ``LastingStream``; the first, or None where there is none."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # closed: the next file to be opened would be written to by whoever prints
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    before = sys.stdout, sys.stderr
+    streams = [None if stream is None else LastingStream(stream) for stream in before]
+    sys.stdout, sys.stderr = (cast(TextIO, stream) for stream in streams)
+    try:
+        yield streams[0]
+    finally:
+        sys.stdout, sys.stderr = before
+        for stream in filter(None, streams):
+            stream.close()
+
+
+def exit_code(command: Callable[[], int], *, prints_its_result: bool = False) -> int:
+    """Run a script's ``command`` and return its exit code; mmsa's own errors come without a traceback.
+
+    A command goes on when standard output is closed or full, which is said on standard error at its end
+    unless a reader such as ``head`` had enough. Where what it prints is its result, it has failed then.
+    """
+    with lasting_output() as output:
+        code = _exit_code(command)
+        if output is not None:
+            output.flush()
+            if output.error is not None and not isinstance(output.error, BrokenPipeError):
+                sys.stderr.write(f"note: some of the output is lost ({output.error.strerror})\n")
+                code = code or OUTPUT_LOST * prints_its_result
+        return code
+
+
+def _exit_code(command: Callable[[], int]) -> int:
     # Read when torch is loaded, which commands do inside. Threads that wait would spin: on a machine with
     # other work, several threads are then slower than one by orders of magnitude.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -130,6 +206,10 @@ def exit_code(command: Callable[[], int]) -> int:
         return command()
     except MmsaError as error:
         sys.stderr.write(f"error: {masked_in(str(error))}\n")
+        return USER_ERROR
+    except OSError as error:  # of a file or folder that was named
+        where = "" if error.filename is None else f"{shortened(str(error.filename), _MOST_CHARACTERS)}: "
+        sys.stderr.write(f"error: {where}{error.strerror or error}\n")
         return USER_ERROR
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")

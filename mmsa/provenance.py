@@ -1,14 +1,73 @@
-"""Which code made a result: the commit it ran from and the versions of what it ran on."""
+"""Which code made a result: where it lies, the commit it ran from, and the versions of what it ran on."""
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
+import sys
+from dataclasses import dataclass
 from functools import cache
+from hashlib import blake2b
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 _PACKAGES = ("mmsa", "torch", "numpy", "scipy", "scikit-learn", "transformers")
+_FIND = "import importlib.util; spec = importlib.util.find_spec('mmsa'); print(spec.origin if spec else '')"
+
+
+@dataclass(frozen=True)
+class Code:
+    """The mmsa that a process runs.
+
+    path: of its folder. digest: of its files, the same wherever it lies.
+    """
+
+    path: str
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.path} (digest {self.digest[:12]})"
+
+
+@cache
+def running_code() -> Code:
+    """The code of this process, as it was on disk when this was first asked."""
+    folder = Path(__file__).parent
+    return Code(str(folder), digest_of(folder))
+
+
+def found_code() -> tuple[str, str]:
+    """Folder and digest of the mmsa that this Python would import, empty without one. Nothing of it runs."""
+    spec = find_spec("mmsa")
+    if spec is None or spec.origin is None:
+        return "", ""
+    folder = Path(spec.origin).parent
+    return str(folder), digest_of(folder)
+
+
+def digest_of(folder: Path) -> str:
+    """Of the Python files below ``folder``, with their names."""
+    digest = blake2b(digest_size=16)
+    for file in sorted(folder.rglob("*.py")):
+        digest.update(blake2b(str(file.relative_to(folder)).encode()).digest())
+        digest.update(blake2b(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+@cache
+def python_path() -> str:
+    """The ``PYTHONPATH`` with which another Python, started in any folder, runs the code of this process."""
+    given = os.environ.get("PYTHONPATH", "")
+    entries = [str(Path(entry).absolute()) for entry in given.split(os.pathsep)] if given else []
+    command = [sys.executable, "-P", "-c", _FIND]  # -P: not what lies in the folder it is started in
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(entries)}
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)  # noqa: S603
+    folder = Path(__file__).parent
+    if Path(found.stdout.strip()).parent != folder:  # a Python that was started with -m or -c in its folder
+        entries.insert(0, str(folder.parent))
+    return os.pathsep.join(entries)
 
 
 @cache

@@ -20,6 +20,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from mmsa.information import Measurement
+from mmsa.provenance import python_path, running_code
 from mmsa.tracking.location import Location
 from mmsa.tracking.mirror import Mirror, advice
 from mmsa.tracking.observer import NOTHING, BestEpoch, Outcome, Scalar, Stage, StudyCard, TrialCard
@@ -51,9 +52,12 @@ class MirrorProcess:
         """Start the process, and writing; ``earlier`` trials that MLflow lacks are written first."""
         self._study = study
         self._connection, theirs = Pipe()
-        entry = f"from {__name__} import serve; serve({theirs.fileno()})"
+        entry = f"from {__name__} import serve; serve({theirs.fileno()}, {running_code().path!r})"
         self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-c", entry], stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+            [sys.executable, "-P", "-c", entry],  # -P: not what lies in the working folder
+            env=os.environ | {"PYTHONPATH": python_path()},
+            stdin=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
         )
         theirs.close()
         self._sender = threading.Thread(target=self._send, name="to-mlflow-mirror", daemon=True)
@@ -125,10 +129,20 @@ class MirrorProcess:
             self._say(f"MLflow cannot be written ({cause}); the search goes on. {lacking}")
 
 
-def serve(descriptor: int) -> None:
-    """What the process does: the events of one study, until the last one or until the driver is gone."""
+def serve(descriptor: int, code: str) -> None:
+    """What the process does: the events of one study, until the last one or until the driver is gone.
+
+    Args:
+        code: the folder of the driver's mmsa.
+    """
+    if running_code().path != code:
+        sys.exit(f"error: the MLflow mirror found {running_code().path}, and the driver runs {code}")
     os.nice(5)  # on a full machine the trials come first
-    for interruption in (signal.SIGINT, signal.SIGTERM):  # sent to all processes of a job; the driver decides
+    for interruption in (
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+    ):  # sent to all processes of a job; the driver decides
         signal.signal(interruption, signal.SIG_IGN)
     connection: Connection = Connection(descriptor)
     event, moment, details = connection.recv()

@@ -8,6 +8,7 @@ from mmsa.training.metrics import evaluate, metric_names
 from mmsa.training.parallel import ALONE, Team
 from mmsa.training.predictor import Predictor
 from mmsa.training.result import Result
+from mmsa.training.selection import Selection
 
 __all__ = [
     "ALONE",
@@ -15,6 +16,7 @@ __all__ = [
     "Predictor",
     "Progress",
     "Result",
+    "Selection",
     "Team",
     "blueprint",
     "count_parameters",

@@ -33,6 +33,7 @@ class Progress:
         best: all metrics of the best epoch; with ``information/…`` once the run is finished.
         history: the metrics of every epoch so far, those before a resumption included.
         finished: whether this was the last epoch.
+        repeated: whether it was trained earlier, and is given once more from a checkpoint.
         information: of the weights of the best epoch, once the run is finished.
     """
 
@@ -44,6 +45,7 @@ class Progress:
     history: tuple[dict[str, float], ...]
     finished: bool
     information: dict[str, Measurement]
+    repeated: bool
     _trainer: Trainer = field(repr=False, compare=False)
 
     def save(self, directory: Path) -> None:
@@ -83,6 +85,7 @@ def epochs(
     resume: Path | None = None,
     cache: Path | None = None,
     team: Team = ALONE,
+    known: int | None = None,
 ) -> Iterator[Progress]:
     """Train epoch by epoch; each ``next`` trains one and evaluates it.
 
@@ -91,6 +94,8 @@ def epochs(
     Args:
         corpus: with train and valid; the text raw, or encoded for ``config.model``.
         resume: folder of a checkpoint to continue from.
+        known: the last epoch whose progress the caller has seen: a run resumed from the checkpoint of a later
+            one gives that one's progress once more before it trains. None for all.
         cache: folder that keeps encoded text between runs.
         team: the processes that train this run together, each of which calls this with the same arguments.
 
@@ -100,7 +105,7 @@ def epochs(
         TrainingDiverged: in the epoch in which a number stopped being finite.
         WorkerLost: when another process of ``team`` died, or does not answer.
     """
-    return _drive(_start(config, corpus, resume, cache, team))
+    return _drive(_start(config, corpus, resume, cache, team), known)
 
 
 def _ignore(progress: Progress) -> None:
@@ -129,16 +134,16 @@ def _start(config: RunConfig, corpus: Corpus, resume: Path | None, cache: Path |
     return trainer
 
 
-def _drive(trainer: Trainer) -> Iterator[Progress]:
-    if trainer.finished:
-        yield _progress(trainer)
+def _drive(trainer: Trainer, known: int | None = None) -> Iterator[Progress]:
+    if trainer.finished or (known is not None and trainer.position.epoch > known):
+        yield _progress(trainer, repeated=True)
     while not trainer.finished:
         trainer.train_epoch()
         measure_epoch(trainer)
         yield _progress(trainer)
 
 
-def _progress(trainer: Trainer) -> Progress:
+def _progress(trainer: Trainer, repeated: bool = False) -> Progress:
     information = measure_best(trainer)
     return Progress(
         epoch=trainer.position.epoch,
@@ -149,5 +154,6 @@ def _progress(trainer: Trainer) -> Progress:
         history=tuple(trainer.history),
         finished=trainer.finished,
         information=information,
+        repeated=repeated,
         _trainer=trainer,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -42,11 +42,22 @@ class Selection:
 
     def consider(self, epoch: int, metrics: Mapping[str, float], model: nn.Module) -> None:
         """Take ``epoch`` if it is better than all before it."""
-        if self.epoch == 0 or self._sign * metrics[self._metric] < self._sign * self.metrics[self._metric]:
+        if self.epoch == 0 or self._better(metrics, self.metrics):
             self.epoch, self.metrics = epoch, dict(metrics)
             self.weights = {
                 name: value.detach().to("cpu", copy=True) for name, value in model.state_dict().items()
             }
+
+    def _better(self, one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+        return self._sign * one[self._metric] < self._sign * other[self._metric]
+
+    def best_so_far(self, history: Iterable[Mapping[str, float]]) -> Iterator[Mapping[str, float]]:
+        """The metrics of the best epoch up to each one of ``history``, of which this one knows nothing."""
+        best: Mapping[str, float] | None = None
+        for metrics in history:
+            if best is None or self._better(metrics, best):
+                best = metrics
+            yield best
 
     def exhausted(self, epoch: int) -> bool:
         """Whether patience ended with ``epoch``."""

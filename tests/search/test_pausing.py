@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 
+from mmsa.data import open_corpus
+from mmsa.search.corpora import Corpora
 from mmsa.search.execution.callback import StudyCallback
+from mmsa.search.execution.checkpoints import trial_folder
 from mmsa.search.execution.searcher import StudySearcher
 from mmsa.search.execution.stop_request import StopRequest
-from mmsa.search.execution.trial import CHECKPOINT
+from mmsa.search.execution.trial import CHECKPOINT, Assignment, TrialRun, Workplace
 from mmsa.search.execution.tune_scheduler import scheduler_of
+from mmsa.search.study.cards import trial_config
 from mmsa.search.study.study import Study
 
 HALVING = {"name": "halving", "grace": 1, "reduction": 2}
@@ -137,3 +141,24 @@ def test_promoting_halving_goes_on_after_an_interruption(launch, make_study_conf
     second = launch(config, concurrency=1, trials="6")
     assert second.summary.counts.total() == 6
     assert "running" not in second.study.counts()
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(180)
+def test_a_driver_that_died_before_a_rung_was_reported_skips_none(
+    launch, make_study_config, witness, tmp_path
+):
+    config = make_study_config(base=base(epochs=4), scheduler=HALVING, trials=3)
+    with Study.open(config, tmp_path / "runs") as study:
+        study.ask()
+        given = study.ask()
+        corpus, cache, folder = open_corpus(config.base.data), tmp_path / "cache", trial_folder(study, 1)
+        workplace = Workplace(config.base, "valid/mae", cache, 0.0, tmp_path)
+        assignment = Assignment(1, trial_config(study, given), {}, folder)
+        run = TrialRun(assignment, workplace, Corpora(corpus, corpus, config.base, cache))
+        epoch = run.advance()
+        run.close()
+    launched = launch(config, witness, concurrency=1)
+    first, second, *_ = [event for event in witness.events if event[1:2] == (1,)][1:]
+    assert (first[:3], second) == (("trial_epoch", 1, 1), ("trial_paused", 1))
+    assert launched.study.trial(1).reported[1] == epoch.metrics["valid/mae"]

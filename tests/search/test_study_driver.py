@@ -10,7 +10,10 @@ import pytest
 import yaml
 
 from mmsa.errors import ConfigError, StudyError
+from mmsa.provenance import Code, running_code
 from mmsa.search.records import Ending
+from mmsa.search.study import opening
+from mmsa.search.study.cards import study_card
 from mmsa.search.study.storage import open_storage
 from mmsa.search.study.study import Study, read_study
 
@@ -280,6 +283,36 @@ def test_a_database_that_cannot_be_opened(tmp_path, make_study_config):
     with pytest.raises(StudyError) as caught:
         Study.open(make_study_config(), tmp_path, "nosuch://user:secret@host/study")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///file:a?mode=memory&uri=true"]
+)
+def test_a_database_in_memory_is_refused(tmp_path, make_study_config, url):
+    with pytest.raises(StudyError, match="gone with its process"):
+        Study.open(make_study_config(), tmp_path, url)
+
+
+def test_folders_and_names_that_cannot_be_are_named(tmp_path, make_study_config):
+    (tmp_path / "file").touch()
+    for runs in (tmp_path / "file", Path("/proc/runs"), Path("/dev/null")):
+        with pytest.raises(StudyError, match="Give --runs a folder"):
+            Study.open(make_study_config(), runs)
+        with pytest.raises(StudyError, match=r"no study 'tried'|there is no folder"):
+            read_study("tried", runs)
+    with pytest.raises(StudyError, match=r"\(300 characters\).*no study|no study.*\(300 characters\)"):
+        read_study("x" * 300, tmp_path)
+
+
+def test_each_launch_with_other_code_is_remembered(tmp_path, make_study_config, monkeypatch):
+    for _ in range(2):
+        with Study.open(make_study_config(), tmp_path) as study:
+            (only,) = study.attributes["code"]
+    assert (only["path"], only["digest"]) == (running_code().path, running_code().digest)
+    monkeypatch.setattr(opening, "running_code", lambda: Code("/other/mmsa", "ab"))
+    with Study.open(make_study_config(), tmp_path) as study:
+        assert [code["path"] for code in study.attributes["code"]] == [only["path"], "/other/mmsa"]
+        assert study_card(study).tags["code_path"] == "/other/mmsa"
 
 
 def test_reading_a_study_that_is_not_there(tmp_path, make_study_config):

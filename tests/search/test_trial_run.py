@@ -41,10 +41,10 @@ def corpus() -> Corpus:
 def begin(corpus, tmp_path) -> Iterator[Begin]:
     begun: list[TrialRun] = []
 
-    def begin(checkpoint_seconds: float = 0.0, config: RunConfig = CONFIG) -> TrialRun:
+    def begin(checkpoint_seconds: float = 0.0, config: RunConfig = CONFIG, **told: int) -> TrialRun:
         workplace = Workplace(CONFIG, "valid/mae", tmp_path / "cache", checkpoint_seconds, tmp_path)
         corpora = Corpora(corpus, corpus, CONFIG, tmp_path / "cache")
-        begun.append(TrialRun(Assignment(0, config, {}, tmp_path / "trial"), workplace, corpora))
+        begun.append(TrialRun(Assignment(0, config, {}, tmp_path / "trial", **told), workplace, corpora))
         return begun[-1]
 
     yield begin
@@ -76,6 +76,38 @@ def test_a_trial_continues_from_its_checkpoint_as_if_nothing_had_happened(begin)
     second = begin()
     again = to_the_end(second)
     assert [(r.epoch, r.metrics, r.best) for r in again] == [(4, whole[-1].metrics, whole[-1].best)]
+
+
+def test_an_epoch_of_which_nobody_was_told_is_reported_before_the_next_one_is_trained(begin):
+    interrupted = begin()
+    before = [interrupted.advance() for _ in range(3)]
+    interrupted.close()
+    told = begin(known=3)
+    assert told.advance().epoch == 4
+    told.close()
+    (interrupted._checkpoint / "checkpoint.pt").unlink()
+    interrupted._checkpoint.rmdir()
+    again = begin()
+    for _ in range(3):
+        again.advance()
+    again.close()
+    untold = begin(known=1)
+    report = untold.advance()
+    assert (report.epoch, report.metrics, report.best) == (3, before[2].metrics, before[2].best)
+    assert report.notes["continued_after"] == 3
+    assert report.earlier_values == {n: before[n - 1].best["valid/mae"] for n in (1, 2)}
+    assert untold.advance().epoch == 4
+    untold.close()
+
+
+def test_what_a_trial_inherited_is_not_reported_as_its_own(begin):
+    parent = begin()
+    for _ in range(2):
+        parent.advance()
+    parent.close()
+    child = begin(known=0, inherited=2)
+    report = child.advance()
+    assert (report.epoch, list(report.earlier), dict(report.earlier_values)) == (3, [1, 2], {})
 
 
 def test_an_interrupted_trial_goes_on_with_the_next_epoch(begin):

@@ -113,3 +113,17 @@ def test_it_ends_with_a_driver_that_is_killed(tmp_path: Path) -> None:
         wait_for(lambda: (tmp_path / "mlflow.db").exists())
         driver.kill()
     wait_for(lambda: not alive(process))
+
+
+def test_what_lies_in_the_working_folder_is_not_taken_for_code(
+    study: StudyCard, location: Location, said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mmsa").mkdir()
+    for file in ("mmsa/__init__.py", "random.py"):
+        (tmp_path / file).write_text("raise ImportError('taken from the working folder')")
+    monkeypatch.chdir(tmp_path)
+    mirror = MirrorProcess(location, said.append, patience=100.0)
+    mirror.start_study(study, [])
+    mirror.close()
+    assert said == []
+    assert location.connect().get_experiment_by_name("planted") is not None

@@ -17,8 +17,12 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from mmsa.errors import StudyError
 from mmsa.experiment import RunConfig
 from mmsa.search.execution.checkpoints import Checkpoints, trial_folder
+from mmsa.search.execution.cluster import OTHER_CODE
+from mmsa.search.execution.crashes import cause_of, plain
+from mmsa.search.execution.local_ray import refuse_dead_ray
 from mmsa.search.execution.memory import Room
 from mmsa.search.execution.stop_request import StopRequest
 from mmsa.search.execution.trial import CHECKPOINT, PEAK_MEMORY, Assignment, Report
@@ -60,6 +64,8 @@ class StudyCallback(Callback):  # type: ignore[misc]
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Many times a second."""
+        with self._stop.on_study_error():
+            refuse_dead_ray()
         self._watch.look(trials)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -87,7 +93,8 @@ class StudyCallback(Callback):  # type: ignore[misc]
         self._room.saw(report.notes.get(PEAK_MEMORY, 0))
         if report.outcome in ("running", "completed"):
             for epoch, metrics in report.earlier.items():
-                self._tell_epoch(number, epoch, metrics, math.nan, 0.0)
+                value = report.earlier_values.get(epoch, math.nan)
+                self._tell_epoch(number, epoch, metrics, value, 0.0)
             value = report.best.get(self._objective, math.nan)
             self._tell_epoch(number, report.epoch, report.metrics, value, report.seconds)
         if report.outcome != "running":
@@ -133,14 +140,17 @@ class StudyCallback(Callback):  # type: ignore[misc]
         Tune could start it again as well, but counts a death twice where it was about to reuse the process.
         """
         number = _assignment(trial).number
+        crash = plain(Path(trial.error_file).read_text(encoding="utf-8"))
         self._crashes[number] += 1
-        if self._crashes[number] <= MOST_CRASHES:
+        refusal = next((line for line in crash.splitlines() if OTHER_CODE in line), "")
+        if refusal:
+            self._stop.because_of(StudyError(refusal.rpartition("StudyError: ")[2]))
+        if refusal or self._crashes[number] <= MOST_CRASHES:
             self._study.leave(number)
             return
         report: Report | None = (trial.last_result or {}).get("report")
-        crashes = Path(trial.error_file).read_text(encoding="utf-8").strip()
-        outcome: Outcome = "out_of_memory" if _OUT_OF_MEMORY in crashes else "failed"
-        reason = f"{crashes}\nits process died {self._crashes[number]} times"
+        outcome: Outcome = "out_of_memory" if _OUT_OF_MEMORY in crash else "failed"
+        reason = f"{crash}\nits process died {self._crashes[number]} times: {cause_of(crash)}"
         ending = report.ending(outcome, reason) if report else Ending(outcome, reason=reason)
         self._finish(number, ending)
 

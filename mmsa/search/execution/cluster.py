@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from mmsa import provenance
 from mmsa.errors import StudyError
+from mmsa.provenance import Code, running_code
+from mmsa.search.execution.local_ray import RESUMABLE, Job, last_word, local_ray
 from mmsa.search.resources import Resources
 
 _WORKER_SETTINGS = {
@@ -33,6 +37,24 @@ _SETTINGS = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
 _SECONDS_TO_ANSWER = 10.0
+_SECONDS_FOR_CODE = 60.0  # for the first process of a node to start
+OTHER_CODE = "other code than the driver"
+"""What a refusal of a process says that runs some."""
+
+
+def refuse_other_code(expected: Code, found: Code, where: str) -> None:
+    """Refuse a process that runs other code than the driver.
+
+    Raises:
+        StudyError: naming both.
+    """
+    if found.digest != expected.digest:
+        what = str(found) if found.path else "none at all"
+        raise StudyError(
+            f"{where} runs {OTHER_CODE}: {what}, and the driver {expected}. Install the same mmsa there, or "
+            "set PYTHONPATH to one that all can read; if files were edited while the search ran, start it "
+            "again: what runs goes on from its checkpoints."
+        )
 
 
 @contextmanager
@@ -44,7 +66,7 @@ def ray_cluster(address: str | None = None, cpus: int | None = None) -> Iterator
         cpus: that a new local cluster offers; None is all that this machine has.
 
     Raises:
-        StudyError: when the cluster cannot be reached.
+        StudyError: when the cluster cannot be reached, runs other code, or ends.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -53,27 +75,22 @@ def ray_cluster(address: str | None = None, cpus: int | None = None) -> Iterator
     if ray.is_initialized():
         yield
         return
-    if address is None:
-        _start_local(cpus)
-    else:
-        _connect(address)
+    with last_word(), local_ray(cpus) if address is None else _connected(address):
+        try:
+            yield
+        except RayError as error:
+            raise StudyError(f"Ray ended: {error}\n{RESUMABLE}") from error
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[None]:
+    """A cluster that runs, and whose nodes have the code of this process."""
+    _connect(address)
     try:
+        _ask_nodes_for_code()
         yield
     finally:
         ray.shutdown()
-
-
-def _start_local(cpus: int | None) -> None:
-    if "RAY_AUTH_TOKEN_PATH" not in os.environ:
-        # Ray would write a token to the home folder, which may be read-only; this one lives as long as we do.
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    ray.init(
-        address="local",  # without it, Ray joins whatever cluster was started on this machine
-        num_cpus=cpus,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
 
 
 def _connect(address: str) -> None:
@@ -84,6 +101,7 @@ def _connect(address: str) -> None:
         ).close()  # Ray itself would wait for minutes
         ray.init(
             address=address,
+            job_config=Job(),
             log_to_driver=False,
             logging_level=logging.ERROR,
             runtime_env={"env_vars": _WORKER_SETTINGS},
@@ -94,6 +112,29 @@ def _connect(address: str) -> None:
             "Give host:port of a running cluster of the same Ray and Python versions; "
             "if it asks for a token, export RAY_AUTH_MODE=token and RAY_AUTH_TOKEN."
         ) from error
+
+
+def _ask_nodes_for_code() -> None:
+    """Refuse a cluster with other code, before its workers do; nodes that do not answer are left to them."""
+    # By value: a node that has another mmsa may not know what it is asked for.
+    ray.cloudpickle.register_pickle_by_value(provenance)
+    try:
+        ask = ray.remote(provenance.found_code).options(num_cpus=0, max_retries=0)
+        asked = {
+            ask.options(
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            ).remote(): node["NodeManagerAddress"]
+            for node in ray.nodes()
+            if node["Alive"] and node["Resources"].get("CPU")
+        }
+    finally:
+        ray.cloudpickle.unregister_pickle_by_value(provenance)
+    answered, _ = (
+        ray.wait(list(asked), num_returns=len(asked), timeout=_SECONDS_FOR_CODE) if asked else ([], [])
+    )
+    for answer in answered:
+        with suppress(RayError):
+            refuse_other_code(running_code(), Code(*ray.get(answer)), f"node {asked[answer]}")
 
 
 @dataclass(frozen=True)

@@ -238,7 +238,7 @@ class GangTrial(SearchTrial):
         self, config: dict[str, Any], corpora: Sequence[ray.ObjectRef[Any]], workplace: Workplace, room: Slots
     ) -> None:
         """Called once a gang."""
-        self._workplace, self._run = workplace, None
+        self._workplace, self._run, self._reported = workplace, None, 0
         self._gang = Gang(ray.util.get_current_placement_group(), room, corpora[0], workplace)
         self._gang.start()
 

@@ -51,9 +51,16 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         if suggestion.start == DEFAULTS:
             self._scheduler.spare(suggestion.number)  # all others are compared with it
         config = trial_config(self._study, suggestion)
-        folder = trial_folder(self._study, suggestion.number)
         self._live.add(trial_id)
-        return {"assignment": Assignment(suggestion.number, config, shown(suggestion), folder)}
+        assignment = Assignment(
+            suggestion.number,
+            config,
+            shown(suggestion),
+            trial_folder(self._study, suggestion.number),
+            known=max(self._study.trial(suggestion.number).epochs, default=0),
+            inherited=max((change["after"] for change in suggestion.course), default=0),
+        )
+        return {"assignment": assignment}
 
     def _promoted(self, closing: bool = False) -> Suggestion | None:
         if closing:

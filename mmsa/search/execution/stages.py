@@ -11,6 +11,7 @@ from mmsa.data import Corpus
 from mmsa.errors import ConfigError
 from mmsa.experiment import RunConfig
 from mmsa.models import encode_text
+from mmsa.provenance import running_code
 from mmsa.search.definition.misfits import refuse_misfits, refuse_unfit_finalists
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.execution.cluster import Slots
@@ -42,7 +43,14 @@ class StagePlan:
     ) -> type[SearchTrial]:
         """What Tune runs; puts the corpora into Ray's store, once a node."""
         work = Workplace(
-            self.base, objective, self.cache, checkpoint_seconds, Path.cwd(), self.pauses, collective_seconds
+            self.base,
+            objective,
+            self.cache,
+            checkpoint_seconds,
+            Path.cwd(),
+            self.pauses,
+            collective_seconds,
+            running_code(),
         )
         return trainable_for(slot, self.corpora, work)
 

@@ -35,6 +35,10 @@ class StopRequest(Stopper):  # type: ignore[misc]
         """Stop now."""
         self.reason = reason
 
+    def because_of(self, error: StudyError) -> None:
+        """Stop now, and let the search end with ``error``; of several the first one counts."""
+        self.error = self.error or error
+
     def __reduce__(self) -> tuple[type[StopRequest], tuple[()]]:
         """Tune writes it into files that are never read; what it holds belongs to this process."""
         return StopRequest, ()
@@ -48,7 +52,7 @@ class StopRequest(Stopper):  # type: ignore[misc]
         try:
             yield
         except StudyError as error:
-            self.error = self.error or error
+            self.because_of(error)
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """No single trial is stopped."""
@@ -62,23 +66,28 @@ class StopRequest(Stopper):  # type: ignore[misc]
 
 @contextmanager
 def stopped_by_signals(stop: StopRequest) -> Iterator[None]:
-    """The first SIGINT or SIGTERM asks for a stop; after it, signals do what they did before."""
+    """The first SIGINT, SIGTERM or SIGHUP asks for a stop; after it, the first two do what they did before.
+
+    A terminal that closes may send SIGHUP more than once. Under ``nohup``, which ignores it, it stays so.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may change handlers
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    if before[signal.SIGHUP] == signal.SIG_IGN:
+        del before[signal.SIGHUP]
 
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def restore(*numbers: signal.Signals) -> None:
+        for number in numbers:
+            signal.signal(number, before[number])
 
     def ask_to_stop(number: int, frame: object) -> None:
         stop.because(INTERRUPTED)
-        restore()
+        restore(signal.SIGINT, signal.SIGTERM)
 
     for number in before:
         signal.signal(number, ask_to_stop)
     try:
         yield
     finally:
-        restore()
+        restore(*before)

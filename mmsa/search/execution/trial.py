@@ -27,7 +27,9 @@ from mmsa.data import Corpus
 from mmsa.errors import CheckpointError, MmsaError, TrainingDiverged, WorkerLost
 from mmsa.experiment import RunConfig
 from mmsa.information import Measurement
+from mmsa.provenance import Code, running_code
 from mmsa.search.corpora import Corpora
+from mmsa.search.execution.cluster import refuse_other_code
 from mmsa.search.execution.locks import ProcessLock
 from mmsa.search.execution.memory import peak_memory
 from mmsa.search.records import Ending, Metrics
@@ -35,7 +37,7 @@ from mmsa.search.space.checks import COST_PARAMETERS
 from mmsa.search.space.scalars import Scalar
 from mmsa.search.stops import STANDARD_ERRORS
 from mmsa.tracking import Outcome
-from mmsa.training import ALONE, Progress, Team, epochs
+from mmsa.training import ALONE, Progress, Selection, Team, epochs
 
 CHECKPOINT = "checkpoint"
 """Name of the checkpoint in a trial's folder."""
@@ -52,13 +54,16 @@ class Assignment:
     """What a worker is told of a trial.
 
     number: in the study. config: what to train. overrides: what of it was sampled, by dotted path.
-    folder: the trial's own.
+    folder: the trial's own. known: the last epoch of which the study was told, 0 without one; None takes
+    it for told of all. inherited: the epoch after which it went on from another trial's weights; 0 without.
     """
 
     number: int
     config: RunConfig
     overrides: Mapping[str, Scalar]
     folder: Path
+    known: int | None = None
+    inherited: int = 0
 
     def __deepcopy__(self, memo: object) -> Self:
         """Itself: Tune copies what it is given several times a trial, and nothing here changes."""
@@ -78,6 +83,7 @@ class Report:
         epoch: counted from 1; 0 when the first one did not finish.
         metrics: of this epoch.
         earlier: metrics of the epochs before it, by epoch, where they may not be known: after a resumption.
+        earlier_values: what the trial is compared by at those of them that are its own.
         best_epoch: the best epoch so far, None before the first.
         best: its metrics.
         information: of its weights, when the trial is completed.
@@ -90,6 +96,7 @@ class Report:
     epoch: int
     metrics: Metrics = field(default_factory=dict)
     earlier: Mapping[int, Metrics] = field(default_factory=dict)
+    earlier_values: Mapping[int, float] = field(default_factory=dict)
     best_epoch: int | None = None
     best: Metrics = field(default_factory=dict)
     information: Mapping[str, Measurement] = field(default_factory=dict)
@@ -119,6 +126,7 @@ class Workplace:
     working_folder: what relative paths in configurations start from.
     pauses: epochs after which a trial may have to wait, and always writes a checkpoint.
     collective_seconds: how long the processes of a trial wait for each other.
+    code: that all of them run.
     """
 
     base: RunConfig
@@ -128,6 +136,7 @@ class Workplace:
     working_folder: Path
     pauses: Collection[int] = ()
     collective_seconds: float = 300.0
+    code: Code = field(default_factory=running_code)
 
 
 class TrialRun:
@@ -142,7 +151,8 @@ class TrialRun:
         self._checkpoint = assignment.folder / CHECKPOINT
         self._started = self._saved = time.monotonic()
         self._epochs: Iterator[Progress] | None = None
-        self._report = Report("running", 0, notes={"host": socket.gethostname(), "process": os.getpid()})
+        place = {"host": socket.gethostname(), "process": os.getpid(), "code": running_code().path}
+        self._report = Report("running", 0, notes=place)
 
     def advance(self) -> Report:
         """Train one epoch. What the configuration causes is reported, never raised.
@@ -171,25 +181,42 @@ class TrialRun:
         progress = next(self._epochs)
         self._save(progress)
         earlier = dict(enumerate(progress.history[:-1], start=1)) if first else {}
-        continued = {"continued_after": len(earlier)} if earlier else {}
+        after = progress.epoch if progress.repeated else len(earlier)
+        continued = {"continued_after": after} if first and after else {}
+        own = {COST_PARAMETERS: float(progress.num_parameters)}
         return replace(
             self._report,
             outcome="completed" if progress.finished else "running",
             epoch=progress.epoch,
             metrics=progress.metrics,
             earlier=earlier,
+            earlier_values=self._values(earlier, own),
             best_epoch=progress.best_epoch,
-            best={**progress.best, COST_PARAMETERS: float(progress.num_parameters)},
+            best={**progress.best, **own},
             information=progress.information,
             notes={**self._report.notes, **continued, **_measured(progress)},
         )
 
+    def _values(self, earlier: Mapping[int, Metrics], own: Metrics) -> dict[int, float]:
+        """What reports of these epochs said, or would have said."""
+        best = Selection(self._assignment.config.train).best_so_far(earlier.values())
+        values = {
+            epoch: {**metrics, **own}.get(self._workplace.objective, math.nan)
+            for epoch, metrics in zip(earlier, best, strict=True)
+        }
+        inherited = self._assignment.inherited
+        return {n: value for n, value in values.items() if n > inherited and math.isfinite(value)}
+
     def _start(self) -> Iterator[Progress]:
         config, cache = self._assignment.config, self._workplace.cache
         corpus = self._corpora.of(config)
+        told = self._assignment.known
+        known = None if told is None else max(told, self._assignment.inherited)
         if self._team.all(self._checkpoint.exists()):
             try:
-                return epochs(config, corpus, resume=self._checkpoint, cache=cache, team=self._team)
+                return epochs(
+                    config, corpus, resume=self._checkpoint, cache=cache, team=self._team, known=known
+                )
             except CheckpointError:  # of another version, say; that costs the trial time, not its life
                 if self._team.rank == 0:
                     shutil.rmtree(self._checkpoint)
@@ -252,7 +279,12 @@ class Run(Protocol):
 
 
 def settle(workplace: Workplace) -> None:
-    """Prepare a process for trial after trial."""
+    """Prepare a process for trial after trial.
+
+    Raises:
+        StudyError: in one that runs other code than the driver.
+    """
+    refuse_other_code(workplace.code, running_code(), f"process {os.getpid()} on {socket.gethostname()}")
     os.chdir(workplace.working_folder)
     gc.freeze()  # what was imported is never garbage: the collection after each trial passes it over
 
@@ -270,17 +302,21 @@ class SearchTrial(tune.Trainable):  # type: ignore[misc]
         self._workplace = workplace
         self._corpora = Corpora(*corpora, workplace.base, workplace.cache)
         self._run: Run | None = None
+        self._reported = 0
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Called for each further trial of the process."""
         self._end()
+        self._reported = 0
         return True
 
     def step(self) -> dict[str, Any]:
         """One epoch. The scheduler reads ``epoch`` and ``value``, the study reads ``report``."""
         if self._run is None:
-            self._run = self._begin(self.config["assignment"])
+            given: Assignment = self.config["assignment"]
+            self._run = self._begin(replace(given, known=max(given.known or 0, self._reported)))
         report = self._run.advance()
+        self._reported = report.epoch
         done = report.outcome != "running"
         if done or report.epoch in self._workplace.pauses:
             self._end()  # another process may go on with the trial

@@ -75,4 +75,7 @@ class TuneScheduler(FIFOScheduler):  # type: ignore[misc]
     def _decision(self, trial: Trial, result: dict[str, Any]) -> str:
         if "value" not in result:
             return "continue"
-        return self._scheduler.decide(trial.config["assignment"].number, result["epoch"], result["value"])
+        number = trial.config["assignment"].number
+        if earlier := result["report"].earlier_values:  # of which a dead driver was not told
+            self._scheduler.record(number, earlier)
+        return self._scheduler.decide(number, result["epoch"], result["value"])

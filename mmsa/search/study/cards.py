@@ -42,6 +42,7 @@ def study_card(study: StudyView) -> StudyCard:
         "git_commit": str(known["git_commit"]),
         "git_dirty": str(known["git_dirty"]),
         "space_version": str(len(study.space_versions)),
+        **_code(study),
     }
     objectives = study.config.search.objectives
     return StudyCard(
@@ -54,6 +55,12 @@ def study_card(study: StudyView) -> StudyCard:
         space_yaml=_history(study) + known["space"],
         tags=tags,
     )
+
+
+def _code(study: StudyView) -> dict[str, str]:
+    """The code of the latest launch; nothing of a study of before it was remembered."""
+    known = study.attributes.get("code", [])
+    return {"code_path": known[-1]["path"], "code_commit": str(known[-1]["commit"])} if known else {}
 
 
 def _history(study: StudyView) -> str:

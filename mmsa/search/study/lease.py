@@ -109,7 +109,7 @@ class Lease:
         """Let others have the study at once; where the storage is away, after the term."""
         self._closing.set()
         self._thread.join()
-        with suppress(SQLAlchemyError, OSError):
+        with suppress(SQLAlchemyError, OSError, StudyError):  # the next driver says what is wrong with it
             self._store.drop(self.token)
 
     def _take(self, term: float) -> None:
@@ -136,6 +136,8 @@ class Lease:
                 if not self._store.beat(self.token):
                     return  # the next write says so
                 self._each_beat()
+            except StudyError:  # so it does then
+                return
             except (SQLAlchemyError, OSError):  # it is away; writes have their own patience
                 continue
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +16,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, Update, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from mmsa.errors import StudyError
 from mmsa.search.study.lease import Holder, advanced, refuse_lost
 
+_HOLDER = TypeAdapter(Holder)
 _RECORD = 1024  # bytes, written in one call, so that a dying process leaves the old record or the new one
 
 
@@ -38,6 +42,8 @@ class FileLease:
     Args:
         path: of the file.
         patience: seconds after which a lock that somebody else holds is a ``TimeoutError``.
+
+    Every method raises ``StudyError`` for a file that holds something else than a lease.
     """
 
     def __init__(self, path: Path, patience: float = 60.0):
@@ -46,12 +52,12 @@ class FileLease:
     def read(self) -> Holder | None:
         """Who has it."""
         with self._locked() as file:
-            return _stored(file)
+            return self._stored(file)
 
     def take(self, seen: Holder | None, new: Holder) -> bool:
         """Give it to ``new`` if it is still as it was ``seen``."""
         with self._locked() as file:
-            if _stored(file) != seen:
+            if self._stored(file) != seen:
                 return False
             _store(file, new)
             return True
@@ -59,7 +65,7 @@ class FileLease:
     def beat(self, token: str) -> bool:
         """Count up; False when somebody else has it."""
         with self._locked() as file:
-            holder = _stored(file)
+            holder = self._stored(file)
             if holder is None or holder.token != token:
                 return False
             _store(file, advanced(holder))
@@ -68,7 +74,7 @@ class FileLease:
     def drop(self, token: str) -> None:
         """Give it back, if it is still this driver's."""
         with self._locked() as file:
-            holder = _stored(file)
+            holder = self._stored(file)
             if holder is not None and holder.token == token:
                 _store(file, None)
 
@@ -80,10 +86,23 @@ class FileLease:
             LeaseLost: when somebody has.
         """
         with self._locked() as file:
-            holder = _stored(file)
+            holder = self._stored(file)
             if holder is None or holder.token != token:
                 raise refuse_lost(self._path.parent.name, holder)
             yield
+
+    def _stored(self, file: int) -> Holder | None:
+        text = os.pread(file, _RECORD, 0).strip()
+        if not text:
+            return None
+        try:
+            return _HOLDER.validate_json(text)
+        except ValueError as error:
+            path = shlex.quote(str(self._path))
+            raise StudyError(
+                f"{self._path} does not say any more which driver has the study: it is damaged. Make sure "
+                f"that none searches it, on no machine; then `rm {path}` and run the same command again."
+            ) from error
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
@@ -103,11 +122,6 @@ class FileLease:
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"{self._path} is locked. {locked_out(self._patience)}") from None
                 time.sleep(0.01)
-
-
-def _stored(file: int) -> Holder | None:
-    text = os.pread(file, _RECORD, 0).strip()
-    return Holder(**json.loads(text)) if text else None
 
 
 def _store(file: int, holder: Holder | None) -> None:

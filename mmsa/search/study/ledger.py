@@ -15,7 +15,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.exceptions import DuplicatedStudyError, StorageInternalError
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -39,10 +39,10 @@ class Ledger:
     def __init__(self, storage: BaseStorage, name: str, directions: Sequence[str]):
         self._storage, self._name = storage, name
         try:
+            self._study_id = storage.get_study_id_from_name(name)
+        except KeyError:
             kinds = [StudyDirection[direction.upper()] for direction in directions]
             self._study_id = storage.create_new_study(kinds, name)
-        except DuplicatedStudyError:
-            self._study_id = storage.get_study_id_from_name(name)
         self._failure: StudyError | None = None
         self.attributes: dict[str, Any] = dict(storage.get_study_user_attrs(self._study_id))
         self.trials = [_own(trial) for trial in storage.get_all_trials(self._study_id, deepcopy=False)]

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mmsa.config import dump_yaml
 from mmsa.errors import StudyError
-from mmsa.provenance import git_state, versions
+from mmsa.provenance import git_state, running_code, versions
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.records import Target
 from mmsa.search.study.ledger import Ledger
@@ -40,6 +41,7 @@ def settle(ledger: Ledger, config: StudyConfig, runs: Path, storage: str | None)
         ledger.remember(identity=identity, git_commit=commit, git_dirty=dirty, versions=versions())
         # Kept when the resources change: the last bits of a sum on a CPU depend on the threads.
         ledger.remember(threads=config.threads)
+    _settle_code(ledger)
     _settle_version(ledger, config)
     trials = config.search.trials
     if known.get("trials_in_space") != trials:
@@ -55,6 +57,14 @@ def _settle_priors(ledger: Ledger, config: StudyConfig, runs: Path, storage: str
     names = config.search.priors
     if tuple(ledger.attributes.get("priors", {})) != names:
         ledger.remember(priors=read_priors(names, runs, storage, config.space))
+
+
+def _settle_code(ledger: Ledger) -> None:
+    """The code of each launch that ran another than the one before it."""
+    known, (commit, dirty) = ledger.attributes.get("code", []), git_state() or (None, None)
+    now = {**asdict(running_code()), "commit": commit, "dirty": dirty}
+    if not known or {**known[-1], "since": None} != {**now, "since": None}:
+        ledger.remember(code=[*known, {**now, "since": datetime.now(UTC).isoformat(timespec="seconds")}])
 
 
 def _settle_version(ledger: Ledger, config: StudyConfig) -> None:

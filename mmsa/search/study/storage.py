@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import errno
-import json
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
 from mmsa.errors import StudyError
 from mmsa.masking import masked, told
+from mmsa.search.study.journal import JOURNAL, Journal, JournalReader, checked
 from mmsa.search.study.lease import Lease
 from mmsa.search.study.lease_stores import FileLease, SqlLease, locked_out
 
-JOURNAL = "study.journal"
 LEASE = "driver.lease"
 _SECONDS_TO_CONNECT = 10
 _SECONDS_TO_WAIT = 60  # for a writer that does not end; SQLite itself gives up after five
@@ -50,16 +46,16 @@ class DriverStorage:
             self._closing = opening.pop_all()
 
     def _open_journal(self, folder: Path, opening: ExitStack) -> BaseStorage:
-        leases = FileLease(folder / LEASE, _SECONDS_TO_WAIT)
-        journal = Journal(folder / JOURNAL, leases)
         try:
+            leases = FileLease(folder / LEASE, _SECONDS_TO_WAIT)
+            journal = Journal(folder / JOURNAL, leases)
             lease = Lease(leases, journal.sync)
-        except TimeoutError as error:
-            raise StudyError(str(error)) from error
-        opening.callback(lease.release)
-        opening.callback(journal.sync)
-        journal.begin(lease.token)
-        return JournalStorage(journal)
+            opening.callback(lease.release)
+            opening.callback(journal.sync)
+            journal.begin(lease.token)
+        except OSError as error:
+            raise StudyError(f"study {folder.name!r} cannot be opened: {error}") from error
+        return journal.replayed()
 
     def _open_database(self, url: str, study: str, opening: ExitStack) -> BaseStorage:
         database, leases = open_database(url), open_database(url)
@@ -77,61 +73,15 @@ class DriverStorage:
         self._closing.close()
 
 
-class Journal(JournalFileBackend):  # type: ignore[misc]
-    """Optuna's journal file for its only writer.
-
-    A line is with the kernel before a write returns, which the death of any process survives; that it is on
-    the disk, which a power cut asks for, is seen to by ``sync``. A writer that died may have left half a
-    line, of which nobody was told that it was stored: it is cut off.
-    """
-
-    def __init__(self, path: Path, lease: FileLease):
-        super().__init__(str(path))
-        self._path, self._lease, self._token = path, lease, ""
-        self._synced = True
-
-    def begin(self, token: str) -> None:
-        """Write as the holder of that token from here on."""
-        self._token = token
-        with self._lease.fenced(token), self._path.open("rb+") as journal:
-            text = journal.read()
-            journal.truncate(text.rfind(b"\n") + 1)
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Add entries, all of them or none.
-
-        Raises:
-            OSError: when the disk is full, say; the file is then as it was.
-            LeaseLost: when another driver has the study.
-        """
-        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
-        with self._lease.fenced(self._token), self._path.open("ab", buffering=0) as journal:
-            end = journal.tell()
-            try:
-                written = journal.write(text)
-                if written != len(text):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
-            except OSError:
-                journal.truncate(end)
-                raise
-        self._synced = False
-
-    def sync(self) -> None:
-        """Wait until what was written is on the disk."""
-        if not self._synced:
-            self._synced = True
-            with self._path.open("rb") as journal:
-                os.fsync(journal.fileno())
-
-
 def open_storage(folder: Path, url: str | None) -> BaseStorage:
     """The storage of the study in ``folder``, for reading; a journal must be there.
 
     Raises:
-        StudyError: when the database cannot be reached.
+        StudyError: when the database cannot be reached, or the journal is damaged.
     """
     if url is None:
-        return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+        checked(folder / JOURNAL)
+        return JournalReader(folder / JOURNAL).replayed()
     return open_database(url, poolclass=NullPool)  # a reader has no moment at which to close connections
 
 
@@ -141,8 +91,22 @@ def open_database(url: str, **settings: Any) -> RDBStorage:
     Raises:
         StudyError: when it cannot be reached, or its driver is not installed.
     """
+    _refuse_memory(url)
     with _explained(url):
         return RDBStorage(url, engine_kwargs={**_engine_settings(url), **settings})
+
+
+def _refuse_memory(url: str) -> None:
+    """Refuse SQLite in memory, which each connection has one of."""
+    with _explained(url):
+        address = make_url(url)
+    database = address.database or ""
+    in_memory = not database or ":memory:" in database or address.query.get("mode") == "memory"
+    if address.get_backend_name() == "sqlite" and in_memory:
+        raise StudyError(
+            f"--storage {without_password(url)}: a database in memory is gone with its process. Write "
+            "sqlite:////folder/study.db, or leave --storage out: the study is then a file in --runs."
+        )
 
 
 @contextmanager

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from mmsa.errors import StudyError
 from mmsa.information import Measurement
 from mmsa.search.costs import Cost
 from mmsa.search.records import Ending, Metrics, TrialRecord
@@ -36,6 +38,23 @@ STATES: Mapping[Outcome, TrialState] = {
     "failed": TrialState.FAIL,
 }
 """What an outcome is for Optuna."""
+
+
+@contextmanager
+def understood(study: str) -> Iterator[None]:
+    """Read what a study remembers.
+
+    Raises:
+        StudyError: where it has another form than mmsa gives it.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        raise StudyError(
+            f"study {study!r} holds what mmsa cannot read ({type(error).__name__}: {error}). Its storage is "
+            "damaged, or another program wrote into it: bring it back from a copy, or write another name "
+            "after `study:` to begin a new one."
+        ) from error
 
 
 def stored_epoch(metrics: Metrics, value: float, cost: Cost) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from mmsa.search.study.stored import (
     stage_of,
     stored_ending,
     stored_epoch,
+    understood,
 )
 from mmsa.search.study.successors import successor
 from mmsa.search.study.view import StudyView, read_study
@@ -82,13 +83,20 @@ class Study(StudyView):
         """
         starts = config.starts()
         folder = runs / config.study
-        (folder / "trials").mkdir(parents=True, exist_ok=True)
+        try:
+            (folder / "trials").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StudyError(
+                f"study {shortened(config.study)!r} cannot have a folder in {runs}: {error.strerror}. Give "
+                "--runs a folder that can be written to, and `study:` a name that can be one."
+            ) from error
         opened = DriverStorage(folder, config.study, storage)
         try:
             directions = [objective.direction for objective in config.search.objectives]
-            ledger = Ledger(opened.trials, config.study, directions)
-            settle(ledger, config, runs, storage)
-            return cls(opened, ledger, config, folder, starts)
+            with understood(config.study):
+                ledger = Ledger(opened.trials, config.study, directions)
+                settle(ledger, config, runs, storage)
+                return cls(opened, ledger, config, folder, starts)
         except BaseException:
             opened.close()
             raise

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from mmsa.errors import StudyError, did_you_mean
+from mmsa.errors import StudyError, did_you_mean, shortened
 from mmsa.experiment import RunConfig
 from mmsa.search.costs import Cost
 from mmsa.search.definition.study_config import StudyConfig
@@ -21,7 +21,8 @@ from mmsa.search.samplers.priors import Point
 from mmsa.search.schedulers import Replacement
 from mmsa.search.space.scalars import Scalar
 from mmsa.search.study.endings import broken_bounds, violation
-from mmsa.search.study.storage import JOURNAL, open_storage
+from mmsa.search.study.journal import JOURNAL
+from mmsa.search.study.storage import open_storage
 from mmsa.search.study.stored import (
     FINALIST_OF,
     PARENT,
@@ -30,6 +31,7 @@ from mmsa.search.study.stored import (
     outcome_of,
     record_of,
     stage_of,
+    understood,
 )
 from mmsa.search.study.versions import Version, point_in, refuse_earlier_format, stored_space, versions_in
 from mmsa.tracking import VALID, Outcome, Stage, front_of, ranked
@@ -62,7 +64,8 @@ class StudyView:
     @property
     def attributes(self) -> Mapping[str, Any]:
         """``identity``, ``corpus_digest``, ``git_commit``, ``git_dirty``, ``versions``, ``threads``,
-        ``space`` (YAML), and what is behind the properties below."""
+        ``code`` (of each launch that ran another), ``space`` (YAML), and what is behind the properties
+        below."""
         return self._source.attributes
 
     @cached_property
@@ -257,16 +260,25 @@ class _Stored:
         return trials
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, say
+        return False
+
+
 def read_study(name: str, runs: Path, storage: str | None = None) -> StudyView:
     """A study for reading, also while a driver searches it.
 
     Raises:
-        StudyError: when there is none of that name.
+        StudyError: when there is none of that name, or it cannot be read.
     """
     folder = runs / name
-    if storage is None and not (folder / JOURNAL).exists():
+    if storage is None and not _exists(folder / JOURNAL):
+        if not _exists(runs / "."):
+            raise StudyError(f"there is no folder {runs}; give the --runs of the search")
         studies = [path.parent.name for path in runs.glob(f"*/{JOURNAL}")]
-        raise StudyError(f"no study {name!r} in {runs}. {did_you_mean(name, studies)}")
+        raise StudyError(f"no study {shortened(name)!r} in {runs}. {did_you_mean(name, studies)}")
     try:
         study = _Stored(optuna.load_study(study_name=name, storage=open_storage(folder, storage)))
     except KeyError:
@@ -274,4 +286,7 @@ def read_study(name: str, runs: Path, storage: str | None = None) -> StudyView:
     if "space" not in study.attributes:
         raise StudyError(f"study {name!r} has not begun; run launch/search.py first")
     refuse_earlier_format(name, study.attributes)
-    return StudyView(study, stored_space(study.attributes["space"], f"study {name}"))
+    with understood(name):
+        view = StudyView(study, stored_space(study.attributes["space"], f"study {name}"))
+        view.trials(), view.asked, view.best()  # once, so that nobody meets a damaged one later
+    return view

@@ -1,0 +1,32 @@
+"""Signals that end a search between two steps."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from mmsa.search.execution.stop_request import INTERRUPTED, StopRequest, stopped_by_signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_asks_for_a_stop(number):
+    stop = StopRequest()
+    before = signal.getsignal(number)
+    with stopped_by_signals(stop):
+        os.kill(os.getpid(), number)
+        assert (stop.reason, stop.stop_all()) == (INTERRUPTED, True)
+        assert (signal.getsignal(number) == before) == (number != signal.SIGHUP)  # which may come again
+    assert signal.getsignal(number) == before
+
+
+def test_a_search_under_nohup_is_deaf_to_hangups():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        stop = StopRequest()
+        with stopped_by_signals(stop):
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.stop_all()
+    finally:
+        signal.signal(signal.SIGHUP, before)

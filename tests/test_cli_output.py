@@ -1,0 +1,72 @@
+"""Commands whose output nobody takes, and folders that cannot be used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from mmsa.cli import USER_ERROR, exit_code
+
+CODE = """
+import sys
+from mmsa.cli import exit_code
+def main():
+    for number in range(20_000):
+        print("line", number, flush=number % 100 == 0)
+    print("done", file=sys.stderr)
+    return 0
+sys.exit(exit_code(main, prints_its_result={result}))
+"""
+
+
+def run(redirection: str, *, result: bool = False) -> subprocess.CompletedProcess[str]:
+    """In bash; the exit code is that of the command, not of what reads it."""
+    command = f'"$0" -c "$1" {redirection}; exit ${{PIPESTATUS[0]}}'
+    words = ["bash", "-c", command, sys.executable, CODE.format(result=result)]
+    return subprocess.run(words, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("redirection", ["| head -n 1", "| true", ">&-", "> /dev/full"])
+def test_a_command_goes_on_when_nobody_takes_its_output(redirection):
+    ended = run(redirection)
+    assert ended.returncode == 0, ended.stderr
+    said = ended.stderr.splitlines()
+    assert said[0] == "done"
+    assert said[1:] == (
+        ["note: some of the output is lost (No space left on device)"] if "full" in redirection else []
+    )
+
+
+def test_a_command_whose_result_is_its_output_fails_without_it():
+    assert run("> /dev/full", result=True).returncode == 1
+    assert run("| head -n 1", result=True).returncode == 0
+
+
+def test_neither_output_can_be_written():
+    assert run("> /dev/full 2> /dev/full").returncode == 0
+    assert run(">&- 2>&- <&-").returncode == 0
+
+
+def test_a_closed_output_is_not_taken_by_the_next_file(tmp_path):
+    file = tmp_path / "file"
+    code = f"""
+import os
+from mmsa.cli import exit_code
+def main():
+    with open({str(file)!r}, "w") as stream:
+        os.write(1, b"for the terminal")
+    return 0
+exit_code(main)
+"""
+    subprocess.run(["bash", "-c", '"$0" -c "$1" >&-', sys.executable, code], check=True)
+    assert file.read_text() == ""
+
+
+def test_a_path_that_cannot_be_used_is_named_without_a_traceback(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert exit_code((tmp_path / "file" / "folder").mkdir) == USER_ERROR  # type: ignore[arg-type]
+    assert capsys.readouterr().err == f"error: {tmp_path}/file/folder: Not a directory\n"
+    assert exit_code((tmp_path / ("x" * 300)).mkdir) == USER_ERROR  # type: ignore[arg-type]
+    assert "… (" in capsys.readouterr().err
