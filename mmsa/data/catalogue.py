@@ -11,7 +11,7 @@ from pydantic import Field
 
 from mmsa.config import Block, expand_path
 from mmsa.data import hazards
-from mmsa.data.corpus import Corpus, ModalityName, SplitName
+from mmsa.data.corpus import Corpus, ModalityName, SplitName, Suite
 from mmsa.data.planted import Planted
 from mmsa.data.published import identify
 from mmsa.data.readers import LAYOUTS, FileConfig, Reader
@@ -28,7 +28,7 @@ _CMU = f"{_MMSA_PROJECT}; access to the recordings is given by the CMU MultiComp
 
 
 def open_corpus(config: Block, splits: Sequence[SplitName] = ("train", "valid")) -> Corpus:
-    """Open the data set of a ``data`` block. Rows of splits that are not named are not read.
+    """Open the data set of a ``data`` block; of splits that are not named, only ids, groups and shapes.
 
     Raises:
         DataError: for a file that is missing, damaged, or not what the block says.
@@ -40,10 +40,12 @@ def open_corpus(config: Block, splits: Sequence[SplitName] = ("train", "valid"))
 class FileDataSet:
     """Base of the data sets that lie in a file.
 
-    label_range: of the published labels. expected: the files it is published as. source: where to ask.
+    label_range: of the published labels. suite: the metrics it is published with.
+    expected: the files it is published as. source: where to ask.
     """
 
     label_range: ClassVar[tuple[float, float]]
+    suite: ClassVar[Suite]
     expected: ClassVar[tuple[str, ...]]
     source: ClassVar[str]
 
@@ -55,11 +57,24 @@ class FileDataSet:
         """Read the named splits, repair or refuse what is wrong with them, and log what is unusual."""
         path = self._path()
         self._identify(path)
-        opened = self._reader(path).read(splits)
-        hazards.check(opened, self.label_range, str(path), self.config.allow_shared_groups)
+        reader = self._reader(path)
+        opened = reader.read(splits)
+        outlines = reader.outlines()
+        hazards.check(opened, self.label_range, str(path), self.config.allow_shared_groups, outlines)
         for name, split in opened.items():
             hazards.report(split, f"{path.name} {name}")
-        return Corpus(self.name, self.label_range, opened)
+        for name in outlines.keys() - opened.keys():
+            for problem in outlines[name].problems:
+                logger.warning("%s %s cannot be opened as it is: %s", path.name, name, problem)
+        if "test" not in outlines:
+            logger.warning(
+                "%s has no test split: what is found can be searched, but not retrained", path.name
+            )
+        return Corpus(self.name, self.label_range, opened, self._suite, outlines)
+
+    @property
+    def _suite(self) -> Suite:
+        return self.suite if self.config.metrics == "auto" else self.config.metrics
 
     def _path(self) -> Path:
         advice = f"The file of {self.name} is {' or '.join(self.expected)}: {self.source}"
@@ -99,6 +114,7 @@ class Mosi(FileDataSet):
     """CMU-MOSI: 2,199 opinions from 93 film reviews (Zadeh et al. 2016)."""
 
     label_range = (-3.0, 3.0)
+    suite = "mosi"
     expected = (
         "MOSI/Processed/unaligned_50.pkl",
         "MOSI/Processed/aligned_50.pkl",
@@ -117,6 +133,7 @@ class Mosei(FileDataSet):
     """CMU-MOSEI: 22,856 opinions on many topics (Zadeh et al. 2018)."""
 
     label_range = (-3.0, 3.0)
+    suite = "mosi"
     expected = ("MOSEI/Processed/unaligned_50.pkl", "MOSEI/Processed/aligned_50.pkl")
     source = _CMU
 
@@ -131,6 +148,7 @@ class Sims(FileDataSet):
     """CH-SIMS: 2,281 clips of Chinese films and shows, with a label for each modality (Yu et al. 2020)."""
 
     label_range = (-1.0, 1.0)
+    suite = "sims"
     expected = ("SIMS/Processed/unaligned_39.pkl",)
     source = _MMSA_PROJECT
 
@@ -145,6 +163,7 @@ class SimsV2(FileDataSet):
     """CH-SIMS v2, its supervised part (Liu et al. 2022)."""
 
     label_range = (-1.0, 1.0)
+    suite = "sims"
     expected = ("sims_unaligned.pkl", "ch-simsv2s.pkl")
     source = "ask the authors, who maintain the GitHub repository thuiar/ch-sims-v2"
 
@@ -159,6 +178,7 @@ class Pom(FileDataSet):
     """POM: 903 film reviews, each with seventeen ratings of speaker and speech (Park et al. 2014)."""
 
     label_range = (0.0, 7.0)  # means over raters of a scale from 1; some of the published ones lie below 1
+    suite = "regression"
     expected = ("an npz file with audio, vision, labels, label_names and split",)
     source = (
         "the GitHub repository pliang279/MFN has its features; access to the recordings is given by USC ICT"

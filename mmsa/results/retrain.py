@@ -147,7 +147,7 @@ def _open_test(
     test = open_corpus(config.data, ("test",))["test"]
     predictions_SN = np.stack([load_bundle(r.bundle, runs / "cache").predict(test) for r in trained])
     seeds = tuple(
-        replace(result, test=evaluate(test.labels, predictions_N, corpus.label_range))
+        replace(result, test=evaluate(test.labels, predictions_N, corpus.suite))
         for result, predictions_N in zip(trained, predictions_SN, strict=True)
     )
     ledger.measure(opening, test.digest, [result.test for result in seeds])
@@ -158,7 +158,7 @@ def _open_test(
         earlier=earlier,
         seeds=seeds,
         reproduced=reproduced,
-        intervals=cluster_bootstrap(test.labels, predictions_SN, test.groups, corpus.label_range),
+        intervals=cluster_bootstrap(test.labels, predictions_SN, test.groups, corpus.suite),
         kinds=_kinds(test),
         num_rows=len(test),
         num_groups=len(np.unique(test.groups)),

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mmsa.data.corpus import Suite
 from mmsa.errors import ConfigError, Problem
 from mmsa.experiment import TrainConfig
 from mmsa.training.metrics import metric_names
@@ -14,15 +15,15 @@ from mmsa.training.metrics import metric_names
 PREFIX = "valid/"
 
 
-def check_metric(metric: str, label_range: tuple[float, float]) -> None:
+def check_metric(metric: str, suite: Suite) -> None:
     """Refuse a ``train.metric`` that no epoch will have.
 
     Raises:
         ConfigError: with the metrics that there are.
     """
-    known = [PREFIX + name for name in metric_names(label_range)]
+    known = [PREFIX + name for name in metric_names(suite)]
     if metric not in known:
-        rule = f"is not a metric of the valid split for labels in [{label_range[0]:g}, {label_range[1]:g}]"
+        rule = f"is not a metric of the valid split; the data are scored with the suite {suite!r}"
         raise ConfigError("train", [Problem("train.metric", metric, rule, f"Known: {', '.join(known)}.")])
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -202,3 +203,104 @@ def test_rows_of_every_data_set_fit_the_contract(
         for split in corpus.splits.values():
             assert np.all((split.labels >= low) & (split.labels <= high))
             assert len(set(split.ids.tolist())) == len(split) >= len(set(split.groups.tolist())) > 1
+
+
+def everything(name: str, folder: Path, write_mmsa_pickle: Callable[..., Any], **columns: Any) -> FileConfig:
+    """A file of 12, 6 and 6 rows in the layout ``name``; ``columns`` change those of its test split."""
+    if name == "mmsa":
+        write_mmsa_pickle(folder / "f.pkl", change=lambda content: content["test"].update(columns), **SMALL)
+        return config(folder / "f.pkl")
+    splits = np.repeat(["train", "valid", "test"], [12, 6, 6])
+    arrays = {
+        "id": np.array([f"-{split}_{row // 3}$_${row % 3}" for row, split in enumerate(splits)]),
+        "video_id": np.array([f"-{split}_{row // 3}" for row, split in enumerate(splits)]),
+        "raw_text": np.array(["word"] * 24),
+        "audio": np.ones((24, 4)),
+        "vision": np.ones((24, 4)),
+        "label": np.linspace(-1, 1, 24),
+        "split": splits,
+    }
+    if "id" in columns:
+        arrays["id"] = np.concatenate([arrays["id"][:18], columns["id"]])
+        arrays["video_id"] = np.array([row.split("$_$")[0] for row in arrays["id"]])
+    np.savez(folder / "f.npz", **arrays)
+    return config(folder / "f.npz")
+
+
+@pytest.mark.parametrize("layout", ["mmsa", "npz"])
+@pytest.mark.parametrize("opened", [("train", "valid"), ("test",), ("train", "valid", "test")])
+def test_rows_and_videos_of_test_that_lie_elsewhere_too_are_found_by_whoever_opens_the_file(
+    tmp_path: Path, write_mmsa_pickle: Callable[..., Any], layout: str, opened: tuple[Any, ...]
+) -> None:
+    ids = np.array(["-train_0$_$0", "-train_0$_$9", *(f"-t$_${row}" for row in range(4))])
+    block = everything(layout, tmp_path, write_mmsa_pickle, id=ids)
+    with pytest.raises(DataError) as error:
+        open_corpus(block, opened)
+    assert r"id: '-train_0$_$0 (train, test)'" in str(error.value)
+    assert r"groups: '-train_0 (train, test)'" in str(error.value)
+    shared = block.model_copy(update={"allow_shared_groups": True})
+    with pytest.raises(DataError, match="each id must occur once") as error:
+        open_corpus(shared, opened)
+    assert "groups:" not in str(error.value)
+    assert set(open_corpus(everything(layout, tmp_path, write_mmsa_pickle), opened).splits) == set(opened)
+
+
+@pytest.mark.parametrize("opened", [("train", "valid"), ("test",)])
+@pytest.mark.parametrize(
+    ("split", "widths"), [("test", "train 3, valid 3, test 2"), ("valid", "train 3, valid 2")]
+)
+def test_widths_that_differ_between_splits_are_found_when_the_file_is_opened(
+    tmp_path: Path, write_mmsa_pickle: Callable[..., Any], split: str, widths: str, opened: tuple[Any, ...]
+) -> None:
+    def narrow(content: dict[str, Any]) -> None:
+        content[split]["audio"] = content[split]["audio"][:, :, :2]
+
+    write_mmsa_pickle(tmp_path / "f.pkl", change=narrow, **SMALL)
+    with pytest.raises(DataError, match=f"audio: '{widths}.*\n +every split must have the same number"):
+        open_corpus(config(tmp_path / "f.pkl"), opened)
+
+
+@pytest.mark.parametrize(
+    ("columns", "problem"),
+    [
+        ({"audio": np.ones((5, 6, 3))}, r"test\.audio: \(5, 6, 3\)\n +must have a row for each of 6 ids"),
+        ({"audio": [np.ones((6, 3))] * 5 + [np.ones((7, 3))]}, r"test\.audio: None\n +has rows of different"),
+        ({"vision": np.ones(6)}, r"test\.vision: \(6,\)\n +must be \(N, T, D\) or \(N, D\)"),
+        (
+            {"regression_labels": np.ones((6, 3))},
+            r"test\.regression_labels: \(6, 3\)\n +a label is one number",
+        ),
+        ({"raw_text": ["word"] * 4}, r"test\.raw_text: \(4,\)\n +must have a row"),
+        ({"id": np.arange(6)}, r"test\.id: [\s\S]*not a string but of type int"),
+    ],
+)
+def test_a_test_split_that_could_not_be_opened_is_said_by_a_search(
+    tmp_path: Path,
+    write_mmsa_pickle: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+    columns: dict[str, Any],
+    problem: str,
+) -> None:
+    corpus = open_corpus(everything("mmsa", tmp_path, write_mmsa_pickle, **columns))
+    assert re.search(rf"f\.pkl test cannot be opened as it is: +{problem}", caplog.text)
+    assert len(corpus.outlines["test"].problems) == caplog.text.count("cannot be opened")
+    with pytest.raises(DataError):
+        open_corpus(config(tmp_path / "f.pkl"), ("test",))
+
+
+def test_a_file_without_test_can_be_searched(
+    tmp_path: Path, write_mmsa_pickle: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    write_mmsa_pickle(tmp_path / "f.pkl", change=lambda content: content.pop("test"), **SMALL)
+    assert set(open_corpus(config(tmp_path / "f.pkl")).outlines) == {"train", "valid"}
+    assert "f.pkl has no test split: what is found can be searched, but not retrained" in caplog.text
+
+
+def test_the_outlines_of_planted_data_are_those_of_what_is_drawn() -> None:
+    block = parse(DATA_SETS["planted"].Config, {"modalities": ["audio"], "rows_train": 12}, "test")
+    sealed, opened = open_corpus(block), open_corpus(block, ("train", "valid", "test"))
+    for name, split in opened.splits.items():
+        outline = sealed.outlines[name]
+        assert outline.ids.tolist() == split.ids.tolist()
+        assert outline.groups.tolist() == split.groups.tolist()
+        assert outline.widths == {"audio": split.audio.dim}  # type: ignore[union-attr]

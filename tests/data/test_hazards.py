@@ -41,7 +41,7 @@ def test_every_problem_is_listed_at_once() -> None:
         hazards.check({"train": GOOD, "valid": valid}, (-3.0, 3.0), "file.pkl")
     text = str(error.value)
     assert text.startswith("file.pkl:")
-    assert "id: 'b'" in text
+    assert "id: 'b (train, valid)'" in text
     assert "groups: 'g (train, valid)'" in text
     assert "valid labels: 'b'" in text
     assert "valid labels: 'c'" in text

@@ -69,8 +69,9 @@ def test_rows_of_sealed_splits_never_become_arrays(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(NpzFile, "rows", counting)
     open_corpus(config(tmp_path / "f.npz"))
-    assert seen.pop("split") == 6
-    assert seen == dict.fromkeys(["id", "video_id", "raw_text", "label", "audio", "vision"], 4)
+    for name in ("split", "id", "video_id"):  # those of all splits are compared
+        assert seen.pop(name) >= 6
+    assert seen == dict.fromkeys(["raw_text", "label", "audio", "vision"], 4)
 
 
 def test_what_is_wrong_with_test_shows_only_when_test_is_opened(tmp_path: Path) -> None:
