@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mmsa.data.corpus import Corpus, SplitName
@@ -22,7 +22,7 @@ class RowSet:
 
     @classmethod
     def of(cls, origin: str, names: Iterable[str]) -> RowSet:
-        """The rows called ``names``. ``origin``: within which a name means one row."""
+        """The rows, or groups, called ``names``. ``origin``: within which a name means one row."""
         return cls(
             frozenset(hashlib.sha256(f"{origin}\0{name}".encode()).digest()[:_BYTES] for name in names)
         )
@@ -49,27 +49,38 @@ class RowSet:
     def __and__(self, other: RowSet) -> RowSet:
         return RowSet(self.digests & other.digests)
 
+    def __or__(self, other: RowSet) -> RowSet:
+        return RowSet(self.digests | other.digests)
+
     def __len__(self) -> int:
         return len(self.digests)
 
 
-def rows_of(corpus: Corpus, *splits: SplitName) -> RowSet:
-    """The rows of the named splits of an opened data set, whether or not those were opened."""
-    outlines = [corpus.outlines[name] for name in splits]
-    return RowSet(
-        frozenset().union(*(RowSet.of(_origin(corpus, o.origin), o.ids.tolist()).digests for o in outlines))
-    )
+@dataclass(frozen=True)
+class Rows:
+    """Rows of some splits, and the groups (videos, speakers) that they belong to."""
 
+    rows: RowSet = RowSet(frozenset())
+    groups: RowSet = RowSet(frozenset())
 
-def groups_of(corpus: Corpus, *splits: SplitName) -> RowSet:
-    """The groups (videos, speakers) of the named splits likewise."""
-    outlines = [corpus.outlines[name] for name in splits]
-    return RowSet(
-        frozenset().union(
-            *(RowSet.of(_origin(corpus, o.origin), set(o.groups.tolist())).digests for o in outlines)
-        )
-    )
+    @classmethod
+    def of(cls, corpus: Corpus, *splits: SplitName) -> Rows:
+        """Those of the named splits of a data set, whether or not these are open."""
+        found = cls()
+        for outline in (corpus.outlines[name] for name in splits):
+            origin = f"{corpus.name}\0{outline.origin}"
+            rows, groups = RowSet.of(origin, outline.ids.tolist()), RowSet.of(origin, outline.groups.tolist())
+            found |= cls(rows, groups)
+        return found
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, str]) -> Rows:
+        """The inverse of ``to_dict``."""
+        return cls(RowSet.from_text(values["rows"]), RowSet.from_text(values["groups"]))
 
-def _origin(corpus: Corpus, origin: str) -> str:
-    return f"{corpus.name}\0{origin}"
+    def to_dict(self) -> dict[str, str]:
+        """JSON-able form."""
+        return {"rows": self.rows.text(), "groups": self.groups.text()}
+
+    def __or__(self, other: Rows) -> Rows:
+        return Rows(self.rows | other.rows, self.groups | other.groups)

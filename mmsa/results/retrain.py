@@ -13,6 +13,9 @@ import numpy as np
 
 from mmsa.config import with_overrides
 from mmsa.data import Corpus, Features, Split, Strings, open_corpus
+from mmsa.data.hazards import refuse
+from mmsa.data.readers.base import HOW_TO_SPLIT
+from mmsa.data.rows import Rows
 from mmsa.errors import DataError
 from mmsa.experiment import RunConfig
 from mmsa.provenance import versions
@@ -50,12 +53,14 @@ def retrain(
 
     Raises:
         ConfigError: for overrides that do not fit.
-        DataError: when the data is missing, or not what the search saw.
+        DataError: when the data is missing, or not what the search saw; when test lacks something, or holds
+            rows that the search saw.
         TrainingDiverged: when a seed does; test stays closed then.
     """
     config = with_overrides(exported.config, overrides, "--set")
     corpus = open_corpus(config.data)
     _check_same_data(exported, overrides, corpus)
+    _check_test(exported, config, overrides, corpus, say)
     folder = runs / "retrained" / f"{_subject(exported) or corpus.name}-{digest(config)[:12]}"
     seeds = [config.seed, *(derive_seed("retrain", config.seed, number) for number in range(1, num_seeds))]
     trained = []
@@ -72,6 +77,8 @@ def retrain(
 def digest(config: RunConfig) -> str:
     """SHA-256 of a configuration, the seed apart."""
     values = config.model_dump(mode="json", exclude={"seed"})
+    if values["data"].get("metrics") == "auto":  # a setting that came later; without it nothing has changed
+        del values["data"]["metrics"]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -81,12 +88,64 @@ def _subject(exported: Exported) -> str | None:
 
 def _check_same_data(exported: Exported, overrides: Mapping[str, Any], corpus: Corpus) -> None:
     expected = exported.provenance.corpus_digest if exported.provenance else corpus.digest
-    other_data = any(path.startswith("data.") for path in overrides.keys() - _WHERE_DATA_LIES)
-    if corpus.digest != expected and not other_data:
+    if corpus.digest != expected and not _of_data(overrides):
         raise DataError(
             f"{corpus.name}: train and valid (digest {corpus.digest[:12]}) are not those that study "
             f"{_subject(exported)!r} saw ({expected[:12]}); set data.path to those, or search again"
         )
+
+
+def _check_test(
+    exported: Exported, config: RunConfig, overrides: Mapping[str, Any], corpus: Corpus, say: Say
+) -> None:
+    """Everything that can be known of test while it is closed, before a seed is trained and it is opened."""
+    test = corpus.outlines.get("test")
+    if test is None:
+        raise DataError(f"{corpus.name} has no test split to measure on. {HOW_TO_SPLIT['test']}")
+    refuse(f"{corpus.name}: test cannot be opened as it is", list(test.problems))
+    seen, ours = _seen(exported, overrides, corpus, say), Rows.of(corpus, "test")
+    shared = {f"of its {len(ours.rows)} rows": ours.rows & seen.rows}
+    if not getattr(config.data, "allow_shared_groups", False):
+        shared[f"of its {len(ours.groups)} videos or speakers"] = ours.groups & seen.groups
+    found = " and ".join(f"{len(common)} {of_what}" for of_what, common in shared.items() if common)
+    if found:
+        changed = ", ".join(f"{path}={value}" for path, value in _of_data(overrides).items())
+        raise DataError(
+            f"{corpus.name}: test stays closed: study {_subject(exported)!r} was trained on, or chose by, {found},"
+            f" so that they cannot test its configurations. Leave out --set {changed or 'data...'}, or search "
+            "anew on these splits under another name after `study:`"
+        )
+
+
+def _of_data(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The changes that may be another question, and not only where the data lie."""
+    return {
+        path: value
+        for path, value in overrides.items()
+        if path.startswith("data.") and path not in _WHERE_DATA_LIES
+    }
+
+
+def _seen(exported: Exported, overrides: Mapping[str, Any], corpus: Corpus, say: Say) -> Rows:
+    """The rows that the study of an exported file was trained on, or chose by."""
+    known = exported.provenance
+    if known is None:
+        return Rows()
+    if known.seen is not None:
+        return known.seen.known()
+    if _of_data(overrides):  # a file of before: what it saw can be looked up where the data still lie
+        where = {path: value for path, value in overrides.items() if path in _WHERE_DATA_LIES}
+        try:
+            corpus = open_corpus(with_overrides(exported.config, where).data)
+        except DataError as error:
+            say(f"the data of study {known.study!r} cannot be read: {error}")
+        if corpus.digest != known.corpus_digest:
+            say(
+                f"which rows study {known.study!r} saw is not known, so that test may not be unseen: export "
+                "the trial again"
+            )
+            return Rows()
+    return Rows.of(corpus, "train", "valid")
 
 
 def _train(config: RunConfig, corpus: Corpus, bundle: Path, cache: Path, prefix: str, say: Say) -> SeedResult:
@@ -140,6 +199,7 @@ def _open_test(
         trial=exported.provenance.trial if exported.provenance else None,
         seeds=[result.seed for result in trained],
         overrides=dict(overrides),
+        test_rows=Rows.of(corpus, "test").rows.text(),
     )
     ledger = Ledger(runs / LEDGER)
     earlier = len(ledger.openings_of(opening.study, opening.config_digest))

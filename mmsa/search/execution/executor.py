@@ -17,6 +17,7 @@ from ray import tune
 from threadpoolctl import threadpool_limits
 
 from mmsa.data import open_corpus
+from mmsa.data.rows import Rows
 from mmsa.search.costs import Budget, Share
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.execution.callback import StudyCallback
@@ -87,7 +88,7 @@ def run_search(
     cache = (options.runs / "cache").resolve()
     plans = stage_plans(config, raw, cache)
     with Study.open(config, options.runs, options.storage) as study:
-        study.bind_corpus(raw.digest)
+        study.bind_corpus(raw.digest, Rows.of(raw, "train", "valid"))
         if options.trials is not None:
             study.extend(options.trials)
         if options.retry_failed:

@@ -13,6 +13,7 @@ from types import TracebackType
 
 from optuna.trial import FrozenTrial
 
+from mmsa.data.rows import Rows
 from mmsa.errors import StudyError
 from mmsa.search.costs import Cost, Meter, Share
 from mmsa.search.definition.study_config import StudyConfig
@@ -113,8 +114,11 @@ class Study(StudyView):
             if trial.outcome == "running" and trial.superseded:
                 self._end(trial.number, Ending("pruned", reason=reason))
 
-    def bind_corpus(self, digest: str) -> None:
+    def bind_corpus(self, digest: str, seen: Rows | None = None) -> None:
         """Remember the data the study is about.
+
+        Args:
+            seen: the rows that its trials train on, or are compared on.
 
         Raises:
             StudyError: when the study is about other data.
@@ -128,6 +132,8 @@ class Study(StudyView):
                 f"(digest {known[:12]}, now {digest[:12]}). "
                 "Bring the earlier data back, or write another name after `study:`."
             )
+        if seen is not None and "seen" not in self.attributes:
+            self._ledger.remember(seen=seen.to_dict())
 
     def extend(self, request: str) -> None:
         """Ask for ``"N"`` trials in all, or for ``"+N"`` more; retries come on top.
