@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -12,9 +13,11 @@ from pydantic import Field
 from mmsa.config import Block, expand_path
 from mmsa.data import hazards
 from mmsa.data.corpus import Corpus, ModalityName, SplitName, Suite
+from mmsa.data.hazards import some
 from mmsa.data.planted import Planted
 from mmsa.data.published import identify
 from mmsa.data.readers import LAYOUTS, FileConfig, Reader
+from mmsa.data.readers.base import CONVERT
 from mmsa.errors import DataError
 from mmsa.registry import Registry
 
@@ -62,6 +65,7 @@ class FileDataSet:
         outlines = reader.outlines()
         hazards.check(opened, self.label_range, str(path), self.config.allow_shared_groups, outlines)
         for name, split in opened.items():
+            hazards.report_labels(split, f"{path.name} {name}")
             hazards.report(split, f"{path.name} {name}")
         for name in outlines.keys() - opened.keys():
             for problem in outlines[name].problems:
@@ -82,6 +86,9 @@ class FileDataSet:
             path = expand_path(self.config.path)
         except DataError as error:
             raise DataError(f"{error}. {advice}") from None
+        if path.is_dir():
+            inside = some(sorted(entry.name for entry in path.iterdir())) or "nothing"
+            raise DataError(f"{path}: is a folder, of {inside}; name a file in data.path. {advice}")
         if not path.is_file():
             raise DataError(f"{path}: there is no such file (data.path is {self.config.path!r}). {advice}")
         return path
@@ -101,12 +108,48 @@ class FileDataSet:
 
 def _layout_of(path: Path) -> str:
     with path.open("rb") as file:
-        start = file.read(2)
-    if start == b"PK":
-        return "npz"
-    if start[:1] == b"\x80":
+        start = file.read(16)
+    if start.startswith(b"PK"):
+        if _holds_arrays(path):
+            return "npz"
+        raise DataError(f"{path}: is a zip file without npy arrays (torch, Excel). {CONVERT}")
+    if start.startswith(b"\x80"):
         return "mmsa"
-    raise DataError(f"{path}: begins with {start!r}, neither as an npz file nor as a pickle; set data.layout")
+    found = next((what for magic, what in _OTHERS.items() if start.startswith(magic)), "")
+    if not found and path.suffix.lower() in _TEXTS:
+        found = f"a text file ({path.suffix})"
+    if found:
+        raise DataError(f"{path}: is {found}, which is not read. {CONVERT}")
+    raise DataError(
+        f"{path}: begins with {start[:2]!r}, neither as an npz file nor as a pickle. {CONVERT} "
+        "(A pickle of protocol 0 or 1 begins so too: set data.layout: mmsa for one.)"
+    )
+
+
+def _holds_arrays(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(".npy") for name in archive.namelist())
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return True  # the reader says what is wrong with it
+
+
+_OTHERS = {
+    b"\x89HDF": "an HDF5 file (h5, hdf5, csd, mat of version 7.3)",
+    b"\x93NUMPY": "a single npy array",
+    b"\x1f\x8b": "packed with gzip",
+    b"BZh": "packed with bzip2",
+    b"\xfd7zXZ": "packed with xz",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a rar archive",
+    b"PAR1": "a Parquet file",
+    b"ARROW1": "an Arrow file",
+    b"MATLAB 5.0": "a mat file",
+    b"RIFF": "a recording",
+    b"SQLite format 3": "an SQLite database",
+    b"version https://": "a pointer of Git LFS and not the file itself (git lfs pull fetches it)",
+}
+_TEXTS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".arff")
 
 
 @DATA_SETS.register("mosi")

@@ -49,6 +49,19 @@ def report(split: Split, source: str) -> None:
             _report_columns(modality, f"{source}: {name}")
 
 
+def report_labels(split: Split, source: str) -> None:
+    """Log what keeps metrics of the split from saying much: a single row, a single group, equal labels."""
+    if len(split) == 1:
+        logger.warning("%s: has a single row", source)
+    elif len(np.unique(split.groups)) == 1:
+        logger.warning(
+            "%s: all %d rows are of one video or speaker; they do not tell how a metric varies over others",
+            *(source, len(split)),
+        )
+    if len(split) > 1 and np.ptp(split.labels) == 0:
+        logger.warning("%s: all %d labels are %g", source, len(split), split.labels[0])
+
+
 def _report_columns(features: Features, source: str) -> None:
     low, high = features.values.min(axis=0), features.values.max(axis=0)
     constant = np.flatnonzero(low == high)

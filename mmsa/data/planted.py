@@ -154,6 +154,8 @@ class Planted:
         opened = {split: self._draw(split) for split in splits}
         outlines = {split: self._outline(split) for split in SPLITS}
         hazards.check(opened, _LABEL_RANGE, "planted data", outlines=outlines)
+        for name, split in opened.items():
+            hazards.report_labels(split, f"planted {name}")
         return Corpus(self.config.name, _LABEL_RANGE, opened, "mosi", outlines)
 
     def _outline(self, split: SplitName) -> Outline:

@@ -26,7 +26,9 @@ from mmsa.results.retrained import RetrainReport, SeedResult
 from mmsa.results.statistics import cluster_bootstrap
 from mmsa.seeding import derive_seed
 from mmsa.training import Progress, evaluate, load_bundle, run, save_bundle
+from mmsa.training.metrics import lopsided
 from mmsa.training.runtime import Runtime
+from mmsa.training.selection import undecidable
 
 Say = Callable[[str], None]
 
@@ -53,13 +55,14 @@ def retrain(
 
     Raises:
         ConfigError: for overrides that do not fit.
-        DataError: when the data is missing, or not what the search saw; when test lacks something, or holds
-            rows that the search saw.
+        DataError: when the data is missing, or not what the search saw; when valid cannot choose; when test
+            lacks something, or holds rows that the search saw.
         TrainingDiverged: when a seed does; test stays closed then.
     """
     config = with_overrides(exported.config, overrides, "--set")
     corpus = open_corpus(config.data)
     _check_same_data(exported, overrides, corpus)
+    refuse(corpus.name, undecidable(corpus, [config.train.metric]))
     _check_test(exported, config, overrides, corpus, say)
     folder = runs / "retrained" / f"{_subject(exported) or corpus.name}-{digest(config)[:12]}"
     seeds = [config.seed, *(derive_seed("retrain", config.seed, number) for number in range(1, num_seeds))]
@@ -111,9 +114,9 @@ def _check_test(
     if found:
         changed = ", ".join(f"{path}={value}" for path, value in _of_data(overrides).items())
         raise DataError(
-            f"{corpus.name}: test stays closed: study {_subject(exported)!r} was trained on, or chose by, {found},"
-            f" so that they cannot test its configurations. Leave out --set {changed or 'data...'}, or search "
-            "anew on these splits under another name after `study:`"
+            f"{corpus.name}: test stays closed: study {_subject(exported)!r} was trained on, or chose by, "
+            f"{found}, so that they cannot test its configurations. Leave out --set {changed or 'data...'}, "
+            "or search anew on these splits under another name after `study:`"
         )
 
 
@@ -222,6 +225,7 @@ def _open_test(
         kinds=_kinds(test),
         num_rows=len(test),
         num_groups=len(np.unique(test.groups)),
+        notes=tuple(lopsided(test.labels, corpus.suite, "test")),
     )
     return report, test
 

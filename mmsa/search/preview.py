@@ -21,6 +21,7 @@ from mmsa.search.space.parameters import GATE
 from mmsa.search.space.scalars import Scalar
 from mmsa.search.study.view import StudyView, read_study
 from mmsa.training import count_parameters, count_steps, time_step
+from mmsa.training.metrics import lopsided
 
 _NUM_SAMPLES = 3
 
@@ -49,6 +50,7 @@ def dry_run(config: StudyConfig, runs: Path, storage: str | None = None) -> Iter
         yield f"sampled configuration {position}:\n\n{_indented(text)}\n"
     corpus = prepare(config.base, cache)
     refuse_misfits(config, corpus)
+    yield from (f"warning: {line}" for line in lopsided(corpus["valid"].labels, corpus.suite, "valid"))
     parameters = count_parameters(config.base, corpus, cache=cache)
     yield f"data: {corpus.name}, {len(corpus['train'])} rows to train on, {len(corpus['valid'])} to validate"
     yield f"trained parameters: {parameters:,} (base configuration)"

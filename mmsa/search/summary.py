@@ -68,6 +68,7 @@ class SearchSummary:
         default_number: of the trial that runs the defaults.
         metrics: names of all objectives.
         front: number and values of the trials that none is better than in all objectives.
+        notes: what to know of the data when reading the values, in lines.
     """
 
     study: str
@@ -90,6 +91,7 @@ class SearchSummary:
     default_number: int = 0
     metrics: tuple[str, ...] = ()
     front: tuple[tuple[int, tuple[float, ...]], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def done(self) -> bool:
@@ -135,6 +137,7 @@ class SearchSummary:
             *([f"search:   {self.searched.text(self.metric)}"] if self.searched else []),
             f"defaults: trial {self.default_number}, {default}",
             *self._front(),
+            *(f"note:     {note}" for note in self.notes),
         ]
 
     def _front(self) -> list[str]:

@@ -40,6 +40,7 @@ Rows = NDArray[Any]
 TWO_CLASSES = "acc2_"
 """Prefix of the accuracies that have an F1 beside them."""
 
+_NEARLY_ALL = 0.9  # of the labels in one class
 _SIMS_EDGES_3 = np.array([-0.1, 0.1], np.float32)
 _SIMS_EDGES_5 = np.array([-0.7, -0.1, 0.1, 0.7], np.float32)
 
@@ -120,6 +121,28 @@ def classes(labels_N: Values, predictions_N: Values, suite: Suite) -> dict[str, 
         name: Classes(sort(labels_N), sort(predictions_N), counted.get(name, every_N))
         for name, sort in sort_by.items()
     }
+
+
+def largest_classes(labels: Values, suite: Suite) -> dict[str, float]:
+    """The part of the rows in the largest class of each accuracy: what a constant prediction reaches."""
+    labels_N, parts = on_scale(labels, suite), {}
+    for name, found in classes(labels_N, labels_N, suite).items():
+        truth_M = found.truth[found.counted]
+        counts = np.unique(truth_M, return_counts=True)[1]
+        parts[name] = float(counts.max() / len(truth_M)) if len(truth_M) else 1.0
+    return parts
+
+
+def lopsided(labels: Values, suite: Suite, split: str) -> list[str]:
+    """A line where an accuracy tells next to nothing, because nearly all labels are one of its classes."""
+    parts = {name: part for name, part in largest_classes(labels, suite).items() if part >= _NEARLY_ALL}
+    if not parts:
+        return []
+    found = ", ".join(f"{part:.1%} of {name}" for name, part in parts.items())
+    return [
+        f"{split}: one class holds nearly all labels ({found}), and always predicting it scores as much: "
+        f"these labels hardly use the scale of the metrics {suite!r}; see mae and pearson, or data.metrics"
+    ]
 
 
 def _pearson(labels_N: Values, predictions_N: Values) -> float:

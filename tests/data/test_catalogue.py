@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import pickle
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,11 @@ import numpy as np
 import pytest
 
 from mmsa.config import parse
-from mmsa.data import DATA_SETS, open_corpus, published
+from mmsa.data import DATA_SETS, Corpus, open_corpus, published
 from mmsa.data.readers import FileConfig, MmsaReader
 from mmsa.errors import ConfigError, DataError, SealedTest
+from mmsa.models import encode_text
+from mmsa.models.late_fusion import LateFusion
 
 SMALL = {"steps": (5, 6, 7), "dims": (4, 3, 2)}
 
@@ -304,3 +308,103 @@ def test_the_outlines_of_planted_data_are_those_of_what_is_drawn() -> None:
         assert outline.ids.tolist() == split.ids.tolist()
         assert outline.groups.tolist() == split.groups.tolist()
         assert outline.widths == {"audio": split.audio.dim}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "suite"),
+    [
+        ("mosi", {}, "mosi"),
+        ("sims", {}, "sims"),
+        ("mosi", {"metrics": "regression"}, "regression"),
+        ("sims", {"metrics": "mosi"}, "mosi"),
+    ],
+)
+def test_the_data_set_decides_what_is_measured_and_not_the_range_of_its_labels(
+    tmp_path: Path, write_mmsa_pickle: Callable[..., Any], name: str, settings: dict[str, Any], suite: str
+) -> None:
+    def narrow(content: dict[str, Any]) -> None:
+        for table in content.values():
+            table["regression_labels"] = table["regression_labels"] / 3
+
+    write_mmsa_pickle(tmp_path / "f.pkl", change=narrow, **SMALL)
+    corpus = open_corpus(config(tmp_path / "f.pkl", name, modalities=["audio"], **settings))
+    assert corpus.suite == suite
+    assert pickle.loads(pickle.dumps(corpus)).suite == suite
+    assert encode_text(corpus, LateFusion.Config(), None).suite == suite
+
+
+def test_a_corpus_of_ones_own_has_the_metrics_that_need_no_classes() -> None:
+    planted = open_corpus(DATA_SETS["planted"].Config())
+    assert planted.suite == "mosi"
+    assert Corpus("mine", (-1.0, 1.0), planted.splits).suite == "regression"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("f.h5", b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),
+        ("f.pkl", b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),
+        ("f.csv", b"id,label\na,1\n", r"is a text file \(\.csv\)"),
+        ("f.npy", b"\x93NUMPY\x01\x00", "is a single npy array"),
+        ("f.pkl.gz", b"\x1f\x8b\x08", "is packed with gzip"),
+        ("f.pt", None, "is a zip file without npy arrays"),
+        ("f.pkl", b"version https://git-lfs.github.com/spec/v1", "is a pointer of Git LFS"),
+    ],
+)
+def test_what_a_file_of_another_kind_is_and_how_to_go_on(
+    tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
+    if content is None:
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("archive/data.pkl", b"\x80\x02}.")
+    else:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=f"{message}.*np.savez as the arrays id, video_id, split"):
+        open_corpus(config(tmp_path / name))
+
+
+def test_a_folder_says_what_it_holds(tmp_path: Path) -> None:
+    for number in range(9):
+        (tmp_path / f"unaligned_{number}.pkl").touch()
+    with pytest.raises(DataError, match=r"is a folder, of unaligned_0\.pkl, .* and 4 more; name a file"):
+        open_corpus(config(tmp_path))
+
+
+def sample(width: int) -> tuple[Any, ...]:
+    """A row as MISA (4 inner items), MMIM (6) and MAG-BERT (3) write them."""
+    inner = (["good", "film"], np.ones((2, 47)), np.ones((2, 74)), ["good", "film"], 2, 2)[:width]
+    return inner, np.array([[1.0]]), "vid[3]"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            {split: [sample(3)] * 9 for split in ("train", "dev", "test")},
+            r"'train' holds a list of 9 rows, each \(\(words, visual, .*label, \.\.\.\), as MAG-BERT",
+        ),
+        ([sample(4)] * 9, "holds a list of 9 rows.*as MISA"),
+        ([sample(6)] * 9, "holds a list of 9 rows.*as MMIM"),
+        ((1, 2, 3), "holds a tuple of 3 items"),
+        ({f"utterance {row}": {"text": [1]} for row in range(10166)}, "utterance 4 and 10161 more"),
+        ({"x" * 5000: 1}, "x{80}[.]{3}"),
+        ({"train": {"id": ["a"]}, "test": {"id": ["b"]}}, "has no split valid.*A search chooses by valid"),
+        ({"train": {}, "valid": {}, "dev": {}}, "'dev' is not the only key for valid"),
+        (
+            {
+                split: {
+                    "labels": np.ones((9, 1, 1)),
+                    "id": np.array([f"{split}{row}" for row in range(9)]),
+                    **dict.fromkeys(("text", "audio", "vision"), np.ones((9, 5, 4))),
+                }
+                for split in ("train", "valid", "test")
+            },
+            r"train\.regression_labels: None\n.*\n +'labels' is what MulT's and MultiBench's files have",
+        ),
+    ],
+)
+def test_pickles_of_other_projects_are_named_on_few_lines(tmp_path: Path, content: Any, message: str) -> None:
+    (tmp_path / "f.pkl").write_bytes(pickle.dumps(content))
+    with pytest.raises(DataError, match=message) as error:
+        open_corpus(config(tmp_path / "f.pkl"))
+    assert len(str(error.value).removeprefix(str(tmp_path))) < 1000

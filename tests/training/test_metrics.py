@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmsa.training.metrics import evaluate, metric_names
+from mmsa.training.metrics import evaluate, largest_classes, lopsided, metric_names
 
 MOSI, SIMS = "mosi", "sims"
 
@@ -49,6 +49,31 @@ def test_sims_values_worked_out_by_hand():
     assert metrics["acc5"] == pytest.approx(2 / 5)
     # Zero counts as negative: 0 0 0 1 1 and 0 0 1 1 1.
     assert metrics["acc2_nonpositive_positive"] == pytest.approx(4 / 5)
+
+
+def test_the_range_of_the_labels_decides_nothing():
+    labels, predictions = np.array([-0.9, 0.0, 0.9]), np.array([-1.5, 0.2, 1.2])
+    assert evaluate(labels, predictions, "regression")["mae"] == pytest.approx(1.1 / 3)
+    assert evaluate(labels, predictions, SIMS)["mae"] == pytest.approx(0.4 / 3)
+    assert evaluate(labels, predictions, MOSI)["acc7"] == pytest.approx(2 / 3)
+    assert metric_names("regression") == ("mae", "pearson")
+
+
+def test_labels_that_hardly_use_the_scale_are_told():
+    narrow = np.r_[np.full(97, 0.3), [-0.6, 0.8, 1.2]]
+    assert largest_classes(narrow, MOSI) == {
+        "acc7": 0.97,
+        "acc5": 0.97,
+        "acc2_negative_nonnegative": 0.99,
+        "acc2_negative_positive": 0.99,
+    }
+    (line,) = lopsided(narrow, MOSI, "valid")
+    assert line.startswith(
+        "valid: one class holds nearly all labels (97.0% of acc7, 97.0% of acc5, 99.0% of acc2"
+    )
+    assert lopsided(narrow, "regression", "valid") == []
+    assert lopsided(np.linspace(-3, 3, 50), MOSI, "valid") == []
+    assert largest_classes(np.zeros(3), MOSI)["acc2_negative_positive"] == 1.0
 
 
 @pytest.mark.parametrize(("suite", "low", "high"), [(MOSI, -3, 3), (SIMS, -1, 1), ("regression", 0, 24)])

@@ -36,11 +36,17 @@ SPLIT_NAMES: dict[str, SplitName] = {
     "test": "test",
 }
 
+CONVERT = (
+    "mmsa reads MMSA's pickles and npz files; to use this one, save its columns with np.savez as the arrays "
+    "id, video_id, split, raw_text, audio, vision and label (docs/data.md has their shapes)."
+)
+"""What to do with a file of another layout."""
+
 ONE_LABEL = "a label is one number, and every column must have a row for each id"
 
 HOW_TO_SPLIT: dict[SplitName, str] = {
     "train": "Call the rows to learn from `train`.",
-    "valid": "A search chooses by valid: call some train rows `valid`, all of a video or speaker.",
+    "valid": "A search chooses by valid: call some train rows `valid`, whole videos or speakers.",
     "test": "A retraining is measured on test: call rows `test` that nothing was trained or chosen on.",
 }
 """What to do about a split that is not there."""

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from mmsa.data.corpus import Features, ModalityName, Outline, Split, SplitName, Strings, Tokens
 from mmsa.data.hazards import refuse, some
 from mmsa.data.readers.base import (
+    CONVERT,
     HOW_TO_SPLIT,
     ONE_LABEL,
     Reader,
@@ -48,10 +49,6 @@ logger = logging.getLogger("mmsa.data")
 _SEPARATOR = "$_$"
 _TEXT_KEYS: dict[TextForm, str] = {"strings": "raw_text", "tokens": "text_bert", "features": "text"}
 _WITHOUT_WIDTH = ("raw_text", "text_bert")
-_CONVERT = (
-    "mmsa reads MMSA's pickles and npz files; to use this one, save its columns with np.savez as the arrays "
-    "id, video_id, split, raw_text, audio, vision and label (mmsa/data/readers/npz.py has the shapes)."
-)
 
 Table = Mapping[str, Any]
 
@@ -65,7 +62,7 @@ class MmsaReader(Reader):
         if missing:
             raise DataError(
                 f"{self.path}: has no split {' and no '.join(missing)}; its keys are {some(self._content)}. "
-                + (HOW_TO_SPLIT[missing[0]] if self._tables else _CONVERT)
+                + (HOW_TO_SPLIT[missing[0]] if self._tables else CONVERT)
             )
         tables = {split: self._tables[split] for split in splits}
         problems = [problem for split, table in tables.items() for problem in self._missing(split, table)]
@@ -105,7 +102,7 @@ class MmsaReader(Reader):
         content = load(self.path)
         if not isinstance(content, dict):
             found = _layout_of(content) or f"a {type(content).__name__}"
-            raise DataError(f"{self.path}: holds {found}; MMSA's files hold a dict of splits. {_CONVERT}")
+            raise DataError(f"{self.path}: holds {found}; MMSA's files hold a dict of splits. {CONVERT}")
         return content
 
     @cached_property
@@ -120,7 +117,7 @@ class MmsaReader(Reader):
             if not isinstance(table, Mapping):
                 found = _layout_of(table) or f"a {type(table).__name__}"
                 raise DataError(
-                    f"{self.path}: {key!r} holds {found}; MMSA's files hold a dict of columns. {_CONVERT}"
+                    f"{self.path}: {key!r} holds {found}; MMSA's files hold a dict of columns. {CONVERT}"
                 )
             tables[split] = table
         return tables
@@ -167,7 +164,7 @@ class MmsaReader(Reader):
 
 def _instead_of(key: str, table: Table) -> str:
     if key == "regression_labels" and "labels" in table:
-        return f"'labels' is what MulT's and MultiBench's files have. {_CONVERT}"
+        return f"'labels' is what MulT's and MultiBench's files have. {CONVERT}"
     return did_you_mean(key, map(str, table))
 
 

@@ -25,7 +25,7 @@ import zlib
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
@@ -34,13 +34,20 @@ from numpy.typing import NDArray
 from mmsa.data.corpus import SPLITS, Features, ModalityName, Outline, Split, SplitName, Strings
 from mmsa.data.hazards import finite, refuse, some
 from mmsa.data.published import identify
-from mmsa.data.readers.base import HOW_TO_SPLIT, Reader, assemble, frames, split_of, strings
+from mmsa.data.readers.base import HOW_TO_SPLIT, Reader, assemble, frames, label_column, split_of, strings
 from mmsa.errors import DataError, Problem, did_you_mean
 
 logger = logging.getLogger("mmsa.data")
 
 _STRINGS = "US"  # kinds of dtype
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+
+
+class Header(NamedTuple):
+    """What an array says of itself before its content."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
 
 
 class NpzFile:
@@ -70,8 +77,8 @@ class NpzFile:
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise DataError(f"{self.path}: array {name!r} cannot be read: {error}") from None
 
-    def shape_and_type(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        """Shape and dtype of array ``name``, from its header alone.
+    def header(self, name: str) -> Header:
+        """What array ``name`` says of itself.
 
         Raises:
             DataError: for an array that is damaged or not there.
@@ -81,7 +88,7 @@ class NpzFile:
                 shape, _, dtype = self._header(stream)
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise DataError(f"{self.path}: array {name!r} cannot be read: {error}") from None
-        return shape, dtype
+        return Header(shape, dtype)
 
     @staticmethod
     def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -143,8 +150,8 @@ class NpzReader(Reader):
             }
 
     def _width(self, file: NpzFile, modality: ModalityName) -> int | None:
-        shape, dtype = file.shape_and_type(self._array_of(file, modality))
-        return None if dtype.kind in _STRINGS else shape[-1]
+        header = file.header(self._array_of(file, modality))
+        return None if header.dtype.kind in _STRINGS else header.shape[-1]
 
     def _check_names(self, file: NpzFile) -> None:
         rated = self.config.target is None and "labels" in file.names
@@ -170,7 +177,7 @@ class NpzReader(Reader):
             return "text"
         if "raw_text" in file.names or "text" not in file.names:
             return "raw_text"
-        holds_strings = file.shape_and_type("text")[1].kind in _STRINGS
+        holds_strings = file.header("text").dtype.kind in _STRINGS
         return "text" if self.config.text == "auto" or holds_strings else "raw_text"
 
     def _split_column(self, file: NpzFile) -> str:
@@ -189,7 +196,7 @@ class NpzReader(Reader):
     def _split_names(self, file: NpzFile) -> NDArray[np.str_]:
         """(N,) what the file calls the split of each row."""
         column = self._split_column(file)
-        shape, dtype = file.shape_and_type(column)
+        shape, dtype = file.header(column)
         if dtype.kind not in _STRINGS or len(shape) != 1:
             rule = f"is {dtype} of shape {shape}; must be one string a row: train, valid (val, dev) or test"
             advice = "Fold numbers are no splits: make an array of strings for each way to use the folds."
@@ -215,7 +222,7 @@ class NpzReader(Reader):
     def _labels(self, file: NpzFile, chosen_N: NDArray[np.bool_]) -> NDArray[np.float32]:
         target = self.config.target
         if target is None:
-            return file.rows("label", chosen_N).astype(np.float32).reshape(-1)
+            return label_column(file.rows("label", chosen_N), f"{self.path}: label")
         names = strings(file.rows("label_names"), "label_names").tolist()
         ratings_NK = file.rows("labels", chosen_N)
         if target not in names:
@@ -229,7 +236,7 @@ class NpzReader(Reader):
         self, file: NpzFile, name: ModalityName, chosen_N: NDArray[np.bool_], source: str
     ) -> Strings | Features:
         array = self._array_of(file, name)
-        if array == "raw_text" or (name == "text" and file.shape_and_type(array)[1].kind in _STRINGS):
+        if array == "raw_text" or (name == "text" and file.header(array).dtype.kind in _STRINGS):
             return Strings(strings(file.rows(array, chosen_N), array))
         if "length" not in file.names:
             return frames(file.rows(array, chosen_N), None, source)
@@ -242,8 +249,10 @@ class NpzReader(Reader):
 def _ids_and_groups(file: NpzFile, chosen_N: NDArray[np.bool_]) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
     ids = np.flatnonzero(chosen_N).astype(np.str_)
     if "id" in file.names:
-        ids = strings(file.rows("id", chosen_N), "id")
-    groups = strings(file.rows("video_id", chosen_N), "video_id") if "video_id" in file.names else ids
+        ids = strings(file.rows("id", chosen_N), f"{file.path}: id")
+    groups = ids
+    if "video_id" in file.names:
+        groups = strings(file.rows("video_id", chosen_N), f"{file.path}: video_id")
     return ids, groups
 
 

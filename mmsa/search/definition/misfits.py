@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from mmsa.config import with_overrides
 from mmsa.data import Corpus
@@ -15,6 +16,8 @@ from mmsa.search.definition.information import information_problems
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.space.scalars import Scalar
 from mmsa.training import refuse_misfit
+from mmsa.training.metrics import metric_names
+from mmsa.training.selection import PREFIX, undecidable
 
 _MATTERS = ("model.", "objective.")
 
@@ -30,12 +33,13 @@ def refuse_misfits(config: StudyConfig, encoded: Corpus) -> None:
 
     Raises:
         ConfigError: with everything that does not fit; when the base does not, with that alone, and with
-            objectives and bounds that no trial measures.
+            objectives and bounds that no trial measures, or that cannot choose on these data.
     """
     inputs, targets = InputSpec.of(encoded), TargetSpec.of(encoded)
     found = _misfits(config.base, inputs, targets)
     problems = [Problem(f"base.{p.path}", p.value, p.rule, p.next_step) for p in found]
     problems += information_problems(config, tuple(inputs.modalities()))
+    problems += _metric_problems(config, encoded)
     if not problems:
         by_rule: dict[tuple[str, str], Problem] = {}
         for path, value, run in _extremes(config):
@@ -47,6 +51,26 @@ def refuse_misfits(config: StudyConfig, encoded: Corpus) -> None:
         problems = list(by_rule.values())
     if problems:
         raise ConfigError(f"study {config.study}", problems)
+
+
+def _metric_problems(config: StudyConfig, corpus: Corpus) -> list[Problem]:
+    """What is chosen by must be measured on the data, and be able to choose on them."""
+    known = [PREFIX + name for name in metric_names(corpus.suite)]
+    rule = f"is not a metric of {corpus.name}, which is scored with {', '.join(known)}"
+    chosen_by = {"base.train.metric": config.base.train.metric}
+    chosen_by |= {f"search.objectives.{n}.metric": o.metric for n, o in enumerate(config.search.objectives)}
+    chosen_by |= {f"search.constraints ({bound.text})": bound.metric for bound in config.metric_bounds}
+    return [
+        *(
+            Problem(path, metric, rule, "data.metrics says what the data are scored with.")
+            for path, metric in chosen_by.items()
+            if metric.startswith(PREFIX) and metric not in known
+        ),
+        *(
+            replace(problem, path=f"base.{problem.path}")
+            for problem in undecidable(corpus, chosen_by.values())
+        ),
+    ]
 
 
 def refuse_unfit_finalists(config: StudyConfig, base: RunConfig, encoded: Corpus) -> None:

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from mmsa.search.study.storage import without_password
 from mmsa.search.study.study import Study
 from mmsa.search.summary import BestTrial, SearchSummary
 from mmsa.tracking import Observer, Outcome
+from mmsa.training.metrics import lopsided
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,10 @@ def run_search(
                 observer.close()
         if stop.error is not None:
             raise stop.error
-        return _summary(study, options, ended_before, time.monotonic() - started, stop)
+        notes = lopsided(raw["valid"].labels, raw.suite, "valid")
+        return replace(
+            _summary(study, options, ended_before, time.monotonic() - started, stop), notes=tuple(notes)
+        )
 
 
 def _beginning(study: Study) -> str:

@@ -55,7 +55,20 @@ def metric_problem(metric: str) -> Problem | None:
     if metric.startswith("test/"):
         advice = f"Write {metric.replace('test/', 'valid/', 1)}; `launch/retrain.py` opens test, once."
         return Problem("", metric, "a search never sees the test split", advice)
-    return Problem("", metric, "is not a metric of the valid split", did_you_mean(metric, valid_metrics()))
+    advice = _known_metrics(metric.removeprefix("valid/"))
+    return Problem("", metric, "is not a metric of the valid split", advice)
+
+
+def _known_metrics(name: str) -> str:
+    """The one that is meant, by what follows ``valid/``, which all have in common; or all, by data set."""
+    known = [metric.removeprefix("valid/") for metric in valid_metrics()]
+    if close := nearest(name, known):
+        return f"Did you mean {f'valid/{close}'!r}?"
+    by_suite = "; ".join(
+        f"{', '.join(f'valid/{metric}' for metric in metric_names(suite))} (data.metrics: {suite})"
+        for suite in SUITES
+    )
+    return f"Known: {by_suite}."
 
 
 def meaning_problems(
