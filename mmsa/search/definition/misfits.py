@@ -60,17 +60,15 @@ def _metric_problems(config: StudyConfig, corpus: Corpus) -> list[Problem]:
     chosen_by = {"base.train.metric": config.base.train.metric}
     chosen_by |= {f"search.objectives.{n}.metric": o.metric for n, o in enumerate(config.search.objectives)}
     chosen_by |= {f"search.constraints ({bound.text})": bound.metric for bound in config.metric_bounds}
-    return [
-        *(
-            Problem(path, metric, rule, "data.metrics says what the data are scored with.")
-            for path, metric in chosen_by.items()
-            if metric.startswith(PREFIX) and metric not in known
-        ),
-        *(
-            replace(problem, path=f"base.{problem.path}")
-            for problem in undecidable(corpus, chosen_by.values())
-        ),
+    problems = [
+        Problem(path, metric, rule, "data.metrics says what the data are scored with.")
+        for path, metric in chosen_by.items()
+        if metric.startswith(PREFIX) and metric not in known
     ]
+    if "valid" in corpus.splits:  # what stands in for data that are not at hand has train alone
+        found = undecidable(corpus, chosen_by.values())
+        problems += [replace(problem, path=f"base.{problem.path}") for problem in found]
+    return problems
 
 
 def refuse_unfit_finalists(config: StudyConfig, base: RunConfig, encoded: Corpus) -> None:
