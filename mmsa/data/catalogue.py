@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -11,10 +12,12 @@ from pydantic import Field
 
 from mmsa.config import Block, expand_path
 from mmsa.data import hazards
-from mmsa.data.corpus import Corpus, ModalityName, SplitName
+from mmsa.data.corpus import Corpus, ModalityName, SplitName, Suite
+from mmsa.data.hazards import some
 from mmsa.data.planted import Planted
 from mmsa.data.published import identify
 from mmsa.data.readers import LAYOUTS, FileConfig, Reader
+from mmsa.data.readers.base import CONVERT
 from mmsa.errors import DataError
 from mmsa.registry import Registry
 
@@ -28,7 +31,7 @@ _CMU = f"{_MMSA_PROJECT}; access to the recordings is given by the CMU MultiComp
 
 
 def open_corpus(config: Block, splits: Sequence[SplitName] = ("train", "valid")) -> Corpus:
-    """Open the data set of a ``data`` block. Rows of splits that are not named are not read.
+    """Open the data set of a ``data`` block; of splits that are not named, only ids, groups and shapes.
 
     Raises:
         DataError: for a file that is missing, damaged, or not what the block says.
@@ -40,10 +43,12 @@ def open_corpus(config: Block, splits: Sequence[SplitName] = ("train", "valid"))
 class FileDataSet:
     """Base of the data sets that lie in a file.
 
-    label_range: of the published labels. expected: the files it is published as. source: where to ask.
+    label_range: of the published labels. suite: the metrics it is published with.
+    expected: the files it is published as. source: where to ask.
     """
 
     label_range: ClassVar[tuple[float, float]]
+    suite: ClassVar[Suite]
     expected: ClassVar[tuple[str, ...]]
     source: ClassVar[str]
 
@@ -55,11 +60,25 @@ class FileDataSet:
         """Read the named splits, repair or refuse what is wrong with them, and log what is unusual."""
         path = self._path()
         self._identify(path)
-        opened = self._reader(path).read(splits)
-        hazards.check(opened, self.label_range, str(path), self.config.allow_shared_groups)
+        reader = self._reader(path)
+        opened = reader.read(splits)
+        outlines = reader.outlines()
+        hazards.check(opened, self.label_range, str(path), self.config.allow_shared_groups, outlines)
         for name, split in opened.items():
+            hazards.report_labels(split, f"{path.name} {name}")
             hazards.report(split, f"{path.name} {name}")
-        return Corpus(self.name, self.label_range, opened)
+        for name in outlines.keys() - opened.keys():
+            for problem in outlines[name].problems:
+                logger.warning("%s %s cannot be opened as it is: %s", path.name, name, problem)
+        if "test" not in outlines:
+            logger.warning(
+                "%s has no test split: what is found can be searched, but not retrained", path.name
+            )
+        return Corpus(self.name, self.label_range, opened, self._suite, outlines)
+
+    @property
+    def _suite(self) -> Suite:
+        return self.suite if self.config.metrics == "auto" else self.config.metrics
 
     def _path(self) -> Path:
         advice = f"The file of {self.name} is {' or '.join(self.expected)}: {self.source}"
@@ -67,6 +86,9 @@ class FileDataSet:
             path = expand_path(self.config.path)
         except DataError as error:
             raise DataError(f"{error}. {advice}") from None
+        if path.is_dir():
+            inside = some(sorted(entry.name for entry in path.iterdir())) or "nothing"
+            raise DataError(f"{path}: is a folder, of {inside}; name a file in data.path. {advice}")
         if not path.is_file():
             raise DataError(f"{path}: there is no such file (data.path is {self.config.path!r}). {advice}")
         return path
@@ -86,12 +108,48 @@ class FileDataSet:
 
 def _layout_of(path: Path) -> str:
     with path.open("rb") as file:
-        start = file.read(2)
-    if start == b"PK":
-        return "npz"
-    if start[:1] == b"\x80":
+        start = file.read(16)
+    if start.startswith(b"PK"):
+        if _holds_arrays(path):
+            return "npz"
+        raise DataError(f"{path}: is a zip file without npy arrays (torch, Excel). {CONVERT}")
+    if start.startswith(b"\x80"):
         return "mmsa"
-    raise DataError(f"{path}: begins with {start!r}, neither as an npz file nor as a pickle; set data.layout")
+    found = next((what for magic, what in _OTHERS.items() if start.startswith(magic)), "")
+    if not found and path.suffix.lower() in _TEXTS:
+        found = f"a text file ({path.suffix})"
+    if found:
+        raise DataError(f"{path}: is {found}, which is not read. {CONVERT}")
+    raise DataError(
+        f"{path}: begins with {start[:2]!r}, neither as an npz file nor as a pickle. {CONVERT} "
+        "(A pickle of protocol 0 or 1 begins so too: set data.layout: mmsa for one.)"
+    )
+
+
+def _holds_arrays(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(".npy") for name in archive.namelist())
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return True  # the reader says what is wrong with it
+
+
+_OTHERS = {
+    b"\x89HDF": "an HDF5 file (h5, hdf5, csd, mat of version 7.3)",
+    b"\x93NUMPY": "a single npy array",
+    b"\x1f\x8b": "packed with gzip",
+    b"BZh": "packed with bzip2",
+    b"\xfd7zXZ": "packed with xz",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a rar archive",
+    b"PAR1": "a Parquet file",
+    b"ARROW1": "an Arrow file",
+    b"MATLAB 5.0": "a mat file",
+    b"RIFF": "a recording",
+    b"SQLite format 3": "an SQLite database",
+    b"version https://": "a pointer of Git LFS and not the file itself (git lfs pull fetches it)",
+}
+_TEXTS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".arff")
 
 
 @DATA_SETS.register("mosi")
@@ -99,6 +157,7 @@ class Mosi(FileDataSet):
     """CMU-MOSI: 2,199 opinions from 93 film reviews (Zadeh et al. 2016)."""
 
     label_range = (-3.0, 3.0)
+    suite = "mosi"
     expected = (
         "MOSI/Processed/unaligned_50.pkl",
         "MOSI/Processed/aligned_50.pkl",
@@ -117,6 +176,7 @@ class Mosei(FileDataSet):
     """CMU-MOSEI: 22,856 opinions on many topics (Zadeh et al. 2018)."""
 
     label_range = (-3.0, 3.0)
+    suite = "mosi"
     expected = ("MOSEI/Processed/unaligned_50.pkl", "MOSEI/Processed/aligned_50.pkl")
     source = _CMU
 
@@ -131,6 +191,7 @@ class Sims(FileDataSet):
     """CH-SIMS: 2,281 clips of Chinese films and shows, with a label for each modality (Yu et al. 2020)."""
 
     label_range = (-1.0, 1.0)
+    suite = "sims"
     expected = ("SIMS/Processed/unaligned_39.pkl",)
     source = _MMSA_PROJECT
 
@@ -145,6 +206,7 @@ class SimsV2(FileDataSet):
     """CH-SIMS v2, its supervised part (Liu et al. 2022)."""
 
     label_range = (-1.0, 1.0)
+    suite = "sims"
     expected = ("sims_unaligned.pkl", "ch-simsv2s.pkl")
     source = "ask the authors, who maintain the GitHub repository thuiar/ch-sims-v2"
 
@@ -159,6 +221,7 @@ class Pom(FileDataSet):
     """POM: 903 film reviews, each with seventeen ratings of speaker and speech (Park et al. 2014)."""
 
     label_range = (0.0, 7.0)  # means over raters of a scale from 1; some of the published ones lie below 1
+    suite = "regression"
     expected = ("an npz file with audio, vision, labels, label_names and split",)
     source = (
         "the GitHub repository pliang279/MFN has its features; access to the recordings is given by USC ICT"

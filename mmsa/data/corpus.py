@@ -15,11 +15,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsa.errors import DataError, SealedTest
+from mmsa.errors import DataError, Problem, SealedTest
 
 SplitName = Literal["train", "valid", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
 ModalityName = Literal["text", "audio", "vision"]
 MODALITIES: tuple[ModalityName, ...] = ("text", "audio", "vision")
+Suite = Literal["mosi", "sims", "regression"]
+SUITES: tuple[Suite, ...] = ("mosi", "sims", "regression")
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
@@ -116,6 +119,26 @@ Modality = Strings | Tokens | Features
 
 
 @dataclass(frozen=True)
+class Outline:
+    """What is known of a split that stays closed: which rows it has and how wide they are, but no value.
+
+    ids, groups: (N,) as in ``Split``.
+    widths: D of each modality it has; None for text that is strings or tokens.
+    origin: within which an id means one row; empty for the data set of that name, whatever its file.
+    problems: why the split could not be opened, as far as that shows from outside.
+    """
+
+    ids: NDArray[np.str_]
+    groups: NDArray[np.str_]
+    widths: Mapping[ModalityName, int | None]
+    origin: str = ""
+    problems: tuple[Problem, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
 class Split(_Arrays):
     """The rows of one split.
 
@@ -153,6 +176,14 @@ class Split(_Arrays):
         present = {name: getattr(self, name) for name in MODALITIES}
         return {name: modality for name, modality in present.items() if modality is not None}
 
+    def outline(self) -> Outline:
+        """What would be known of the split if it were closed."""
+        widths = {
+            name: modality.dim if isinstance(modality, Features) else None
+            for name, modality in self.modalities().items()
+        }
+        return Outline(self.ids, self.groups, widths)
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything in the split."""
@@ -174,11 +205,15 @@ class Corpus:
     A search opens train and valid; the test split is then not in memory at all, and asking for it raises.
 
     name: the data set. label_range: the smallest and largest label the scale allows. splits: by name.
+    suite: the metrics that its labels are scored with.
+    outlines: of every split the data set has, closed ones too; not taken along to other processes.
     """
 
     name: str
     label_range: tuple[float, float]
     splits: Mapping[SplitName, Split]
+    suite: Suite = "regression"
+    outlines: Mapping[SplitName, Outline] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "splits", MappingProxyType(dict(self.splits)))
@@ -196,8 +231,8 @@ class Corpus:
             raise SealedTest(f"{self.name}: the test split is sealed; only `launch/retrain.py` opens it")
         raise DataError(f"{self.name} has no {name} split, only {', '.join(self.splits)}")
 
-    def __reduce__(self) -> tuple[type[Corpus], tuple[str, tuple[float, float], dict[SplitName, Split]]]:
-        return type(self), (self.name, self.label_range, dict(self.splits))
+    def __reduce__(self) -> tuple[type[Corpus], tuple[Any, ...]]:
+        return type(self), (self.name, self.label_range, dict(self.splits), self.suite)
 
     @cached_property
     def digest(self) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsa.data.corpus import Features, Split, SplitName
+from mmsa.data.corpus import MODALITIES, SPLITS, Features, Outline, Split, SplitName
 from mmsa.data.inputs import FeatureInput
 from mmsa.errors import DataError, Problem
 
@@ -17,6 +17,7 @@ logger = logging.getLogger("mmsa.data")
 
 OUTLIER = 10.0  # standard deviations
 _SHOWN = 5
+_LONGEST = 80  # characters of a name that is shown
 
 
 def finite(values: NDArray[np.float32], source: str) -> NDArray[np.float32]:
@@ -33,7 +34,7 @@ def finite(values: NDArray[np.float32], source: str) -> NDArray[np.float32]:
         }
         counts = " and ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
         columns = np.flatnonzero(bad.reshape(-1, values.shape[-1]).any(axis=0))
-        logger.warning("%s: %s set to 0, in columns %s", source, counts, _some(columns.tolist()))
+        logger.warning("%s: %s set to 0, in columns %s", source, counts, some(columns.tolist()))
         values[bad] = 0.0
     return values
 
@@ -46,6 +47,19 @@ def report(split: Split, source: str) -> None:
             logger.warning("%s: %d of %d rows have no %s", source, absent, len(split), name)
         if isinstance(modality, Features) and len(modality.values):
             _report_columns(modality, f"{source}: {name}")
+
+
+def report_labels(split: Split, source: str) -> None:
+    """Log what keeps metrics of the split from saying much: a single row, a single group, equal labels."""
+    if len(split) == 1:
+        logger.warning("%s: has a single row", source)
+    elif len(np.unique(split.groups)) == 1:
+        logger.warning(
+            "%s: all %d rows are of one video or speaker; they do not tell how a metric varies over others",
+            *(source, len(split)),
+        )
+    if len(split) > 1 and np.ptp(split.labels) == 0:
+        logger.warning("%s: all %d labels are %g", source, len(split), split.labels[0])
 
 
 def _report_columns(features: Features, source: str) -> None:
@@ -69,14 +83,26 @@ def check(
     label_range: tuple[float, float],
     source: str,
     allow_shared_groups: bool = False,
+    outlines: Mapping[SplitName, Outline] = MappingProxyType({}),
 ) -> None:
     """Refuse what cannot be repaired.
 
+    Args:
+        splits: those that were opened.
+        outlines: of all splits of the data set; those of ``splits`` may be left out.
+
     Raises:
-        DataError: listing every problem: ids that are not unique, labels that are missing or out of range,
-            groups (videos, speakers) whose rows lie in several splits.
+        DataError: listing every problem: ids that are not unique, groups (videos, speakers) whose rows lie in
+            several splits and widths that differ between splits, opened or not; labels of opened splits that
+            are missing or out of range.
     """
-    problems = [*_id_problems(splits), *_group_problems(splits, allow_shared_groups, source)]
+    known = {name: split.outline() for name, split in splits.items()} | dict(outlines)
+    all_splits = {name: known[name] for name in SPLITS if name in known}
+    problems = [
+        *_id_problems(all_splits),
+        *_group_problems(all_splits, allow_shared_groups, source),
+        *_width_problems(all_splits),
+    ]
     for name, split in splits.items():
         problems += _label_problems(f"{name} labels", split.ids, split.labels, label_range)
         for modality, labels in split.unimodal_labels.items():
@@ -90,12 +116,37 @@ def refuse(source: str, problems: list[Problem]) -> None:
         raise DataError(f"{source}:\n" + "\n".join(map(str, problems)))
 
 
-def _id_problems(splits: Mapping[SplitName, Split]) -> list[Problem]:
-    counts = Counter(str(row) for split in splits.values() for row in split.ids)
-    repeated = [row for row, count in counts.items() if count > 1]
+def _id_problems(splits: Mapping[SplitName, Outline]) -> list[Problem]:
+    repeated = [
+        f"{row} ({', '.join(names)})" if len(set(names)) > 1 else row
+        for row, names in _homes((name, split.ids.tolist()) for name, split in splits.items()).items()
+        if len(names) > 1
+    ]
     if not repeated:
         return []
-    return [Problem("id", _some(repeated), "each id must occur once, in one split", "Remove the copies.")]
+    return [Problem("id", some(repeated), "each id must occur once, in one split", "Remove the copies.")]
+
+
+def _homes(names: Iterable[tuple[SplitName, Iterable[str]]]) -> dict[str, list[SplitName]]:
+    """Where each name occurs."""
+    homes: dict[str, list[SplitName]] = {}
+    for split, members in names:
+        for member in members:
+            homes.setdefault(member, []).append(split)
+    return homes
+
+
+def _width_problems(splits: Mapping[SplitName, Outline]) -> list[Problem]:
+    problems = []
+    for modality in MODALITIES:
+        widths = {name: split.widths[modality] for name, split in splits.items() if modality in split.widths}
+        if len(set(widths.values())) > 1:
+            found = ", ".join(f"{name} {width}" for name, width in widths.items())
+            rule = "every split must have the same number of feature columns; a model has one width"
+            problems.append(
+                Problem(modality, found, rule, "Take the features of all splits from one source.")
+            )
+    return problems
 
 
 def _label_problems(
@@ -107,30 +158,34 @@ def _label_problems(
     problems = []
     if missing:
         advice = "Remove these rows, or give them labels."
-        problems.append(Problem(what, _some(missing), "a label must be a finite number", advice))
+        problems.append(Problem(what, some(missing), "a label must be a finite number", advice))
     if outside:
         rule = f"labels must lie within [{low:g}, {high:g}]"
         advice = "Choose the data set whose scale this is, or rescale the labels."
-        problems.append(Problem(what, _some(outside), rule, advice))
+        problems.append(Problem(what, some(outside), rule, advice))
     return problems
 
 
-def _group_problems(splits: Mapping[SplitName, Split], allow: bool, source: str) -> list[Problem]:
-    homes: dict[str, list[str]] = {}
-    for name, split in splits.items():
-        for group in np.unique(split.groups):
-            homes.setdefault(str(group), []).append(name)
+def _group_problems(splits: Mapping[SplitName, Outline], allow: bool, source: str) -> list[Problem]:
+    homes = _homes((name, np.unique(split.groups).tolist()) for name, split in splits.items())
     shared = [f"{group} ({', '.join(names)})" for group, names in homes.items() if len(names) > 1]
     if not shared:
         return []
     if allow:
-        logger.warning("%s: %d groups lie in several splits: %s", source, len(shared), _some(shared))
+        logger.warning("%s: %d groups lie in several splits: %s", source, len(shared), some(shared))
         return []
     rule = "a video or speaker must lie in one split, or scores measure recognition of the speaker"
     advice = "Use another split, or set data.allow_shared_groups: true if the published split is like that."
-    return [Problem("groups", _some(shared), rule, advice)]
+    return [Problem("groups", some(shared), rule, advice)]
 
 
-def _some(items: list[object] | list[str] | list[int]) -> str:
-    shown = ", ".join(map(str, items[:_SHOWN]))
-    return shown if len(items) <= _SHOWN else f"{shown} and {len(items) - _SHOWN} more"
+def some(items: Iterable[object], most: int = _SHOWN) -> str:
+    """The first few of ``items``, each shortened, and how many more there are."""
+    items = list(items)
+    shown = ", ".join(_short(item) for item in items[:most])
+    return shown if len(items) <= most else f"{shown} and {len(items) - most} more"
+
+
+def _short(item: object) -> str:
+    text = str(item)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

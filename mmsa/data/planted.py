@@ -25,7 +25,8 @@ from scipy.optimize import brentq
 from scipy.special import entr
 
 from mmsa.config import Block, refuse
-from mmsa.data.corpus import MODALITIES, Corpus, Features, ModalityName, Split, SplitName
+from mmsa.data import hazards
+from mmsa.data.corpus import MODALITIES, SPLITS, Corpus, Features, ModalityName, Outline, Split, SplitName
 from mmsa.seeding import derive_seed
 
 Bits = Annotated[float, Field(ge=0.0, le=4.0)]
@@ -163,7 +164,24 @@ class Planted:
 
     def open(self, splits: Sequence[SplitName]) -> Corpus:
         """Draw the named splits; each depends on the configuration and its own name only."""
-        return Corpus(self.config.name, _LABEL_RANGE, {split: self._draw(split) for split in splits})
+        opened = {split: self._draw(split) for split in splits}
+        outlines = {split: self._outline(split) for split in SPLITS}
+        hazards.check(opened, _LABEL_RANGE, "planted data", outlines=outlines)
+        for name, split in opened.items():
+            hazards.report_labels(split, f"planted {name}")
+        return Corpus(self.config.name, _LABEL_RANGE, opened, "mosi", outlines)
+
+    def _outline(self, split: SplitName) -> Outline:
+        ids, groups = self._names(split)
+        widths = {name: getattr(self.config, f"{name}_dim") for name in self.config.modalities}
+        return Outline(ids, groups, widths, origin=f"seed {self.config.seed}")
+
+    def _names(self, split: SplitName) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+        """(N,) ids and groups."""
+        num_rows = getattr(self.config, f"rows_{split}")
+        groups = [f"{split}{row // _ROWS_PER_GROUP:05d}" for row in range(num_rows)]
+        ids = [f"{group}_{row % _ROWS_PER_GROUP}" for row, group in enumerate(groups)]
+        return np.array(ids), np.array(groups)
 
     def truth(self) -> PlantedTruth:
         """The exact information between modalities and label."""
@@ -182,10 +200,10 @@ class Planted:
         features: dict[str, Any] = {
             name: self._lift(name, np.array(seen[name]).reshape(-1, num_rows).T, split) for name in MODALITIES
         }
-        groups = [f"{split}{row // _ROWS_PER_GROUP:05d}" for row in range(num_rows)]
+        ids, groups = self._names(split)
         return Split(
-            ids=np.array([f"{group}_{row % _ROWS_PER_GROUP}" for row, group in enumerate(groups)]),
-            groups=np.array(groups),
+            ids=ids,
+            groups=groups,
             labels=_labels(bits_NK),
             **{name: features[name] for name in self.config.modalities},
         )

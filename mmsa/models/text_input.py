@@ -56,7 +56,7 @@ def encode_text(corpus: Corpus, config: Block, cache: Path | None) -> Corpus:
         DataError: where the encoder is not found, or the token ids are not its own.
     """
     splits = {name: encode_split(split, config, cache) for name, split in corpus.splits.items()}
-    return Corpus(corpus.name, corpus.label_range, splits)
+    return replace(corpus, splits=splits)
 
 
 def encode_split(split: Split, config: Block, cache: Path | None) -> Split:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mmsa.errors import StudyError
-from mmsa.results.exported import Exported, Provenance, save_export
+from mmsa.results.exported import Exported, Provenance, Seen, save_export
 from mmsa.search.records import TrialRecord
 from mmsa.search.study.cards import trial_config
 from mmsa.search.study.view import StudyView
@@ -22,7 +22,7 @@ def export(study: StudyView, path: Path, trial: int | None = None) -> Exported:
         StudyError: when there is no such trial, it has no result, or the best one breaks a bound.
     """
     record = _best(study) if trial is None else _numbered(study, trial)
-    config, known = trial_config(study, record), study.attributes
+    config, known, seen = trial_config(study, record), study.attributes, study.seen
     provenance = Provenance(
         study=study.name,
         trial=record.number,
@@ -36,6 +36,7 @@ def export(study: StudyView, path: Path, trial: int | None = None) -> Exported:
         git_commit=known["git_commit"],
         git_dirty=known["git_dirty"],
         versions=known["versions"],
+        seen=None if seen is None else Seen(**seen.to_dict()),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     exported = Exported(config=config, provenance=provenance)

@@ -10,8 +10,25 @@ from typing import Annotated
 from pydantic import Field
 
 from mmsa.config import Block, dump_yaml, load_yaml, parse
+from mmsa.data.rows import Rows
 from mmsa.errors import ConfigError, Problem
 from mmsa.experiment import RunConfig
+
+
+class Seen(Block):
+    """The rows that a study, or one that it learned from, was trained on or chose by: digests of names."""
+
+    rows: str
+    groups: str
+    """Videos or speakers."""
+
+    def known(self) -> Rows:
+        """To compare with other rows.
+
+        Raises:
+            DataError: for a file that was edited here.
+        """
+        return Rows.from_dict(self.model_dump())
 
 
 class Provenance(Block):
@@ -37,6 +54,8 @@ class Provenance(Block):
     """Whether files of that commit had been changed."""
     versions: Mapping[str, str]
     date: str
+    seen: Seen | None = None
+    """The rows that cannot be test rows any more; files of before have none."""
 
 
 class Exported(Block):

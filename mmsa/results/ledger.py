@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mmsa.data.rows import RowSet
 from mmsa.errors import DataError
 
 LEDGER = "ledger.jsonl"
@@ -40,6 +41,7 @@ class Opening:
         selected: which of the seeds the search chose the configuration with; it is not in the means.
         test_digest: SHA-256 of the test split; empty when the retraining died before it was known.
         metrics: test metrics of each seed; empty likewise.
+        test_rows: the rows that were opened, see ``RowSet.text``; empty in entries of before.
     """
 
     data_set: str
@@ -54,6 +56,7 @@ class Opening:
     metrics: Sequence[Mapping[str, float]] = field(default_factory=list)
     date: str = field(default_factory=_now)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    test_rows: str = ""
 
     def means(self) -> dict[str, float]:
         """Each test metric averaged over fresh seeds; empty where nothing was recorded."""
@@ -106,6 +109,14 @@ class Ledger:
             except (ValueError, LookupError, TypeError, AttributeError) as error:
                 raise DataError(f"{self.path}, line {number}: no entry of the ledger ({error!r})") from None
         return list(found.values())
+
+    def openings_of_rows(self, rows: RowSet) -> list[Opening]:
+        """The openings, by whatever study, that saw any of ``rows``.
+
+        Raises:
+            DataError: for a line that is not one of ours.
+        """
+        return [opening for opening in self.openings() if len(RowSet.from_text(opening.test_rows) & rows)]
 
     def openings_of(self, study: str | None, config_digest: str) -> list[Opening]:
         """The openings for any trial of ``study``; without one, those for the configuration."""

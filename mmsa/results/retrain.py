@@ -13,6 +13,9 @@ import numpy as np
 
 from mmsa.config import with_overrides
 from mmsa.data import Corpus, Features, Split, Strings, open_corpus
+from mmsa.data.hazards import refuse
+from mmsa.data.readers.base import HOW_TO_SPLIT
+from mmsa.data.rows import Rows
 from mmsa.errors import DataError
 from mmsa.experiment import RunConfig
 from mmsa.provenance import versions
@@ -24,7 +27,9 @@ from mmsa.results.statistics import cluster_bootstrap
 from mmsa.seeding import derive_seed
 from mmsa.training import Progress, evaluate, load_bundle, run, save_bundle
 from mmsa.training.constants import constant_metrics
+from mmsa.training.metrics import lopsided
 from mmsa.training.runtime import Runtime
+from mmsa.training.selection import undecidable
 
 Say = Callable[[str], None]
 
@@ -53,12 +58,15 @@ def retrain(
 
     Raises:
         ConfigError: for overrides that do not fit.
-        DataError: when the data is missing, or not what the search saw.
+        DataError: when the data is missing, or not what the search saw; when valid cannot choose; when test
+            lacks something, or holds rows that the search saw.
         TrainingDiverged: when a seed does; test stays closed then.
     """
     config = with_overrides(exported.config, overrides, "--set")
     corpus = open_corpus(config.data)
     _check_same_data(exported, overrides, corpus)
+    refuse(corpus.name, undecidable(corpus, [config.train.metric]))
+    _check_test(exported, config, overrides, corpus, say)
     folder = runs / "retrained" / f"{_subject(exported) or corpus.name}-{digest(config)[:12]}"
     selected = exported.provenance is not None
     derived = [derive_seed("retrain", config.seed, number) for number in range(1, num_seeds + selected)]
@@ -77,6 +85,8 @@ def retrain(
 def digest(config: RunConfig) -> str:
     """SHA-256 of a configuration, the seed apart."""
     values = config.model_dump(mode="json", exclude={"seed"})
+    if values["data"].get("metrics") == "auto":  # a setting that came later; without it nothing has changed
+        del values["data"]["metrics"]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -86,12 +96,64 @@ def _subject(exported: Exported) -> str | None:
 
 def _check_same_data(exported: Exported, overrides: Mapping[str, Any], corpus: Corpus) -> None:
     expected = exported.provenance.corpus_digest if exported.provenance else corpus.digest
-    other_data = any(path.startswith("data.") for path in overrides.keys() - _WHERE_DATA_LIES)
-    if corpus.digest != expected and not other_data:
+    if corpus.digest != expected and not _of_data(overrides):
         raise DataError(
             f"{corpus.name}: train and valid (digest {corpus.digest[:12]}) are not those that study "
             f"{_subject(exported)!r} saw ({expected[:12]}); set data.path to those, or search again"
         )
+
+
+def _check_test(
+    exported: Exported, config: RunConfig, overrides: Mapping[str, Any], corpus: Corpus, say: Say
+) -> None:
+    """Everything that can be known of test while it is closed, before a seed is trained and it is opened."""
+    test = corpus.outlines.get("test")
+    if test is None:
+        raise DataError(f"{corpus.name} has no test split to measure on. {HOW_TO_SPLIT['test']}")
+    refuse(f"{corpus.name}: test cannot be opened as it is", list(test.problems))
+    seen, ours = _seen(exported, overrides, corpus, say), Rows.of(corpus, "test")
+    shared = {f"of its {len(ours.rows)} rows": ours.rows & seen.rows}
+    if not getattr(config.data, "allow_shared_groups", False):
+        shared[f"of its {len(ours.groups)} videos or speakers"] = ours.groups & seen.groups
+    found = " and ".join(f"{len(common)} {of_what}" for of_what, common in shared.items() if common)
+    if found:
+        changed = ", ".join(f"{path}={value}" for path, value in _of_data(overrides).items())
+        raise DataError(
+            f"{corpus.name}: test stays closed: study {_subject(exported)!r} was trained on, or chose by, "
+            f"{found}, so that they cannot test its configurations. Leave out --set {changed or 'data...'}, "
+            "or search anew on these splits under another name after `study:`"
+        )
+
+
+def _of_data(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The changes that may be another question, and not only where the data lie."""
+    return {
+        path: value
+        for path, value in overrides.items()
+        if path.startswith("data.") and path not in _WHERE_DATA_LIES
+    }
+
+
+def _seen(exported: Exported, overrides: Mapping[str, Any], corpus: Corpus, say: Say) -> Rows:
+    """The rows that the study of an exported file was trained on, or chose by."""
+    known = exported.provenance
+    if known is None:
+        return Rows()
+    if known.seen is not None:
+        return known.seen.known()
+    if _of_data(overrides):  # a file of before: what it saw can be looked up where the data still lie
+        where = {path: value for path, value in overrides.items() if path in _WHERE_DATA_LIES}
+        try:
+            corpus = open_corpus(with_overrides(exported.config, where).data)
+        except DataError as error:
+            say(f"the data of study {known.study!r} cannot be read: {error}")
+        if corpus.digest != known.corpus_digest:
+            say(
+                f"which rows study {known.study!r} saw is not known, so that test may not be unseen: export "
+                "the trial again"
+            )
+            return Rows()
+    return Rows.of(corpus, "train", "valid")
 
 
 def _train(config: RunConfig, corpus: Corpus, bundle: Path, cache: Path, prefix: str, say: Say) -> SeedResult:
@@ -146,6 +208,7 @@ def _open_test(
         seeds=[result.seed for result in trained],
         overrides=dict(overrides),
         selected=next((result.seed for result in trained if result.selected), None),
+        test_rows=Rows.of(corpus, "test").rows.text(),
     )
     ledger = Ledger(runs / LEDGER)
     earlier = len(ledger.openings_of(opening.study, opening.config_digest))
@@ -153,7 +216,7 @@ def _open_test(
     test = open_corpus(config.data, ("test",))["test"]
     predictions_SN = np.stack([load_bundle(r.bundle, runs / "cache").predict(test) for r in trained])
     seeds = tuple(
-        replace(result, test=evaluate(test.labels, predictions_N, corpus.label_range))
+        replace(result, test=evaluate(test.labels, predictions_N, corpus.suite))
         for result, predictions_N in zip(trained, predictions_SN, strict=True)
     )
     ledger.measure(opening, test.digest, [result.test for result in seeds])
@@ -165,11 +228,12 @@ def _open_test(
         earlier=earlier,
         seeds=seeds,
         reproduced=reproduced,
-        intervals=cluster_bootstrap(test.labels, fresh_SN, test.groups, corpus.label_range),
-        constants=constant_metrics(corpus["train"].labels, test.labels, corpus.label_range),
+        intervals=cluster_bootstrap(test.labels, fresh_SN, test.groups, corpus.suite),
+        constants=constant_metrics(corpus["train"].labels, test.labels, corpus.suite),
         kinds=_kinds(test),
         num_rows=len(test),
         num_groups=len(np.unique(test.groups)),
+        notes=tuple(lopsided(test.labels, corpus.suite, "test")),
     )
     return report, test
 

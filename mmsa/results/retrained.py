@@ -58,6 +58,7 @@ class RetrainReport:
         num_groups: of the test split.
         decomposition: of the information about the test labels, for the seed that is best on valid; None
             where nothing is to be measured.
+        notes: what to know of the labels when reading the metrics, in lines.
     """
 
     exported: Exported
@@ -72,6 +73,7 @@ class RetrainReport:
     num_rows: int
     num_groups: int
     decomposition: Decomposition | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def best_on_valid(self) -> SeedResult:
@@ -109,7 +111,7 @@ class RetrainReport:
             lines.append(
                 f"{self.num_groups} groups are few: take these intervals as a lower limit of the doubt"
             )
-        return "\n".join([*lines, *self._information(), self._openings()])
+        return "\n".join([*lines, *self.notes, *self._information(), self._openings()])
 
     def _information(self) -> list[str]:
         lines = information_table(

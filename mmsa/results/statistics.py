@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmsa.data.corpus import Suite
 from mmsa.training.resampling import Floats, draw_groups, weighted_metrics
 
 _RESAMPLES = 2000
@@ -35,10 +36,10 @@ def cluster_bootstrap(
     labels_N: NDArray[np.floating[Any]],
     predictions_SN: NDArray[np.floating[Any]],
     groups_N: NDArray[np.str_],
-    label_range: tuple[float, float],
+    suite: Suite,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Every metric of the label scale, averaged over seeds, with its intervals.
+    """Every metric of the suite, averaged over seeds, with its intervals.
 
     All seeds and metrics see the same resamples, each of as many groups as there are.
     """
@@ -47,7 +48,7 @@ def cluster_bootstrap(
     # The first row is the split as it is.
     weights_RG = np.vstack([np.ones(num_groups), draw_groups(num_groups, _RESAMPLES, seed)])
     by_seed = [
-        weighted_metrics(labels_N, predictions_N, group_N, weights_RG, label_range)
+        weighted_metrics(labels_N, predictions_N, group_N, weights_RG, suite)
         for predictions_N in predictions_SN
     ]
     means = {name: np.mean([metrics[name] for metrics in by_seed], axis=0) for name in by_seed[0]}

@@ -23,6 +23,7 @@ from mmsa.search.space.parameters import GATE
 from mmsa.search.space.scalars import Scalar
 from mmsa.search.study.view import StudyView, read_study
 from mmsa.training import count_parameters, count_steps, time_step
+from mmsa.training.metrics import lopsided
 
 _NUM_SAMPLES = 3
 _CENTURY = 100 * 365.25 * 86400
@@ -55,6 +56,7 @@ def dry_run(config: StudyConfig, runs: Path, storage: str | None = None) -> Iter
     corpus = prepare(config.base, cache)
     outlook = refuse_misfits(config, corpus)
     yield from idle_lines(outlook.idle)
+    yield from (f"warning: {line}" for line in lopsided(corpus["valid"].labels, corpus.suite, "valid"))
     base, batch_size = outlook.base, config.base.train.batch_size
     yield f"data: {corpus.name}, {len(corpus['train'])} rows to train on, {len(corpus['valid'])} to validate"
     parameters = base.num_parameters if base else count_parameters(config.base, corpus, cache=cache)

@@ -93,6 +93,7 @@ class SearchSummary:
         constant: the best constant predictor by the first objective, where one is known.
         front: number and values of the trials that none is better than in all objectives.
         idle: searched parameters without an effect on these data.
+        notes: what to know of the data when reading the values, in lines.
     """
 
     study: str
@@ -117,6 +118,7 @@ class SearchSummary:
     front: tuple[tuple[int, tuple[float, ...]], ...] = ()
     constant: Constant | None = None
     idle: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
     @property
     def done(self) -> bool:
@@ -171,6 +173,7 @@ class SearchSummary:
             else f"defaults: trial {self.default_number}, {default}",
             *self._constant(self.best),
             *self._front(),
+            *(f"note:     {note}" for note in self.notes),
         ]
 
     def _constant(self, best: BestTrial) -> list[str]:

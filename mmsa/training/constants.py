@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmsa.data.corpus import Suite
 from mmsa.training.metrics import TWO_CLASSES, classes, evaluate, f1_name, on_scale
 
 Values = NDArray[np.floating[Any]]
@@ -29,9 +30,7 @@ class Constant:
     value: float
 
 
-def constant_metrics(
-    train_labels: Values, labels: Values, label_range: tuple[float, float]
-) -> dict[str, dict[str, float]]:
+def constant_metrics(train_labels: Values, labels: Values, suite: Suite) -> dict[str, dict[str, float]]:
     """What the median, the mean and the majority class of train reach on a split, by predictor and metric.
 
     The majority depends on how an accuracy sorts labels into classes, so for each accuracy, and the F1 beside
@@ -40,16 +39,16 @@ def constant_metrics(
     Args:
         train_labels: (M,) labels that the constant is taken from.
         labels: (N,) labels of the split that is scored.
-        label_range: of the data set.
+        suite: of metrics that the data set is scored with.
     """
 
     def scored(constant: float) -> dict[str, float]:
-        return evaluate(labels, np.full(len(labels), constant), label_range)
+        return evaluate(labels, np.full(len(labels), constant), suite)
 
     found = {name: scored(float(of(train_labels))) for name, of in (("median", np.median), ("mean", np.mean))}
-    scaled_M = on_scale(train_labels, label_range)
+    scaled_M = on_scale(train_labels, suite)
     majority: dict[str, float] = {}
-    for accuracy, rows in classes(scaled_M, scaled_M, label_range).items():
+    for accuracy, rows in classes(scaled_M, scaled_M, suite).items():
         sizes = np.unique(rows.truth[rows.counted], return_counts=True)
         if not len(sizes[0]):
             continue

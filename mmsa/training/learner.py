@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -37,7 +38,7 @@ class Learner:
         self, config: RunConfig, corpus: Corpus, runtime: Runtime, cache: Path | None, team: Team = ALONE
     ):
         splits = {name: readable(split, config.model, cache) for name, split in corpus.splits.items()}
-        self.corpus = Corpus(corpus.name, corpus.label_range, splits)
+        self.corpus = replace(corpus, splits=splits)
         self.inputs = InputSpec.of(self.corpus)
         self._seed, self._runtime, self._team = config.seed, runtime, team
         seed_everything(derive_seed("weights", config.seed))

@@ -74,7 +74,7 @@ class Progress:
             raise ValueError(f"epoch {self.epoch} is not the last one")
         corpus, valid = self._trainer.corpus, self._trainer.corpus["valid"]
         predictions_N = self._trainer.result().predict(valid)
-        errors = standard_errors(valid.labels, predictions_N, valid.groups, corpus.label_range)
+        errors = standard_errors(valid.labels, predictions_N, valid.groups, corpus.suite)
         return {PREFIX + name: error for name, error in errors.items()}
 
 

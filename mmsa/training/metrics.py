@@ -1,8 +1,9 @@
 """Metrics of a whole split, as the literature of multimodal sentiment analysis computes them.
 
-The label scale decides which: ``[-3, 3]`` is the family of CMU-MOSI and CMU-MOSEI, ``[-1, 1]`` is CH-SIMS;
-any other scale has the two metrics that need no classes. Names say how a zero label is counted, because both
-conventions are published as "Acc-2":
+The suite that a data set is scored with decides which: ``mosi`` is that of CMU-MOSI and CMU-MOSEI, ``sims``
+that of CH-SIMS, and ``regression`` has the two metrics that need no classes. Labels that happen to lie within
+the same numbers say nothing of the suite. Names say how a zero label is counted, because both conventions are
+published as "Acc-2":
 
 =============================  =============================================================================
 ``mae``, ``pearson``           mean of abs(prediction - label); Pearson correlation
@@ -14,8 +15,8 @@ conventions are published as "Acc-2":
 ``f1_…``                       F1 of the classes of that Acc-2, weighted by how many labels each class has
 =============================  =============================================================================
 
-On the SIMS scale labels and predictions are first clipped to [-1, 1], for MAE and Pearson as well. What is
-undefined is 0.0 and not NaN: Pearson where labels or predictions are constant, Acc-2 and F1 of no rows.
+In ``sims`` labels and predictions are first clipped to [-1, 1], for MAE and Pearson as well. Undefined values
+are 0.0 and not NaN: Pearson where labels or predictions are constant, Acc-2 and F1 of no rows.
 
 Shapes: N rows of the split, M of them that count.
 """
@@ -31,32 +32,33 @@ from numpy.typing import NDArray
 from scipy.stats import pearsonr
 from sklearn.metrics import f1_score
 
+from mmsa.data.corpus import Suite
+
 Values = NDArray[np.floating[Any]]
 Rows = NDArray[Any]
 
 TWO_CLASSES = "acc2_"
 """Prefix of the accuracies that have an F1 beside them."""
 
-_MOSI = (-3.0, 3.0)
-_SIMS = (-1.0, 1.0)
+_NEARLY_ALL = 0.9  # of the labels in one class
 _SIMS_EDGES_3 = np.array([-0.1, 0.1], np.float32)
 _SIMS_EDGES_5 = np.array([-0.7, -0.1, 0.1, 0.7], np.float32)
 
 
-def evaluate(labels: Values, predictions: Values, label_range: tuple[float, float]) -> dict[str, float]:
-    """All metrics of the label scale, by name.
+def evaluate(labels: Values, predictions: Values, suite: Suite) -> dict[str, float]:
+    """All metrics of a suite, by name.
 
     Args:
         labels: (N,) the truth.
         predictions: (N,) finite predictions.
-        label_range: the smallest and largest label the scale allows.
+        suite: which metrics.
     """
-    labels_N, predictions_N = on_scale(labels, label_range), on_scale(predictions, label_range)
+    labels_N, predictions_N = on_scale(labels, suite), on_scale(predictions, suite)
     metrics = {
         "mae": float(np.abs(predictions_N - labels_N).mean(dtype=np.float64)),
         "pearson": _pearson(labels_N, predictions_N),
     }
-    for name, sorted_rows in classes(labels_N, predictions_N, label_range).items():
+    for name, sorted_rows in classes(labels_N, predictions_N, suite).items():
         labels_M = sorted_rows.truth[sorted_rows.counted]
         predictions_M = sorted_rows.predicted[sorted_rows.counted]
         metrics[name] = float((labels_M == predictions_M).mean()) if len(labels_M) else 0.0
@@ -65,10 +67,10 @@ def evaluate(labels: Values, predictions: Values, label_range: tuple[float, floa
     return metrics
 
 
-def metric_names(label_range: tuple[float, float]) -> tuple[str, ...]:
-    """The names ``evaluate`` gives for a label scale."""
+def metric_names(suite: Suite) -> tuple[str, ...]:
+    """The names ``evaluate`` gives for a suite."""
     anything = np.zeros(1, np.float32)
-    return tuple(evaluate(anything, anything, label_range))
+    return tuple(evaluate(anything, anything, suite))
 
 
 def f1_name(accuracy: str) -> str:
@@ -76,13 +78,13 @@ def f1_name(accuracy: str) -> str:
     return accuracy.replace(TWO_CLASSES, "f1_", 1)
 
 
-def on_scale(values: Values, label_range: tuple[float, float]) -> NDArray[np.float32]:
+def on_scale(values: Values, suite: Suite) -> NDArray[np.float32]:
     """Labels or predictions as they are compared.
 
     In float32: a label written as 0.1 lies on the edge 0.1 in the precision it was stored in.
     """
     values_N = np.asarray(values, np.float32)
-    return np.clip(values_N, *_SIMS) if label_range == _SIMS else values_N
+    return np.clip(values_N, -1, 1) if suite == "sims" else values_N
 
 
 @dataclass(frozen=True)
@@ -97,17 +99,17 @@ class Classes:
     counted: NDArray[np.bool_]
 
 
-def classes(labels_N: Values, predictions_N: Values, label_range: tuple[float, float]) -> dict[str, Classes]:
-    """The classes behind each accuracy of the label scale, by its name; of what ``on_scale`` returns."""
+def classes(labels_N: Values, predictions_N: Values, suite: Suite) -> dict[str, Classes]:
+    """The classes behind each accuracy of the suite, by its name; of what ``on_scale`` returns."""
     sort_by: dict[str, Callable[[Values], Rows]] = {}
-    if label_range == _MOSI:
+    if suite == "mosi":
         sort_by = {
             "acc7": lambda values: np.rint(np.clip(values, -3, 3)),
             "acc5": lambda values: np.rint(np.clip(values, -2, 2)),
             "acc2_negative_nonnegative": lambda values: values >= 0,
             "acc2_negative_positive": lambda values: values > 0,
         }
-    if label_range == _SIMS:
+    if suite == "sims":
         sort_by = {
             "acc3": lambda values: np.digitize(values, _SIMS_EDGES_3, right=True),
             "acc5": lambda values: np.digitize(values, _SIMS_EDGES_5, right=True),
@@ -119,6 +121,28 @@ def classes(labels_N: Values, predictions_N: Values, label_range: tuple[float, f
         name: Classes(sort(labels_N), sort(predictions_N), counted.get(name, every_N))
         for name, sort in sort_by.items()
     }
+
+
+def largest_classes(labels: Values, suite: Suite) -> dict[str, float]:
+    """The part of the rows in the largest class of each accuracy: what a constant prediction reaches."""
+    labels_N, parts = on_scale(labels, suite), {}
+    for name, found in classes(labels_N, labels_N, suite).items():
+        truth_M = found.truth[found.counted]
+        counts = np.unique(truth_M, return_counts=True)[1]
+        parts[name] = float(counts.max() / len(truth_M)) if len(truth_M) else 1.0
+    return parts
+
+
+def lopsided(labels: Values, suite: Suite, split: str) -> list[str]:
+    """A line where an accuracy tells next to nothing, because nearly all labels are one of its classes."""
+    parts = {name: part for name, part in largest_classes(labels, suite).items() if part >= _NEARLY_ALL}
+    if not parts:
+        return []
+    found = ", ".join(f"{part:.1%} of {name}" for name, part in parts.items())
+    return [
+        f"{split}: one class holds nearly all labels ({found}), and always predicting it scores as much: "
+        f"these labels hardly use the scale of the metrics {suite!r}; see mae and pearson, or data.metrics"
+    ]
 
 
 def _pearson(labels_N: Values, predictions_N: Values) -> float:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmsa.data.corpus import Suite
 from mmsa.training.metrics import TWO_CLASSES, classes, f1_name, on_scale
 
 Floats = NDArray[np.float64]
@@ -26,9 +27,9 @@ def standard_errors(
     labels_N: NDArray[np.floating[Any]],
     predictions_N: NDArray[np.floating[Any]],
     groups_N: NDArray[np.str_],
-    label_range: tuple[float, float],
+    suite: Suite,
 ) -> dict[str, float]:
-    """The bootstrap standard error of every metric of the label scale.
+    """The bootstrap standard error of every metric of the suite.
 
     Where all rows are of one group, single rows are resampled.
     """
@@ -36,7 +37,7 @@ def standard_errors(
     if group_N.max() == 0:
         group_N = np.arange(len(labels_N))
     weights_RG = draw_groups(int(group_N.max()) + 1, _RESAMPLES_FOR_ERRORS, seed=0)
-    metrics = weighted_metrics(labels_N, predictions_N, group_N, weights_RG, label_range)
+    metrics = weighted_metrics(labels_N, predictions_N, group_N, weights_RG, suite)
     return {name: float(values_R.std(ddof=1)) for name, values_R in metrics.items()}
 
 
@@ -51,14 +52,14 @@ def weighted_metrics(
     predictions: NDArray[np.floating[Any]],
     group_N: NDArray[np.intp],
     weights_RG: Floats,
-    label_range: tuple[float, float],
+    suite: Suite,
 ) -> dict[str, Floats]:
     """Every metric, (R,), of a split in which group g occurs ``weights_RG[r, g]`` times.
 
     All of them are functions of sums over rows, so that one product with the sums of each group serves all
     resamples. Equal to ``mmsa.training.metrics.evaluate`` on the repeated rows.
     """
-    labels_N, predictions_N = on_scale(labels, label_range), on_scale(predictions, label_range)
+    labels_N, predictions_N = on_scale(labels, suite), on_scale(predictions, suite)
 
     def total(values_N: NDArray[Any]) -> Floats:
         sums_G = np.bincount(group_N, values_N, weights_RG.shape[1])
@@ -70,7 +71,7 @@ def weighted_metrics(
         "mae": total(np.abs(predictions_N - labels_N).astype(np.float64)) / num_rows,
         "pearson": _pearson(labels_N.astype(np.float64), predictions_N.astype(np.float64), total, num_rows),
     }
-    for name, rows in classes(labels_N, predictions_N, label_range).items():
+    for name, rows in classes(labels_N, predictions_N, suite).items():
         right_N = rows.truth == rows.predicted
         metrics[name] = _ratio(total(right_N & rows.counted), total(rows.counted))
         if name.startswith(TWO_CLASSES):

@@ -5,25 +5,50 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
+from mmsa.data.corpus import Corpus, Suite
 from mmsa.errors import ConfigError, Problem
 from mmsa.experiment import TrainConfig
-from mmsa.training.metrics import metric_names
+from mmsa.training.metrics import TWO_CLASSES, largest_classes, metric_names
 
 PREFIX = "valid/"
+FEWEST_ROWS = 5
+"""Of valid, to choose on."""
 
 
-def check_metric(metric: str, label_range: tuple[float, float]) -> None:
+def check_metric(metric: str, suite: Suite) -> None:
     """Refuse a ``train.metric`` that no epoch will have.
 
     Raises:
         ConfigError: with the metrics that there are.
     """
-    known = [PREFIX + name for name in metric_names(label_range)]
+    known = [PREFIX + name for name in metric_names(suite)]
     if metric not in known:
-        rule = f"is not a metric of the valid split for labels in [{label_range[0]:g}, {label_range[1]:g}]"
+        rule = f"is not a metric of the valid split; the data are scored with the suite {suite!r}"
         raise ConfigError("train", [Problem("train.metric", metric, rule, f"Known: {', '.join(known)}.")])
+
+
+def undecidable(corpus: Corpus, metrics: Iterable[str]) -> list[Problem]:
+    """Why nothing can be learnt from train, or chosen by ``metrics`` on valid; empty where both can be."""
+    train, valid = corpus["train"], corpus["valid"]
+    problems = []
+    if len(valid) < FEWEST_ROWS:
+        rule = f"epochs and settings are chosen on valid, and chance chooses on fewer than {FEWEST_ROWS} rows"
+        problems.append(Problem("data", f"{len(valid)} rows in valid", rule, "Give valid more."))
+    for name, split in (("train", train), ("valid", valid)):
+        if len(split) and np.ptp(split.labels) == 0:
+            found = f"{len(split)} labels of {split.labels[0]:g} in {name}"
+            rule = "a constant predicts equal labels best, whatever is in the features"
+            problems.append(Problem("data", found, rule, "Use splits that each hold different labels."))
+    alike = largest_classes(valid.labels, corpus.suite)
+    for metric in dict.fromkeys(metrics):
+        accuracy = metric.removeprefix(PREFIX).replace("f1_", TWO_CLASSES, 1)
+        if alike.get(accuracy) == 1.0 and np.ptp(valid.labels) > 0:
+            rule = "cannot choose: all labels of valid are one of its classes"
+            problems.append(Problem("data", metric, rule, f"Choose by {PREFIX}mae, or on other rows."))
+    return problems
 
 
 class Selection:

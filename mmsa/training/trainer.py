@@ -65,7 +65,7 @@ class Trainer:
     """
 
     def __init__(self, config: RunConfig, corpus: Corpus, cache: Path | None = None, team: Team = ALONE):
-        check_metric(config.train.metric, corpus.label_range)
+        check_metric(config.train.metric, corpus.suite)
         self.config, self.cache, self.team = config, cache, team
         self.runtime = Runtime.of(config.train)
         with self.runtime.active():
@@ -201,7 +201,7 @@ class Trainer:
         bad_N = ~np.isfinite(predictions_N)
         if bad_N.any():
             raise TrainingDiverged(self.position.step, "prediction", float(predictions_N[bad_N][0]))
-        metrics = evaluate(split.labels, predictions_N, self.corpus.label_range)
+        metrics = evaluate(split.labels, predictions_N, self.corpus.suite)
         return {PREFIX + name: value for name, value in metrics.items()}
 
     def result(self) -> Result:

@@ -41,7 +41,7 @@ def test_every_problem_is_listed_at_once() -> None:
         hazards.check({"train": GOOD, "valid": valid}, (-3.0, 3.0), "file.pkl")
     text = str(error.value)
     assert text.startswith("file.pkl:")
-    assert "id: 'b'" in text
+    assert "id: 'b (train, valid)'" in text
     assert "groups: 'g (train, valid)'" in text
     assert "valid labels: 'b'" in text
     assert "valid labels: 'c'" in text
@@ -75,6 +75,24 @@ def test_absent_rows_constant_columns_and_outliers_are_reported(caplog: pytest.L
     assert "1 of 3 columns are constant" in caplog.text
     assert "column 2 from" in caplog.text
     assert "to 255" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("groups", "labels", "said"),
+    [
+        (["g"], [1.0], ["file: has a single row"]),
+        (["g", "g"], [1.0, 2.0], ["file: all 2 rows are of one video or speaker; they do not tell how"]),
+        (["g", "h"], [1.0, 1.0], ["file: all 2 labels are 1"]),
+        (["g", "h"], [1.0, 2.0], []),
+    ],
+)
+def test_what_keeps_a_split_from_saying_much_is_reported(
+    groups: list[str], labels: list[float], said: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    hazards.report_labels(split([f"r{row}" for row in range(len(groups))], groups, labels), "file")
+    assert len(caplog.messages) == len(said)
+    for message, start in zip(caplog.messages, said, strict=True):
+        assert message.startswith(start)
 
 
 def test_ordinary_features_are_not_reported(caplog: pytest.LogCaptureFixture) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from mmsa.config import parse
 from mmsa.data import open_corpus
+from mmsa.data.rows import Rows
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.records import Ending
 from mmsa.search.study.cards import trial_config
@@ -40,7 +41,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = parse(StudyConfig, SPACE, "space")
     corpus = open_corpus(config.base.data)
     with Study.open(config, runs) as study:
-        study.bind_corpus(corpus.digest)
+        study.bind_corpus(corpus.digest, Rows.of(corpus, "train", "valid"))
         while (suggestion := study.ask()) is not None:
 
             def tell(progress: Progress, number: int = suggestion.number) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from mmsa.config import dump_yaml, load_yaml
+from mmsa.data import open_corpus
+from mmsa.data.rows import Rows
 from mmsa.errors import ConfigError, StudyError
 from mmsa.results.export import export
 from mmsa.results.exported import Exported, load_export
@@ -24,6 +26,9 @@ def test_the_best_trial_becomes_a_file_that_loads_back(study: StudyView, tmp_pat
     assert known is not None
     assert (known.study, known.trial, known.value) == ("small", best.number, best.values[0])
     assert known.corpus_digest == study.attributes["corpus_digest"]
+    assert known.seen is not None
+    rows = Rows.of(open_corpus(exported.config.data), "train", "valid")
+    assert known.seen.known() == study.seen == rows
     assert known.threads == 1
     assert known.versions.keys() >= {"torch", "python"}
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["best.yaml"]

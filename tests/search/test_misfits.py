@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from mmsa.data import open_corpus
+from mmsa.data import Corpus, open_corpus
 from mmsa.errors import ConfigError
 from mmsa.search.definition.misfits import refuse_misfits
 from mmsa.search.execution.executor import SearchOptions, run_search
@@ -124,3 +126,70 @@ def test_what_goes_with_no_such_term_is_refused_when_the_space_is_read(
     parameters = {f"objective.{path}.name": {"type": "categorical", "choices": choices}}
     with pytest.raises(ConfigError, match=f"(?s)objective.{path}.name: '{choices[1]}'.*{reason}"):
         make_study_config(parameters, base={**base(text=SMALL), "objective": objective})
+
+
+def planted(metric: str = "valid/mae", **data: Any) -> dict[str, Any]:
+    return {
+        "base": {**base(text=SMALL), "data": {"name": "planted", **data}, "train": {"epochs": 1}},
+        "objectives": [{"metric": metric, "direction": "minimize"}],
+    }
+
+
+@pytest.mark.parametrize("rows", [1, 4, 5])
+def test_a_search_needs_rows_to_choose_on(make_study_config, rows: int) -> None:
+    config = make_study_config(**planted(rows_valid=rows))
+    if rows == 5:
+        refuse_misfits(config, open_corpus(config.base.data))
+    else:
+        assert f"base.data: '{rows} rows in valid'" in misfits(config)
+
+
+def relabelled(config: Any, **labels: float) -> Corpus:
+    """The data with equal labels in the named splits."""
+    corpus = open_corpus(config.base.data)
+    splits = {
+        name: replace(split, labels=np.full_like(split.labels, labels[name])) if name in labels else split
+        for name, split in corpus.splits.items()
+    }
+    return replace(corpus, splits=splits)
+
+
+@pytest.mark.parametrize("split", ["train", "valid"])
+def test_equal_labels_are_nothing_to_choose_by(make_study_config, split: str) -> None:
+    config = make_study_config(**planted())
+    with pytest.raises(ConfigError, match=rf"base\.data: '\d+ labels of 1.5 in {split}'"):
+        refuse_misfits(config, relabelled(config, **{split: 1.5}))
+
+
+def test_an_accuracy_of_which_valid_has_one_class_cannot_be_an_objective(make_study_config) -> None:
+    config = make_study_config(**planted("valid/f1_negative_positive"))
+    corpus = open_corpus(config.base.data)
+    refuse_misfits(config, corpus)
+    valid = replace(corpus["valid"], labels=np.abs(corpus["valid"].labels) + 0.1)
+    positive = replace(corpus, splits={**corpus.splits, "valid": valid})
+    with pytest.raises(
+        ConfigError, match=r"'valid/f1_negative_positive'\n +cannot choose: all labels"
+    ) as error:
+        refuse_misfits(config, positive)
+    assert "1 problem" in str(error.value)
+    by_mae = make_study_config(**planted("valid/mae"))
+    refuse_misfits(by_mae, positive)
+
+
+def test_what_is_chosen_by_must_be_a_metric_of_the_data(make_study_config) -> None:
+    config = make_study_config(**planted("valid/acc7"))
+    neutral = replace(open_corpus(config.base.data), suite="regression")
+    with pytest.raises(
+        ConfigError,
+        match=r"search\.objectives\.0\.metric: 'valid/acc7'\n +is not a metric of planted, which is scored "
+        r"with valid/mae, valid/pearson\n",
+    ):
+        refuse_misfits(config, neutral)
+
+
+def test_no_metric_is_suggested_because_it_begins_alike(make_study_config) -> None:
+    with pytest.raises(ConfigError, match="valid/pearson") as error:
+        make_study_config(objectives=[{"metric": "valid/ccc", "direction": "maximize"}])
+    assert "Did you mean" not in str(error.value)
+    with pytest.raises(ConfigError, match="Did you mean 'valid/pearson'"):
+        make_study_config(objectives=[{"metric": "valid/pearso", "direction": "maximize"}])

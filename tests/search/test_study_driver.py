@@ -9,6 +9,7 @@ import optuna
 import pytest
 import yaml
 
+from mmsa.data.rows import Rows, RowSet
 from mmsa.errors import ConfigError, StudyError
 from mmsa.provenance import Code, running_code
 from mmsa.search.records import Ending
@@ -384,3 +385,19 @@ def test_a_study_with_settings_of_another_version_of_mmsa_says_so(tmp_path, make
         study._ledger.remember(space=space, **{"version/1": version})
     with pytest.raises(StudyError, match=r"(?s)forgotten.*written by an earlier version of mmsa"):
         use(config, tmp_path)
+
+
+def test_what_it_saw_is_remembered_once_and_with_what_earlier_studies_saw(tmp_path, make_study_config):
+    ours, theirs, before = (Rows(RowSet.of("data", [name])) for name in ("a", "b", "c"))
+    for name, rows in (("first", theirs), ("older", None)):
+        with Study.open(make_study_config(study=name), tmp_path) as study:
+            study.bind_corpus("a" * 64, rows)
+            study.ask()
+            study.finish(0, done(0.5))
+    with Study.open(make_study_config(priors=["first", "older"]), tmp_path) as study:
+        assert study.seen is None
+        study.bind_corpus("a" * 64, ours)
+        study.bind_corpus("a" * 64, before)
+        assert study.seen == ours | theirs
+    assert read_study("older", tmp_path).seen is None
+    assert read_study("tried", tmp_path).seen == ours | theirs

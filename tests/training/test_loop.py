@@ -88,7 +88,7 @@ def test_result_is_of_the_best_epoch_and_its_weights_predict_its_metrics(configu
     values = [metrics["valid/mae"] for metrics in result.history]
     assert result.best_epoch == int(np.argmin(values)) + 1 < 6
     assert result.metrics == result.history[result.best_epoch - 1]
-    found = evaluate(corpus["valid"].labels, result.predict(corpus["valid"]), corpus.label_range)
+    found = evaluate(corpus["valid"].labels, result.predict(corpus["valid"]), corpus.suite)
     assert {f"valid/{name}": value for name, value in found.items()}.items() <= result.metrics.items()
     assert [report.epoch for report in reports] == [1, 2, 3, 4, 5, 6]
     assert [report.finished for report in reports] == [False] * 5 + [True]
@@ -104,7 +104,7 @@ def test_standard_errors_are_those_of_the_best_epoch_and_come_last(configure, co
         earlier[0].standard_errors()
     valid = corpus["valid"]
     predictions = run(config, corpus).predict(valid)
-    expected = standard_errors(valid.labels, predictions, valid.groups, corpus.label_range)
+    expected = standard_errors(valid.labels, predictions, valid.groups, corpus.suite)
     assert last.standard_errors() == {f"valid/{name}": error for name, error in expected.items()}
 
 
@@ -112,7 +112,7 @@ def test_an_epoch_reports_losses_bounds_and_every_metric_of_the_label_scale(conf
     metrics = next(epochs(configure(), corpus)).metrics
     expected = {"loss/task", "loss/cpc", "loss/barber_agakov", "loss/estimator/barber_agakov"}
     expected |= {"train/loss", "train/lr", "train/gradient", "train/gradient/estimator"}
-    assert expected | {f"valid/{name}" for name in metric_names(corpus.label_range)} <= set(metrics)
+    assert expected | {f"valid/{name}" for name in metric_names(corpus.suite)} <= set(metrics)
     assert {name.split("/")[0] for name in set(metrics) - expected} >= {"valid", "bound"}
     assert not any("test" in name for name in metrics)
     total = metrics["loss/task"] + metrics["loss/cpc"] + metrics["loss/barber_agakov"]

@@ -5,6 +5,7 @@ Shapes: N rows, T steps that all rows are padded to, D features.
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,20 +17,44 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from mmsa.config import Block
-from mmsa.data.corpus import MODALITIES, Features, ModalityName, Split, SplitName
-from mmsa.data.hazards import finite
+from mmsa.data.corpus import MODALITIES, Features, ModalityName, Outline, Split, SplitName
+from mmsa.data.hazards import finite, some
 from mmsa.errors import DataError
+
+logger = logging.getLogger("mmsa.data")
 
 TextForm = Literal["auto", "strings", "tokens", "features"]
 
 SPLIT_NAMES: dict[str, SplitName] = {
     "train": "train",
+    "training": "train",
     "valid": "valid",
+    "validation": "valid",
     "val": "valid",
     "dev": "valid",
     "development": "valid",
     "test": "test",
 }
+
+CONVERT = (
+    "mmsa reads MMSA's pickles and npz files; to use this one, save its columns with np.savez as the arrays "
+    "id, video_id, split, raw_text, audio, vision and label (docs/data.md has their shapes)."
+)
+"""What to do with a file of another layout."""
+
+ONE_LABEL = "a label is one number, and every column must have a row for each id"
+
+HOW_TO_SPLIT: dict[SplitName, str] = {
+    "train": "Call the rows to learn from `train`.",
+    "valid": "A search chooses by valid: call some train rows `valid`, whole videos or speakers.",
+    "test": "A retraining is measured on test: call rows `test` that nothing was trained or chosen on.",
+}
+"""What to do about a split that is not there."""
+
+
+def split_of(name: object) -> SplitName | Literal[""]:
+    """The split that a file calls ``name``; empty for any other name."""
+    return SPLIT_NAMES.get(name.strip().lower(), "") if isinstance(name, str) else ""
 
 
 class FileConfig(Block):
@@ -47,6 +72,9 @@ class FileConfig(Block):
     """Which form of the text is used; ``auto`` is the first the file has of strings, tokens and features."""
     target: str | None = None
     """Which of several ratings in an npz file is the label, by its name in ``label_names``."""
+    metrics: Literal["auto", "mosi", "sims", "regression"] = "auto"
+    """What predictions are scored with; ``auto`` is what the data set is published with. Labels of your own
+    that no paper cuts into seven, five, three or two classes are ``regression``."""
     allow_shared_groups: bool = False
     """Accept a video or speaker whose rows lie in several splits, where the published split is like that."""
 
@@ -63,6 +91,14 @@ class Reader(ABC):
 
         Raises:
             DataError: for a file that is damaged, or lacks what the configuration asks for.
+        """
+
+    @abstractmethod
+    def outlines(self) -> dict[SplitName, Outline]:
+        """What shows of each split of the file without its labels, features and text.
+
+        Raises:
+            DataError: for a file that is damaged.
         """
 
 
@@ -84,6 +120,71 @@ def frames(padded_NTD: NDArray[Any], lengths_N: NDArray[np.int64] | None, source
         for row, (start, length) in enumerate(zip(starts_N, lengths_N, strict=True)):
             values[offsets[row] : offsets[row + 1]] = padded_NTD[row, start : start + length]
     return Features(finite(values, source), offsets)
+
+
+def checked_lengths(
+    values: NDArray[Any], name: str, num_rows: int, num_steps: int, source: str
+) -> NDArray[np.int64]:
+    """(N,) how many of ``num_steps`` are real; more than there are is clipped, and counted in the log.
+
+    Raises:
+        DataError: for lengths that are not one whole number from 0 on for each of ``num_rows``.
+    """
+    lengths_N = values.reshape(-1)
+    if len(lengths_N) != num_rows:
+        raise DataError(f"{source}: {len(lengths_N)} {name} for {num_rows} rows")
+    bad_N = ~(np.isfinite(lengths_N) & (lengths_N >= 0) & (lengths_N == np.floor(lengths_N)))
+    if bad_N.any():
+        found = some(f"{lengths_N[row]:g} in row {row}" for row in np.flatnonzero(bad_N))
+        rule = "must be the number of real frames of a row, a whole number from 0 on"
+        raise DataError(f"{source}: {name}: {found}; {rule}")
+    beyond = int((lengths_N > num_steps).sum())
+    if beyond:
+        logger.warning("%s: %d of %s clipped to %d steps", source, beyond, name, num_steps)
+    inside_N: NDArray[np.int64] = np.minimum(lengths_N, num_steps).astype(np.int64)
+    return inside_N
+
+
+def label_column(values: NDArray[Any], what: str) -> NDArray[np.float32]:
+    """(N,) float32 of one number a row.
+
+    Raises:
+        DataError: for several numbers a row, such as one-hot classes or several ratings.
+    """
+    if values.ndim == 0 or values.size != len(values):
+        raise DataError(f"{what}: shape {values.shape}; {ONE_LABEL}{_several(values)}")
+    labels_N: NDArray[np.float32] = values.reshape(-1).astype(np.float32)
+    return labels_N
+
+
+def _several(values_NK: NDArray[Any]) -> str:
+    """What several numbers a row probably are."""
+    if values_NK.ndim < 2:
+        return ""
+    flat_NK = values_NK.reshape(len(values_NK), -1)
+    if np.isin(flat_NK, (0, 1)).all() and (flat_NK.sum(axis=1) == 1).all():
+        return (
+            ". These are one-hot classes; mmsa predicts one number on a scale: save the score of each row, "
+            "or the position of its class where classes have an order (argmax)"
+        )
+    return (
+        ". Save the one to predict; or, in an npz file, all as `labels` (N, K) with `label_names` (K,), and "
+        "name one in data.target"
+    )
+
+
+def shape_of(values: Any, depth: int = 3) -> tuple[int, ...] | None:
+    """The shape that an array of nested lists would have, without making it; None for rows that differ.
+
+    Only arrays and lists are looked at, not the numbers in them, and no deeper than ``depth``.
+    """
+    if isinstance(values, np.ndarray):
+        return tuple(values.shape)
+    if not isinstance(values, (list, tuple)) or depth == 0:
+        return ()
+    shapes = {shape_of(row, depth - 1) for row in values}
+    inner = shapes.pop() if shapes else ()
+    return None if shapes or inner is None else (len(values), *inner)
 
 
 def _without_padding(padded_NTD: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -108,7 +209,10 @@ def strings(values: Iterable[Any], what: str) -> NDArray[np.str_]:
     for value in values:
         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
         if not isinstance(text, str):
-            raise DataError(f"{what}: {value!r} is not a string but of type {type(value).__name__}")
+            raise DataError(
+                f"{what}: {str(value)[:40]!r} is not a string but of type {type(value).__name__}; "
+                "save strings (a number has lost the zeros of an id such as 0012)"
+            )
         texts.append(text)
     return np.array(texts, dtype=np.str_)
 

@@ -17,15 +17,30 @@ regression_labels          (N,)          with ``_T``, ``_A``, ``_V``, if there: 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsa.data.corpus import Features, ModalityName, Split, SplitName, Strings, Tokens
-from mmsa.data.hazards import refuse
-from mmsa.data.readers.base import SPLIT_NAMES, Reader, TextForm, assemble, frames, strings
+from mmsa.data.corpus import Features, ModalityName, Outline, Split, SplitName, Strings, Tokens
+from mmsa.data.hazards import refuse, some
+from mmsa.data.readers.base import (
+    CONVERT,
+    HOW_TO_SPLIT,
+    ONE_LABEL,
+    Reader,
+    TextForm,
+    assemble,
+    checked_lengths,
+    frames,
+    label_column,
+    shape_of,
+    split_of,
+    strings,
+)
 from mmsa.data.unpickling import load
 from mmsa.errors import DataError, Problem, did_you_mean
 
@@ -33,6 +48,7 @@ logger = logging.getLogger("mmsa.data")
 
 _SEPARATOR = "$_$"
 _TEXT_KEYS: dict[TextForm, str] = {"strings": "raw_text", "tokens": "text_bert", "features": "text"}
+_WITHOUT_WIDTH = ("raw_text", "text_bert")
 
 Table = Mapping[str, Any]
 
@@ -42,48 +58,94 @@ class MmsaReader(Reader):
 
     def read(self, splits: Sequence[SplitName]) -> dict[SplitName, Split]:
         """The named splits."""
-        tables = self._tables(splits)
-        form = self._text_form(tables)
-        self._check_keys(tables, form)
-        return {name: self._split(table, name, form) for name, table in tables.items()}
-
-    def _tables(self, splits: Sequence[SplitName]) -> dict[SplitName, Table]:
-        content = load(self.path)
-        if not isinstance(content, dict):
-            raise DataError(
-                f"{self.path}: holds a {type(content).__name__}; MMSA's files hold a dict of splits"
-            )
-        homes = {SPLIT_NAMES[key]: key for key in content if key in SPLIT_NAMES}
-        missing = [split for split in splits if not isinstance(content.get(homes.get(split)), Mapping)]
+        missing = [split for split in splits if split not in self._tables]
         if missing:
-            keys = ", ".join(map(str, content)) or "none"
-            raise DataError(f"{self.path}: has no split {' and no '.join(missing)}; its keys are {keys}")
-        return {split: content[homes[split]] for split in splits}
-
-    def _text_form(self, tables: Mapping[SplitName, Table]) -> TextForm:
-        if self.config.text != "auto":
-            return self.config.text
-        for form, key in _TEXT_KEYS.items():
-            if all(key in table for table in tables.values()):
-                return form
-        return "strings"
-
-    def _check_keys(self, tables: Mapping[SplitName, Table], form: TextForm) -> None:
-        modalities = [_TEXT_KEYS[form] if name == "text" else name for name in self.config.modalities]
-        problems = [
-            Problem(f"{split}.{key}", None, "is not in the file", did_you_mean(key, map(str, table)))
-            for split, table in tables.items()
-            for key in ("id", "regression_labels", *modalities)
-            if key not in table
-        ]
+            raise DataError(
+                f"{self.path}: has no split {' and no '.join(missing)}; its keys are {some(self._content)}. "
+                + (HOW_TO_SPLIT[missing[0]] if self._tables else CONVERT)
+            )
+        tables = {split: self._tables[split] for split in splits}
+        problems = [problem for split, table in tables.items() for problem in self._missing(split, table)]
         if self.config.target is not None:
             rule = "names one of several labels, and MMSA's files have one"
             problems.append(Problem("data.target", self.config.target, rule, "Leave it out."))
         refuse(str(self.path), problems)
+        return {name: self._split(table, name) for name, table in tables.items()}
 
-    def _split(self, table: Table, split: SplitName, form: TextForm) -> Split:
-        source = f"{self.path.name} {split}"
-        ids = strings(np.asarray(table["id"], dtype=object).reshape(-1), f"{source} id")
+    def outlines(self) -> dict[SplitName, Outline]:
+        """Ids and groups, and the shapes of the columns; no label and no feature is looked at."""
+        return {split: self._outline(split, table) for split, table in self._tables.items()}
+
+    def _outline(self, split: SplitName, table: Table) -> Outline:
+        problems = self._missing(split, table)
+        keys = {name: self._key_of(name) for name in self.config.modalities}
+        present = [key for key in ("regression_labels", *keys.values()) if key in table]
+        ids, shapes = np.empty(0, np.str_), {key: shape_of(table[key]) for key in present}
+        if "id" in table:
+            try:
+                ids = _ids(table, f"{self.path.name} {split}")
+            except DataError as error:
+                problems.append(Problem(f"{split}.id", shape_of(table["id"]), str(error)))
+            else:
+                problems += [] if len(ids) else [Problem(f"{split}.id", (0,), "has no rows")]
+        wrong = {key: rule for key, shape in shapes.items() if (rule := _misshapen(key, shape, len(ids)))}
+        problems += [Problem(f"{split}.{key}", shapes[key], rule) for key, rule in wrong.items()]
+        widths = {
+            name: None if key in _WITHOUT_WIDTH else (shapes[key] or (0,))[-1]
+            for name, key in keys.items()
+            if key in shapes and key not in wrong
+        }
+        return Outline(ids, _groups(ids), widths, problems=tuple(problems))
+
+    @cached_property
+    def _content(self) -> Mapping[Any, Any]:
+        content = load(self.path)
+        if not isinstance(content, dict):
+            found = _layout_of(content) or f"a {type(content).__name__}"
+            raise DataError(f"{self.path}: holds {found}; MMSA's files hold a dict of splits. {CONVERT}")
+        return content
+
+    @cached_property
+    def _tables(self) -> Mapping[SplitName, Table]:
+        """The columns of each split of the file."""
+        tables: dict[SplitName, Table] = {}
+        for key, table in self._content.items():
+            if not (split := split_of(key)):
+                continue
+            if split in tables:
+                raise DataError(f"{self.path}: {key!r} is not the only key for {split}; keep one of them")
+            if not isinstance(table, Mapping):
+                found = _layout_of(table) or f"a {type(table).__name__}"
+                raise DataError(
+                    f"{self.path}: {key!r} holds {found}; MMSA's files hold a dict of columns. {CONVERT}"
+                )
+            tables[split] = table
+        return tables
+
+    @cached_property
+    def _text_form(self) -> TextForm:
+        """The same for every split, so that test is read as train was."""
+        if self.config.text != "auto":
+            return self.config.text
+        with_text = [set(table) for table in self._tables.values() if set(table) & set(_TEXT_KEYS.values())]
+        common = set.intersection(*with_text) if with_text else set()
+        return next((form for form, key in _TEXT_KEYS.items() if key in common), "strings")
+
+    def _key_of(self, modality: ModalityName) -> str:
+        return _TEXT_KEYS[self._text_form] if modality == "text" else modality
+
+    def _missing(self, split: SplitName, table: Table) -> list[Problem]:
+        """A problem for each column that is not there."""
+        keys = ("id", "regression_labels", *map(self._key_of, self.config.modalities))
+        return [
+            Problem(f"{split}.{key}", None, "is not in the file", _instead_of(key, table))
+            for key in keys
+            if key not in table
+        ]
+
+    def _split(self, table: Table, split: SplitName) -> Split:
+        source, form = f"{self.path.name} {split}", self._text_form
+        ids = _ids(table, source)
         if len(ids) == 0:
             raise DataError(f"{self.path}: {split} has no rows")
         modalities: dict[str, Any] = {
@@ -96,16 +158,62 @@ class MmsaReader(Reader):
             for name in self.config.modalities
             if (key := f"regression_labels_{name[0].upper()}") in table
         }
-        return assemble(f"{self.path} {split}", ids, _groups(ids, source), labels, modalities, unimodal)
+        _report_plain(ids, source)
+        return assemble(f"{self.path} {split}", ids, _groups(ids), labels, modalities, unimodal)
 
 
-def _groups(ids: NDArray[np.str_], source: str) -> NDArray[np.str_]:
+def _instead_of(key: str, table: Table) -> str:
+    if key == "regression_labels" and "labels" in table:
+        return f"'labels' is what MulT's and MultiBench's files have. {CONVERT}"
+    return did_you_mean(key, map(str, table))
+
+
+def _layout_of(content: Any) -> str:
+    """What a list or tuple holds, where it is what another project writes; empty where it is not."""
+    if isinstance(content, list) and content and isinstance(content[0], tuple):
+        inner = content[0][0] if content[0] else None
+        names = {3: "MAG-BERT writes", 4: "MISA writes", 6: "MMIM (Multimodal-Infomax) writes"}
+        if isinstance(inner, tuple):
+            who = names.get(len(inner), "MISA and its kin write")
+            return (
+                f"a list of {len(content)} rows, each ((words, visual, acoustic, ...), label, ...), as {who}"
+            )
+    if isinstance(content, (list, tuple)):
+        return f"a {type(content).__name__} of {len(content)} items"
+    return ""
+
+
+def _ids(table: Table, source: str) -> NDArray[np.str_]:
+    values = np.asarray(table["id"], dtype=object)
+    if values.size != len(np.atleast_1d(values)):
+        raise DataError(f"{source} id: shape {values.shape}; must be one string for each row")
+    return strings(values.reshape(-1), f"{source} id")
+
+
+def _misshapen(key: str, shape: tuple[int, ...] | None, num_rows: int) -> str:
+    """What is wrong with the shape of a column; empty where it can be read."""
+    if shape is None:
+        return "has rows of different shapes"
+    if num_rows and shape[:1] != (num_rows,):
+        return f"must have a row for each of {num_rows} ids"
+    if key == "regression_labels" and math.prod(shape[1:]) != 1:
+        return ONE_LABEL
+    if key == "text_bert" and (len(shape), *shape[1:2]) != (3, 3):
+        return "must be (N, 3, T): token ids, a mask of 0 and 1, token types"
+    wanted = {"text": (3,), "audio": (2, 3), "vision": (2, 3)}.get(key)
+    return "must be (N, T, D)" + " or (N, D)" * (2 in wanted) if wanted and len(shape) not in wanted else ""
+
+
+def _report_plain(ids: NDArray[np.str_], source: str) -> None:
     plain = [row for row in ids if _SEPARATOR not in row]
     if plain:
         logger.warning(
             "%s: %d ids such as %r lack %r; each such row is a group of its own",
             *(source, len(plain), str(plain[0]), _SEPARATOR),
         )
+
+
+def _groups(ids: NDArray[np.str_]) -> NDArray[np.str_]:
     return np.array([row.rsplit(_SEPARATOR, 1)[0] for row in ids], dtype=np.str_)
 
 
@@ -139,19 +247,13 @@ def _features(table: Table, name: ModalityName, source: str) -> Features:
         raise DataError(f"{source} {name}: shape {padded.shape}; must be (N, T, D) or (N, D)")
     if f"{name}_lengths" not in table or padded.ndim == 2:
         return frames(padded, None, f"{source} {name}")
-    lengths_N = _numbers(table, f"{name}_lengths", source).reshape(-1)
-    inside_N = np.clip(np.nan_to_num(lengths_N), 0, padded.shape[1]).astype(np.int64)
-    changed = int((inside_N != lengths_N).sum())
-    if changed:
-        logger.warning("%s: %d of %s_lengths clipped to %d steps", *(source, changed, name, padded.shape[1]))
-    if len(inside_N) != len(padded):
-        raise DataError(f"{source}: {len(inside_N)} {name}_lengths for {len(padded)} rows")
-    return frames(padded, inside_N, f"{source} {name}")
+    stored = _numbers(table, f"{name}_lengths", source)
+    lengths_N = checked_lengths(stored, f"{name}_lengths", len(padded), padded.shape[1], source)
+    return frames(padded, lengths_N, f"{source} {name}")
 
 
 def _labels(table: Table, key: str, source: str) -> NDArray[np.float32]:
-    labels_N: NDArray[np.float32] = _numbers(table, key, source).astype(np.float32).reshape(-1)
-    return labels_N
+    return label_column(_numbers(table, key, source), f"{source} {key}")
 
 
 def _numbers(table: Table, key: str, source: str, ndim: int | None = None) -> NDArray[Any]:

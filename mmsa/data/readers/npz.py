@@ -6,36 +6,48 @@ array           shape                       meaning
 id              (N,) str                    unique names; without it the row number
 video_id        (N,) str                    groups; without it each row is a group of its own
 raw_text        (N,) str                    strings
-text            like audio                  features
+text            like audio, or (N,) str     features, or strings where there is no raw_text
 audio, vision   (N, D) or (N, T, D)         one vector a row, or zero-padded frames
                 (sum of length, D)          frames of all rows one after the other, if there is a length
 length          (N,) int                    frames of each row
 label           (N,) float                  or, where ``data.target`` names one of several:
 labels          (N, K) float                K ratings of each row
 label_names     (K,) str                    what they rate
-split...        (N,) str                    train, valid (val, dev) or test
+split..., fold  (N,) str                    train, valid (val, dev) or test; any array data.split names
 ==============  ==========================  =========================================================
 """
 
 from __future__ import annotations
 
+import logging
 import zipfile
 import zlib
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from mmsa.data.corpus import Features, ModalityName, Split, SplitName, Strings
-from mmsa.data.hazards import finite, refuse
-from mmsa.data.readers.base import SPLIT_NAMES, Reader, assemble, frames, strings
+from mmsa.data.corpus import SPLITS, Features, ModalityName, Outline, Split, SplitName, Strings
+from mmsa.data.hazards import finite, refuse, some
+from mmsa.data.published import identify
+from mmsa.data.readers.base import HOW_TO_SPLIT, Reader, assemble, frames, label_column, split_of, strings
 from mmsa.errors import DataError, Problem, did_you_mean
 
+logger = logging.getLogger("mmsa.data")
+
+_STRINGS = "US"  # kinds of dtype
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+
+
+class Header(NamedTuple):
+    """What an array says of itself before its content."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
 
 
 class NpzFile:
@@ -65,11 +77,28 @@ class NpzFile:
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise DataError(f"{self.path}: array {name!r} cannot be read: {error}") from None
 
-    def _read(self, stream: IO[bytes], size: int, chosen_N: NDArray[np.bool_] | None) -> NDArray[Any]:
+    def header(self, name: str) -> Header:
+        """What array ``name`` says of itself.
+
+        Raises:
+            DataError: for an array that is damaged or not there.
+        """
+        try:
+            with self._archive.open(f"{name}.npy") as stream:
+                shape, _, dtype = self._header(stream)
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise DataError(f"{self.path}: array {name!r} cannot be read: {error}") from None
+        return Header(shape, dtype)
+
+    @staticmethod
+    def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
         version = npy.read_magic(stream)
         if version not in _HEADERS:
             raise ValueError(f"its format {version} is only written for structured arrays")
-        shape, fortran, dtype = _HEADERS[version](stream)
+        return _HEADERS[version](stream)
+
+    def _read(self, stream: IO[bytes], size: int, chosen_N: NDArray[np.bool_] | None) -> NDArray[Any]:
+        shape, fortran, dtype = self._header(stream)
         if dtype.hasobject:
             raise ValueError("it holds Python objects; save strings as str_ arrays and ragged rows flattened")
         if fortran and len(shape) > 1:
@@ -102,15 +131,35 @@ class NpzReader(Reader):
         """The named splits."""
         with closing(NpzFile(self.path)) as file:
             self._check_names(file)
-            names = file.rows(self._split_column(file))
-            homes_N = np.array([SPLIT_NAMES.get(str(name), "") for name in names])
-            return {split: self._split(file, split, homes_N == split, names) for split in splits}
+            names_N = self._split_names(file)
+            homes_N = np.array([split_of(name) for name in names_N])
+            _report_homeless(names_N[homes_N == ""], f"{self.path.name} {self._split_column(file)}")
+            return {split: self._split(file, split, homes_N == split, names_N) for split in splits}
+
+    def outlines(self) -> dict[SplitName, Outline]:
+        """Ids and groups of each split; widths are those of the arrays, which all splits share."""
+        with closing(NpzFile(self.path)) as file:
+            homes_N = np.array([split_of(name) for name in self._split_names(file)])
+            ids, groups = _ids_and_groups(file, np.ones(len(homes_N), np.bool_))
+            widths = {name: self._width(file, name) for name in self.config.modalities}
+            origin = "" if "id" in file.names else identify(self.path)[0]
+            return {
+                split: Outline(ids[homes_N == split], groups[homes_N == split], widths, origin)
+                for split in SPLITS
+                if split in homes_N
+            }
+
+    def _width(self, file: NpzFile, modality: ModalityName) -> int | None:
+        header = file.header(self._array_of(file, modality))
+        return None if header.dtype.kind in _STRINGS else header.shape[-1]
 
     def _check_names(self, file: NpzFile) -> None:
         rated = self.config.target is None and "labels" in file.names
         advice = {"label": "Name one of `label_names` in data.target."} if rated else {}
+        if "text" in file.names:
+            advice["raw_text"] = "The array 'text' holds features; set data.text: features."
         needed = {"label"} if self.config.target is None else {"labels", "label_names"}
-        needed |= {self._array_of(name) for name in self.config.modalities}
+        needed |= {self._array_of(file, name) for name in self.config.modalities}
         refuse(
             str(self.path),
             [
@@ -119,33 +168,51 @@ class NpzReader(Reader):
             ],
         )
 
-    def _array_of(self, modality: ModalityName) -> str:
+    def _array_of(self, file: NpzFile, modality: ModalityName) -> str:
         if modality != "text":
             return modality
         if self.config.text == "tokens":
             raise DataError(f"{self.path}: an npz file has no tokens; use data.text: strings")
-        return "text" if self.config.text == "features" else "raw_text"
+        if self.config.text == "features":
+            return "text"
+        if "raw_text" in file.names or "text" not in file.names:
+            return "raw_text"
+        holds_strings = file.header("text").dtype.kind in _STRINGS
+        return "text" if self.config.text == "auto" or holds_strings else "raw_text"
 
     def _split_column(self, file: NpzFile) -> str:
         columns = [name for name in file.names if "split" in name]
+        columns = columns or [name for name in file.names if "fold" in name]
         if self.config.split is None and len(columns) == 1:
             return columns[0]
-        if self.config.split in columns:
+        if self.config.split in file.names:
             return str(self.config.split)
         rule = "must name the array that says which split a row belongs to"
         advice = did_you_mean(str(self.config.split), columns)
+        if not columns:
+            advice = "No array is called so: add `split`, (N,) of the strings train, valid and test."
         raise DataError(f"{self.path}:\n{Problem('data.split', self.config.split, rule, advice)}")
 
+    def _split_names(self, file: NpzFile) -> NDArray[np.str_]:
+        """(N,) what the file calls the split of each row."""
+        column = self._split_column(file)
+        shape, dtype = file.header(column)
+        if dtype.kind not in _STRINGS or len(shape) != 1:
+            rule = f"is {dtype} of shape {shape}; must be one string a row: train, valid (val, dev) or test"
+            advice = "Fold numbers are no splits: make an array of strings for each way to use the folds."
+            raise DataError(f"{self.path}:\n{Problem('data.split', column, rule, advice)}")
+        return strings(file.rows(column), column)
+
     def _split(
-        self, file: NpzFile, split: SplitName, chosen_N: NDArray[np.bool_], names: NDArray[Any]
+        self, file: NpzFile, split: SplitName, chosen_N: NDArray[np.bool_], names_N: NDArray[np.str_]
     ) -> Split:
         if not chosen_N.any():
-            found = ", ".join(map(str, np.unique(names)))
-            raise DataError(f"{self.path}: no row belongs to {split}; {self._split_column(file)} has {found}")
-        ids = np.flatnonzero(chosen_N).astype(np.str_)
-        if "id" in file.names:
-            ids = strings(file.rows("id", chosen_N), "id")
-        groups = strings(file.rows("video_id", chosen_N), "video_id") if "video_id" in file.names else ids
+            found = some(np.unique(names_N).tolist())
+            raise DataError(
+                f"{self.path}: no row belongs to {split}; {self._split_column(file)} has {found}. "
+                f"{HOW_TO_SPLIT[split]}"
+            )
+        ids, groups = _ids_and_groups(file, chosen_N)
         modalities: dict[str, Any] = {
             name: self._modality(file, name, chosen_N, f"{self.path.name} {split} {name}")
             for name in self.config.modalities
@@ -155,7 +222,7 @@ class NpzReader(Reader):
     def _labels(self, file: NpzFile, chosen_N: NDArray[np.bool_]) -> NDArray[np.float32]:
         target = self.config.target
         if target is None:
-            return file.rows("label", chosen_N).astype(np.float32).reshape(-1)
+            return label_column(file.rows("label", chosen_N), f"{self.path}: label")
         names = strings(file.rows("label_names"), "label_names").tolist()
         ratings_NK = file.rows("labels", chosen_N)
         if target not in names:
@@ -168,8 +235,8 @@ class NpzReader(Reader):
     def _modality(
         self, file: NpzFile, name: ModalityName, chosen_N: NDArray[np.bool_], source: str
     ) -> Strings | Features:
-        array = self._array_of(name)
-        if array == "raw_text":
+        array = self._array_of(file, name)
+        if array == "raw_text" or (name == "text" and file.header(array).dtype.kind in _STRINGS):
             return Strings(strings(file.rows(array, chosen_N), array))
         if "length" not in file.names:
             return frames(file.rows(array, chosen_N), None, source)
@@ -177,3 +244,21 @@ class NpzReader(Reader):
         values = file.rows(array, np.repeat(chosen_N, lengths_N)).astype(np.float32)
         offsets = np.concatenate([[0], np.cumsum(lengths_N[chosen_N])]).astype(np.int64)
         return Features(finite(values, source), offsets)
+
+
+def _ids_and_groups(file: NpzFile, chosen_N: NDArray[np.bool_]) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+    ids = np.flatnonzero(chosen_N).astype(np.str_)
+    if "id" in file.names:
+        ids = strings(file.rows("id", chosen_N), f"{file.path}: id")
+    groups = ids
+    if "video_id" in file.names:
+        groups = strings(file.rows("video_id", chosen_N), f"{file.path}: video_id")
+    return ids, groups
+
+
+def _report_homeless(names: NDArray[np.str_], source: str) -> None:
+    if len(names):
+        found = some(np.unique(names).tolist())
+        logger.warning(
+            "%s: %d rows belong to no split and are not used: they say %s", source, len(names), found
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mmsa.config import with_overrides
 from mmsa.data import Corpus
@@ -15,6 +15,8 @@ from mmsa.search.definition.information import information_problems
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.space.scalars import Scalar
 from mmsa.training import Blueprint
+from mmsa.training.metrics import metric_names
+from mmsa.training.selection import PREFIX, undecidable
 
 _MATTERS = ("model.", "objective.", "train.batch_size")
 _MOST_MEMORY = 2**42  # bytes
@@ -44,12 +46,14 @@ def refuse_misfits(config: StudyConfig, encoded: Corpus) -> Outlook:
 
     Raises:
         ConfigError: with everything that does not fit, or takes more memory than any machine has; when the
-            base does not, with that alone, and with objectives and bounds that no trial measures.
+            base does not, with that alone, and with objectives and bounds that no trial measures, or that
+            cannot choose on these data.
     """
     drafts = Drafts(config.base, encoded)
     base, found = _drawn(config.base, drafts)
     problems = [Problem(f"base.{p.path}", p.value, p.rule, p.next_step) for p in found]
     problems += information_problems(config, tuple(drafts.inputs.modalities()))
+    problems += _metric_problems(config, encoded)
     largest: tuple[str, Scalar, int] | None = None
     if not problems:
         by_rule: dict[tuple[str, str], Problem] = {}
@@ -67,6 +71,24 @@ def refuse_misfits(config: StudyConfig, encoded: Corpus) -> Outlook:
     if problems:
         raise ConfigError(f"study {config.study}", problems)
     return Outlook(idle_parameters(config, drafts), base, largest)
+
+
+def _metric_problems(config: StudyConfig, corpus: Corpus) -> list[Problem]:
+    """What is chosen by must be measured on the data, and be able to choose on them."""
+    known = [PREFIX + name for name in metric_names(corpus.suite)]
+    rule = f"is not a metric of {corpus.name}, which is scored with {', '.join(known)}"
+    chosen_by = {"base.train.metric": config.base.train.metric}
+    chosen_by |= {f"search.objectives.{n}.metric": o.metric for n, o in enumerate(config.search.objectives)}
+    chosen_by |= {f"search.constraints ({bound.text})": bound.metric for bound in config.metric_bounds}
+    problems = [
+        Problem(path, metric, rule, "data.metrics says what the data are scored with.")
+        for path, metric in chosen_by.items()
+        if metric.startswith(PREFIX) and metric not in known
+    ]
+    if "valid" in corpus.splits:  # what stands in for data that are not at hand has train alone
+        found = undecidable(corpus, chosen_by.values())
+        problems += [replace(problem, path=f"base.{problem.path}") for problem in found]
+    return problems
 
 
 def refuse_unfit_finalists(config: StudyConfig, base: RunConfig, encoded: Corpus) -> None:

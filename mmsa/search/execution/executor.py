@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from ray import tune
 from threadpoolctl import threadpool_limits
 
 from mmsa.data import open_corpus
+from mmsa.data.rows import Rows
 from mmsa.masking import masked
 from mmsa.search.costs import Budget, Share
 from mmsa.search.definition.idle import idle_lines
@@ -37,6 +38,7 @@ from mmsa.search.study.study import Study
 from mmsa.search.summary import BestTrial, SearchSummary
 from mmsa.tracking import VALID, Observer, Outcome
 from mmsa.training.constants import constant_metrics
+from mmsa.training.metrics import lopsided
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def run_search(
     plans = stage_plans(config, raw, cache)
     with Study.open(config, options.runs, options.storage) as study:
         labels = raw["train"].labels, raw["valid"].labels
-        study.bind_corpus(raw.digest, constant_metrics(*labels, raw.label_range))
+        study.bind_corpus(raw.digest, Rows.of(raw, "train", "valid"), constant_metrics(*labels, raw.suite))
         if options.trials is not None:
             study.extend(options.trials)
         if options.retry_failed:
@@ -115,8 +117,11 @@ def run_search(
                 observer.close()
         if stop.error is not None:
             raise stop.error
-        return _summary(
-            study, options, ended_before, time.monotonic() - started, stop, frozenset(plans[0].idle)
+        summary = _summary(study, options, ended_before, time.monotonic() - started, stop)
+        return replace(
+            summary,
+            idle=frozenset(plans[0].idle),
+            notes=tuple(lopsided(raw["valid"].labels, raw.suite, "valid")),
         )
 
 
@@ -200,12 +205,7 @@ def _name(trial: tune.experiment.Trial) -> str:
 
 
 def _summary(
-    study: Study,
-    options: SearchOptions,
-    before: Counter[Outcome],
-    seconds: float,
-    stop: StopRequest,
-    idle: frozenset[str],
+    study: Study, options: SearchOptions, before: Counter[Outcome], seconds: float, stop: StopRequest
 ) -> SearchSummary:
     counts = _ended(study)
     best, defaults, searched = study.best(), study.defaults(), study.completed("search")
@@ -229,7 +229,6 @@ def _summary(
         metrics=tuple(objective.metric for objective in study.config.search.objectives),
         front=tuple((trial.number, trial.values) for trial in study.front()),
         versions=_versions(study),
-        idle=idle,
         spent=stop.spent,
         interrupted=stop.reason == INTERRUPTED,
         gave_up="" if stop.reason == INTERRUPTED else stop.reason,

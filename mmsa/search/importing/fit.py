@@ -61,4 +61,4 @@ def _corpus(config: StudyConfig, feature_dims: Sequence[int]) -> Corpus:
         for modality, dim in zip(MODALITIES, feature_dims, strict=True)
     }
     split = Split(ids, ids, np.zeros(2, np.float32), **features)
-    return Corpus(name, DATA_SETS[name].label_range, {"train": split})
+    return Corpus(name, DATA_SETS[name].label_range, {"train": split}, DATA_SETS[name].suite)

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from mmsa.config import homes_of_settings, with_overrides
-from mmsa.data.corpus import MODALITIES
+from mmsa.data.corpus import MODALITIES, SUITES
 from mmsa.errors import ConfigError, Problem, did_you_mean, nearest
 from mmsa.experiment import RunConfig
 from mmsa.information.panel import FAMILIES, METRIC, names
@@ -16,7 +16,6 @@ from mmsa.search.space.scalars import Scalar
 from mmsa.search.space.space import Space, sound
 from mmsa.training.metrics import metric_names
 
-_LABEL_SCALES = ((-3.0, 3.0), (-1.0, 1.0))
 _FIXED = {
     "data": "trials of one study are compared on the same data",
     "train.metric": "it decides how trials are compared",
@@ -35,8 +34,8 @@ COSTS = (COST_PARAMETERS, COST_SECONDS)
 
 @cache
 def valid_metrics() -> tuple[str, ...]:
-    """Every metric of the valid split that some label scale has."""
-    return tuple(sorted({f"valid/{name}" for scale in _LABEL_SCALES for name in metric_names(scale)}))
+    """Every metric of the valid split that some data set is scored with."""
+    return tuple(sorted({f"valid/{name}" for suite in SUITES for name in metric_names(suite)}))
 
 
 @cache
@@ -56,7 +55,20 @@ def metric_problem(metric: str) -> Problem | None:
     if metric.startswith("test/"):
         advice = f"Write {metric.replace('test/', 'valid/', 1)}; `launch/retrain.py` opens test, once."
         return Problem("", metric, "a search never sees the test split", advice)
-    return Problem("", metric, "is not a metric of the valid split", did_you_mean(metric, valid_metrics()))
+    advice = _known_metrics(metric.removeprefix("valid/"))
+    return Problem("", metric, "is not a metric of the valid split", advice)
+
+
+def _known_metrics(name: str) -> str:
+    """The one that is meant, by what follows ``valid/``, which all have in common; or all, by data set."""
+    known = [metric.removeprefix("valid/") for metric in valid_metrics()]
+    if close := nearest(name, known):
+        return f"Did you mean {f'valid/{close}'!r}?"
+    by_suite = "; ".join(
+        f"{', '.join(f'valid/{metric}' for metric in metric_names(suite))} (data.metrics: {suite})"
+        for suite in SUITES
+    )
+    return f"Known: {by_suite}."
 
 
 def meaning_problems(

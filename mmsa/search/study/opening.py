@@ -19,6 +19,7 @@ from mmsa.search.study.ledger import Ledger
 from mmsa.search.study.prior_studies import read_priors
 from mmsa.search.study.stored import stage_of
 from mmsa.search.study.versions import first_version, next_version, refuse_earlier_format, versions_in
+from mmsa.search.study.view import read_study
 
 
 def settle(ledger: Ledger, config: StudyConfig, runs: Path, storage: str | None) -> None:
@@ -56,7 +57,9 @@ def _settle_priors(ledger: Ledger, config: StudyConfig, runs: Path, storage: str
     """Earlier studies are read once: what they know now is remembered, whatever becomes of them."""
     names = config.search.priors
     if tuple(ledger.attributes.get("priors", {})) != names:
-        ledger.remember(priors=read_priors(names, runs, storage, config.space))
+        priors = read_priors(names, runs, storage, config.space)
+        seen = [read_study(name, runs, storage).seen for name in names]
+        ledger.remember(priors=priors, seen_by_priors=[rows and rows.to_dict() for rows in seen])
 
 
 def _settle_code(ledger: Ledger) -> None:

@@ -104,7 +104,7 @@ def _refuse_memory(url: str) -> None:
     in_memory = not database or ":memory:" in database or address.query.get("mode") == "memory"
     if address.get_backend_name() == "sqlite" and in_memory:
         raise StudyError(
-            f"--storage {without_password(url)}: a database in memory is gone with its process. Write "
+            f"--storage {masked(url)}: a database in memory is gone with its process. Write "
             "sqlite:////folder/study.db, or leave --storage out: the study is then a file in --runs."
         )
 

@@ -13,6 +13,7 @@ from types import TracebackType
 
 from optuna.trial import FrozenTrial
 
+from mmsa.data.rows import Rows
 from mmsa.errors import StudyError, shortened
 from mmsa.search.costs import Cost, Meter, Share
 from mmsa.search.definition.search_config import MOST_TRIALS
@@ -122,11 +123,17 @@ class Study(StudyView):
             if trial.outcome == "running" and trial.superseded:
                 self._end(trial.number, Ending("pruned", reason=reason))
 
-    def bind_corpus(self, digest: str, constants: Mapping[str, Mapping[str, float]] | None = None) -> None:
+    def bind_corpus(
+        self,
+        digest: str,
+        seen: Rows | None = None,
+        constants: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> None:
         """Remember the data the study is about.
 
         Args:
             digest: of train and valid.
+            seen: the rows that its trials train on, or are compared on.
             constants: what constant predictors reach on valid, see ``constant_metrics``.
 
         Raises:
@@ -143,6 +150,8 @@ class Study(StudyView):
             )
         if constants and "constants" not in self.attributes:
             self._ledger.remember(constants=constants)
+        if seen is not None and "seen" not in self.attributes:
+            self._ledger.remember(seen=seen.to_dict())
 
     def extend(self, request: str) -> None:
         """Ask for ``"N"`` trials in all, or for ``"+N"`` more; retries come on top.

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from mmsa.data.rows import Rows
 from mmsa.errors import StudyError, did_you_mean, shortened
 from mmsa.experiment import RunConfig
 from mmsa.search.costs import Cost
@@ -67,6 +69,15 @@ class StudyView:
         ``code`` (of each launch that ran another), ``space`` (YAML), and what is behind the properties
         below."""
         return self._source.attributes
+
+    @property
+    def seen(self) -> Rows | None:
+        """The rows that the study was trained or chose on, and those of the studies it learned from.
+
+        None for a study of a time when rows were not remembered.
+        """
+        own, of_priors = self.attributes.get("seen"), self.attributes.get("seen_by_priors", ())
+        return own and reduce(or_, map(Rows.from_dict, [own, *filter(None, of_priors)]))
 
     @cached_property
     def space_versions(self) -> list[Version]:

@@ -57,12 +57,47 @@ def test_without_lengths_zero_steps_at_the_end_are_padding(tmp_path: Path, write
     assert audio.lengths()[0] == 0
 
 
-def test_a_split_that_is_not_asked_for_is_not_looked_at(tmp_path: Path, write_mmsa_pickle: Writer) -> None:
-    def spoil(content: dict[str, Any]) -> None:
-        content["test"] = {"id": content["train"]["id"], "regression_labels": ["secret"]}
+class SealedArray(np.ndarray):
+    """Has a shape, and no value that could be read."""
 
-    write_mmsa_pickle(tmp_path / "f.pkl", change=spoil, **SMALL)
-    assert list(corpus_of(tmp_path / "f.pkl").splits) == ["train", "valid"]
+    def __getitem__(self, item: object) -> Any:
+        raise AssertionError("it is sealed")
+
+    def __array_ufunc__(self, *arguments: object, **settings: object) -> Any:
+        raise AssertionError("it is sealed")
+
+    def __array_function__(self, *arguments: object, **settings: object) -> Any:
+        raise AssertionError("it is sealed")
+
+    def astype(self, *arguments: object, **settings: object) -> Any:
+        raise AssertionError("it is sealed")
+
+    def __iter__(self) -> Any:
+        raise AssertionError("it is sealed")
+
+
+class SealedTable(dict[str, Any]):
+    """A split in which the arrays under some keys are sealed."""
+
+    def __init__(self, table: dict[str, Any], sealed: set[str]):
+        super().__init__(
+            {key: array.view(SealedArray) if key in sealed else array for key, array in table.items()}
+        )
+
+
+def test_a_split_that_is_not_asked_for_is_not_looked_at(
+    tmp_path: Path, write_mmsa_pickle: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealed = {"raw_text", "text", "text_bert", "audio", "vision", "regression_labels"}
+    content = write_mmsa_pickle(tmp_path / "f.pkl", **SMALL)
+    content["test"] = SealedTable(content["test"], sealed)
+    monkeypatch.setattr("mmsa.data.readers.mmsa.load", lambda path: content)
+    corpus = corpus_of(tmp_path / "f.pkl")
+    assert list(corpus.splits) == ["train", "valid"]
+    assert corpus.outlines["test"].ids.tolist() == content["test"]["id"].tolist()
+    assert corpus.outlines["test"].widths == {"text": None, "audio": 3, "vision": 2}
+    with pytest.raises(AssertionError, match="is sealed"):
+        open_corpus(parse(DATA_SETS["mosi"].Config, {"path": str(tmp_path / "f.pkl")}, "test"), ("test",))
 
 
 def test_the_forms_of_the_text(tmp_path: Path, write_mmsa_pickle: Writer) -> None:
@@ -157,14 +192,14 @@ def test_lengths_outside_the_array_are_clipped_and_counted(
     tmp_path: Path, write_mmsa_pickle: Writer, caplog: pytest.LogCaptureFixture
 ) -> None:
     def stretch(content: dict[str, Any]) -> None:
-        content["train"]["audio_lengths"][:3] = [99, -1, 0]
+        content["train"]["audio_lengths"][:3] = [99, 4, 0]
 
     write_mmsa_pickle(tmp_path / "f.pkl", change=stretch, **SMALL)
     audio = corpus_of(tmp_path / "f.pkl")["train"].audio
     assert audio is not None
-    assert audio.lengths()[:3].tolist() == [6, 0, 0]
-    assert "2 of audio_lengths clipped to 6 steps" in caplog.text
-    assert "2 of 12 rows have no audio" in caplog.text
+    assert audio.lengths()[:3].tolist() == [6, 4, 0]
+    assert "1 of audio_lengths clipped to 6 steps" in caplog.text
+    assert "1 of 12 rows have no audio" in caplog.text
 
 
 def test_minus_infinity_is_replaced(
@@ -211,7 +246,20 @@ def missing(content: dict[str, Any]) -> None:
         (replace("train", "audio", np.array(["a"] * 12)), r"must be numbers"),
         (replace("train", "vision", [[1.0], [1.0, 2.0]]), r"rows of different shapes"),
         (replace("train", "audio_lengths", [1, 2]), r"2 audio_lengths for 12 rows"),
-        (replace("train", "id", np.arange(12)), r"is not a string"),
+        (
+            replace("train", "audio_lengths", [3, -1, 2.5, np.nan, *[4] * 8]),
+            r"audio_lengths: -1 in row 1, 2.5 in row 2, nan in row 3; must be the number of real frames",
+        ),
+        (replace("train", "id", np.arange(12)), r"'0' is not a string but of type int; save strings"),
+        (
+            replace("train", "id", np.array([[b"v", b"0", b"1"]] * 12)),
+            r"id: shape \(12, 3\); must be one string",
+        ),
+        (
+            replace("train", "regression_labels", np.eye(3)[[0, 1, 2] * 4]),
+            r"shape \(12, 3\).*one-hot classes",
+        ),
+        (replace("train", "regression_labels", np.ones((12, 3))), r"shape \(12, 3\).*`label_names`"),
         (replace("train", "id", ["a$_$1"] * 12), r"each id must occur once"),
         (
             replace("train", "id", [f"-valid_0$_${row + 9}" for row in range(12)]),
