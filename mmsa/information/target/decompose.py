@@ -52,6 +52,7 @@ from mmsa.information.target.quantities import (
     Subset,
     atoms,
     closure,
+    label,
     pairs_of,
     quantities,
     subsets_of,
@@ -70,8 +71,9 @@ class Effort:
     """How much work goes into a decomposition.
 
     folds: a network predicts the fold it was not fitted on. seeds: networks per fold, averaged. permutations:
-    refits of the null; 19 are the fewest that can give a level of 5 %, and fewer decide nothing. Without them
-    quantities are tested by the resamples of held-out rows alone. resamples: of the bootstrap.
+    refits of the null with one seed each; 19 are the fewest that give a level of 5 %, and fewer decide
+    nothing. Without them quantities are tested by the resamples of held-out rows alone. resamples: of the
+    bootstrap.
     """
 
     folds: int = 5
@@ -123,7 +125,7 @@ def decompose(
     )
     if not fit.feasible():
         return fit.record({}, permutations=0, seconds=time.monotonic() - started)
-    posteriors = fit.posteriors(sources, found.classes, seed)
+    posteriors = fit.posteriors(sources, found.classes, effort.seeds, seed)
     deadline = math.inf if budget_s is None else started + budget_s
     refits = fit.refits(posteriors, time.monotonic() - started, deadline)
     read = fit.read(posteriors, refits)
@@ -166,24 +168,26 @@ class _Fit:
         self,
         sources: Mapping[str, Floats],
         class_N: Rows,
+        num_seeds: int,
         seed: int,
         known: Mapping[Subset, Posterior] | None = None,
     ) -> dict[Subset, Posterior]:
-        """Held-out predictions from every subset that is not yet known, all with the same folds."""
+        """Held-out predictions from every subset, or from all modalities where those of others are known.
+
+        All with the same folds.
+        """
         fold_N = group_folds(self.group_N, self.effort.folds, derive_seed("folds", self.seed))
-        known, num_seeds, own = known or {}, self.effort.seeds, {}
-        for subset in self.subsets:
-            if subset not in known:
-                x_ND = np.hstack([sources[name] for name in sources if name in subset])
-                of_subset = derive_seed("posterior", seed, sorted(subset))
-                candidates = [cross_fit(x_ND, class_N, fold_N, num_seeds=num_seeds, seed=of_subset)]
-                if self.target.ordered:
-                    candidates.append(ordered_probit(x_ND, class_N, fold_N))
-                own[subset] = best_of(candidates, class_N, fold_N)
-        found = combined(
+        own = {}
+        for subset in self.subsets if known is None else [frozenset(self.modalities)]:
+            x_ND = np.hstack([sources[name] for name in sources if name in subset])
+            of_subset = derive_seed("posterior", seed, sorted(subset))
+            candidates = [cross_fit(x_ND, class_N, fold_N, num_seeds=num_seeds, seed=of_subset)]
+            if self.target.ordered:
+                candidates.append(ordered_probit(x_ND, class_N, fold_N))
+            own[subset] = best_of(candidates, class_N, fold_N)
+        return combined(
             own, class_N, fold_N, num_seeds=num_seeds, seed=seed, fusion_of=self.fusion_of, known=known
         )
-        return {**known, **found}
 
     def refits(
         self, posteriors: Mapping[Subset, Posterior], seconds_of_one: float, deadline: float
@@ -202,24 +206,27 @@ class _Fit:
 
     def _informations(self, source_N: Rows, seed: int) -> dict[str, float]:
         class_N = self.target.classes[source_N]
-        known = _means(self.posteriors(self.sources, class_N, seed), class_N)
-        found = quantities(known, self.modalities)
-        return {name: float(value) for name, value in found.items() if name.startswith(INFORMATION)}
+        posteriors = self.posteriors(self.sources, class_N, 1, seed)
+        order = (*self.modalities, FUSION)
+        return {
+            f"{INFORMATION}{label(subset, order)}": _mean(posterior, class_N)
+            for subset, posterior in posteriors.items()
+        }
 
     def _gains(self, posteriors: Mapping[Subset, Posterior], source_N: Rows, seed: int) -> dict[str, float]:
-        """What a modality of other rows, and a fusion of those, adds to what is said of the target here."""
-        if len(self.modalities) == 1:
-            return {}
-        found = {}
-        for name in self.modalities:
-            moved = {name, *({FUSION} if name in self.fusion_of else ())}
-            sources = {
-                source: x_ND[source_N] if source in moved else x_ND for source, x_ND in self.sources.items()
-            }
-            known = {subset: fitted for subset, fitted in posteriors.items() if not subset & moved}
-            fitted = self.posteriors(sources, self.target.classes, derive_seed("gain", seed, name), known)
-            gain = quantities(_means(fitted, self.target.classes), self.modalities)[f"{GAIN}{name}"]
-            found[f"{GAIN}{name}"] = float(gain)
+        """What a modality of other rows adds to the others, with the target and the others as they are.
+
+        What subsets without the modality say stays as it is, and that of subsets with it and not all others
+        is what they say without it. A fusion that is computed from the modality says nothing then.
+        """
+        everything, class_N, found = frozenset(self.modalities), self.target.classes, {}
+        for name in self.modalities if len(self.modalities) > 1 else ():
+            gone = {name, *({FUSION} if name in self.fusion_of else ())}
+            known = {subset: fitted for subset, fitted in posteriors.items() if not subset & gone}
+            sources = {**self.sources, name: self.sources[name][source_N]}
+            total = self.posteriors(sources, class_N, 1, derive_seed("gain", seed, name), known)[everything]
+            rest = posteriors[everything - {name}]
+            found[f"{GAIN}{name}"] = _mean(total, class_N) - _mean(rest, class_N)
         return found
 
     def read(
@@ -308,8 +315,8 @@ class _Fit:
         )
 
 
-def _means(posteriors: Mapping[Subset, Posterior], class_N: Rows) -> dict[Subset, Floats]:
-    return {subset: fitted.terms(class_N).mean(keepdims=True) for subset, fitted in posteriors.items()}
+def _mean(posterior: Posterior, class_N: Rows) -> float:
+    return float(posterior.terms(class_N).mean())
 
 
 def _quantity(
