@@ -14,7 +14,7 @@ Shapes: N rows, C classes, A candidates, K folds.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from mmsa.information.target.quantities import Subset, closure
 from mmsa.seeding import derive_seed
 
 Floats = NDArray[np.float64]
+_PRICE = 2.0
+"""Nats in all that predictions of a subset must gain on those of its parts on the other folds. Chance gains one
+or two, and where they are chosen by chance a subset reads less than its part."""
 
 
 def combined(
@@ -51,15 +54,14 @@ def combined(
     for whole in sorted({closure(subset, fusion_of) for subset in own}, key=len):
         same = [subset for subset in own if closure(subset, fusion_of) == whole]
         alone = [own[subset] for subset in same]
-        candidates = [Posterior.ignorant(alone[0].marginal), *alone]
         parts = [part for part in sorted(best, key=sorted) if part < whole]
-        candidates += [best[part] for part in parts]
-        candidates += _products(parts, best, {*same, whole}, alone[0])
+        of_parts = [Posterior.ignorant(alone[0].marginal), *(best[part] for part in parts)]
+        candidates = [*alone, *_products(parts, best, {*same, whole}, alone[0])]
         if len(parts) > 1:
             odds_NF = np.hstack([best[part].conditional - best[part].marginal for part in parts])
             stacked = derive_seed("stacked", seed, sorted(whole))
             candidates.append(cross_fit(odds_NF, class_N, fold_N, num_seeds=num_seeds, seed=stacked))
-        best[whole] = best_of(candidates, class_N, fold_N)
+        best[whole] = best_of(candidates, class_N, fold_N, of_parts)
     return {subset: best[closure(subset, fusion_of)] for subset in own}
 
 
@@ -77,11 +79,16 @@ def _posterior(odds_NC: Floats, like: Posterior) -> Posterior:
     return Posterior.mixed(log_softmax(like.marginal + odds_NC, axis=1), like.marginal)
 
 
-def best_of(candidates: list[Posterior], class_N: Rows, fold_N: Rows) -> Posterior:
-    """For each fold the candidate that serves the other folds best."""
-    terms_AN = np.stack([candidate.terms(class_N) for candidate in candidates])
+def best_of(
+    candidates: Sequence[Posterior], class_N: Rows, fold_N: Rows, of_parts: Sequence[Posterior] = ()
+) -> Posterior:
+    """For each fold the candidate that serves the other folds best; more than ``of_parts`` has its price."""
+    every = [*of_parts, *candidates]
+    terms_AN = np.stack([candidate.terms(class_N) for candidate in every])
     by_fold_AK = np.stack([np.bincount(fold_N, terms_N) for terms_N in terms_AN])
     others_AK = by_fold_AK.sum(1, keepdims=True) - by_fold_AK
+    if of_parts:
+        others_AK[len(of_parts) :] -= _PRICE
     choice_N = others_AK.argmax(0)[fold_N]
-    conditional_ANC = np.stack([candidate.conditional for candidate in candidates])
-    return Posterior(conditional_ANC[choice_N, np.arange(len(fold_N))], candidates[0].marginal)
+    conditional_ANC = np.stack([candidate.conditional for candidate in every])
+    return Posterior(conditional_ANC[choice_N, np.arange(len(fold_N))], every[0].marginal)
