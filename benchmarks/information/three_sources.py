@@ -151,7 +151,9 @@ def measure_false_positives(sizes: list[int], repeats: int) -> dict[str, Figure]
             watched = [
                 name for name in found.quantities if name.startswith(("information/", "gain/", "synergy/"))
             ]
-            called += [found[name].status == "ok" for name in watched if not name.endswith("/broja")]
+            called += [
+                found[name].status in ("ok", "positive") for name in watched if not name.endswith("/broja")
+            ]
             synergy.append(
                 max(found[f"synergy/{pair}/broja"].value for pair in ("text,audio", "audio,vision"))
             )

@@ -9,7 +9,7 @@
 ``whole_minus_sum`` and others        as in ``mmsa.information.target.quantities``
 ====================================  ==================================================================
 
-Each after ``decomposition/``; in nats. The BROJA points inside the brackets have no null, so they stay with
+Each after ``decomposition/``; in nats. The BROJA points inside the brackets have no test, so they stay with
 the ``Decomposition``.
 """
 
@@ -28,7 +28,7 @@ _WRITTEN = {"information/": "subset/", "+": "_", ",": "-", "|": "-without-"}
 
 
 def decomposition_names(modalities: Sequence[str]) -> list[str]:
-    """Of all quantities with a null that ``decompose`` gives for the modalities and a fusion."""
+    """Of all quantities with a test that ``decompose`` gives for the modalities and a fusion."""
     known = {subset: np.zeros(1) for subset in subsets_of(modalities, fusion=True)}
     return [_name(quantity) for quantity in quantities(known, modalities)]
 
@@ -37,8 +37,11 @@ def as_measurements(found: Decomposition) -> dict[str, Measurement]:
     """Every quantity of a decomposition by its name; ``too_few`` where nothing was measured."""
     if found.status == "too_few":
         return not_decomposed("too_few", found.modalities, found.num_samples, found.num_groups)
-    tested = {name: q for name, q in found.quantities.items() if q.status != "untested"}
-    return {_name(name): _measurement(quantity, found) for name, quantity in tested.items()}
+    return {
+        _name(name): _measurement(quantity, found)
+        for name, quantity in found.quantities.items()
+        if not name.endswith("/broja")
+    }
 
 
 def not_decomposed(
@@ -70,7 +73,7 @@ def _measurement(quantity: Quantity, found: Decomposition) -> Measurement:
         p_value=quantity.p_value,
         extrapolated=None,
         ceiling=found.entropy * math.log(2),
-        status="below_null" if quantity.status == "below_null" else "ok",
+        status=quantity.status,
         estimator="cross_entropy",
         witnesses={},
         parts=(),

@@ -1,3 +1,4 @@
+import importlib
 import json
 import math
 import time
@@ -6,29 +7,42 @@ import numpy as np
 import pytest
 import torch
 
+from mmsa.data.planted import Planted
 from mmsa.errors import DataError
 from mmsa.information.groups import group_folds
-from mmsa.information.target import Decomposition, Effort, Target, decompose
+from mmsa.information.target import FAST, Decomposition, Effort, Target, decompose
 from mmsa.information.target.combined import combined
+from mmsa.information.target.ordinal import ordered_probit
 from mmsa.information.target.posterior import Posterior, cross_fit
 from mmsa.information.target.summaries import cells, most_cells, tables
 from mmsa.information.three_sources import BEDS
 
-QUICK = Effort(folds=3, seeds=1, permutations=2, resamples=50)
-UNTESTED = Effort(folds=3, seeds=1, permutations=0, resamples=50)
+QUICK = Effort(folds=3, seeds=1, permutations=0, resamples=200)
 
 
 @pytest.fixture(scope="module")
 def private_and_parity():
     sample = BEDS["private_and_parity"].sample(800, seed=0)
-    return decompose(sample.sources, sample.target, fusion=sample.sources["text"], effort=QUICK)
+    fusion = sample.sources["text"]
+    return decompose(sample.sources, sample.target, fusion=fusion, fusion_of=["text"], effort=QUICK)
+
+
+@pytest.fixture
+def linear(monkeypatch):
+    """Networks cost seconds; an index costs milliseconds, and all else is the same."""
+
+    def fitted(x_ND, class_N, fold_N, **_):
+        return ordered_probit(np.asarray(x_ND, np.float64), class_N, fold_N)
+
+    for module in ("decompose", "combined"):
+        monkeypatch.setattr(importlib.import_module(f"mmsa.information.target.{module}"), "cross_fit", fitted)
 
 
 def test_finds_what_is_there_and_nothing_else(private_and_parity):
     """Text holds 0.71 bits of its own, audio and vision 0.71 more together and none alone."""
     found = private_and_parity
     assert found["information/text"].value == pytest.approx(0.71, abs=0.1)
-    assert found["information/audio"].value < 0.02
+    assert abs(found["information/audio"].raw) < 0.02
     assert found["unique/text|audio/broja"].value == pytest.approx(0.71, abs=0.1)
     assert found["synergy/audio,vision/least"].value == pytest.approx(0.71, abs=0.2)
     assert found["redundancy/text,audio/broja"].value < 0.02
@@ -36,12 +50,26 @@ def test_finds_what_is_there_and_nothing_else(private_and_parity):
     assert found["sufficiency_gap"].value == pytest.approx(0.71, abs=0.2)
     assert found["information/text"].status == found["gain/vision"].status == "ok"
     assert found["information/audio"].status == "below_null"
+    assert found["whole_minus_sum"].status == found["synergy/audio,vision/least"].status == "positive"
+    assert found["synergy/text,audio/least"].status in ("negative", "undetermined")
+    assert found["information/text"].raw == found["information/text+fusion"].raw
 
 
-def test_interval_holds_the_value(private_and_parity):
-    for name, quantity in private_and_parity.quantities.items():
-        if name.startswith("information/"):
-            assert quantity.low <= quantity.raw <= quantity.high, name
+@pytest.mark.parametrize("num_groups", [8, 15])
+def test_interval_holds_the_information_of_other_videos(num_groups):
+    """A source is right in 95 % of the rows of some videos and in 55 % of others; videos differ in length."""
+    share, held, draws = 0.75, 0, 200
+    table = np.array([[share, 1 - share], [1 - share, share]]) / 2
+    truth = 1 + np.mean([p * math.log2(share) + (1 - p) * math.log2(1 - share) for p in (0.55, 0.95)])
+    for seed in range(draws):
+        generator = np.random.default_rng(seed)
+        groups = np.repeat(np.arange(num_groups), generator.integers(5, 25, num_groups))
+        class_N = generator.integers(0, 2, len(groups))
+        right_N = generator.random(len(groups)) < generator.choice([0.55, 0.95], num_groups)[groups]
+        fit = fit_of({"text": class_N[:, None]}, class_N, groups, seed)
+        read = fit.read({frozenset({"text"}): exact(table, np.where(right_N, class_N, 1 - class_N))}, [])
+        held += read["information/text"].low <= truth <= read["information/text"].high
+    assert 0.85 <= held / draws <= 0.97
 
 
 def test_atoms_add_up(private_and_parity):
@@ -69,7 +97,7 @@ def test_same_seed_same_record_whatever_the_global_generator():
     records = []
     for state in (0, 1):
         torch.manual_seed(state)
-        record = decompose({"text": sample.sources["text"]}, sample.target, effort=UNTESTED).to_dict()
+        record = decompose({"text": sample.sources["text"]}, sample.target, effort=QUICK).to_dict()
         records.append({**record, "seconds": 0})
     assert records[0] == records[1]
 
@@ -79,7 +107,7 @@ def test_memorised_labels_are_no_information():
     generator = np.random.default_rng(0)
     x_ND, class_N = generator.standard_normal((150, 200)), generator.integers(0, 2, 150)
     terms_N = cross_fit(x_ND, class_N, np.arange(150) % 3, num_seeds=1, seed=0).terms(class_N)
-    assert terms_N.mean() < 0.02
+    assert abs(terms_N.mean()) < 0.02
 
 
 def test_groups_are_kept_whole():
@@ -87,16 +115,17 @@ def test_groups_are_kept_whole():
     generator = np.random.default_rng(1)
     groups = np.repeat(np.arange(60), 5)
     x_ND, labels = generator.standard_normal((60, 6))[groups], generator.integers(0, 2, 60)[groups]
-    whole = decompose({"audio": x_ND}, labels, groups, effort=UNTESTED)
-    split = decompose({"audio": x_ND}, labels, effort=UNTESTED)
-    assert whole["information/audio"].raw < 0.05 < 0.2 < split["information/audio"].raw
+    whole = decompose({"audio": x_ND}, labels, groups, effort=QUICK)
+    split = decompose({"audio": x_ND}, labels, effort=QUICK)
+    assert abs(whole["information/audio"].raw) < 0.05 < 0.2 < split["information/audio"].raw
+    assert whole["information/audio"].status == "below_null"
     assert whole.num_groups == 60
 
 
 def test_continuous_target_in_bins():
     bed = BEDS["noise_cancelling"]
     sample = bed.sample(1500, seed=0)
-    found = decompose({"text": sample.sources["text"]}, sample.target, effort=UNTESTED, bins=4)
+    found = decompose({"text": sample.sources["text"]}, sample.target, effort=QUICK, bins=4)
     assert found.binned
     assert found.num_classes == 4
     assert found["information/text"].raw * math.log(2) == pytest.approx(
@@ -104,15 +133,107 @@ def test_continuous_target_in_bins():
     )
 
 
-def test_without_budget_no_null():
+def test_informative_modalities_pass_for_informative():
+    """Rows of videos of five, as many as a small valid split has."""
+    found = decompose_planted(["text"], effort=FAST)
+    assert found["information/text"].status == "ok"
+    assert found["information/text"].raw == pytest.approx(0.5, abs=0.15)
+
+
+def test_refits_of_permuted_targets_stay_near_zero():
+    found = decompose_planted(["text"], effort=Effort(3, 1, 19, 200))["information/text"]
+    assert -0.1 < found.null_mean <= found.null_bound < 0.3
+    assert found.p_value == 0.05
+    assert found.status == "ok"
+
+
+def test_gains_are_refitted_with_the_modality_permuted(linear):
+    """Vision is noise that the target has nothing to do with; text and audio have each a part of their own.
+
+    With targets permuted nothing is left to gain, whatever the others say.
+    """
+    generator = np.random.default_rng(0)
+    x = {name: generator.standard_normal((300, 3)) for name in ("text", "audio", "vision")}
+    target = x["text"][:, 0] + x["audio"][:, 0] + 0.3 * generator.standard_normal(300)
+    found = decompose(x, target, np.arange(300) // 5, bins=4, effort=Effort(3, 1, 19, 200))
+    for name, status in (("text", "ok"), ("audio", "ok"), ("vision", "below_null")):
+        gain = found[f"gain/{name}"]
+        assert gain.status == status, name
+        assert -0.1 < gain.null_mean <= gain.null_bound < 0.1, name
+    assert found["gain/vision"].low <= 0.0
+    assert found["whole_minus_sum"].null_bound is None
+
+
+def test_unrelated_groups_pass_for_informative_in_few_draws(linear):
+    """Videos of unequal length with targets and features of their own, and nothing in common."""
+    statuses, raw = [], []
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        groups = np.repeat(np.arange(12), generator.integers(5, 40, 12))
+        x_ND = generator.standard_normal((len(groups), 8)) + generator.standard_normal((12, 8))[groups]
+        target = generator.standard_normal(len(groups)) + 0.7 * generator.standard_normal(12)[groups]
+        found = decompose({"text": x_ND}, target, groups, bins=3, effort=FAST, seed=seed)
+        statuses.append(found["information/text"].status)
+        raw.append(found["information/text"].raw)
+    assert statuses.count("ok") <= 5
+    assert -0.1 < np.mean(raw) < 0.03
+
+
+def test_whole_that_reads_less_than_its_part_is_incoherent():
+    """Text knows the bit in nine rows of ten; the network that sees audio too has learnt nothing."""
+    generator = np.random.default_rng(0)
+    class_N = generator.integers(0, 2, 400)
+    look_N = class_N ^ (generator.random(400) < 0.1)
+    text = exact(np.array([[0.45, 0.05], [0.05, 0.45]]), look_N)
+    nothing = Posterior(text.marginal, text.marginal)
+    fit = fit_of(dict.fromkeys(("text", "audio"), class_N[:, None]), class_N, np.arange(400) // 4, 0)
+    a, b = frozenset({"text"}), frozenset({"audio"})
+    read = fit.read({a: text, b: nothing, a | b: nothing}, [])
+    assert read["information/text"].status == "ok"
+    for name in ("information/text+audio", "gain/text", "gain/audio", "whole_minus_sum"):
+        assert read[name].status == "incoherent", name
+    assert (
+        read["synergy/text,audio/least"].status == read["redundancy/text,audio/broja"].status == "incoherent"
+    )
+    assert read["unique/text|audio/least"].status == "positive"
+
+
+def test_what_a_fusion_knows_its_modalities_know():
+    """The label is the sign of a product, which no network finds in 16 features and 240 rows."""
+    generator = np.random.default_rng(1)
+    x = {name: generator.standard_normal((240, 8)) for name in ("text", "audio")}
+    fusion = x["text"][:, :1] * x["audio"][:, :1]
+    target = (fusion[:, 0] > 0).astype(np.int64)
+    known = decompose(x, target, fusion=fusion, effort=QUICK)
+    assert known["information/fusion"].raw > 0.8
+    assert known["information/text+audio"].raw == pytest.approx(known["information/fusion"].raw, abs=0.1)
+    assert known["sufficiency_gap"].status in ("undetermined", "positive")
+    assert known["information/text+audio"].status == known["gain/text"].status == "ok"
+    elsewhere = decompose(x, target, fusion=fusion, fusion_of=(), effort=QUICK)
+    assert elsewhere["information/text+audio"].raw < 0.3
+    assert elsewhere["sufficiency_gap"].status == "negative"
+    assert elsewhere["information/text+audio"].status != "incoherent"
+
+
+def test_few_effective_groups_tell_nothing():
+    """Of 12 videos one has nine tenths of the rows."""
+    generator = np.random.default_rng(0)
+    class_N = generator.integers(0, 2, 330)
+    groups = np.r_[np.zeros(297), np.repeat(np.arange(1, 12), 3)].astype(int)
+    text = exact(np.array([[0.49, 0.01], [0.01, 0.49]]), class_N)
+    read = fit_of({"text": class_N[:, None]}, class_N, groups, 0).read({frozenset({"text"}): text}, [])
+    assert read["information/text"].status == "too_few_groups"
+
+
+def test_without_budget_no_refits():
     sample = BEDS["copy"].sample(200, seed=1)
     started = time.monotonic()
     record = decompose(
         {"text": sample.sources["text"]}, sample.target, effort=Effort(3, 1, 10_000, 50), budget_s=0.0
     )
     assert record.permutations == 0
-    assert record["information/text"].status == "untested"
-    assert record["information/text"].p_value is None
+    assert record["information/text"].null_bound is None
+    assert record["information/text"].status == "ok"
     assert time.monotonic() - started < 30
 
 
@@ -133,6 +254,8 @@ def test_sources_are_checked_all_at_once():
         decompose({"text": np.zeros((99, 3)), "audio": np.full((100, 2), np.nan)}, target)
     assert "text is float64 of shape (99, 3); give (100, D) numbers" in str(refused.value)
     assert "audio has values that are not finite" in str(refused.value)
+    with pytest.raises(DataError, match="fusion_of names vision; the modalities are text"):
+        decompose({"text": np.zeros((100, 1))}, target, fusion=np.zeros(100), fusion_of=["vision"])
     with pytest.raises(DataError, match="none called 'fusion'"):
         decompose({"fusion": np.zeros((100, 3))}, target)
 
@@ -172,6 +295,18 @@ def test_unusable_targets(values, message):
 
 def test_entropy_in_nats():
     assert Target.of([0, 1] * 50).entropy() == pytest.approx(math.log(2))
+
+
+def decompose_planted(names, **options):
+    split = Planted(Planted.Config(rows_train=200)).open(["train"])["train"]
+    sources = {name: getattr(split, name).values for name in names}
+    return decompose(sources, split.labels, split.groups, **options)
+
+
+def fit_of(sources, class_N, groups, seed):
+    module = importlib.import_module("mmsa.information.target.decompose")
+    sources = {name: x_ND.astype(np.float64) for name, x_ND in sources.items()}
+    return module._Fit(sources, (), Target.of(class_N), np.asarray(groups), QUICK, seed)
 
 
 def exact(table, columns):
@@ -241,4 +376,4 @@ def test_predictions_keep_to_their_folds():
     posterior = cross_fit(
         np.eye(3)[fold_N] + 0.01 * generator.standard_normal((300, 3)), fold_N, fold_N, num_seeds=1, seed=0
     )
-    assert posterior.terms(fold_N).mean() <= 0.0
+    assert -0.1 <= posterior.terms(fold_N).mean() <= 0.0

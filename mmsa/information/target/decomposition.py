@@ -8,8 +8,14 @@ from typing import Any, Literal, Self
 
 from mmsa.information.target.quantities import SIGNED
 
-QuantityStatus = Literal["ok", "below_null", "untested"]
-"""ok: more than the same procedure reads when targets are permuted. below_null: not. untested: no null."""
+QuantityStatus = Literal[
+    "ok", "below_null", "positive", "negative", "undetermined", "incoherent", "too_few_groups", "untested"
+]
+"""ok: cannot be negative in truth, and is told from 0 by the resamples of held-out rows and, where there are
+enough, by refits. below_null: is not. positive, negative: may be either in truth, and the interval tells.
+undetermined: the interval holds 0. incoherent: made of a set of sources that reads less than a part of it, by
+more than the interval allows, which no joint distribution can. too_few_groups: so few that nothing can be
+told. untested: there is no test (points of BROJA)."""
 
 
 @dataclass(frozen=True)
@@ -17,9 +23,11 @@ class Quantity:
     """One number in bits.
 
     raw: never clipped. low, high: 90 % interval by bootstrap over groups, the same resamples for all
-    quantities. null_mean, null_bound, p_value: when whole groups of targets are permuted and everything is
-    fitted again: mean, the bound that 95 % of such values stay below, share of values at least as large.
-    signed: whether the truth may be negative.
+    quantities, wider the fewer groups there are; it holds 0 where a test does not exclude 0.
+    null_mean, null_bound: of refits with whole groups permuted, of the targets for informations, of the
+    modality for gains: their mean, and the bound that 95 % of them stay below where they are enough to tell.
+    p_value: the largest of the tests there are, resamples of held-out rows and refits; None for what may be
+    negative. signed: whether the truth may be negative.
     """
 
     raw: float
@@ -29,21 +37,12 @@ class Quantity:
     null_bound: float | None = None
     p_value: float | None = None
     signed: bool = False
+    status: QuantityStatus = "untested"
 
     @property
     def value(self) -> float:
         """``raw``, or 0 where the truth cannot be negative and ``raw`` is."""
         return self.raw if self.signed else max(0.0, self.raw)
-
-    @property
-    def status(self) -> QuantityStatus:
-        """What the null says. A signed quantity is compared by its distance from the null's mean."""
-        if self.null_bound is None or self.null_mean is None:
-            return "untested"
-        reading, bound = self.raw, self.null_bound
-        if self.signed:
-            reading, bound = abs(self.raw - self.null_mean), self.null_bound - self.null_mean
-        return "ok" if reading > bound else "below_null"
 
 
 @dataclass(frozen=True)
@@ -76,19 +75,17 @@ class Decomposition:
         return self.quantities[name]
 
     def to_dict(self) -> dict[str, Any]:
-        """Content for JSON; ``value`` and ``status`` of each quantity are written for readers."""
+        """Content for JSON; ``value`` of each quantity is written for readers."""
         written = {
-            name: {**asdict(quantity), "value": quantity.value, "status": quantity.status}
-            for name, quantity in self.quantities.items()
+            name: {**asdict(quantity), "value": quantity.value} for name, quantity in self.quantities.items()
         }
         return {**asdict(self), "modalities": list(self.modalities), "quantities": written}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Inverse of ``to_dict``."""
-        derived = ("value", "status")
         found = {
-            name: Quantity(**{key: entry[key] for key in entry if key not in derived})
+            name: Quantity(**{key: entry[key] for key in entry if key != "value"})
             for name, entry in content["quantities"].items()
         }
         return cls(**{**content, "modalities": tuple(content["modalities"]), "quantities": found})
@@ -119,6 +116,11 @@ class Decomposition:
 def is_signed(name: str) -> bool:
     """Whether the quantity of this name may be negative in truth."""
     return name in SIGNED
+
+
+def can_be_negative(name: str) -> bool:
+    """Whether the number may be negative in truth, also where it bounds a quantity that may not."""
+    return is_signed(name) or name.endswith("/least")
 
 
 def _shown(quantity: Quantity) -> str:

@@ -1,8 +1,9 @@
 """Cross-fitted predictive distributions of ordered classes, by a linear index with normal noise.
 
-Ordered probit (McCullagh 1980): a row of class c has b w'x + noise between two thresholds. A network has to
-learn the linear map for each class anew, at (C - 1)(D + 1) / 2N nats and more; the index costs D / 2N. It is
-one candidate among others, taken where it predicts held-out rows best: few rows, or a target that is linear.
+Ordered probit (McCullagh 1980): a row of class c has b w'x + noise between two thresholds, where the index
+w'x has mean 0 and variance 1. A network has to learn the linear map for each class anew, at
+(C - 1)(D + 1) / 2N nats and more; the index costs D / 2N. It is one candidate among others, taken where it
+predicts held-out rows best: few rows, or a target that is linear.
 
 Shapes: N rows, D features, C classes.
 """
@@ -28,8 +29,11 @@ _ITERATIONS = 100
 def ordered_probit(x_ND: Floats, class_N: Rows, fold_N: Rows) -> Posterior:
     """Predictive distributions of every row by an index and thresholds fitted on the other folds.
 
-    The index comes from ridge regression of the normal scores of the classes. Slope and thresholds are fitted
-    to the held-out indices of the other folds, so that they know how well it predicts rows it has not seen.
+    The direction of the index comes from ridge regression of the normal scores of the classes. Slope and
+    thresholds are fitted to the held-out indices of the other folds, so that they know how well it predicts
+    rows it has not seen. All folds have indices of one scale and without an intercept: the penalty of each
+    fold would make its own scale, and the mean of the other folds' classes is high where that of the fold is
+    low, so that a slope fitted to them told the fold of a row and not its class.
 
     Args:
         x_ND: features; standardised here over all rows, which says nothing about the target.
@@ -42,7 +46,8 @@ def ordered_probit(x_ND: Floats, class_N: Rows, fold_N: Rows) -> Posterior:
     for fold in folds:
         held = fold_N == fold
         scores_N = _normal_scores(class_N[~held], num_classes)[class_N[~held]]
-        index_N[held] = RidgeCV(_PENALTIES).fit(x[~held], scores_N).predict(x[held])
+        along_N = x @ RidgeCV(_PENALTIES).fit(x[~held], scores_N).coef_
+        index_N[held] = (along_N / (along_N.std() or 1.0))[held]
     index = torch.from_numpy(index_N)
     conditional_NC = torch.empty(len(index), num_classes, dtype=torch.float64)
     marginal_NC = torch.empty_like(conditional_NC)
@@ -51,11 +56,14 @@ def ordered_probit(x_ND: Floats, class_N: Rows, fold_N: Rows) -> Posterior:
         slope, threshold_C = _link(index[~held], classes[~held], num_classes)
         conditional_NC[held] = _log_probabilities(index[held], slope, threshold_C)
         marginal_NC[held] = log_frequencies(classes[~held], num_classes).double()
-    return Posterior(conditional_NC.numpy(), marginal_NC.numpy())
+    return Posterior.mixed(conditional_NC.numpy(), marginal_NC.numpy())
 
 
 def _link(index_N: Tensor, classes: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Slope and inner thresholds (C - 1,) of most likelihood, from those of an index that tells nothing."""
+    """Slope and inner thresholds (C - 1,) of most likelihood, from those of an index that tells nothing.
+
+    An index that predicts the wrong way round on held-out rows tells nothing: slope 0.
+    """
     shares_C = log_frequencies(classes, num_classes).double().exp()
     start_C = torch.special.ndtri(shares_C.cumsum(0)[:-1])
     slope = torch.zeros((), dtype=torch.float64, requires_grad=True)
@@ -75,6 +83,8 @@ def _link(index_N: Tensor, classes: Tensor, num_classes: int) -> tuple[Tensor, T
         return value
 
     optimiser.step(loss)  # type: ignore[no-untyped-call]
+    if slope <= 0:
+        return torch.zeros_like(slope), start_C
     return slope.detach(), thresholds().detach()
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -38,6 +39,22 @@ class Posterior:
 
     conditional: Floats
     marginal: Floats
+
+    @classmethod
+    def mixed(cls, conditional: Floats, marginal: Floats) -> Self:
+        """Predictions with one part in N of the frequencies, so that no row loses more than log N nats.
+
+        One row predicted with certainty and wrongly could otherwise outweigh all others. It costs the others
+        1 / N nats.
+        """
+        num_rows = len(conditional)
+        kept = math.log1p(-1 / num_rows) if num_rows > 1 else -math.inf
+        return cls(np.logaddexp(kept + conditional, marginal - math.log(num_rows)), marginal)
+
+    @classmethod
+    def ignorant(cls, marginal: Floats) -> Self:
+        """Predictions that know the frequencies alone."""
+        return cls(marginal, marginal)
 
     def terms(self, class_N: Rows) -> Floats:
         """(N,) pointwise information log p(y|x) - log p(y), nats; the mean estimates I(X; Y)."""
@@ -66,7 +83,7 @@ def cross_fit(x_ND: Floats, class_N: Rows, fold_N: Rows, *, num_seeds: int, seed
     rounds = _Training(x, classes, folds, marginal_KC, num_seeds, seed).rounds()
     odds_TNC = torch.stack(list(_until_stale(rounds, marginal_NC, classes)))
     conditional_NC = _chosen(odds_TNC, marginal_NC, classes, folds)
-    return Posterior(conditional_NC.double().numpy(), marginal_NC.double().numpy())
+    return Posterior.mixed(conditional_NC.double().numpy(), marginal_NC.double().numpy())
 
 
 class _Bent(nn.Module):

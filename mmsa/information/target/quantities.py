@@ -8,7 +8,7 @@ arrays (of resamples, of permutations): all of them are treated alike.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ Subset = frozenset[str]
 Informations = Mapping[Subset, Floats]
 
 FUSION = "fusion"
+INFORMATION, GAIN = "information/", "gain/"
 SIGNED = ("whole_minus_sum", "co_information", "o_information", "sufficiency_gap")
 """Quantities that may well be negative."""
 
@@ -50,6 +51,11 @@ def subsets_of(modalities: Sequence[str], fusion: bool = False) -> list[Subset]:
     return subsets
 
 
+def closure(subset: Subset, fusion_of: Collection[str]) -> Subset:
+    """The subset with the fusion, where that is computed from sources of the subset: it knows the same."""
+    return subset | {FUSION} if fusion_of and subset.issuperset(fusion_of) else subset
+
+
 def pairs_of(modalities: Sequence[str], fusion: bool = False) -> list[Pair]:
     """Each two modalities, each of three or more against the rest, and the fusion against each."""
     pairs = [Pair(frozenset({a}), frozenset({b})) for a, b in itertools.combinations(modalities, 2)]
@@ -74,9 +80,9 @@ def quantities(known: Informations, modalities: Sequence[str]) -> dict[str, Floa
     """
     order, everything = (*modalities, FUSION), frozenset(modalities)
     total = known[everything]
-    found = {f"information/{label(subset, order)}": value for subset, value in known.items()}
+    found = {f"{INFORMATION}{label(subset, order)}": value for subset, value in known.items()}
     if len(modalities) > 1:
-        found |= {f"gain/{name}": total - known[everything - {name}] for name in modalities}
+        found |= {f"{GAIN}{name}": total - known[everything - {name}] for name in modalities}
         found["whole_minus_sum"] = total - sum(known[frozenset({name})] for name in modalities)
     if len(modalities) == 3:
         signed = [
