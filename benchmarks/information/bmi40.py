@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from mmsa.information import measure
-from mmsa.information.truths import BENCHMARK_40
+from mmsa.information.truths import BENCHMARK_40, Truth
 from mmsa.seeding import derive_seed
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -57,8 +57,12 @@ class Outcome:
 
 
 def one(task: str, size: int, seed: int) -> Outcome:
+    return outcome_of(BENCHMARK_40[task], task, size, seed)
+
+
+def outcome_of(truth: Truth, task: str, size: int, seed: int) -> Outcome:
+    """Measure rows of ``truth`` that are those of this task and seed alone."""
     torch.set_num_threads(1)
-    truth = BENCHMARK_40[task]
     started = time.process_time()
     sample = truth.sample(size, derive_seed(task, seed))
     measurement = measure(*sample, permutations=0, seed=seed)
@@ -68,7 +72,7 @@ def one(task: str, size: int, seed: int) -> Outcome:
     assert measurement.high is not None
     error = measurement.value - truth.information
     line = (
-        f"{size:6d} {task:48s} truth {truth.information:.4f} ours {measurement.value:.4f} "
+        f"{size:6d} {task:48s} {seed:4d} truth {truth.information:.4f} ours {measurement.value:.4f} "
         f"error {error:+.4f} [{measurement.low:.3f}, {measurement.high:.3f}] "
         f"{measurement.estimator:9s} {measurement.status:10s} {seconds:5.1f} s CPU"
     )
@@ -95,10 +99,10 @@ def figures(size: int, outcomes: list[Outcome], seeds: range) -> dict[str, Figur
             "higher",
         ),
         f"bmi40/coverage90/{size}": Figure(
-            round(100 * float(np.mean([outcome.covered for outcome in outcomes])), 1),
-            "%",
-            f"{run}; goal 85 to 95 %; none published",
-            85.0,
+            round(float(np.mean([outcome.covered for outcome in outcomes])), 4),
+            "fraction",
+            f"{run}; goal .85 to .95; none published",
+            0.85,
             "higher",
         ),
         f"bmi40/seconds/{size}": Figure(

@@ -20,7 +20,7 @@ from mmsa.information.truths import independent
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from figures import Figure, record
 
-GOAL = 5.0
+GOAL = 0.05
 
 
 def main() -> None:
@@ -42,10 +42,10 @@ def main() -> None:
             )
             positives += measurement.status != "below_null"
             print(f"{size:5d} {repeat:4d} {measurement.value:+.4f} {measurement.status}", flush=True)
-        share = 100 * positives / args.repeats
-        print(f"independent/false_positive/{size}: {share:.1f} % of {args.repeats} (goal <= {GOAL} %)")
+        share = positives / args.repeats
+        print(f"independent/false_positive/{size}: {share:.3f} of {args.repeats} (goal <= {GOAL})")
         reference = f"{args.repeats} draws of {args.dim} and {args.dim} normal features; truth 0"
-        record("information", {f"independent/false_positive/{size}": Figure(share, "%", reference, GOAL)})
+        record("information", {f"independent/false_positive/{size}": Figure(share, "fraction", reference, GOAL)})
 
 
 if __name__ == "__main__":

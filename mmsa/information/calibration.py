@@ -6,7 +6,7 @@ mean of the curve over joint pairs is the information that passes through the sc
 (data processing): errors of the critic can only make it smaller. Each fold's curve comes from the scores of
 the other folds.
 
-Shapes: N rows, B rows of a block, J joint and P product pairs.
+Shapes: N rows, B rows of a block, S products of each row, J joint and P product pairs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,13 @@ _KNOTS_OF_PRODUCT = (0.001, 0.05, 0.3, 0.7)
 def calibrated(blocks: Blocks, fold_of_block: Sequence[int]) -> Floats:
     """Calibrated log ratios (N,) of the joint pairs, block by block."""
     joint = [block.diagonal().double().numpy() for block in blocks]
-    product = [_products(block) for block in blocks]
+    return calibrated_pairs(joint, [products(block).ravel() for block in blocks], fold_of_block)
+
+
+def calibrated_pairs(
+    joint: Sequence[Floats], product: Sequence[Floats], fold_of_block: Sequence[int]
+) -> Floats:
+    """The same from the scores (J,) of joint and (P,) of product pairs of each block."""
     folds = np.array(fold_of_block)
     curves = {
         fold: _curve(
@@ -46,11 +52,13 @@ def calibrated(blocks: Blocks, fold_of_block: Sequence[int]) -> Floats:
     )
 
 
-def _products(block_BB: Tensor) -> Floats:
-    """Scores (P,) of each row with the next few columns."""
-    shifts = range(1, min(_PRODUCTS_PER_ROW, len(block_BB) - 1) + 1)
-    scores_P: Floats = torch.cat([block_BB.roll(-shift, 1).diagonal() for shift in shifts]).double().numpy()
-    return scores_P
+def products(block_BB: Tensor, most: int = _PRODUCTS_PER_ROW) -> Floats:
+    """Scores (S, B) of each row with the next few columns."""
+    shifts = range(1, min(most, len(block_BB) - 1) + 1)
+    scores_SB: Floats = (
+        torch.stack([block_BB.roll(-shift, 1).diagonal() for shift in shifts]).double().numpy()
+    )
+    return scores_SB
 
 
 def _curve(joint_J: Floats, product_P: Floats) -> LogisticRegression:

@@ -96,6 +96,11 @@ def _whitened(values_ND: Array) -> tuple[Array, Array]:
     return basis_NR[:, kept_R], math.sqrt(len(values_ND)) * right[kept_R].T / size_R[kept_R]
 
 
+def whitening(values_ND: Array) -> Array:
+    """Weights (D, R) of uncorrelated combinations of unit variance."""
+    return _whitened(values_ND)[1]
+
+
 def _correlations(x_NK: Array, y_NK: Array) -> Array:
     x_NK, y_NK = ((part - part.mean(0)) / np.maximum(part.std(0), 1e-12) for part in (x_NK, y_NK))
     correlations: Array = (x_NK * y_NK).mean(0)

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -28,16 +29,19 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mmsa.information import bounds
-from mmsa.information.calibration import Blocks, calibrated
+from mmsa.information.calibration import Blocks, calibrated, calibrated_pairs, products
 from mmsa.information.copula import Array
 from mmsa.information.copula_critics import Copula, CopulaRatio, Radial, Side, Warped
 from mmsa.information.critics import Critic
 from mmsa.information.groups import Rows
+from mmsa.information.stacking import HeldOut, other_ratios
 from mmsa.seeding import derive_seed
 
 _BATCH, _BLOCK = 256, 500
 _LEARNING_RATE, _WEIGHT_DECAY = 3e-3, 1e-2
 _CHECKPOINTS, _PATIENCE = 20, 3
+_PAIRS = 25_000
+"""About how many pairs trees learn from: two to eight products of each row."""
 _STANDARD_ERRORS = 4.0
 """By how many standard errors a part must raise the held-out objective to be kept."""
 
@@ -202,11 +206,56 @@ def cross_fitted_ratios(
     if warped:
         current = warped.blocks
         kept.append("warped")
-    order_N = rows_N.argsort()
-    copula_N, total_N = (_joint(blocks)[order_N].double().numpy() for blocks in (start, current))
+    order_N = rows_N.argsort().numpy()
+    copula_N, total_N = (_joint(blocks).double().numpy() for blocks in (start, current))
     of_block = [k for k, fold in enumerate(folds) for _ in fold.blocks]
-    calibrated_N = calibrated(current, of_block)[order_N.numpy()] if kept else copula_N
-    return LogRatios(copula_N, total_N, calibrated_N, tuple(kept))
+    calibrated_N = calibrated(current, of_block) if kept else copula_N
+    scored = iter(current)
+    held_out = [_pairs(list(islice(scored, len(fold.blocks))), fold, len(rows_N)) for fold in folds]
+    name, others = _best(other_ratios(x_ND, y_ND, held_out, derive_seed("others", seed)), held_out)
+    gain_N = torch.cat([_objective_of_pairs(r, p.joint) for r, p in zip(others, held_out, strict=True)]) - (
+        torch.cat([_objective_of_pairs(pairs.scores, pairs.joint) for pairs in held_out])
+    )
+    if (float(gain_N.mean()) > 0 and kept) or _standard_errors(gain_N, group_N) >= _STANDARD_ERRORS:
+        kept.append(name)
+        joint = [ratios_P[: pairs.joint] for ratios_P, pairs in zip(others, held_out, strict=True)]
+        product = [ratios_P[pairs.joint :] for ratios_P, pairs in zip(others, held_out, strict=True)]
+        total_N = np.concatenate(joint)
+        calibrated_N = calibrated_pairs(joint, product, range(len(folds)))
+    return LogRatios(copula_N[order_N], total_N[order_N], calibrated_N[order_N], tuple(kept))
+
+
+def _best(candidates: Mapping[str, list[Array]], folds: list[HeldOut]) -> tuple[str, list[Array]]:
+    """The candidate of the largest objective."""
+
+    def objective(name: str) -> float:
+        terms = [
+            _objective_of_pairs(ratios_P, pairs.joint)
+            for ratios_P, pairs in zip(candidates[name], folds, strict=True)
+        ]
+        return float(torch.cat(terms).mean())
+
+    best = max(candidates, key=objective)
+    return best, candidates[best]
+
+
+def _pairs(own: Blocks, fold: _Fold, num_rows: int) -> HeldOut:
+    """The joint pairs of a fold, and each row with the next few of its block."""
+    most = min(max(2, min(8, _PAIRS // num_rows)), *(len(block) - 1 for block in own))
+    shifts = range(most + 1)
+    x_rows = [np.concatenate([rows.numpy() for rows in fold.blocks])] * len(shifts)
+    y_rows = [np.concatenate([np.roll(rows.numpy(), -shift) for rows in fold.blocks]) for shift in shifts]
+    joint = torch.cat([block.diagonal() for block in own]).double().numpy()
+    product_SF = np.concatenate([products(block, most) for block in own], 1)
+    scores = np.concatenate([joint, product_SF.ravel()])
+    return HeldOut(np.concatenate(x_rows), np.concatenate(y_rows), scores, len(joint))
+
+
+def _objective_of_pairs(ratios_P: Array, joint: int) -> Tensor:
+    """(F,) as ``_objective``, against the products that each row has."""
+    ratios = torch.from_numpy(ratios_P)
+    product_F = F.softplus(ratios[joint:].view(-1, joint)).mean(0)
+    return -0.5 * (F.softplus(-ratios[:joint]) + product_F)
 
 
 def _seeded(make: Callable[[int], Critic], fold: int, seed: int) -> Critic:

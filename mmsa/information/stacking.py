@@ -1,0 +1,176 @@
+"""What other kinds of critic say of held-out pairs, alone and stacked on the score of the networks.
+
+Networks blur sharp edges, and a separable one cannot see that one random sign decides over all products. So
+pairs, joint and product, get further features, none of which has seen the rows of their fold: the log ratio
+of a mixture of normal distributions (clusters, hidden classes, scales), the residuals of linear regressions
+in both directions (noise with edges), and the bilinear form x' M y of the largest variance (a hidden sign).
+Boosted trees learn the log density ratio from all of them and the score of the networks, on the other folds
+(Wolpert 1992). The mixture's is one by itself.
+
+Shapes: N rows, D features, F rows of a fold, S products of each row, P = (1 + S) F pairs with the joint ones
+first, Q features of a pair, R features of the space of a mixture.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
+from scipy.special import logsumexp
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+from sklearn.preprocessing import RobustScaler
+from threadpoolctl import threadpool_limits
+
+from mmsa.information.copula import Array, normal_scores
+from mmsa.information.copula_critics import whitening
+from mmsa.information.groups import Rows
+from mmsa.seeding import derive_seed
+
+_MOST_FEATURES = 24
+"""Of x and y together: beyond, trees get no features of their own, and no mixture is fitted."""
+_OWN_SHAPES, _ONE_SHAPE = (1, 2, 3, 4, 6), (4, 8)
+"""How many components are tried, each of a covariance of its own, or all of one."""
+_RIDGE = 1e-3
+_POWER_STEPS = 40
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Pairs of one fold: rows of x (P,) and of y (P,), and the log ratios (P,) that networks gave them.
+
+    joint: how many are joint pairs, each row once.
+    """
+
+    x_rows: Rows
+    y_rows: Rows
+    scores: Array
+    joint: int
+
+    def known_of(self, num_rows: int) -> NDArray[np.bool_]:
+        """(N,) which rows are not of this fold."""
+        return ~np.isin(np.arange(num_rows), self.x_rows)
+
+
+def other_ratios(x_ND: Array, y_ND: Array, folds: Sequence[HeldOut], seed: int) -> dict[str, list[Array]]:
+    """Log ratios (P,) of the pairs of each fold, by name of the critic; none has seen the fold."""
+    with threadpool_limits(1):  # the last bits of a sum depend on the number of threads
+        return _other_ratios(x_ND, y_ND, folds, seed)
+
+
+def _other_ratios(x_ND: Array, y_ND: Array, folds: Sequence[HeldOut], seed: int) -> dict[str, list[Array]]:
+    x_scores, y_scores = normal_scores(x_ND), normal_scores(y_ND)
+    few = x_ND.shape[1] + y_ND.shape[1] <= _MOST_FEATURES
+    mixtures = _mixture_ratios(x_scores, y_scores, folds, seed) if few else []
+    scaled = [RobustScaler().fit_transform(part) for part in (x_ND, y_ND)]
+    features = []
+    for number, fold in enumerate(folds):
+        i, j, known_N = fold.x_rows, fold.y_rows, fold.known_of(len(x_ND))
+        bilinear_seed = derive_seed("bilinear", seed, number)
+        columns = [
+            fold.scores,
+            np.abs(_bilinear(x_scores, y_scores, fold, known_N, bilinear_seed)),
+            np.linalg.norm(x_scores, axis=1)[i],
+            np.linalg.norm(y_scores, axis=1)[j],
+        ]
+        if few:
+            columns += [mixtures[number], *x_scores[i].T, *y_scores[j].T]
+            for x_part, y_part in ((x_scores, y_scores), scaled):
+                columns += [*(y_part[j] - _predicted(x_part, y_part, known_N)[i]).T]
+                columns += [*(x_part[i] - _predicted(y_part, x_part, known_N)[j]).T]
+        features.append(np.stack(columns, 1))
+    trees = [_tree_ratios(features, folds, fold, seed) for fold in range(len(folds))]
+    return {"mixture": mixtures, "trees": trees} if few else {"trees": trees}
+
+
+def _tree_ratios(features: Sequence[Array], folds: Sequence[HeldOut], fold: int, seed: int) -> Array:
+    """Log ratios (P,) of one fold from features (P, Q) of all."""
+    others = [k for k in range(len(folds)) if k != fold]
+    is_joint = np.concatenate([np.arange(len(folds[k].scores)) < folds[k].joint for k in others])
+    trees = HistGradientBoostingClassifier(
+        max_iter=100,
+        max_leaf_nodes=8,
+        l2_regularization=1.0,
+        early_stopping=False,
+        random_state=derive_seed("trees", seed, fold) % 2**32,
+    ).fit(np.concatenate([features[k] for k in others]), is_joint)
+    prior = math.log(is_joint.sum() / (~is_joint).sum())
+    ratios_P: Array = trees.decision_function(features[fold]) - prior
+    return ratios_P
+
+
+def _predicted(given_ND: Array, sought_ND: Array, known_N: Array) -> Array:
+    """Linear regression on the known rows, for all rows."""
+    design = np.hstack([np.ones((len(given_ND), 1)), given_ND])
+    predicted_ND: Array = design @ np.linalg.lstsq(design[known_N], sought_ND[known_N], rcond=None)[0]
+    return predicted_ND
+
+
+def _bilinear(x_ND: Array, y_ND: Array, fold: HeldOut, known_N: Array, seed: int) -> Array:
+    """(P,) x' M y of whitened x and y, |M| = 1, whose variance over the known joint pairs is largest.
+
+    Without dependence, or with correlation alone, that variance is below 2 for every M; a sign that D pairs
+    share gives about D. Power iteration, without building the covariance of all products.
+    """
+    x_ND, y_ND = ((part - part[known_N].mean(0)) @ whitening(part[known_N]) for part in (x_ND, y_ND))
+    x_KD, y_KD = x_ND[known_N], y_ND[known_N]
+    weights = np.random.default_rng(seed).standard_normal((x_ND.shape[1], y_ND.shape[1]))
+    for _ in range(_POWER_STEPS):
+        values_K = ((x_KD @ weights) * y_KD).sum(1)
+        weights = (x_KD * (values_K - values_K.mean())[:, None]).T @ y_KD
+        weights /= max(float(np.linalg.norm(weights)), 1e-12)
+    values_P: Array = ((x_ND @ weights)[fold.x_rows] * y_ND[fold.y_rows]).sum(1)
+    return values_P
+
+
+def _mixture_ratios(x_ND: Array, y_ND: Array, folds: Sequence[HeldOut], seed: int) -> list[Array]:
+    """Log ratios (P,) of each fold under mixtures of the kind that is likeliest on the first."""
+    both_NR, x_dim = np.hstack([x_ND, y_ND]), x_ND.shape[1]
+    models: list[GaussianMixture] = []
+    for fold in folds:
+        known_N = fold.known_of(len(x_ND))
+        if models:
+            kinds = [(models[0].covariance_type, models[0].n_components)]
+        else:
+            kinds = [*(("full", k) for k in _OWN_SHAPES), *(("tied", k) for k in _ONE_SHAPE)]
+        fitted = [_mixture(both_NR[known_N], *kind, seed) for kind in kinds]
+        models.append(max(fitted, key=lambda model: float(model.score(both_NR[~known_N]))))
+    ratios = []
+    for fold, model in zip(folds, models, strict=True):
+        x_N = _log_density(x_ND, model, slice(x_dim))
+        y_N = _log_density(y_ND, model, slice(x_dim, None))
+        both_PR = np.hstack([x_ND[fold.x_rows], y_ND[fold.y_rows]])
+        ratios.append(_log_density(both_PR, model, slice(None)) - x_N[fold.x_rows] - y_N[fold.y_rows])
+    return ratios
+
+
+def _mixture(points_NR: Array, shape: str, components: int, seed: int) -> GaussianMixture:
+    model = GaussianMixture(
+        components,
+        covariance_type=shape,
+        reg_covar=_RIDGE,
+        random_state=derive_seed("mixture", seed, shape, components) % 2**32,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a mixture that is not done is a critic too
+        return model.fit(points_NR)
+
+
+def _log_density(points: Array, model: GaussianMixture, part: slice) -> Array:
+    """(N,) of some of the features, up to a constant that each feature adds."""
+    covariances = model.covariances_
+    if model.covariance_type == "tied":
+        covariances = [covariances] * model.n_components
+    terms = []
+    for weight, mean, covariance in zip(model.weights_, model.means_, covariances, strict=True):
+        factor = np.linalg.cholesky(covariance[part, part])
+        standard = solve_triangular(factor, (points - mean[part]).T, lower=True)
+        terms.append(math.log(weight) - np.log(np.diag(factor)).sum() - 0.5 * (standard**2).sum(0))
+    density_N: Array = logsumexp(terms, axis=0)
+    return density_N
