@@ -104,6 +104,18 @@ def test_test_rows_that_were_never_seen_are_opened_and_written_down(tmp_path: Pa
     assert second.test_rows not in ("", first.test_rows)
 
 
+def test_labels_that_hardly_use_the_scale_are_told_beside_the_result(tmp_path: Path) -> None:
+    write(tmp_path / "f.npz")
+    with np.load(tmp_path / "f.npz") as arrays:
+        np.savez(tmp_path / "g.npz", **{**arrays, "label": arrays["label"] / 10})
+    for name, told in (("f.npz", False), ("g.npz", True)):
+        config = exported(tmp_path / name).config
+        report = retrain(
+            Exported(config=config), num_seeds=1, overrides={}, runs=tmp_path, say=lambda line: None
+        )
+        assert ("test: one class holds nearly all labels (100.0% of acc7" in report.text()) is told
+
+
 def test_what_a_study_saw_travels_with_the_file(tmp_path: Path) -> None:
     write(tmp_path / "f.npz")
     file = exported(tmp_path / "f.npz")

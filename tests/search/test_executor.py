@@ -15,6 +15,7 @@ import ray
 
 from mmsa.data import Corpus, open_corpus
 from mmsa.data.planted import Planted
+from mmsa.data.rows import Rows
 from mmsa.errors import DataError, SealedTest, StudyError
 from mmsa.search.corpora import Corpora
 from mmsa.search.costs import Budget, Cost
@@ -55,6 +56,11 @@ def test_a_search_runs_its_trials_in_few_warm_processes(finished):
     trials = finished[0].study.trials()
     assert [(trial.number, trial.outcome) for trial in trials] == [(n, "completed") for n in range(6)]
     assert len({trial.notes["process"] for trial in trials}) <= 2
+
+
+def test_a_search_remembers_which_rows_it_saw(finished):
+    study = finished[0].study
+    assert study.seen == Rows.of(open_corpus(study.config.base.data), "train", "valid")
 
 
 def test_only_the_best_checkpoint_is_kept(finished):

@@ -43,6 +43,13 @@ def test_a_finished_study_shows_the_best_against_the_defaults_and_what_is_next()
     assert DONE.successful
 
 
+def test_what_is_to_be_known_of_the_data_stands_beside_the_values():
+    lines = replace(DONE, notes=("valid: one class holds nearly all labels",)).text().splitlines()
+    assert lines[lines.index("defaults: trial 0, valid/mae 0.5000") + 1] == (
+        "note:     valid: one class holds nearly all labels"
+    )
+
+
 def test_the_two_most_wanted_informations_of_the_best_are_shown():
     x, y = np.random.default_rng(0).standard_normal((2, 100))
     panel = CopulaPanel({"x": x, "twin": x + 0.5 * y, "y": y})
