@@ -20,14 +20,6 @@ from mmsa.tracking.mirror import rebuild
 ODD = ["a?b", "a b", "50%", "a%41b", "a#b", "grün", "a'b\"c", "me:x@y", "q?x=1&y#%20"]
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's tables and nothing in them: to make one takes longer than any test here."""
-    runs = tmp_path_factory.mktemp("store")
-    Location.of(runs).connect()
-    return runs / "mlflow.db"
-
-
 @pytest.fixture
 def runs(store: Path, tmp_path: Path) -> Path:
     (tmp_path / "runs").mkdir()

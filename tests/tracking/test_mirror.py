@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import socket
 import threading
 import time
@@ -43,6 +44,13 @@ class Store:
 
     def text(self, run: Any, path: str, folder: Path) -> str:
         return Path(self.client.download_artifacts(run.info.run_id, path, str(folder))).read_text()
+
+
+@pytest.fixture
+def location(store: Path, tmp_path: Path) -> Location:
+    (tmp_path / "runs").mkdir()
+    shutil.copy(store, tmp_path / "runs")
+    return Location.of(tmp_path / "runs")
 
 
 @pytest.fixture
