@@ -12,7 +12,7 @@ from mmsa.search.definition.misfits import refuse_misfits
 from mmsa.search.preview import dry_run
 from mmsa.search.summary import BestTrial, SearchSummary
 
-PART = {"type": "float", "low": 0.01, "high": 0.9}
+PART = {"type": "float", "low": 0.001, "high": 2.0}
 
 
 def idle(config: Any) -> dict[str, str]:
@@ -32,7 +32,7 @@ def data(*modalities: str) -> dict[str, Any]:
 def test_information_of_modalities_that_are_not_there(make_study_config, tmp_path):
     """MIMRL without text: all but its fusion information is of text."""
     mimrl = [f"objective.terms.mimrl.{name}" for name in ("invariant", "complementary", "specific.text")]
-    parameters = dict.fromkeys((*mimrl, "objective.terms.mimrl.fusion.audio", "model.vision.dropout"), PART)
+    parameters = dict.fromkeys((*mimrl, "objective.terms.mimrl.fusion.audio"), PART)
     parameters |= {"objective.terms.mimrl.conditional.k": {"type": "int", "low": 1, "high": 3}}
     base = {"model": {"name": "mimrl"}, "objective": {"terms": {"mimrl": {}}}}
     config = make_study_config(parameters, base={**base, "data": data("audio", "vision")})
@@ -55,7 +55,6 @@ def test_information_of_modalities_that_are_not_there(make_study_config, tmp_pat
             {"objective": {"terms": {"cpc": {"weight": 0.0}}}},
             "weight is 0",
         ),
-        ("objective.terms.cpc.temperature", PART, {}, "objective.terms.cpc.weight is 0 everywhere"),
         (
             "model.vision.hidden",
             {"type": "int", "low": 8, "high": 64},
@@ -65,8 +64,8 @@ def test_information_of_modalities_that_are_not_there(make_study_config, tmp_pat
         ("optim.lr_vision", PART, {"optim": {"lr_vision": 0.1}, "data": data("text", "audio")}, "no vision"),
         ("optim.lr_pretrained", PART, {"optim": {"lr_pretrained": 0.1}}, "nothing"),
         ("optim.lr_estimator", PART, {"optim": {"lr_estimator": 0.1}}, "nothing"),
-        ("optim.layer_decay", PART, {"optim": {"layer_decay": 0.9}}, "nothing"),
-        ("optim.decay", PART, {}, "nothing"),
+        ("optim.layer_decay", {**PART, "high": 1.0}, {"optim": {"layer_decay": 0.9}}, "nothing"),
+        ("optim.decay", {**PART, "high": 0.9}, {}, "nothing"),
         (
             "objective.strategy.repeats",
             {"type": "int", "low": 1, "high": 3},

@@ -290,6 +290,84 @@ def test_all_problems_of_a_file_at_once(make_values):
     }
 
 
+def test_no_problem_hides_one_of_another_phase(make_values):
+    """Names, types, values, what is between parts, and what needs a space: all in one answer."""
+    values = make_values(
+        {
+            "optim.weight_decay": {"type": "loguniform", "low": 1e-2, "high": 1e-3},
+            "model.audio.dropout": {"type": "float", "low": 0.0, "high": 1.5},
+            "train.epochs": {"type": "int", "low": 1, "high": 4},
+            "lr": LR,
+            "optim.lr": LR,
+        },
+        base={"model": {"name": "MMIM"}, "optim": {"lrr": 0.1}, "train": {"threads": 4, "epochs": 0}},
+        objectives=[{"metric": "val_mae", "direction": "minimize"}],
+        starts=[{"optim.lr": 7.0}, {"optim.rl": 0.1}],
+        trials=0,
+        sampler={"name": "TPE"},
+        scheduler={"name": "asha", "grace_period": 3},
+        constraints=["optim.lr % 'a' == 0", "a b", "optim.rl < 1", "cost/params <= 3"],
+        finalists={"top": 1, "set": {"train.epoch": 12}},
+        priors=["tried"],
+        stop={"name": "noize"},
+        resources={"gpus": 1},
+    )
+    assert {problem.path for problem in problems({**values, "more": 2})} == {
+        "base.model.name",
+        "base.optim.lrr",
+        "base.train.epochs",
+        "base.train.threads",
+        "search.parameters.optim.weight_decay.type",
+        "search.parameters.model.audio.dropout",
+        "search.parameters.train.epochs",
+        "search.parameters.lr",
+        "search.objectives.0.metric",
+        "search.starts.0.optim.lr",
+        "search.starts.1.optim.rl",
+        "search.trials",
+        "search.sampler.name",
+        "search.scheduler.grace_period",
+        "search.constraints.0",
+        "search.constraints.1",
+        "search.constraints.2",
+        "search.constraints.3",
+        "search.finalists.set.train.epoch",
+        "search.priors.0",
+        "search.stop.name",
+        "resources.gpus",
+        "more",
+    }
+
+
+def test_hundreds_of_unknown_parameters_are_told_in_seconds(make_values):
+    found = problems(make_values({f"optim.x{number}": LR for number in range(300)}))
+    assert len(found) == 300
+    (one,) = problems(make_values({f"optim.x{number}": LR for number in range(2000)}))
+    assert "more than the 1,000" in one.rule
+
+
+LIMITS = [
+    ({"trials": 10**12}, "search.trials"),
+    ({"parameters": {"optim.lr": {"type": "float", "low": 0.0, "high": 0.1, "step": 1e-300}}}, "step"),
+    ({"parameters": {"optim.lr": {"type": "float", "low": -1e308, "high": 1e308}}}, "high"),
+    ({"parameters": {"seed": {"type": "int", "low": 0, "high": 2**62}}}, "high"),
+    ({"base": {"train": {"epochs": 10**12}}}, "base.train.epochs"),
+    (
+        {"base": {"model": {"name": "mmim", "audio": {"name": "lstm", "hidden": 10**12}}}},
+        "base.model.audio.hidden",
+    ),
+    (
+        {"base": {"data": {"name": "planted", "rows_train": 10**6, "text_dim": 65_536}}},
+        "base.data.rows_train",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "path"), LIMITS)
+def test_numbers_that_cannot_be_meant(make_values, change, path):
+    assert problems(make_values(**change))[0].path.endswith(path)
+
+
 def test_problems_of_base_do_not_hide_those_of_the_search(make_values):
     values = make_values({"optim.lr": {**LR, "low": "1e-4"}}, base={"optim": {"lr": "1e-3"}})
     assert [problem.path for problem in problems(values)] == [

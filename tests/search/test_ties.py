@@ -35,7 +35,7 @@ BASE = {
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "nsga2", "qmc"])
 def test_every_point_keeps_the_tie_and_no_sampler_sees_it(make_study_config, sampler):
-    config = make_study_config(TIED, base=BASE, sampler={"name": sampler})
+    config = make_study_config(TIED, base=BASE, sampler={"name": sampler}, trials=40)
     study = optuna.create_study(sampler=config.build_sampler(num_trials=0))
     points = []
     for _ in range(4):
@@ -122,7 +122,14 @@ def test_refused(make_values, tie, where, rule, advice):
 
 
 def test_defaults_and_starts_that_differ_are_told_the_value(make_values):
-    values = make_values(TIED, base={"model": {"name": "mmim", "audio": {"name": "lstm", "hidden": 16}}})
+    base = {
+        "model": {
+            "name": "mmim",
+            "audio": {"name": "lstm", "hidden": 16},
+            "vision": {"name": "lstm", "hidden": 30},
+        }
+    }
+    values = make_values(TIED, base=base)
     values["search"]["starts"] = [{"model.audio.dropout": 0.2, "model.vision.dropout": 0.3}]
     with pytest.raises(ConfigError) as caught:
         parse(StudyConfig, values, "space.yaml")

@@ -153,8 +153,9 @@ class MIMRL(Term):
         estimator = ESTIMATORS[config.estimator.name]  # type: ignore[attr-defined]
         reading = CONDITIONAL_ESTIMATORS[config.conditional.name]  # type: ignore[attr-defined]
         conditional = cast(NeighbourConfig, config.conditional)
-        self.k, self.reading = conditional.k, torch.vmap(reading.reading)
-        self.reads_nats = reading.spec.unit is not None
+        if self.conditions:  # without any, these settings mean nothing
+            self.k, self.reading = conditional.k, torch.vmap(reading.reading)
+        self.reads_nats = bool(self.conditions) and reading.spec.unit is not None
         self.critics = Grouped(
             {name: estimator(config.estimator, widths[x], widths[y]) for name, (x, y) in self.pairs.items()},
             _loss_and_monitor,
@@ -166,7 +167,8 @@ class MIMRL(Term):
             }
         )
         remembered = dict.fromkeys(column for columns in self.conditions.values() for column in columns)
-        self.bank = FeatureBank({column: widths[column] for column in remembered}, conditional.seed)
+        seed = conditional.seed if self.conditions else 0
+        self.bank = FeatureBank({column: widths[column] for column in remembered}, seed)
 
     def forward(self, representations: Representations, targets: Targets) -> TermValue:
         """Minus the weighted sum; monitors ``bound/mimrl/<quantity>`` in nats. Remembers the batch.

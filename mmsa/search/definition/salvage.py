@@ -155,7 +155,8 @@ def _within(path: str, other: str) -> bool:
 def _stems_from(problem: Problem, gone: str) -> bool:
     """Whether a problem may be there only because something was taken out."""
     place = problem.path.removeprefix("base.").removeprefix(f"{_PARAMETERS}.")
-    if _within(place, gone):
+    searched = problem.path.startswith(_PARAMETERS)  # whose range says the same beside another default
+    if place.startswith(f"{gone}.") or (place == gone and not searched):
         return True
     reads = place.startswith(_READERS) or ".when." in place or place.endswith(".same_as")
     # As a whole path, or the beginning of one, in the place as well: a start has names of parameters there.

@@ -119,7 +119,12 @@ def _fixed_problem(path: str) -> Problem | None:
 def _unfit(path: str, space: Space, base: RunConfig) -> Problem | None:
     """What the configuration refuses about the parameter itself, whatever the other parameters are."""
     ancestors = space.followed([path]) | space.required[path].keys()
-    for value, complete in space.corners_of(path, base):
+    try:
+        corners = list(space.corners_of(path, base))
+    except ConfigError as error:  # of a tie, which is told of the one that follows
+        own = [p for p in error.problems if p.path == path]
+        return Problem(f"search.parameters.{path}", own[0].value, own[0].rule) if own else None
+    for value, complete in corners:
         point = {name: v for name, v in complete.items() if name in ancestors}
         try:
             with_overrides(base, point)
