@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import shutil
@@ -61,6 +62,18 @@ def test_a_search_runs_its_trials_in_few_warm_processes(finished):
 def test_a_search_remembers_which_rows_it_saw(finished):
     study = finished[0].study
     assert study.seen == Rows.of(open_corpus(study.config.base.data), "train", "valid")
+
+
+def test_nothing_is_kept_of_trials_that_have_ended(launch, make_study_config, witness):
+    """Tune has them in its list for ever; a driver of thousands would grow."""
+    alive = []
+
+    def count(*_: Any) -> None:
+        alive.append(sum(isinstance(thing, Assignment) for thing in gc.get_objects()))
+
+    witness.on["trial_started"] = count
+    launch(small(make_study_config, epochs=1, trials=8), witness, concurrency=1)
+    assert max(alive) <= 3, alive
 
 
 def test_only_the_best_checkpoint_is_kept(finished):

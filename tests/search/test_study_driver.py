@@ -313,6 +313,7 @@ def test_each_launch_with_other_code_is_remembered(tmp_path, make_study_config, 
     monkeypatch.setattr(opening, "running_code", lambda: Code("/other/mmsa", "ab"))
     with Study.open(make_study_config(), tmp_path) as study:
         assert [code["path"] for code in study.attributes["code"]] == [only["path"], "/other/mmsa"]
+        study.bind_corpus("77ab")
         assert study_card(study).tags["code_path"] == "/other/mmsa"
 
 

@@ -26,6 +26,7 @@ from mmsa.search.execution.local_ray import refuse_dead_ray
 from mmsa.search.execution.memory import Room
 from mmsa.search.execution.stop_request import StopRequest
 from mmsa.search.execution.trial import CHECKPOINT, PEAK_MEMORY, Assignment, Report
+from mmsa.search.execution.tune_trials import StudyTrial
 from mmsa.search.execution.watch import Watch
 from mmsa.search.records import Ending, Metrics, TrialRecord
 from mmsa.search.schedulers import Replacement, Scheduler
@@ -60,6 +61,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
         self._checkpoints = Checkpoints(study)
         self._started: set[int] = set()
         self._crashes: Counter[int] = Counter()
+        self._ended: list[StudyTrial] = []
         self._watch = Watch(60 * study.config.resources.silent_minutes)
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
@@ -67,6 +69,9 @@ class StudyCallback(Callback):  # type: ignore[misc]
         with self._stop.on_study_error():
             refuse_dead_ray()
         self._watch.look(trials)
+        for trial in [trial for trial in self._ended if trial.is_finished()]:
+            trial.forget()
+            self._ended.remove(trial)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial starts, or starts again after its process died."""
@@ -100,8 +105,9 @@ class StudyCallback(Callback):  # type: ignore[misc]
         if report.outcome != "running":
             self._finish(number, report.ending())
 
-    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: StudyTrial, **info: Any) -> None:
         """Tune is done with a trial: one that has not ended by itself was paused or stopped at a rung."""
+        self._ended.append(trial)
         report: Report = trial.last_result["report"]
         number = _assignment(trial).number
         if report.outcome != "running":
@@ -134,11 +140,12 @@ class StudyCallback(Callback):  # type: ignore[misc]
             self._finish(number, self._study.ending_of_paused(number, reason))
         self._scheduler.paused.clear()
 
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: StudyTrial, **info: Any) -> None:
         """Its process died. The trial is handed out again, from its checkpoint, unless it died too often.
 
         Tune could start it again as well, but counts a death twice where it was about to reuse the process.
         """
+        self._ended.append(trial)
         number = _assignment(trial).number
         crash = plain(Path(trial.error_file).read_text(encoding="utf-8"))
         self._crashes[number] += 1

@@ -26,6 +26,13 @@ class StudyTrial(Trial):  # type: ignore[misc]
     def get_trainable_cls(self) -> type[Trainable]:
         return self._trainable
 
+    def forget(self) -> None:
+        """Let go of all that is kept of a trial that has ended: Tune has it in its list for ever."""
+        metadata = self.run_metadata
+        self.run_metadata = type(metadata)()
+        self.run_metadata.checkpoint_manager = metadata.checkpoint_manager
+        self.config = self._Trial__unresolved_config = {}
+
     @override
     def get_json_state(self) -> tuple[str, str]:
         return "{}", "{}"

@@ -22,11 +22,14 @@ from typing import Any
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._storage import JournalOperation
+from typing_extensions import override
 
 from mmsa.errors import StudyError, shortened
 from mmsa.search.study.lease_stores import FileLease
 
 JOURNAL = "study.journal"
+_NOTHING = {"op_code": JournalOperation.DISCARD_TRIALS}  # an entry that Optuna passes over
 _DIGEST_BYTES = 8
 _RECORD = re.compile(rb"(\d{1,12}) ([0-9a-f]{16})")  # the line's number, and the digest of all up to it
 
@@ -67,6 +70,9 @@ class Journal(JournalReader):
     A line is with the kernel before a write returns, which the death of any process survives; that it is on
     the disk, which a power cut asks for, is seen to by ``sync``. A writer that died may have left half a
     line, of which nobody was told that it was stored: it is cut off.
+
+    Optuna reads back what is written. Attributes of trials, nearly all of a journal, are left out then: the
+    ledger has them, and they would be there twice.
     """
 
     def __init__(self, path: Path, lease: FileLease):
@@ -74,6 +80,13 @@ class Journal(JournalReader):
         super().__init__(path)
         self._lease, self._token = lease, ""
         self._synced = True
+        self._count_before = 0
+
+    @override
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        for entry in super().read_logs(log_number_from):
+            own = self.line > self._count_before and entry["op_code"] == JournalOperation.SET_TRIAL_USER_ATTR
+            yield _NOTHING if own else entry
 
     def begin(self, token: str) -> None:
         """Write as the holder of that token from here on.
@@ -89,6 +102,7 @@ class Journal(JournalReader):
             os.truncate(self._path, content.end)
             _store_digests(self._path, content.digests)
         self._end, self._count = content.end, len(content.digests)
+        self._count_before = self._count
         self._digest = content.digests[-1] if content.digests else b""
 
     def append_logs(self, logs: Sequence[dict[str, Any]]) -> None:

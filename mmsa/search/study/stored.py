@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from sys import intern
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -124,8 +125,8 @@ def cost_of(trial: FrozenTrial) -> Cost:
 
 
 def finite(metrics: Metrics) -> dict[str, float]:
-    """Those that are; the others are not stored."""
-    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+    """Those that are; the others are not stored. Names are there once, not anew for each epoch."""
+    return {intern(name): value for name, value in metrics.items() if math.isfinite(value)}
 
 
 def _epochs(trial: FrozenTrial) -> dict[int, dict[str, Any]]:
