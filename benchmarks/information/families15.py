@@ -1,7 +1,7 @@
 """25 families outside of bmi's tasks: error, bias and coverage of ``measure()``.
 
-Every draw has parameters of its own, and rows of its own. Draws 0 to 99 of the eight families of ``DEVELOPED``
-are for development. The figures are of draws 1000 and up, which are run once, with settings that stand; the 17
+Every draw has parameters and rows of its own. Draws 0 to 99 of the eight families of ``DEVELOPED`` are for
+development. The figures are of draws 1000 and up, which are run once, with settings that stand; the 17
 families of ``UNSEEN`` are not measured before.
 
     python benchmarks/information/families15.py --sizes 1000 5000

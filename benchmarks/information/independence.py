@@ -45,7 +45,9 @@ def main() -> None:
         share = positives / args.repeats
         print(f"independent/false_positive/{size}: {share:.3f} of {args.repeats} (goal <= {GOAL})")
         reference = f"{args.repeats} draws of {args.dim} and {args.dim} normal features; truth 0"
-        record("information", {f"independent/false_positive/{size}": Figure(share, "fraction", reference, GOAL)})
+        record(
+            "information", {f"independent/false_positive/{size}": Figure(share, "fraction", reference, GOAL)}
+        )
 
 
 if __name__ == "__main__":

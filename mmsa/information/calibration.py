@@ -40,15 +40,17 @@ def calibrated_pairs(
     joint: Sequence[Floats], product: Sequence[Floats], fold_of_block: Sequence[int]
 ) -> Floats:
     """The same from the scores (J,) of joint and (P,) of product pairs of each block."""
-    folds = np.array(fold_of_block)
     curves = {
         fold: _curve(
-            *(np.concatenate([part[i] for i in np.flatnonzero(folds != fold)]) for part in (joint, product))
+            *(
+                np.concatenate([scores for scores, k in zip(part, fold_of_block, strict=True) if k != fold])
+                for part in (joint, product)
+            )
         )
         for fold in set(fold_of_block)
     }
     return np.concatenate(
-        [curves[k].decision_function(part[:, None]) for k, part in zip(folds, joint, strict=True)]
+        [curves[k].decision_function(part[:, None]) for k, part in zip(fold_of_block, joint, strict=True)]
     )
 
 

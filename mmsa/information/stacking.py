@@ -33,6 +33,8 @@ from mmsa.information.copula_critics import whitening
 from mmsa.information.groups import Rows
 from mmsa.seeding import derive_seed
 
+Mask = NDArray[np.bool_]
+
 _MOST_FEATURES = 24
 """Of x and y together: beyond, trees get no features of their own, and no mixture is fitted."""
 _OWN_SHAPES, _ONE_SHAPE = (1, 2, 3, 4, 6), (4, 8)
@@ -53,7 +55,7 @@ class HeldOut:
     scores: Array
     joint: int
 
-    def known_of(self, num_rows: int) -> NDArray[np.bool_]:
+    def known_of(self, num_rows: int) -> Mask:
         """(N,) which rows are not of this fold."""
         return ~np.isin(np.arange(num_rows), self.x_rows)
 
@@ -105,14 +107,14 @@ def _tree_ratios(features: Sequence[Array], folds: Sequence[HeldOut], fold: int,
     return ratios_P
 
 
-def _predicted(given_ND: Array, sought_ND: Array, known_N: Array) -> Array:
+def _predicted(given_ND: Array, sought_ND: Array, known_N: Mask) -> Array:
     """Linear regression on the known rows, for all rows."""
     design = np.hstack([np.ones((len(given_ND), 1)), given_ND])
     predicted_ND: Array = design @ np.linalg.lstsq(design[known_N], sought_ND[known_N], rcond=None)[0]
     return predicted_ND
 
 
-def _bilinear(x_ND: Array, y_ND: Array, fold: HeldOut, known_N: Array, seed: int) -> Array:
+def _bilinear(x_ND: Array, y_ND: Array, fold: HeldOut, known_N: Mask, seed: int) -> Array:
     """(P,) x' M y of whitened x and y, |M| = 1, whose variance over the known joint pairs is largest.
 
     Without dependence, or with correlation alone, that variance is below 2 for every M; a sign that D pairs

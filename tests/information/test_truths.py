@@ -6,14 +6,18 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 
 from mmsa.information.copula import gaussian_copula_information
 from mmsa.information.ksg import ksg_information
 from mmsa.information.truths import (
     BENCHMARK_40,
+    DEVELOPED,
+    FAMILIES,
+    UNSEEN,
     ConditionalTruth,
     correlated_gaussians,
+    family_truth,
     gaussian_chain,
     gaussian_information,
     independent,
@@ -21,6 +25,7 @@ from mmsa.information.truths import (
     model_g,
 )
 from mmsa.information.truths.benchmark40 import student_entropy
+from mmsa.information.truths.families import _entropy_on_grid, _log_chi, normal_mixture, random_sign
 
 PUBLISHED = {
     "1v1-normal-0.75": 0.4133,
@@ -180,3 +185,52 @@ def test_chain_and_its_null() -> None:
     assert gaussian_copula_information(*chain.sample(5000)) == pytest.approx(chain.information, abs=0.1)
     assert null.information == 0.0
     assert gaussian_copula_information(*null.sample(5000)) == pytest.approx(0.0, abs=0.01)
+
+
+@pytest.mark.parametrize("name", list(FAMILIES))
+def test_families_draw_what_they_say(name: str) -> None:
+    truth = family_truth(name, 0)
+    x, y = truth.sample(64, 1)
+    assert x.ndim == y.ndim == 2
+    assert len(x) == len(y) == 64
+    assert np.isfinite(x).all()
+    assert np.isfinite(y).all()
+    assert 0.0 <= truth.information < 6.0
+
+
+def test_every_draw_of_a_family_has_parameters_of_its_own() -> None:
+    first, again, other = (family_truth("latent_pairs", seed) for seed in (0, 0, 1))
+    assert first.information == again.information != other.information
+
+
+def test_families_of_development_are_not_those_of_the_judgement() -> None:
+    assert not DEVELOPED.keys() & UNSEEN.keys()
+    assert len(UNSEEN) >= 15
+
+
+def test_a_random_sign_is_a_mixture_of_two_normal_distributions() -> None:
+    correlation, identity = 0.7, np.eye(3)
+    covariances = [
+        np.block([[identity, sign * correlation * identity], [sign * correlation * identity, identity]])
+        for sign in (1, -1)
+    ]
+    mixture = normal_mixture("", np.full(2, 0.5), np.zeros((2, 6)), np.stack(covariances), 3)
+    assert random_sign(3, correlation).information == pytest.approx(mixture.information, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["clayton", "gumbel", "curves", "clusters_1", "counts"])
+def test_families_of_one_feature_agree_with_neighbour_counts(name: str) -> None:
+    truth = next(
+        truth
+        for truth in (family_truth(name, seed) for seed in range(100))
+        if sum(part.shape[1] for part in truth.sample(1)) == 2
+    )
+    x, y = truth.sample(3000)
+    spread = np.random.default_rng(0).uniform(-0.49, 0.49, y.shape) if y.dtype.kind == "i" else 0.0
+    assert ksg_information(x, y + spread) == pytest.approx(truth.information, abs=0.08)
+
+
+def test_a_scale_is_seen_in_the_logarithm_of_what_it_scales() -> None:
+    """h(ln e^2) of a normal e is ln Gamma(1/2) + 1/2 - digamma(1/2) / 2, that of ln |e| less by ln 2."""
+    expected = 0.5 * math.log(math.pi) + 0.5 - 0.5 * special.digamma(0.5) - math.log(2)
+    assert _entropy_on_grid(_log_chi, -30, 30) == pytest.approx(expected, abs=1e-3)

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special, stats
 
 from mmsa.information.truths.base import Floats, Truth
@@ -20,7 +22,7 @@ from mmsa.information.truths.gaussian import independent, multinormal
 from mmsa.seeding import derive_seed
 
 Family = Callable[[np.random.Generator], Truth]
-Pair = tuple[Floats, Floats]
+Pair = tuple[NDArray[Any], NDArray[Any]]
 _DRAWS = 200_000
 _GRID = 8001
 
@@ -147,7 +149,12 @@ def _clusters(dim: int, low: float, high: float) -> Family:
 
 def _curves(rng: np.random.Generator) -> Truth:
     """y = a bent function of uniform x, plus normal noise. Grid."""
-    bends = {"square": np.square, "wave": lambda x: np.sin(4 * x), "fold": np.abs, "cube": lambda x: x**3}
+    bends: dict[str, Callable[[Floats], Floats]] = {
+        "square": np.square,
+        "wave": lambda x: np.sin(4 * x),
+        "fold": np.abs,
+        "cube": lambda x: x**3,
+    }
     kind, noise = str(rng.choice(list(bends))), rng.uniform(0.05, 0.3)
     return _function(f"curve-{kind}-{noise:.2f}", bends[kind], noise, 0)
 
@@ -274,8 +281,9 @@ def _counts(rng: np.random.Generator) -> Truth:
 
     def log_ratio(x_ND: Floats, count_N1: Floats) -> Floats:
         count_N = np.minimum(count_N1[:, 0].astype(np.int64), support[-1])
-        conditional: Floats = stats.poisson.logpmf(count_N, np.exp(1 + slope * x_ND[:, 0]))
-        return conditional - np.log(np.maximum(marginal[count_N], 1e-300))
+        conditional_N = stats.poisson.logpmf(count_N, np.exp(1 + slope * x_ND[:, 0]))
+        ratio: Floats = conditional_N - np.log(np.maximum(marginal[count_N], 1e-300))
+        return ratio
 
     return _averaged(f"counts-{1 + idle}-{slope:.2f}", draw, log_ratio)
 
@@ -395,7 +403,7 @@ def _manifold(rng: np.random.Generator) -> Truth:
         return tuple(
             np.tanh(part @ weights + shift)
             for part, (weights, shift) in zip((x_N2, y_N2), bends, strict=True)
-        )  # type: ignore[return-value]
+        )
 
     return Truth("manifold", float(-0.5 * np.log1p(-(correlations**2)).sum()), draw)
 

@@ -1,0 +1,85 @@
+"""What networks miss or blur is seen by the other critics, on rows they did not learn from."""
+
+import numpy as np
+import pytest
+
+from mmsa.information.stacking import HeldOut, other_ratios
+from mmsa.information.truths import Truth, independent
+from mmsa.information.truths.families import normal_mixture, random_sign
+
+PRODUCTS = 8
+
+
+def held_out(count, folds=5):
+    """Pairs of each fold, of which networks say nothing."""
+    rows = np.array_split(np.random.default_rng(0).permutation(count), folds)
+    return [
+        HeldOut(
+            np.tile(fold, PRODUCTS + 1),
+            np.concatenate([np.roll(fold, -shift) for shift in range(PRODUCTS + 1)]),
+            np.zeros((PRODUCTS + 1) * len(fold)),
+            len(fold),
+        )
+        for fold in rows
+    ]
+
+
+def readings(truth, count, seed=1):
+    """Mean log ratio of the joint pairs under each critic."""
+    folds = held_out(count)
+    ratios = other_ratios(*truth.sample(count, seed), folds, 0)
+    return {
+        name: np.concatenate([part[: fold.joint] for part, fold in zip(parts, folds, strict=True)]).mean()
+        for name, parts in ratios.items()
+    }
+
+
+def sharp(dim, half_width):
+    def draw(n, rng):
+        x_ND = rng.uniform(size=(n, dim))
+        return x_ND, x_ND + rng.uniform(-half_width, half_width, (n, dim))
+
+    return Truth("sharp", dim * (half_width - np.log(2 * half_width)), draw)
+
+
+def clusters(dim):
+    means = 1.2 * np.random.default_rng(3).standard_normal((6, 2 * dim))
+    return normal_mixture("clusters", np.full(6, 1 / 6), means, np.stack([np.eye(2 * dim)] * 6), dim)
+
+
+@pytest.mark.parametrize(
+    ("truth", "short"),
+    [
+        (random_sign(8, 0.7), {"mixture": 0.25, "trees": 0.45}),
+        (clusters(4), {"mixture": 0.15}),
+        (sharp(3, 0.3), {"trees": 0.35}),
+    ],
+    ids=["sign", "clusters", "edges"],
+)
+def test_most_of_the_information_is_found_and_not_more(truth, short):
+    found = readings(truth, 800)
+    for critic, allowed in short.items():
+        assert truth.information - allowed < found[critic] < truth.information + 0.15
+
+
+def test_a_sign_that_many_pairs_share_needs_no_mixture():
+    truth = random_sign(20, 0.5)
+    found = readings(truth, 800)
+    assert list(found) == ["trees"]
+    assert 0.5 * truth.information < found["trees"] < truth.information
+
+
+def test_critics_find_nothing_where_nothing_is():
+    assert max(readings(independent(4, 4), 800).values()) < 0.02
+
+
+def test_a_mixture_has_not_seen_the_pairs_of_its_fold():
+    x, y = random_sign(4, 0.7).sample(400)
+    folds = held_out(400)
+    count = folds[1].joint
+    rows = folds[1].x_rows[:count]
+    swapped = y.copy()
+    swapped[rows] = y[np.roll(rows, 1)]
+    before, after = (other_ratios(x, part, folds, 0)["mixture"][1] for part in (y, swapped))
+    # What were joint pairs are those at a distance of one row now.
+    assert after[count : 2 * count] == pytest.approx(before[:count])
