@@ -24,10 +24,10 @@ Status = Literal[
 """ok: may be published. below_null: not more than independent data give. positive, negative, undetermined: of
 what may be either in truth, by its interval. incoherent: made of a set of sources that reads less than a part
 of it. saturated: so near the most that this many samples can show that the truth may lie far above. disagree:
-the copula's reading lies above the interval, so one of the estimators is wrong. too_few_groups: measured, but
-with too few groups to tell anything. untested: there was no test. too_few: not measured, there are too few
-rows. skipped: not measured, there was no time for it."""
-Absent = Literal["too_few", "skipped"]
+the copula's reading lies above the interval, so one of the estimators is wrong. untested: there was no test.
+too_few, too_few_groups: not measured, there are too few rows or groups. skipped: not measured, there was no
+time for it."""
+Absent = Literal["too_few", "too_few_groups", "skipped"]
 ABSENT: tuple[Absent, ...] = get_args(Absent)
 """The statuses of what was not measured."""
 

@@ -16,7 +16,7 @@ import math
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,6 +37,7 @@ from mmsa.information.pid import broja_redundancy
 from mmsa.information.target.combined import best_of, combined
 from mmsa.information.target.decomposition import (
     Decomposition,
+    Missing,
     Quantity,
     QuantityStatus,
     can_be_negative,
@@ -123,8 +124,9 @@ def decompose(
     fit = _Fit(
         sources, tuple(modalities) if fusion_of is None else tuple(fusion_of), found, group_N, effort, seed
     )
-    if not fit.feasible():
-        return fit.record({}, permutations=0, seconds=time.monotonic() - started)
+    missing = fit.missing()
+    if missing:
+        return fit.record({}, permutations=0, seconds=time.monotonic() - started, status=missing)
     posteriors = fit.posteriors(sources, found.classes, effort.seeds, seed)
     deadline = math.inf if budget_s is None else started + budget_s
     refits = fit.refits(posteriors, time.monotonic() - started, deadline)
@@ -158,11 +160,15 @@ class _Fit:
         self.num_groups = len(np.unique(group_N))
         self.cells = most_cells(len(group_N), target.num_classes)
 
-    def feasible(self) -> bool:
-        """Whether there are rows and groups enough for the folds, and rows enough of every class."""
+    def missing(self) -> Missing | None:
+        """What there is too little of: rows, also of a class, or groups for the folds and for an interval."""
         rarest = np.bincount(self.target.classes).min()
-        enough_groups = self.num_groups >= 2 * self.effort.folds
-        return len(self.group_N) >= _FEWEST_ROWS and enough_groups and bool(rarest >= self.effort.folds)
+        if len(self.group_N) < _FEWEST_ROWS or rarest < self.effort.folds:
+            return "too_few"
+        enough = (
+            self.num_groups >= 2 * self.effort.folds and _effective_groups(self.group_N) >= _FEWEST_GROUPS
+        )
+        return None if enough else "too_few_groups"
 
     def posteriors(
         self,
@@ -244,13 +250,12 @@ class _Fit:
         values = quantities(known, self.modalities)
         values |= self._points(posteriors, known, weights_RG[: 1 + _RESAMPLES_OF_POINTS])
         impossible = self._impossible(known)
-        enough = _effective_groups(self.group_N) >= _FEWEST_GROUPS
         return {
             name: _quantity(
                 name,
                 self._widened(values_R),
                 [refit[name] / math.log(2) for refit in refits if name in refit],
-                "incoherent" if name in impossible else None if enough else "too_few_groups",
+                "incoherent" if name in impossible else None,
             )
             for name, values_R in values.items()
         }
@@ -294,12 +299,18 @@ class _Fit:
             found |= atoms(known, pair, redundancy_R, (*self.modalities, FUSION))
         return found
 
-    def record(self, read: Mapping[str, Quantity], permutations: int, seconds: float) -> Decomposition:
-        """The record; without quantities, ``too_few``."""
+    def record(
+        self,
+        read: Mapping[str, Quantity],
+        permutations: int,
+        seconds: float,
+        status: Literal["ok"] | Missing = "ok",
+    ) -> Decomposition:
+        """The record of what was read and done."""
         return Decomposition(
             quantities=read,
             modalities=self.modalities,
-            status="ok" if read else "too_few",
+            status=status,
             entropy=self.target.entropy() / math.log(2),
             num_samples=len(self.group_N),
             num_groups=self.num_groups,
