@@ -65,6 +65,8 @@ Floats = NDArray[np.float64]
 _FEWEST_ROWS, _FEWEST_GROUPS = 60, 5
 _TAILS = (0.05, 0.95)
 _RESAMPLES_OF_POINTS = 200
+_ROUNDING = 1e-9
+"""Bits. What is 0 by a sum of equal numbers may come out as more or less."""
 
 
 @dataclass(frozen=True)
@@ -273,7 +275,7 @@ class _Fit:
         for part, whole in itertools.permutations(self.subsets, 2):
             if part <= closure(whole, self.fusion_of):
                 _, high = np.quantile(self._widened(known[whole] - known[part])[1:], _TAILS)
-                if high < 0:
+                if high < -_ROUNDING:
                     read[whole] = np.full_like(known[whole], np.nan)
         found = quantities(read, self.modalities)
         for pair in pairs_of(self.modalities, self.with_fusion):
@@ -335,19 +337,19 @@ def _quantity(
 ) -> Quantity:
     """One quantity from its value and resamples, and refits where there are any, in bits.
 
-    Cross-fitted predictions of what is unrelated lose on held-out rows, so a gain that resamples of groups
-    tell from 0 is one, without any refit. The predictions of a fold know the targets of the others, which
-    would make the gains of folds alike, had those of one not to make up for the loss of another.
+    Predictions that learnt nothing lose on held-out rows, so what resamples of groups tell from 0 is more
+    than nothing, without any refit. How far this is exact, and why refits are asked too:
+    docs/decisions/2026-11-29-held-out-gains-are-their-own-test.md.
     """
     value, signed = float(values_R[0]), is_signed(name)
     low, high = (float(end) for end in np.quantile(values_R[1:], _TAILS))
     if can_be_negative(name):
-        told = "positive" if low > 0 else "negative" if high < 0 else "undetermined"
+        told = "positive" if low > _ROUNDING else "negative" if high < -_ROUNDING else "undetermined"
         return Quantity(value, low, high, signed=signed, status=status or told)
     if name.endswith("/broja"):
         return Quantity(value, low, high, status=status or "untested")
     null = Null.of(value, refits)
-    p_value = (1 + int((values_R[1:] <= 0).sum())) / len(values_R)
+    p_value = (1 + int((values_R[1:] <= _ROUNDING).sum())) / len(values_R)
     if null.bound is not None and null.p_value is not None:
         p_value = max(p_value, null.p_value)
     found = p_value <= _TAILS[0]
