@@ -34,9 +34,9 @@ def decomposition_names(modalities: Sequence[str]) -> list[str]:
 
 
 def as_measurements(found: Decomposition) -> dict[str, Measurement]:
-    """Every quantity of a decomposition by its name; ``too_few`` where nothing was measured."""
-    if found.status == "too_few":
-        return not_decomposed("too_few", found.modalities, found.num_samples, found.num_groups)
+    """Every quantity of a decomposition by its name; the record's status where nothing was measured."""
+    if found.status != "ok":
+        return not_decomposed(found.status, found.modalities, found.num_samples, found.num_groups)
     return {
         _name(name): _measurement(quantity, found)
         for name, quantity in found.quantities.items()

@@ -9,6 +9,7 @@ import torch
 
 from mmsa.data.planted import Planted
 from mmsa.errors import DataError
+from mmsa.information.decomposed import as_measurements
 from mmsa.information.groups import group_folds
 from mmsa.information.target import FAST, Decomposition, Effort, Target, decompose
 from mmsa.information.target.combined import combined
@@ -215,16 +216,6 @@ def test_what_a_fusion_knows_its_modalities_know():
     assert elsewhere["information/text+audio"].status != "incoherent"
 
 
-def test_few_effective_groups_tell_nothing():
-    """Of 12 videos one has nine tenths of the rows."""
-    generator = np.random.default_rng(0)
-    class_N = generator.integers(0, 2, 330)
-    groups = np.r_[np.zeros(297), np.repeat(np.arange(1, 12), 3)].astype(int)
-    text = exact(np.array([[0.49, 0.01], [0.01, 0.49]]), class_N)
-    read = fit_of({"text": class_N[:, None]}, class_N, groups, 0).read({frozenset({"text"}): text}, [])
-    assert read["information/text"].status == "too_few_groups"
-
-
 def test_without_budget_no_refits():
     sample = BEDS["copy"].sample(200, seed=1)
     started = time.monotonic()
@@ -238,14 +229,21 @@ def test_without_budget_no_refits():
 
 
 @pytest.mark.parametrize(
-    ("rows", "groups"), [(40, None), (90, [row % 5 for row in range(90)])], ids=["rows", "groups"]
+    ("rows", "groups", "status"),
+    [
+        (40, np.arange(40), "too_few"),
+        (90, np.arange(90) % 5, "too_few_groups"),
+        (330, np.r_[np.zeros(297, int), np.repeat(np.arange(1, 12), 3)], "too_few_groups"),
+    ],
+    ids=["rows", "groups", "one large group"],
 )
-def test_too_few_is_said(rows, groups):
+def test_too_few_is_said(rows, groups, status):
     sample = BEDS["copy"].sample(rows, seed=0)
     record = decompose(sample.sources, sample.target, groups, effort=QUICK)
-    assert record.status == "too_few"
+    assert record.status == status
     assert record.quantities == {}
     assert "too few" in record.text()
+    assert {measured.status for measured in as_measurements(record).values()} == {status}
 
 
 def test_sources_are_checked_all_at_once():

@@ -27,8 +27,8 @@ from mmsa.seeding import derive_seed
 
 Floats = NDArray[np.float64]
 _PRICE = 2.0
-"""Nats in all that predictions of a subset must gain on those of its parts on the other folds. Chance gains one
-or two, and where they are chosen by chance a subset reads less than its part."""
+"""Nats in all that predictions of a subset must gain on those of its parts on the other folds. Chance gains
+one or two, and where they are chosen by chance a subset reads less than its part."""
 
 
 def combined(

@@ -16,7 +16,7 @@ import math
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,6 +37,7 @@ from mmsa.information.pid import broja_redundancy
 from mmsa.information.target.combined import best_of, combined
 from mmsa.information.target.decomposition import (
     Decomposition,
+    Missing,
     Quantity,
     QuantityStatus,
     can_be_negative,
@@ -64,6 +65,8 @@ Floats = NDArray[np.float64]
 _FEWEST_ROWS, _FEWEST_GROUPS = 60, 5
 _TAILS = (0.05, 0.95)
 _RESAMPLES_OF_POINTS = 200
+_ROUNDING = 1e-9
+"""Bits. What is 0 by a sum of equal numbers may come out as more or less."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +126,9 @@ def decompose(
     fit = _Fit(
         sources, tuple(modalities) if fusion_of is None else tuple(fusion_of), found, group_N, effort, seed
     )
-    if not fit.feasible():
-        return fit.record({}, permutations=0, seconds=time.monotonic() - started)
+    missing = fit.missing()
+    if missing:
+        return fit.record({}, permutations=0, seconds=time.monotonic() - started, status=missing)
     posteriors = fit.posteriors(sources, found.classes, effort.seeds, seed)
     deadline = math.inf if budget_s is None else started + budget_s
     refits = fit.refits(posteriors, time.monotonic() - started, deadline)
@@ -158,11 +162,15 @@ class _Fit:
         self.num_groups = len(np.unique(group_N))
         self.cells = most_cells(len(group_N), target.num_classes)
 
-    def feasible(self) -> bool:
-        """Whether there are rows and groups enough for the folds, and rows enough of every class."""
+    def missing(self) -> Missing | None:
+        """What there is too little of: rows, also of a class, or groups for the folds and for an interval."""
         rarest = np.bincount(self.target.classes).min()
-        enough_groups = self.num_groups >= 2 * self.effort.folds
-        return len(self.group_N) >= _FEWEST_ROWS and enough_groups and bool(rarest >= self.effort.folds)
+        if len(self.group_N) < _FEWEST_ROWS or rarest < self.effort.folds:
+            return "too_few"
+        enough = (
+            self.num_groups >= 2 * self.effort.folds and _effective_groups(self.group_N) >= _FEWEST_GROUPS
+        )
+        return None if enough else "too_few_groups"
 
     def posteriors(
         self,
@@ -244,13 +252,12 @@ class _Fit:
         values = quantities(known, self.modalities)
         values |= self._points(posteriors, known, weights_RG[: 1 + _RESAMPLES_OF_POINTS])
         impossible = self._impossible(known)
-        enough = _effective_groups(self.group_N) >= _FEWEST_GROUPS
         return {
             name: _quantity(
                 name,
                 self._widened(values_R),
                 [refit[name] / math.log(2) for refit in refits if name in refit],
-                "incoherent" if name in impossible else None if enough else "too_few_groups",
+                "incoherent" if name in impossible else None,
             )
             for name, values_R in values.items()
         }
@@ -268,7 +275,7 @@ class _Fit:
         for part, whole in itertools.permutations(self.subsets, 2):
             if part <= closure(whole, self.fusion_of):
                 _, high = np.quantile(self._widened(known[whole] - known[part])[1:], _TAILS)
-                if high < 0:
+                if high < -_ROUNDING:
                     read[whole] = np.full_like(known[whole], np.nan)
         found = quantities(read, self.modalities)
         for pair in pairs_of(self.modalities, self.with_fusion):
@@ -294,12 +301,18 @@ class _Fit:
             found |= atoms(known, pair, redundancy_R, (*self.modalities, FUSION))
         return found
 
-    def record(self, read: Mapping[str, Quantity], permutations: int, seconds: float) -> Decomposition:
-        """The record; without quantities, ``too_few``."""
+    def record(
+        self,
+        read: Mapping[str, Quantity],
+        permutations: int,
+        seconds: float,
+        status: Literal["ok"] | Missing = "ok",
+    ) -> Decomposition:
+        """The record of what was read and done."""
         return Decomposition(
             quantities=read,
             modalities=self.modalities,
-            status="ok" if read else "too_few",
+            status=status,
             entropy=self.target.entropy() / math.log(2),
             num_samples=len(self.group_N),
             num_groups=self.num_groups,
@@ -324,19 +337,19 @@ def _quantity(
 ) -> Quantity:
     """One quantity from its value and resamples, and refits where there are any, in bits.
 
-    Cross-fitted predictions of what is unrelated lose on held-out rows, so a gain that resamples of groups
-    tell from 0 is one, without any refit. The predictions of a fold know the targets of the others, which
-    would make the gains of folds alike, had those of one not to make up for the loss of another.
+    Predictions that learnt nothing lose on held-out rows, so what resamples of groups tell from 0 is more
+    than nothing, without any refit. How far this is exact, and why refits are asked too:
+    docs/decisions/2026-11-29-held-out-gains-are-their-own-test.md.
     """
     value, signed = float(values_R[0]), is_signed(name)
     low, high = (float(end) for end in np.quantile(values_R[1:], _TAILS))
     if can_be_negative(name):
-        told = "positive" if low > 0 else "negative" if high < 0 else "undetermined"
+        told = "positive" if low > _ROUNDING else "negative" if high < -_ROUNDING else "undetermined"
         return Quantity(value, low, high, signed=signed, status=status or told)
     if name.endswith("/broja"):
         return Quantity(value, low, high, status=status or "untested")
     null = Null.of(value, refits)
-    p_value = (1 + int((values_R[1:] <= 0).sum())) / len(values_R)
+    p_value = (1 + int((values_R[1:] <= _ROUNDING).sum())) / len(values_R)
     if null.bound is not None and null.p_value is not None:
         p_value = max(p_value, null.p_value)
     found = p_value <= _TAILS[0]

@@ -8,14 +8,20 @@ from typing import Any, Literal, Self
 
 from mmsa.information.target.quantities import SIGNED
 
-QuantityStatus = Literal[
-    "ok", "below_null", "positive", "negative", "undetermined", "incoherent", "too_few_groups", "untested"
-]
+QuantityStatus = Literal["ok", "below_null", "positive", "negative", "undetermined", "incoherent", "untested"]
 """ok: cannot be negative in truth, and is told from 0 by the resamples of held-out rows and, where there are
 enough, by refits. below_null: is not. positive, negative: may be either in truth, and the interval tells.
 undetermined: the interval holds 0. incoherent: made of a set of sources that reads less than a part of it, by
-more than the interval allows, which no joint distribution can. too_few_groups: so few that nothing can be
-told. untested: there is no test (points of BROJA)."""
+more than the interval allows, which no joint distribution can. untested: there is no test, as of points of
+BROJA."""
+Missing = Literal["too_few", "too_few_groups"]
+"""too_few: rows, or rows of a class. too_few_groups: they cannot fill the folds, or some are so large that
+all count for fewer than five of equal size."""
+
+_MISSING: Mapping[Missing, str] = {
+    "too_few": "too few rows, or rows of a class",
+    "too_few_groups": "too few groups, or groups of too unequal size",
+}
 
 
 @dataclass(frozen=True)
@@ -49,13 +55,13 @@ class Quantity:
 class Decomposition:
     """All quantities in bits, and what was done to get them. See ``quantities`` for the names.
 
-    status: too_few when nothing was measured. entropy: H(target), the most there is to know. cells: of the
+    status: ok, or why nothing was measured. entropy: H(target), the most there is to know. cells: of the
     summaries behind the ``broja`` points. permutations: refits of the null that were made.
     """
 
     quantities: Mapping[str, Quantity]
     modalities: tuple[str, ...]
-    status: Literal["ok", "too_few"]
+    status: Literal["ok"] | Missing
     entropy: float
     num_samples: int
     num_groups: int
@@ -98,8 +104,8 @@ class Decomposition:
             f"{self.num_samples} rows in {self.num_groups} groups; {self.folds} folds, {self.seeds} seeds, "
             f"{self.permutations} permutations",
         ]
-        if self.status == "too_few":
-            return "\n".join([*heads, "not measured: too few rows, groups or rows of a class"])
+        if self.status != "ok":
+            return "\n".join([*heads, f"not measured: {_MISSING[self.status]}"])
         numbers = [name for name in self.quantities if not name.endswith(("/least", "/most", "/broja"))]
         pairs = [name.removesuffix("/least") for name in self.quantities if name.endswith("/least")]
         pairs = pairs if brackets else []
