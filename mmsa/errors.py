@@ -15,8 +15,10 @@ MmsaError
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -106,3 +108,46 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     known = sorted(candidates)
     close = nearest(name, known)
     return f"Did you mean {close!r}?" if close else f"Known: {', '.join(known) or 'none'}."
+
+
+class _Short(reprlib.Repr):
+    """Plain values cut short; of all else the type only, since what a file made may have an endless repr."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring = 2, 80
+
+    def repr_str(self, value: str, level: int) -> str:
+        return self._cut(value, level)
+
+    def repr_bytes(self, value: bytes, level: int) -> str:
+        return self._cut(value, level)
+
+    def repr_int(self, value: int, level: int) -> str:
+        bits = value.bit_length()
+        return repr(value) if bits <= 128 else f"an integer of {bits} bits"
+
+    def repr_ndarray(self, value: Any, level: int) -> str:
+        return f"an array of {str(value.dtype)[: self.maxstring]} and shape {self.repr1(value.shape, level)}"
+
+    def repr_instance(self, value: object, level: int) -> str:
+        if value is None or isinstance(value, (bool, float)):
+            return repr(value)
+        return f"a {type(value).__name__}"
+
+    def _cut(self, value: str | bytes, level: int) -> str:
+        if len(value) <= self.maxstring:
+            return repr(value)
+        return f"{value[: self.maxstring]!r}... ({len(value)} in all)"
+
+
+def shown(value: object) -> str:
+    """``value``, which may come from a file that somebody else wrote, on part of a line.
+
+    Takes the time of a short value however large or deep ``value`` is, and calls no ``repr`` but those of
+    plain types.
+    """
+    return _SHORT.repr(value)
+
+
+_SHORT = _Short()
