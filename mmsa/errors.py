@@ -15,10 +15,54 @@ MmsaError
 from __future__ import annotations
 
 import difflib
-import reprlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import PurePath
+
+_MOST_SHOWN = 80
+
+
+def shown(value: object, most: int = _MOST_SHOWN) -> str:
+    """``value`` on one line of a message: as Python writes it, cut after about ``most`` characters.
+
+    Never more work than that, whatever a file made of it. Of an object that is neither plain data nor a path
+    only the type is shown: nothing of it is called.
+    """
+    text = ""
+    for piece in _pieces(value, most):
+        text += piece
+        if len(text) > most:
+            return text[:most] + "..."
+    return text
+
+
+def _pieces(value: object, most: int) -> Iterator[str]:
+    if isinstance(value, str):
+        yield str.__repr__(str.__getitem__(value, slice(most + 1)))
+    elif type(value) is int and value.bit_length() > 4 * most:
+        yield f"a whole number of about {int(value.bit_length() * 0.30103) + 1} digits"
+    elif value is None or type(value) in (bool, int, float, complex):
+        yield repr(value)
+    elif type(value) in (bytes, bytearray):
+        yield repr(value[: most + 1])  # type: ignore[index]
+    elif isinstance(value, PurePath):
+        yield from _pieces(str(value), most)
+    elif type(value) in (dict, list, tuple, set, frozenset):
+        yield from _collection(value, most)
+    else:
+        yield f"<{type(value).__name__}>"
+
+
+def _collection(value: object, most: int) -> Iterator[str]:
+    opening, closing = {list: "[]", tuple: "()"}.get(type(value), "{}")
+    yield opening
+    for position, item in enumerate(value):  # type: ignore[arg-type, var-annotated]
+        yield ", " if position else ""
+        yield from _pieces(item, most)
+        if isinstance(value, Mapping):
+            yield ": "
+            yield from _pieces(value[item], most)
+    yield f",{closing}" if type(value) is tuple and len(value) == 1 else closing
 
 
 @dataclass(frozen=True)
@@ -108,46 +152,3 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     known = sorted(candidates)
     close = nearest(name, known)
     return f"Did you mean {close!r}?" if close else f"Known: {', '.join(known) or 'none'}."
-
-
-class _Short(reprlib.Repr):
-    """Plain values cut short; of all else the type only, since what a file made may have an endless repr."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxlevel, self.maxstring = 2, 80
-
-    def repr_str(self, value: str, level: int) -> str:
-        return self._cut(value, level)
-
-    def repr_bytes(self, value: bytes, level: int) -> str:
-        return self._cut(value, level)
-
-    def repr_int(self, value: int, level: int) -> str:
-        bits = value.bit_length()
-        return repr(value) if bits <= 128 else f"an integer of {bits} bits"
-
-    def repr_ndarray(self, value: Any, level: int) -> str:
-        return f"an array of {str(value.dtype)[: self.maxstring]} and shape {self.repr1(value.shape, level)}"
-
-    def repr_instance(self, value: object, level: int) -> str:
-        if value is None or isinstance(value, (bool, float)):
-            return repr(value)
-        return f"a {type(value).__name__}"
-
-    def _cut(self, value: str | bytes, level: int) -> str:
-        if len(value) <= self.maxstring:
-            return repr(value)
-        return f"{value[: self.maxstring]!r}... ({len(value)} in all)"
-
-
-def shown(value: object) -> str:
-    """``value``, which may come from a file that somebody else wrote, on part of a line.
-
-    Takes the time of a short value however large or deep ``value`` is, and calls no ``repr`` but those of
-    plain types.
-    """
-    return _SHORT.repr(value)
-
-
-_SHORT = _Short()

@@ -351,8 +351,8 @@ def _label_problem(header: Header, num_rows: int) -> _Found:
 
 
 def _ratings_problem(header: Header, num_rows: int) -> _Found:
-    if _is_number(header) and len(header.shape) == 2 and header.shape[0] == num_rows:
-        return None
+    if _is_number(header) and header.shape[:1] == (num_rows,):
+        return None  # the number of columns is compared with that of label_names
     return (
         f"must be numbers of shape (N, K), with N = {num_rows} rows and a column for each of label_names",
         "",
