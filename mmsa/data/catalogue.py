@@ -12,6 +12,7 @@ from pydantic import Field
 from mmsa.config import Block, expand_path
 from mmsa.data import hazards
 from mmsa.data.corpus import Corpus, ModalityName, SplitName
+from mmsa.data.isolation import read_apart
 from mmsa.data.planted import Planted
 from mmsa.data.published import identify
 from mmsa.data.readers import LAYOUTS, FileConfig, Reader
@@ -55,7 +56,7 @@ class FileDataSet:
         """Read the named splits, repair or refuse what is wrong with them, and log what is unusual."""
         path = self._path()
         self._identify(path)
-        opened = self._reader(path).read(splits)
+        (opened,) = read_apart(self._reader(path), ("read", [splits]))
         hazards.check(opened, self.label_range, str(path), self.config.allow_shared_groups)
         for name, split in opened.items():
             hazards.report(split, f"{path.name} {name}")

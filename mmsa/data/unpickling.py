@@ -312,6 +312,6 @@ def _unknown(machine: _Machine, argument: Any) -> None:
     raise ValueError(f"there is no opcode at byte {machine.file.tell() - 1}")
 
 
-_STOP = ord(pickletools.code2op["."].code)
+_STOP = ord(".")
 _PROGRAM: Mapping[int, _Step] = {ord(opcode.code): _step(opcode) for opcode in pickletools.opcodes}
 _UNKNOWN: _Step = (_unknown, None)

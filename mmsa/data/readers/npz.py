@@ -114,7 +114,8 @@ class NpzFile:
             DataError: as ``header``, and for an array with another number of rows.
         """
         header = self.header(name)
-        return self._reading(name, lambda stream, _: _read_rows(stream, header, chosen_N))
+        array: NDArray[Any] = self._reading(name, lambda stream, _: _read_rows(stream, header, chosen_N))
+        return array
 
     def _reading(self, name: str, read: Callable[[IO[bytes], zipfile.ZipInfo], Any]) -> Any:
         try:

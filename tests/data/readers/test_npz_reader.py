@@ -16,7 +16,7 @@ from mmsa.data import DATA_SETS, open_corpus
 from mmsa.data.corpus import Features, Strings
 from mmsa.data.inputs import InputSpec
 from mmsa.data.readers import FileConfig
-from mmsa.data.readers.npz import NpzFile
+from mmsa.data.readers.npz import NpzFile, NpzReader
 from mmsa.errors import DataError
 
 SPLITS = np.array(["train", "test", "valid", "train", "dev", "test"])
@@ -68,7 +68,7 @@ def test_rows_of_sealed_splits_never_become_arrays(tmp_path: Path, monkeypatch: 
         return array
 
     monkeypatch.setattr(NpzFile, "rows", counting)
-    open_corpus(config(tmp_path / "f.npz"))
+    NpzReader(tmp_path / "f.npz", config(tmp_path / "f.npz")).read(("train", "valid"))
     assert seen.pop("split") == 6
     assert seen == dict.fromkeys(["id", "video_id", "raw_text", "label", "audio", "vision"], 4)
 
