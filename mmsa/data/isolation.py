@@ -2,8 +2,8 @@
 
 The readers refuse what they know to be wrong. What they do not know may crash an interpreter, fill its memory
 or never end; here it ends this process, and the caller gets a DataError. The process is started by the first
-call, serves later ones too, and ends itself when there are none for a while. It imports neither torch nor Ray,
-and hands arrays back in memory that both processes map.
+call, serves later ones too, and ends itself when there are none for a while. It imports neither torch nor
+Ray, and hands arrays back in memory that both processes map.
 """
 
 from __future__ import annotations

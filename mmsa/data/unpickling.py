@@ -51,7 +51,7 @@ def load(path: Path) -> Any:
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
     try:
-        content = _Machine(mapped).run()
+        content = Machine(mapped).run()
         budget.check_nesting(content, len(mapped))
     except UnsafePickle as error:
         raise UnsafePickle(f"{path}: {error}") from None
@@ -115,7 +115,7 @@ def _pairs(items: list[Any]) -> list[tuple[Any, Any]]:
     return list(zip(items[::2], items[1::2], strict=True))
 
 
-class _Machine:
+class Machine:
     """The stack machine that a pickle is a program for.
 
     Every operation takes constant time and memory, or uses up items that operations before it made. Only
@@ -230,51 +230,77 @@ class _Machine:
 
     def _op_global(self, module_and_name: str) -> None:
         module, name = module_and_name.split(" ", 1)
-        self.stack.append(_find(module, name))
+        self.stack.append(self.find(module, name))
 
     def _op_stack_global(self, _: None) -> None:
         name, module = self.stack.pop(), self.stack.pop()
-        self.stack.append(_find(module, name))
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise ValueError(f"asks for a global whose name is {shown(module)} and {shown(name)}")
+        self.stack.append(self.find(module, name))
 
     def _op_reduce(self, _: None) -> None:
         arguments, constructor = self.stack.pop(), self.stack.pop()
-        if not any(constructor is allowed for allowed in CONSTRUCTORS):
-            raise UnsafePickle(f"calls {shown(constructor)}, which is not one of numpy's constructors")
         if not isinstance(arguments, tuple):
             raise ValueError(f"a call with {shown(arguments)} as its arguments")
         self.budget.spend(cost(arguments))
-        self.stack.append(constructor(*arguments))
+        self.stack.append(self.call(constructor, arguments))
 
     def _op_build(self, _: None) -> None:
         state, target = self.stack.pop(), self.stack.pop()
-        if not isinstance(target, (DTypeDescription, ArrayDescription)):
-            raise UnsafePickle(f"sets the state of a {type(target).__name__}; only arrays have one")
         self.budget.spend(cost(state) if isinstance(state, tuple) else 0)
-        built = target.build(state)
+        built = self.build(target, state)
         self.stack.append(built)
         if isinstance(target, ArrayDescription):
             self.memo.update(dict.fromkeys(target.memo_keys, built))
 
+    def _op_binpersid(self, _: None) -> None:
+        self.stack.append(self.refer(self.stack.pop()))
 
-def _find(module: object, name: object) -> Any:
-    """What stands for a global.
+    def find(self, module: str, name: str) -> Any:
+        """What stands for a global.
 
-    Raises:
-        UnsafePickle: for one that is not allowed.
-    """
-    if not isinstance(module, str) or not isinstance(name, str):
-        raise ValueError(f"asks for a global whose name is {shown(module)} and {shown(name)}")
-    if (module, name) in ALLOWED:
-        return ALLOWED[module, name]
-    advice = (
-        "it holds torch tensors: save it again with numpy arrays (MMSA-FET: return_type 'np')"
-        if module.startswith("torch")
-        else "convert it to numpy arrays, containers, strings and numbers where its code is known and trusted"
-    )
-    raise UnsafePickle(f"asks for {shown(f'{module}.{name}')}, which mmsa does not run; {advice}")
+        Raises:
+            UnsafePickle: for one that is not allowed.
+        """
+        if (module, name) in ALLOWED:
+            return ALLOWED[module, name]
+        advice = (
+            "it holds torch tensors: save it again with numpy arrays (MMSA-FET: return_type 'np')"
+            if module.startswith("torch")
+            else "convert it to numpy arrays, containers, strings and numbers where its code is trusted"
+        )
+        raise UnsafePickle(f"asks for {shown(f'{module}.{name}')}, which mmsa does not run; {advice}")
+
+    def call(self, constructor: Any, arguments: tuple[Any, ...]) -> Any:
+        """What a constructor makes of ``arguments``.
+
+        Raises:
+            UnsafePickle: for anything but the constructors that stand for globals.
+        """
+        if not any(constructor is allowed for allowed in CONSTRUCTORS):
+            raise UnsafePickle(f"calls {shown(constructor)}, which is not one of numpy's constructors")
+        return constructor(*arguments)
+
+    def build(self, target: Any, state: Any) -> Any:
+        """``target`` with that state.
+
+        Raises:
+            UnsafePickle: for anything but an array or its type.
+        """
+        if not isinstance(target, (DTypeDescription, ArrayDescription)):
+            raise UnsafePickle(f"sets the state of a {type(target).__name__}; only arrays have one")
+        return target.build(state)
+
+    def refer(self, identity: Any) -> Any:
+        """What lies outside of the pickle under that identity.
+
+        Raises:
+            UnsafePickle: since there is nothing.
+        """
+        raise UnsafePickle(f"refers to {shown(identity)}, which lies outside of it")
 
 
-_Handler = Callable[[_Machine, Any], None]
+_Handler = Callable[[Machine, Any], None]
 _Step = tuple[_Handler, Callable[[Any], Any] | None]
 
 
@@ -284,22 +310,22 @@ def _step(opcode: pickletools.OpcodeInfo) -> _Step:
     if name in _PUSH_ARGUMENT:
         return _push, read_argument
     if name in _PUSH_BYTES:
-        return _Machine._op_bytes, lambda file: int.from_bytes(file.read(_PUSH_BYTES[name]), "little")
+        return Machine._op_bytes, lambda file: int.from_bytes(file.read(_PUSH_BYTES[name]), "little")
     if name in _PUSH_NEW:
         return (lambda machine, _: _push(machine, _PUSH_NEW[name]())), None
     if name in _PUSH_MARKED:
         return (lambda machine, _: _push(machine, _PUSH_MARKED[name](machine._since_mark()))), None
     if name in _TUPLE_SIZES:
         return (lambda machine, _: machine._op_tuple(_TUPLE_SIZES[name])), None
-    return getattr(_Machine, f"_op_{name.lower()}", _refusing(name)), read_argument
+    return getattr(Machine, f"_op_{name.lower()}", _refusing(name)), read_argument
 
 
-def _push(machine: _Machine, value: Any) -> None:
+def _push(machine: Machine, value: Any) -> None:
     machine.stack.append(value)
 
 
 def _refusing(name: str) -> _Handler:
-    def refuse(machine: _Machine, argument: Any) -> None:
+    def refuse(machine: Machine, argument: Any) -> None:
         raise UnsafePickle(
             f"uses the opcode {name}, which makes objects of arbitrary classes; mmsa reads numpy arrays, "
             "containers, strings and numbers only"
@@ -308,7 +334,7 @@ def _refusing(name: str) -> _Handler:
     return refuse
 
 
-def _unknown(machine: _Machine, argument: Any) -> None:
+def _unknown(machine: Machine, argument: Any) -> None:
     raise ValueError(f"there is no opcode at byte {machine.file.tell() - 1}")
 
 
