@@ -13,6 +13,7 @@ from __future__ import annotations
 import mmap
 import pickletools
 import struct
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -133,9 +134,10 @@ class Machine:
     def run(self) -> Any:
         """Execute up to STOP, and return what is on top of the stack."""
         file, read_opcode = self.file, self.file.read_byte
-        while (opcode := read_opcode()) != _STOP:
-            execute, read_argument = _PROGRAM.get(opcode, _UNKNOWN)
-            execute(self, read_argument(file) if read_argument else None)
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of odd escapes in names
+            while (opcode := read_opcode()) != _STOP:
+                execute, read_argument = _PROGRAM.get(opcode, _UNKNOWN)
+                execute(self, read_argument(file) if read_argument else None)
         return self.stack.pop()
 
     def _since_mark(self) -> list[Any]:

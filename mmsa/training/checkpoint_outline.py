@@ -1,7 +1,7 @@
 """What a checkpoint holds, found out before torch builds any of it.
 
-``torch.load`` runs nothing that a file brings, but it trusts sizes, hashes keys of any depth, and makes as many
-objects as it is told to. So its pickle is first interpreted by the machine that reads data files, with
+``torch.load`` runs nothing that a file brings, but it trusts sizes, hashes keys of any depth, and makes as
+many objects as it is told to. So its pickle is first interpreted by the machine that reads data files, with
 placeholders for tensors, and its tensors are compared with the bytes that are there.
 """
 

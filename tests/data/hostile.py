@@ -43,6 +43,7 @@ def pickles() -> dict[str, bytes]:
     short = b"X\x01\x00\x00\x00a"
     deep = b")" + b"\x85" * 100_000
     array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+    empty, text = pickle.dumps(np.zeros((20, 7, 0)), 3), pickle.dumps(np.array(["abc"]), 3)
     shape = b"(" + (b"\x8a\x1f" + b"\x7f" * 31) * 60_000 + b"t"
     return {
         "name of a global": b"\x80\x04" + short + deep + b"\x93.",
@@ -70,9 +71,7 @@ def pickles() -> dict[str, bytes]:
         + b"h\x00h\x01R" * 60_000
         + b".",
         "factors": pickle.dumps(np.zeros(3), 3).replace(b"K\x03\x85", shape, 1),
-        "rows without columns": pickle.dumps(np.zeros((20, 7, 0)), 3).replace(
-            b"K\x07", b"J\x00\xe1\xf5\x05", 1
-        ),
+        "rows without columns": empty.replace(b"K\x07", b"J\x00\xe1\xf5\x05", 1),
         "negative shape": pickle.dumps(np.zeros(3), 3).replace(b"K\x03\x85", b"J\xff\xff\xff\xff\x85", 1),
         "marks": b"\x80\x04" + b"(" * 3_000_000 + b".",
         "one hash": b"\x80\x04}("
@@ -92,9 +91,7 @@ def pickles() -> dict[str, bytes]:
         "wide strings": b"\x80\x02cnumpy\ndtype\nU\x0bU9999999999K\x00K\x01\x87R.",
         "a long name": b"c" + b"a" * 1_000_000 + b"\nb\n.",
         "surrogates": b"\x80\x04\x8c\x03\xed\xa0\x80\x8c\x01a\x93.",
-        "characters that do not exist": pickle.dumps(np.array(["abc"]), 3).replace(
-            b"a\0\0\0", b"\xff\xff\xff\xff"
-        ),
+        "characters that do not exist": text.replace(b"a\0\0\0", b"\xff\xff\xff\xff"),
         "too few for a tuple": b"\x80\x04K\x01\x87.",
         "arguments that are no tuple": b"\x80\x04cbuiltins\nlist\nK\x01R.",
     }

@@ -98,21 +98,21 @@ MUTATED = {
 
 
 @pytest.mark.parametrize("kind", MUTATED)
-@pytest.mark.filterwarnings("ignore:invalid escape sequence:DeprecationWarning")
 @pytest.mark.timeout(60 + MUTANTS)
 def test_a_changed_file_is_read_or_refused_and_not_changed(tmp_path: Path, kind: str) -> None:
     reader, content = MUTATED[kind]
     path = tmp_path / "f"
     refused = 0
-    for seed, changed in enumerate(hostile.mutants(content, MUTANTS, seed=len(kind))):
+    for number, changed in enumerate(hostile.mutants(content, MUTANTS, seed=len(kind))):
         path.unlink(missing_ok=True)
         path.write_bytes(changed)
+        message = ""
         try:
             reader(path, config(path)).read(SPLITS)
         except DataError as error:
-            refused += 1
-            assert len(str(error)) < 3000, seed
-            str(error).encode()
+            message = str(error)
+        refused += bool(message)
+        assert len(message.encode()) < 3000, number
         assert path.read_bytes() == changed
     assert refused > MUTANTS // 4
 
@@ -258,7 +258,7 @@ def test_other_packings_are_refused(tmp_path: Path, packing: int) -> None:
         ("id", [["a"], ["b", "c"], [[]]]),
         ("audio", None),
         ("audio", [[["1.0"]]] * 3),
-        ("audio", [1j, 2j, 3j]),
+        ("audio", np.ones((3, 2), complex)),
         ("audio", np.zeros((3, 0, 2))),
         ("audio", b"\0" * 3000),
         ("vision", [[[10**400]]] * 3),
