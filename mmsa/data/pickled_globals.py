@@ -41,11 +41,8 @@ class DTypeDescription:
         if not isinstance(state, tuple) or len(state) < 5:
             raise ValueError(f"a dtype with the state {shown(state)}")
         order = state[1]
-        if (
-            not isinstance(order, str)
-            or order not in ("<", ">", "|", "=")
-            or any(part is not None for part in state[2:5])
-        ):
+        known = isinstance(order, str) and order in ("<", ">", "|", "=")
+        if not known or any(part is not None for part in state[2:5]):
             raise UnsafePickle("asks for structured arrays; only numbers, strings and objects are read")
         self.dtype = self.dtype.newbyteorder("<" if order == "=" else order)
         return self

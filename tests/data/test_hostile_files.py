@@ -10,6 +10,8 @@ import resource
 import signal
 import time
 import zipfile
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from numpy.lib import format as npy
 from mmsa.config import parse
 from mmsa.data import DATA_SETS, isolation, open_corpus
 from mmsa.data.isolation import read_apart
-from mmsa.data.readers import MmsaReader, NpzReader
+from mmsa.data.readers import MmsaReader, NpzReader, Reader
 from mmsa.data.unpickling import load
 from mmsa.errors import DataError
 
@@ -89,21 +91,33 @@ def array_bytes(descr: str, shape: str, content: bytes = b"") -> bytes:
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + content
 
 
-MUTATED = {
-    "npz": (NpzReader, npz(columns())),
-    "npz, not compressed": (NpzReader, npz(flattened(), compressed=False)),
-    "pickle, protocol 2": (MmsaReader, pickle.dumps(mmsa_content(), 2)),
-    "pickle, protocol 5": (MmsaReader, pickle.dumps(mmsa_content(), 5)),
+def with_changed_arrays(arrays: dict[str, Any], count: int, seed: int) -> Iterator[bytes]:
+    """Npz files in which one array is changed, and the checksum is right."""
+    names = list(arrays)
+    for position, name in enumerate(names):
+        whole = io.BytesIO()
+        npy.write_array(whole, arrays[name])
+        for changed in hostile.mutants(whole.getvalue(), count // len(names) + 1, seed + position):
+            yield members(arrays, **{name: changed})
+
+
+MUTATED: dict[str, tuple[type[Reader], Callable[[int], Iterator[bytes]]]] = {
+    "npz": (NpzReader, partial(hostile.mutants, npz(columns()), seed=1)),
+    "npz, not compressed": (NpzReader, partial(hostile.mutants, npz(flattened(), compressed=False), seed=2)),
+    "arrays": (NpzReader, partial(with_changed_arrays, columns(), seed=3)),
+    "arrays of flattened frames": (NpzReader, partial(with_changed_arrays, flattened(), seed=4)),
+    "pickle, protocol 2": (MmsaReader, partial(hostile.mutants, pickle.dumps(mmsa_content(), 2), seed=5)),
+    "pickle, protocol 5": (MmsaReader, partial(hostile.mutants, pickle.dumps(mmsa_content(), 5), seed=6)),
 }
 
 
 @pytest.mark.parametrize("kind", MUTATED)
 @pytest.mark.timeout(60 + MUTANTS)
 def test_a_changed_file_is_read_or_refused_and_not_changed(tmp_path: Path, kind: str) -> None:
-    reader, content = MUTATED[kind]
+    reader, changes = MUTATED[kind]
     path = tmp_path / "f"
     refused = 0
-    for number, changed in enumerate(hostile.mutants(content, MUTANTS, seed=len(kind))):
+    for number, changed in enumerate(changes(MUTANTS)):
         path.unlink(missing_ok=True)
         path.write_bytes(changed)
         message = ""
