@@ -14,6 +14,7 @@ from mmsa.config import Block, expand_path
 from mmsa.data import hazards
 from mmsa.data.corpus import Corpus, ModalityName, SplitName, Suite
 from mmsa.data.hazards import some
+from mmsa.data.isolation import read_apart
 from mmsa.data.planted import Planted
 from mmsa.data.published import identify
 from mmsa.data.readers import LAYOUTS, FileConfig, Reader
@@ -60,9 +61,7 @@ class FileDataSet:
         """Read the named splits, repair or refuse what is wrong with them, and log what is unusual."""
         path = self._path()
         self._identify(path)
-        reader = self._reader(path)
-        opened = reader.read(splits)
-        outlines = reader.outlines()
+        opened, outlines = read_apart(self._reader(path), ("read", [splits]), ("outlines", []))
         hazards.check(opened, self.label_range, str(path), self.config.allow_shared_groups, outlines)
         for name, split in opened.items():
             hazards.report_labels(split, f"{path.name} {name}")

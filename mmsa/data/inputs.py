@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsa.data.corpus import MODALITIES, Corpus, Features, ModalityName, Strings
-from mmsa.errors import DataError
+from mmsa.errors import DataError, shown
 
 _CHUNK = 1 << 16  # frames whose float64 copy is in memory at once
 _CONSTANT = 1e-6  # a column that varies by less than this part of its mean varies by float32 rounding only
@@ -102,8 +102,12 @@ class InputSpec:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> InputSpec:
-        """The inverse of ``to_dict``."""
-        low, high = values["label_range"]
+        """The inverse of ``to_dict``.
+
+        Raises:
+            KeyError, TypeError, ValueError: for anything that ``to_dict`` does not give.
+        """
+        low, high = map(float, values["label_range"])
         return cls(
             (low, high),
             text=_input_from_dict(values.get("text")),
@@ -119,12 +123,18 @@ def _features_from_dict(values: dict[str, Any]) -> FeatureInput: ...
 def _features_from_dict(values: dict[str, Any] | None) -> FeatureInput | None:
     if values is None:
         return None
-    return FeatureInput(
-        values["dim"], np.array(values["mean"], np.float32), np.array(values["scale"], np.float32)
-    )
+    dim, mean_D = values["dim"], np.array(values["mean"], np.float32)
+    scale_D = np.array(values["scale"], np.float32)
+    if not isinstance(dim, int) or not mean_D.shape == scale_D.shape == (dim,):
+        raise ValueError(f"{shown(dim)} columns with {mean_D.shape} means and {scale_D.shape} scales")
+    if not (np.isfinite(mean_D).all() and np.isfinite(scale_D).all() and (scale_D > 0).all()):
+        raise ValueError("means or scales of columns that are not finite, or scales that are not positive")
+    return FeatureInput(dim, mean_D, scale_D)
 
 
 def _input_from_dict(values: dict[str, Any] | None) -> TextInput | FeatureInput | None:
     if values is None or values["kind"] == "features":
         return _features_from_dict(values)
+    if values["kind"] not in ("strings", "tokens"):
+        raise ValueError(f"text of the kind {shown(values['kind'])}")
     return TextInput(values["kind"])

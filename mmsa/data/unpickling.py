@@ -13,31 +13,38 @@ from __future__ import annotations
 import mmap
 import pickletools
 import struct
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmsa.data import budget
 from mmsa.data.pickled_globals import (
+    ALLOWED,
     CONSTRUCTORS,
     ArrayDescription,
     DTypeDescription,
-    find,
+    check_keys,
+    cost,
     new_dict,
     new_set,
 )
-from mmsa.errors import DataError, UnsafePickle
+from mmsa.errors import DataError, UnsafePickle, shown
 
 _SHORT = 1024  # a byte string longer than this is the content of an array, and comes as a view of the file
+_MAX_MARKS = 1000  # containers whose items are being listed, one within the other
 
 
 def load(path: Path) -> Any:
     """The content of a file that holds one pickle.
 
     Arrays are read-only and refer to the mapped file. ``defaultdict`` and ``OrderedDict`` come as ``dict``.
+    Nothing in it holds itself or lies deeper than 64 containers, and all of it takes memory in proportion to
+    the file (see ``mmsa.data.budget``).
 
     Raises:
         UnsafePickle: when the file asks for anything outside the allow-list; nothing of it was run.
-        DataError: for a file that is missing, damaged, or holds more than one pickle.
+        DataError: for a file that is missing, damaged, holds several pickles, or grows out of proportion.
     """
     try:
         with path.open("rb") as file:
@@ -45,11 +52,13 @@ def load(path: Path) -> Any:
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
     try:
-        content = _Machine(mapped).run()
+        content = Machine(mapped).run()
+        budget.check_nesting(content, len(mapped))
     except UnsafePickle as error:
         raise UnsafePickle(f"{path}: {error}") from None
-    except _DAMAGE as error:
-        raise DataError(f"{path}: is not a pickle, or is damaged: {error}; fetch it again") from error
+    except DAMAGE as error:
+        reason = str(error)[:_SHORT] or type(error).__name__
+        raise DataError(f"{path}: is not a pickle, or is damaged: {reason}; fetch it again") from error
     if mapped.tell() != len(mapped):
         rest = len(mapped) - mapped.tell()
         raise DataError(
@@ -59,8 +68,20 @@ def load(path: Path) -> Any:
     return content
 
 
-_DAMAGE = (ValueError, TypeError, LookupError, EOFError, OverflowError, MemoryError, struct.error)
-_OPCODES = {opcode.code.encode("latin1"): opcode for opcode in pickletools.opcodes}
+DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    BufferError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What code that reads bytes raises when they make no sense."""
+
 _INTEGERS = ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4")
 _STRINGS = (
     "STRING",
@@ -95,58 +116,44 @@ def _pairs(items: list[Any]) -> list[tuple[Any, Any]]:
     return list(zip(items[::2], items[1::2], strict=True))
 
 
-class _Machine:
-    """The stack machine that a pickle is a program for."""
+class Machine:
+    """The stack machine that a pickle is a program for.
+
+    Every operation takes constant time and memory, or uses up items that operations before it made. Only
+    REDUCE and BUILD can be given a large object again and again; they pay for it from the budget.
+    """
 
     def __init__(self, file: mmap.mmap):
         self.file: Any = file
         self.view = memoryview(file)
+        self.budget = budget.for_calls(len(file))
         self.stack: list[Any] = []
         self.marked: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
         """Execute up to STOP, and return what is on top of the stack."""
-        while True:
-            opcode = _OPCODES.get(self.file.read(1))
-            if opcode is None:
-                raise ValueError(f"there is no opcode at byte {self.file.tell() - 1}")
-            if opcode.name == "STOP":
-                return self.stack.pop()
-            if opcode.name in _PUSH_BYTES:
-                self.stack.append(self._bytes(_PUSH_BYTES[opcode.name]))
-            else:
-                self._execute(opcode.name, opcode.arg.reader(self.file) if opcode.arg else None)
-
-    def _execute(self, name: str, argument: Any) -> None:
-        if name in _PUSH_ARGUMENT:
-            self.stack.append(argument)
-        elif name in _PUSH_NEW:
-            self.stack.append(_PUSH_NEW[name]())
-        elif name in _PUSH_MARKED:
-            marked = _PUSH_MARKED[name](self._since_mark())
-            self.stack.append(marked)
-        elif name in _TUPLE_SIZES:
-            size = _TUPLE_SIZES[name]
-            self.stack[-size:] = [tuple(self.stack[-size:])]
-        elif (handler := getattr(self, f"_op_{name.lower()}", None)) is not None:
-            handler(argument)
-        else:
-            raise UnsafePickle(
-                f"uses the opcode {name}, which makes objects of arbitrary classes; mmsa reads numpy arrays, "
-                "containers, strings and numbers only"
-            )
-
-    def _bytes(self, length_size: int) -> bytes | memoryview:
-        length = int.from_bytes(self.file.read(length_size), "little")
-        self.file.seek(length, 1)  # refuses to go beyond the end
-        end = self.file.tell()
-        content = self.view[end - length : end]
-        return content if length > _SHORT else bytes(content)
+        file, read_opcode = self.file, self.file.read_byte
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of odd escapes in names
+            while (opcode := read_opcode()) != _STOP:
+                execute, read_argument = _PROGRAM.get(opcode, _UNKNOWN)
+                execute(self, read_argument(file) if read_argument else None)
+        return self.stack.pop()
 
     def _since_mark(self) -> list[Any]:
         items, self.stack = self.stack, self.marked.pop()
         return items
+
+    def _op_bytes(self, length: int) -> None:
+        self.file.seek(length, 1)  # refuses to go beyond the end
+        end = self.file.tell()
+        content = self.view[end - length : end]
+        self.stack.append(content if length > _SHORT else bytes(content))
+
+    def _op_tuple(self, size: int) -> None:
+        if len(self.stack) < size:
+            raise ValueError(f"a tuple of {size} from {len(self.stack)} items")
+        self.stack[-size:] = [tuple(self.stack[-size:])]
 
     def _op_proto(self, version: int) -> None:
         if version > 5:
@@ -156,6 +163,8 @@ class _Machine:
         """Frames only say how far a reader may read ahead."""
 
     def _op_mark(self, _: None) -> None:
+        if len(self.marked) == _MAX_MARKS:
+            raise ValueError(f"more than {_MAX_MARKS} containers begin before one of them ends")
         self.marked.append(self.stack)
         self.stack = []
 
@@ -172,6 +181,8 @@ class _Machine:
         self.stack.append(self.stack[-1])
 
     def _op_put(self, key: int) -> None:
+        if not 0 <= key < len(self.view):
+            raise ValueError(f"a memo of {shown(key)} objects in a file of {len(self.view)} bytes")
         self.memo[key] = self.stack[-1]
         if isinstance(self.stack[-1], ArrayDescription):
             self.stack[-1].memo_keys.append(key)
@@ -202,7 +213,8 @@ class _Machine:
         target = self.stack[-1]
         if not isinstance(target, dict):
             raise ValueError("keys for what is not a dict")
-        target.update(new_dict(_pairs(items)))
+        check_keys(items[::2], len(target) + len(items) // 2)
+        target.update(_pairs(items))
 
     def _op_setitem(self, _: None) -> None:
         value, key = self.stack.pop(), self.stack.pop()
@@ -215,27 +227,119 @@ class _Machine:
         items, target = self._since_mark(), self.stack[-1]
         if not isinstance(target, set):
             raise ValueError("members for what is not a set")
-        target |= new_set(items)
+        check_keys(items, len(target) + len(items))
+        target.update(items)
 
     def _op_global(self, module_and_name: str) -> None:
         module, name = module_and_name.split(" ", 1)
-        self.stack.append(find(module, name))
+        self.stack.append(self.find(module, name))
 
     def _op_stack_global(self, _: None) -> None:
         name, module = self.stack.pop(), self.stack.pop()
-        self.stack.append(find(module, name))
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise ValueError(f"asks for a global whose name is {shown(module)} and {shown(name)}")
+        self.stack.append(self.find(module, name))
 
     def _op_reduce(self, _: None) -> None:
         arguments, constructor = self.stack.pop(), self.stack.pop()
-        if not any(constructor is allowed for allowed in CONSTRUCTORS):
-            raise UnsafePickle(f"calls {constructor!r}, which is not one of numpy's constructors")
-        self.stack.append(constructor(*arguments))
+        if not isinstance(arguments, tuple):
+            raise ValueError(f"a call with {shown(arguments)} as its arguments")
+        self.budget.spend(cost(arguments))
+        self.stack.append(self.call(constructor, arguments))
 
     def _op_build(self, _: None) -> None:
         state, target = self.stack.pop(), self.stack.pop()
-        if not isinstance(target, (DTypeDescription, ArrayDescription)):
-            raise UnsafePickle(f"sets the state of a {type(target).__name__}; only arrays have one")
-        built = target.build(state)
+        self.budget.spend(cost(state) if isinstance(state, tuple) else 0)
+        built = self.build(target, state)
         self.stack.append(built)
         if isinstance(target, ArrayDescription):
             self.memo.update(dict.fromkeys(target.memo_keys, built))
+
+    def _op_binpersid(self, _: None) -> None:
+        self.stack.append(self.refer(self.stack.pop()))
+
+    def find(self, module: str, name: str) -> Any:
+        """What stands for a global.
+
+        Raises:
+            UnsafePickle: for one that is not allowed.
+        """
+        if (module, name) in ALLOWED:
+            return ALLOWED[module, name]
+        advice = (
+            "it holds torch tensors: save it again with numpy arrays (MMSA-FET: return_type 'np')"
+            if module.startswith("torch")
+            else "convert it to numpy arrays, containers, strings and numbers where its code is trusted"
+        )
+        raise UnsafePickle(f"asks for {shown(f'{module}.{name}')}, which mmsa does not run; {advice}")
+
+    def call(self, constructor: Any, arguments: tuple[Any, ...]) -> Any:
+        """What a constructor makes of ``arguments``.
+
+        Raises:
+            UnsafePickle: for anything but the constructors that stand for globals.
+        """
+        if not any(constructor is allowed for allowed in CONSTRUCTORS):
+            raise UnsafePickle(f"calls {shown(constructor)}, which is not one of numpy's constructors")
+        return constructor(*arguments)
+
+    def build(self, target: Any, state: Any) -> Any:
+        """``target`` with that state.
+
+        Raises:
+            UnsafePickle: for anything but an array or its type.
+        """
+        if not isinstance(target, (DTypeDescription, ArrayDescription)):
+            raise UnsafePickle(f"sets the state of a {type(target).__name__}; only arrays have one")
+        return target.build(state)
+
+    def refer(self, identity: Any) -> Any:
+        """What lies outside of the pickle under that identity.
+
+        Raises:
+            UnsafePickle: since there is nothing.
+        """
+        raise UnsafePickle(f"refers to {shown(identity)}, which lies outside of it")
+
+
+_Handler = Callable[[Machine, Any], None]
+_Step = tuple[_Handler, Callable[[Any], Any] | None]
+
+
+def _step(opcode: pickletools.OpcodeInfo) -> _Step:
+    """What executes ``opcode``, and what reads its argument."""
+    name, read_argument = opcode.name, opcode.arg.reader if opcode.arg else None
+    if name in _PUSH_ARGUMENT:
+        return _push, read_argument
+    if name in _PUSH_BYTES:
+        return Machine._op_bytes, lambda file: int.from_bytes(file.read(_PUSH_BYTES[name]), "little")
+    if name in _PUSH_NEW:
+        return (lambda machine, _: _push(machine, _PUSH_NEW[name]())), None
+    if name in _PUSH_MARKED:
+        return (lambda machine, _: _push(machine, _PUSH_MARKED[name](machine._since_mark()))), None
+    if name in _TUPLE_SIZES:
+        return (lambda machine, _: machine._op_tuple(_TUPLE_SIZES[name])), None
+    return getattr(Machine, f"_op_{name.lower()}", _refusing(name)), read_argument
+
+
+def _push(machine: Machine, value: Any) -> None:
+    machine.stack.append(value)
+
+
+def _refusing(name: str) -> _Handler:
+    def refuse(machine: Machine, argument: Any) -> None:
+        raise UnsafePickle(
+            f"uses the opcode {name}, which makes objects of arbitrary classes; mmsa reads numpy arrays, "
+            "containers, strings and numbers only"
+        )
+
+    return refuse
+
+
+def _unknown(machine: Machine, argument: Any) -> None:
+    raise ValueError(f"there is no opcode at byte {machine.file.tell() - 1}")
+
+
+_STOP = ord(".")
+_PROGRAM: Mapping[int, _Step] = {ord(opcode.code): _step(opcode) for opcode in pickletools.opcodes}
+_UNKNOWN: _Step = (_unknown, None)

@@ -22,6 +22,7 @@ from mmsa.errors import DataError
 from mmsa.experiment import RunConfig
 from mmsa.models import build_model, save_text_frontend, with_text_frontend
 from mmsa.models.modalities import MultimodalConfig
+from mmsa.training.checkpoint import UNREADABLE, reason_of
 from mmsa.training.predictor import Predictor
 from mmsa.training.result import Result
 from mmsa.training.runtime import Runtime
@@ -64,6 +65,6 @@ def load_bundle(directory: Path, cache: Path | None = None) -> Predictor:
         inputs = InputSpec.from_dict(json.loads((directory / _INPUTS).read_text(encoding="utf-8")))
         model = build_model(config.model, inputs, weights=False)
         model.load_state_dict(load_file(directory / _WEIGHTS))
-    except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise DataError(f"{directory} is a damaged model bundle: {error}") from None
+    except (*UNREADABLE, SafetensorError) as error:
+        raise DataError(f"{directory} is a damaged model bundle: {reason_of(error)}") from None
     return Predictor(config, inputs, model.to(runtime.device), runtime, cache)

@@ -25,7 +25,7 @@ from mmsa.errors import CheckpointError, TrainingDiverged
 from mmsa.experiment import RunConfig
 from mmsa.objectives import STRATEGIES
 from mmsa.seeding import derive_seed, random_state, restore_random_state, seed_everything
-from mmsa.training.checkpoint import State, read_checkpoint, write_checkpoint
+from mmsa.training.checkpoint import UNREADABLE, State, read_checkpoint, reason_of, write_checkpoint
 from mmsa.training.learner import Learner
 from mmsa.training.metrics import evaluate
 from mmsa.training.monitors import Monitors
@@ -265,9 +265,10 @@ class Trainer:
             self._restore(state)
         except torch.OutOfMemoryError:
             raise
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except UNREADABLE as error:
             raise CheckpointError(
-                f"{directory} does not fit this version of mmsa ({error}); delete it and start the run anew"
+                f"{directory} does not fit this version of mmsa ({reason_of(error)}); "
+                "delete it and start the run anew"
             ) from None
 
     def _restore(self, state: State) -> None:
@@ -287,8 +288,10 @@ class Trainer:
         restore_random_state(state["random"])
         self.monitors.load_state_dict(state["monitors"], self.runtime.device)
         self.selection.load_state_dict(state["selection"])
-        self.history = state["history"]
-        self.seconds = state["seconds"]
+        self.history = [dict(metrics) for metrics in state["history"]]
+        if len(self.history) != self.position.epoch:
+            raise ValueError(f"{len(self.history)} epochs of history after {self.position.epoch}")
+        self.seconds = float(state["seconds"])
 
     def _identity(self) -> State:
         """What a checkpoint must have been written for."""

@@ -14,7 +14,8 @@ import pytest
 
 from mmsa.config import parse
 from mmsa.data import DATA_SETS, Corpus, open_corpus, published
-from mmsa.data.readers import FileConfig, MmsaReader
+from mmsa.data.isolation import read_apart
+from mmsa.data.readers import FileConfig, Reader
 from mmsa.errors import ConfigError, DataError, SealedTest
 from mmsa.models import encode_text
 from mmsa.models.late_fusion import LateFusion
@@ -42,15 +43,14 @@ def test_the_reader_is_asked_for_the_named_splits_only(
 ) -> None:
     write_mmsa_pickle(tmp_path / "f.pkl", **SMALL)
     asked: list[Any] = []
-    read = MmsaReader.read
 
-    def recording(self: MmsaReader, splits: Any) -> Any:
-        asked.append(tuple(splits))
-        return read(self, splits)
+    def recording(reader: Reader, *calls: Any) -> list[Any]:
+        asked.extend(calls)
+        return read_apart(reader, *calls)
 
-    monkeypatch.setattr(MmsaReader, "read", recording)
+    monkeypatch.setattr("mmsa.data.catalogue.read_apart", recording)
     open_corpus(config(tmp_path / "f.pkl"))
-    assert asked == [("train", "valid")]
+    assert asked == [("read", [("train", "valid")]), ("outlines", [])]
 
 
 @pytest.mark.parametrize("name", ["mosi", "mosei", "sims", "simsv2"])

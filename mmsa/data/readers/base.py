@@ -6,8 +6,9 @@ Shapes: N rows, T steps that all rows are padded to, D features.
 from __future__ import annotations
 
 import logging
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -17,9 +18,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from mmsa.config import Block
+from mmsa.data import budget
 from mmsa.data.corpus import MODALITIES, Features, ModalityName, Outline, Split, SplitName
 from mmsa.data.hazards import finite, some
-from mmsa.errors import DataError
+from mmsa.errors import DataError, shown
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 logger = logging.getLogger("mmsa.data")
 
@@ -107,13 +111,21 @@ def frames(padded_NTD: NDArray[Any], lengths_N: NDArray[np.int64] | None, source
 
     ``lengths_N``: frames counted from the first step. Without them, zero steps at the end are padding, or
     those at the start where more rows have them there (MulT's files); zero steps in between are frames.
+
+    Raises:
+        DataError: for lengths that are not those of these rows.
     """
     if padded_NTD.ndim == 2:
         padded_NTD, lengths_N = padded_NTD[:, None], np.ones(len(padded_NTD), np.int64)
-    num_rows, _, dim = padded_NTD.shape
+    num_rows, num_steps, dim = padded_NTD.shape
     starts_N = np.zeros(num_rows, np.int64)
     if lengths_N is None:
         starts_N, lengths_N = _without_padding(padded_NTD)
+    elif len(lengths_N) != num_rows or max(lengths_N, default=0) > num_steps:
+        longest = max(lengths_N, default=0)
+        raise DataError(
+            f"{source}: {len(lengths_N)} lengths of up to {longest} for {num_rows} rows of {num_steps} steps"
+        )
     offsets = np.concatenate([[0], np.cumsum(lengths_N)]).astype(np.int64)
     values = np.empty((offsets[-1], dim), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold becomes inf, and then 0
@@ -190,6 +202,8 @@ def shape_of(values: Any, depth: int = 3) -> tuple[int, ...] | None:
 def _without_padding(padded_NTD: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First real step and number of steps of each row."""
     num_rows, num_steps, _ = padded_NTD.shape
+    if num_steps == 0:
+        return np.zeros(num_rows, np.int64), np.zeros(num_rows, np.int64)
     real_NT = np.array([(row != 0).any(axis=1) for row in padded_NTD]).reshape(num_rows, num_steps)
     empty_N = ~real_NT.any(axis=1)
     before_N = np.where(empty_N, num_steps, real_NT.argmax(axis=1))
@@ -199,21 +213,32 @@ def _without_padding(padded_NTD: NDArray[Any]) -> tuple[NDArray[np.int64], NDArr
     return np.zeros(num_rows, np.int64), num_steps - after_N
 
 
-def strings(values: Iterable[Any], what: str) -> NDArray[np.str_]:
+def strings(values: object, what: str) -> NDArray[np.str_]:
     """(N,) unicode from strings, or from bytes in UTF-8.
 
     Raises:
         DataError: for anything else, numbers too: an id such as ``0012`` has lost its zeros in them.
     """
+    if not isinstance(values, (list, tuple)) and not (isinstance(values, np.ndarray) and values.ndim):
+        raise DataError(f"{what}: is {shown(values)}, not a list of strings")
     texts = []
-    for value in values:
+    for row, value in enumerate(values):
         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
         if not isinstance(text, str):
             raise DataError(
-                f"{what}: {str(value)[:40]!r} is not a string but of type {type(value).__name__}; "
+                f"{what}: {shown(value)} is not a string but of type {type(value).__name__}; "
                 "save strings (a number has lost the zeros of an id such as 0012)"
             )
+        if not text.isascii() and _SURROGATE.search(text):
+            raise DataError(
+                f"{what}: {shown(text)} in row {row} holds half a character (a lone surrogate); "
+                "write text.encode('utf-8', 'replace').decode() in its place"
+            )
         texts.append(text)
+    try:
+        budget.check_words(len(texts), max(map(len, texts), default=0), sum(map(len, texts)))
+    except ValueError as error:
+        raise DataError(f"{what}: {error}") from None
     return np.array(texts, dtype=np.str_)
 
 

@@ -42,11 +42,12 @@ from mmsa.data.readers.base import (
     strings,
 )
 from mmsa.data.unpickling import load
-from mmsa.errors import DataError, Problem, did_you_mean
+from mmsa.errors import DataError, Problem, did_you_mean, shown
 
 logger = logging.getLogger("mmsa.data")
 
 _SEPARATOR = "$_$"
+_MAX_TOKEN = 2**31 - 1
 _TEXT_KEYS: dict[TextForm, str] = {"strings": "raw_text", "tokens": "text_bert", "features": "text"}
 _WITHOUT_WIDTH = ("raw_text", "text_bert")
 
@@ -184,10 +185,13 @@ def _layout_of(content: Any) -> str:
 
 
 def _ids(table: Table, source: str) -> NDArray[np.str_]:
-    values = np.asarray(table["id"], dtype=object)
-    if values.size != len(np.atleast_1d(values)):
-        raise DataError(f"{source} id: shape {values.shape}; must be one string for each row")
-    return strings(values.reshape(-1), f"{source} id")
+    values = table["id"]
+    if isinstance(values, np.ndarray) or _holds_only(values, (str, bytes), "SUO"):
+        values = np.asarray(values, dtype=object)
+        if values.size != len(np.atleast_1d(values)):
+            raise DataError(f"{source} id: shape {values.shape}; must be one string for each row")
+        values = values.reshape(-1)
+    return strings(values, f"{source} id")
 
 
 def _misshapen(key: str, shape: tuple[int, ...] | None, num_rows: int) -> str:
@@ -225,6 +229,8 @@ def _text(table: Table, form: TextForm, source: str) -> Strings | Tokens | Featu
         return frames(_numbers(table, "text", source, 3), lengths_N, f"{source} text")
     mask_NT = _token_mask(table, source)
     ids_NT = _numbers(table, "text_bert", source, 3)[:, 0]
+    if not ((ids_NT >= 0) & (ids_NT <= _MAX_TOKEN)).all():
+        raise DataError(f"{source} text_bert: token ids must be whole numbers from 0 to {_MAX_TOKEN}")
     offsets = np.concatenate([[0], np.cumsum(mask_NT.sum(axis=1))]).astype(np.int64)
     return Tokens(ids_NT[mask_NT].astype(np.int64), offsets)
 
@@ -243,8 +249,11 @@ def _token_mask(table: Table, source: str) -> NDArray[np.bool_]:
 
 def _features(table: Table, name: ModalityName, source: str) -> Features:
     padded = _numbers(table, name, source)
-    if padded.ndim not in (2, 3):
-        raise DataError(f"{source} {name}: shape {padded.shape}; must be (N, T, D) or (N, D)")
+    if padded.ndim not in (2, 3) or 0 in padded.shape[1:]:
+        raise DataError(
+            f"{source} {name}: shape {padded.shape}; must be (N, T, D) or (N, D) of at least one step and "
+            "dimension; leave a modality that the data lack out of data.modalities"
+        )
     if f"{name}_lengths" not in table or padded.ndim == 2:
         return frames(padded, None, f"{source} {name}")
     stored = _numbers(table, f"{name}_lengths", source)
@@ -253,13 +262,17 @@ def _features(table: Table, name: ModalityName, source: str) -> Features:
 
 
 def _labels(table: Table, key: str, source: str) -> NDArray[np.float32]:
-    return label_column(_numbers(table, key, source), f"{source} {key}")
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, and is refused as a label
+        return label_column(_numbers(table, key, source), f"{source} {key}")
 
 
 def _numbers(table: Table, key: str, source: str, ndim: int | None = None) -> NDArray[Any]:
+    found = table[key]
+    if not isinstance(found, np.ndarray) and not _holds_only(found, (int, float, np.generic), "biuf"):
+        raise DataError(f"{source} {key}: {shown(found)}; must be an array or nested lists of numbers")
     try:
-        values = np.asarray(table[key])
-    except ValueError as error:
+        values = np.asarray(found)
+    except (ValueError, OverflowError, MemoryError) as error:
         raise DataError(f"{source} {key}: rows of different shapes: {error}") from None
     if values.dtype.kind not in "biuf" or ndim not in (None, values.ndim):
         raise DataError(
@@ -267,3 +280,25 @@ def _numbers(table: Table, key: str, source: str, ndim: int | None = None) -> ND
             + (f" in {ndim} dimensions" if ndim else "")
         )
     return values
+
+
+def _holds_only(values: Any, leaves: tuple[type, ...], kinds: str) -> bool:
+    """Whether ``values`` are nested lists of ``leaves`` and of arrays of those ``kinds``.
+
+    Numpy makes an array of anything; one long string among numbers would be the width of them all.
+    """
+    if not isinstance(values, (list, tuple)):
+        return False
+    pending, seen = [values], {id(values)}
+    while pending:
+        for item in pending.pop():
+            if isinstance(item, (list, tuple)):
+                if id(item) not in seen:
+                    seen.add(id(item))
+                    pending.append(item)
+            elif isinstance(item, np.ndarray):
+                if item.dtype.kind not in kinds:
+                    return False
+            elif not isinstance(item, leaves):
+                return False
+    return True

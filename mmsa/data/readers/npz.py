@@ -6,116 +6,187 @@ array           shape                       meaning
 id              (N,) str                    unique names; without it the row number
 video_id        (N,) str                    groups; without it each row is a group of its own
 raw_text        (N,) str                    strings
-text            like audio, or (N,) str     features, or strings where there is no raw_text
+text            like audio                  features
 audio, vision   (N, D) or (N, T, D)         one vector a row, or zero-padded frames
                 (sum of length, D)          frames of all rows one after the other, if there is a length
 length          (N,) int                    frames of each row
 label           (N,) float                  or, where ``data.target`` names one of several:
 labels          (N, K) float                K ratings of each row
 label_names     (K,) str                    what they rate
-split..., fold  (N,) str                    train, valid (val, dev) or test; any array data.split names
+split...        (N,) str                    train, valid (val, dev) or test
 ==============  ==========================  =========================================================
 """
 
 from __future__ import annotations
 
 import logging
+import math
+import re
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from mmsa.data import budget
 from mmsa.data.corpus import SPLITS, Features, ModalityName, Outline, Split, SplitName, Strings
 from mmsa.data.hazards import finite, refuse, some
+from mmsa.data.pickled_globals import check_characters
 from mmsa.data.published import identify
 from mmsa.data.readers.base import HOW_TO_SPLIT, Reader, assemble, frames, label_column, split_of, strings
-from mmsa.errors import DataError, Problem, did_you_mean
+from mmsa.data.unpickling import DAMAGE
+from mmsa.errors import DataError, Problem, did_you_mean, shown
 
 logger = logging.getLogger("mmsa.data")
 
 _STRINGS = "US"  # kinds of dtype
-_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+_DAMAGE = (*DAMAGE, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what numpy writes
+_ENCRYPTED = 1  # a flag of a zip entry
+_LENGTH_BYTES = {b"\x93NUMPY\x01\x00": 2, b"\x93NUMPY\x02\x00": 4, b"\x93NUMPY\x03\x00": 4}
+_MAX_HEADER = 10_000  # bytes; numpy refuses longer ones too
+_HEADER = re.compile(
+    r"""\{(?:(?:
+        (?P<q>['"])descr(?P=q):(?P<p>['"])(?P<descr>[^'"]{1,40})(?P=p)
+        |['"]fortran_order['"]:(?P<fortran>True|False)
+        |['"]shape['"]:\((?P<shape>(?:[0-9]{1,18}L?,?){0,64})\)
+    ),?){3}\}""",
+    re.VERBOSE,
+)
+_READ_TYPE = re.compile(r"[|<>=]?(b1|[iu][1248]|f(2|4|8|16)|[SU][0-9]{1,7})")
 
 
-class Header(NamedTuple):
-    """What an array says of itself before its content."""
+@dataclass(frozen=True)
+class Header:
+    """What an array says of itself before its content. start: of the content; end: of the array, in bytes."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    start: int
+    end: int
+
+    def __str__(self) -> str:
+        kind = {"U": "text", "S": "bytes"}.get(self.dtype.kind, self.dtype.name)
+        return f"{kind} of shape {self.shape}"
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of what lies at one position of the first axis."""
+        return (self.end - self.start) // self.shape[0]
 
 
 class NpzFile:
-    """The arrays of an npz file; chosen rows are read, the others are passed over in the stream."""
+    """The arrays of an npz file; chosen rows are read, the others are passed over in the stream.
+
+    No array is read whose header does not fit its place in the file, and no more is inflated in all than a
+    file of this size may.
+    """
 
     def __init__(self, path: Path):
         try:
             self._archive = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path}: is not an npz file, or is damaged: {error}") from None
+            self._budget = budget.for_inflation(path.stat().st_size)
+        except _DAMAGE as error:
+            raise DataError(f"{path}: is not an npz file, or is damaged: {_reason(error)}") from None
         self.path = path
-        self.names = [name.removesuffix(".npy") for name in self._archive.namelist()]
+        entries = (name for name in self._archive.namelist() if name.endswith(".npy"))
+        self.names = [name.removesuffix(".npy") for name in entries]
+        self._headers: dict[str, Header] = {}
 
     def close(self) -> None:
         """Close the file."""
         self._archive.close()
 
-    def rows(self, name: str, chosen_N: NDArray[np.bool_] | None = None) -> NDArray[Any]:
-        """The rows of array ``name`` where ``chosen_N`` is True, or all of them.
-
-        Raises:
-            DataError: for a damaged array, one that needs pickle, or one with another number of rows.
-        """
-        try:
-            with self._archive.open(f"{name}.npy") as stream:
-                return self._read(stream, self._archive.getinfo(f"{name}.npy").file_size, chosen_N)
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataError(f"{self.path}: array {name!r} cannot be read: {error}") from None
-
     def header(self, name: str) -> Header:
         """What array ``name`` says of itself.
 
         Raises:
-            DataError: for an array that is damaged or not there.
+            DataError: for a damaged array, one of another type than numbers and text, or too large a one.
         """
+        if name not in self._headers:
+            self._headers[name] = self._reading(name, self._read_header)
+        return self._headers[name]
+
+    def rows(self, name: str, chosen_N: NDArray[np.bool_] | None = None) -> NDArray[Any]:
+        """The rows of array ``name`` where ``chosen_N`` is True, or all of them.
+
+        Raises:
+            DataError: as ``header``, and for an array with another number of rows.
+        """
+        header = self.header(name)
+        array: NDArray[Any] = self._reading(name, lambda stream, _: _read_rows(stream, header, chosen_N))
+        return array
+
+    def _reading(self, name: str, read: Callable[[IO[bytes], zipfile.ZipInfo], Any]) -> Any:
         try:
-            with self._archive.open(f"{name}.npy") as stream:
-                shape, _, dtype = self._header(stream)
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataError(f"{self.path}: array {name!r} cannot be read: {error}") from None
-        return Header(shape, dtype)
+            entry = self._archive.getinfo(f"{name}.npy")
+            if entry.compress_type not in _PACKINGS or entry.flag_bits & _ENCRYPTED:
+                raise ValueError("it is encrypted or packed as numpy packs nothing; save it with np.savez")
+            with self._archive.open(entry) as stream:
+                return read(stream, entry)
+        except _DAMAGE as error:
+            raise DataError(f"{self.path}: array {shown(name)} cannot be read: {_reason(error)}") from None
 
-    @staticmethod
-    def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-        version = npy.read_magic(stream)
-        if version not in _HEADERS:
-            raise ValueError(f"its format {version} is only written for structured arrays")
-        return _HEADERS[version](stream)
+    def _read_header(self, stream: IO[bytes], entry: zipfile.ZipInfo) -> Header:
+        length = int.from_bytes(stream.read(_length_bytes(stream.read(8))), "little")
+        if length > _MAX_HEADER:
+            raise ValueError(
+                f"its header has {length} bytes; the longest of an array of numbers or text has 200"
+            )
+        header = _parse(stream.read(length).decode("latin1"), stream.tell(), entry.file_size)
+        self._budget.spend(entry.file_size)
+        return header
 
-    def _read(self, stream: IO[bytes], size: int, chosen_N: NDArray[np.bool_] | None) -> NDArray[Any]:
-        shape, fortran, dtype = self._header(stream)
-        if dtype.hasobject:
-            raise ValueError("it holds Python objects; save strings as str_ arrays and ragged rows flattened")
-        if fortran and len(shape) > 1:
-            raise ValueError("it is in Fortran order; save np.ascontiguousarray of it")
-        if chosen_N is None:
-            chosen_N = np.ones(shape[0] if shape else 0, np.bool_)
-        if shape[:1] != chosen_N.shape:
-            raise ValueError(f"its shape is {shape}, but there are {len(chosen_N)} rows")
-        start, row_bytes = stream.tell(), dtype.itemsize * int(np.prod(shape[1:], dtype=np.int64))
-        if start + row_bytes * len(chosen_N) != size:
-            raise ValueError(f"it has {size - start} bytes, not {row_bytes * len(chosen_N)}")
-        content = bytearray()
-        for first, end in _runs(chosen_N):
-            stream.seek(start + first * row_bytes)
-            content += stream.read((end - first) * row_bytes)
-        stream.seek(size)  # a compressed array is checked against its checksum when its end is reached
-        return np.frombuffer(content, dtype).reshape(int(chosen_N.sum()), *shape[1:])
+
+def _reason(error: BaseException) -> str:
+    return str(error)[:500] or type(error).__name__
+
+
+def _length_bytes(magic: bytes) -> int:
+    if magic not in _LENGTH_BYTES:
+        raise ValueError(f"it begins with {shown(magic)}, as no array of numpy does")
+    return _LENGTH_BYTES[magic]
+
+
+def _parse(text: str, start: int, end: int) -> Header:
+    found = _HEADER.fullmatch("".join(text.split()))
+    if found is None or None in (found["descr"], found["fortran"], found["shape"]):
+        raise ValueError(f"its header is damaged, or that of a structured array: {shown(text.strip())}")
+    shape = tuple(int(size.rstrip("L")) for size in found["shape"].split(",") if size)
+    descr = found["descr"]
+    if descr.lstrip("|<>=").startswith("O"):
+        raise ValueError("it holds Python objects; save strings as str_ arrays and ragged rows flattened")
+    if not _READ_TYPE.fullmatch(descr):
+        raise ValueError(f"its type is {shown(descr)}; only real numbers and text are read")
+    if found["fortran"] == "True" and len(shape) > 1:
+        raise ValueError("it is in Fortran order; save np.ascontiguousarray of it")
+    dtype = np.dtype(descr)
+    size = dtype.itemsize * math.prod(shape)
+    if start + size != end:
+        raise ValueError(f"it has {end - start} bytes, not {size} as its shape {shape} says")
+    return Header(shape, dtype, start, end)
+
+
+def _read_rows(stream: IO[bytes], header: Header, chosen_N: NDArray[np.bool_] | None) -> NDArray[Any]:
+    shape = header.shape
+    if chosen_N is None:
+        chosen_N = np.ones(shape[0] if shape else 0, np.bool_)
+    if shape[:1] != chosen_N.shape:
+        raise ValueError(f"its shape is {shape}, but there are {len(chosen_N)} rows")
+    content = bytearray()
+    for first, end in _runs(chosen_N):
+        stream.seek(header.start + first * header.row_bytes)
+        content += stream.read((end - first) * header.row_bytes)
+    stream.seek(header.end)  # a compressed array is checked against its checksum when its end is reached
+    array = np.frombuffer(content, header.dtype)
+    if header.dtype.kind == "U":
+        check_characters(array)
+    return array.reshape(int(chosen_N.sum()), *shape[1:])
 
 
 def _runs(chosen_N: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -131,6 +202,7 @@ class NpzReader(Reader):
         """The named splits."""
         with closing(NpzFile(self.path)) as file:
             self._check_names(file)
+            self._check_columns(file, self._split_column(file))
             names_N = self._split_names(file)
             homes_N = np.array([split_of(name) for name in names_N])
             _report_homeless(names_N[homes_N == ""], f"{self.path.name} {self._split_column(file)}")
@@ -151,15 +223,14 @@ class NpzReader(Reader):
 
     def _width(self, file: NpzFile, modality: ModalityName) -> int | None:
         header = file.header(self._array_of(file, modality))
-        return None if header.dtype.kind in _STRINGS else header.shape[-1]
+        return None if header.dtype.kind in _STRINGS else (header.shape or (0,))[-1]
 
     def _check_names(self, file: NpzFile) -> None:
         rated = self.config.target is None and "labels" in file.names
         advice = {"label": "Name one of `label_names` in data.target."} if rated else {}
         if "text" in file.names:
             advice["raw_text"] = "The array 'text' holds features; set data.text: features."
-        needed = {"label"} if self.config.target is None else {"labels", "label_names"}
-        needed |= {self._array_of(file, name) for name in self.config.modalities}
+        needed = {*self._label_arrays(), *self._modality_arrays(file)}
         refuse(
             str(self.path),
             [
@@ -167,6 +238,12 @@ class NpzReader(Reader):
                 for name in sorted(needed - set(file.names))
             ],
         )
+
+    def _label_arrays(self) -> tuple[str, ...]:
+        return ("label",) if self.config.target is None else ("labels", "label_names")
+
+    def _modality_arrays(self, file: NpzFile) -> list[str]:
+        return [self._array_of(file, name) for name in self.config.modalities]
 
     def _array_of(self, file: NpzFile, modality: ModalityName) -> str:
         if modality != "text":
@@ -179,6 +256,10 @@ class NpzReader(Reader):
             return "raw_text"
         holds_strings = file.header("text").dtype.kind in _STRINGS
         return "text" if self.config.text == "auto" or holds_strings else "raw_text"
+
+    def _holds_strings(self, file: NpzFile, array: str) -> bool:
+        """Whether an array is read as strings; what is no string among those is refused later."""
+        return array == "raw_text" or (array == "text" and file.header(array).dtype.kind in _STRINGS)
 
     def _split_column(self, file: NpzFile) -> str:
         columns = [name for name in file.names if "split" in name]
@@ -196,12 +277,43 @@ class NpzReader(Reader):
     def _split_names(self, file: NpzFile) -> NDArray[np.str_]:
         """(N,) what the file calls the split of each row."""
         column = self._split_column(file)
-        shape, dtype = file.header(column)
-        if dtype.kind not in _STRINGS or len(shape) != 1:
-            rule = f"is {dtype} of shape {shape}; must be one string a row: train, valid (val, dev) or test"
-            advice = "Fold numbers are no splits: make an array of strings for each way to use the folds."
-            raise DataError(f"{self.path}:\n{Problem('data.split', column, rule, advice)}")
         return strings(file.rows(column), column)
+
+    def _check_columns(self, file: NpzFile, split_column: str) -> None:
+        """Refuse, all at once, arrays whose type or shape is not that of the table above."""
+        arrays = self._modality_arrays(file)
+        features = [name for name in arrays if not self._holds_strings(file, name)]
+        texts = {split_column, "id", "video_id", *arrays} - {*features}
+        flattened = ["length"] if features and "length" in file.names else []
+        headers: dict[str, Header] = {}
+        problems = []
+        for name in dict.fromkeys(
+            [split_column, *sorted(texts & set(file.names)), *self._label_arrays(), *features, *flattened]
+        ):
+            try:
+                headers[name] = file.header(name)
+            except DataError as error:
+                problems.append(str(error).removeprefix(f"{self.path}: "))
+        if split_column in headers:
+            num_rows = (*headers[split_column].shape, 0)[0]
+            checks = {
+                **dict.fromkeys(features, _features_problem if not flattened else _flattened_problem),
+                **dict.fromkeys(texts, _text_problem),
+                split_column: _split_problem,
+                "label_names": _names_problem,
+                "label": _label_problem,
+                "labels": _ratings_problem,
+                "length": _length_problem,
+            }
+            problems += [
+                str(Problem(f"array {name}", str(header), *problem))
+                for name, header in headers.items()
+                if (problem := checks[name](header, num_rows)) is not None
+            ]
+        if flattened and not problems:
+            problems = [str(problem) for problem in _count_problems(file, headers, features)]
+        if problems:
+            raise DataError(f"{self.path}:\n" + "\n".join(problems))
 
     def _split(
         self, file: NpzFile, split: SplitName, chosen_N: NDArray[np.bool_], names_N: NDArray[np.str_]
@@ -222,26 +334,26 @@ class NpzReader(Reader):
     def _labels(self, file: NpzFile, chosen_N: NDArray[np.bool_]) -> NDArray[np.float32]:
         target = self.config.target
         if target is None:
-            return label_column(file.rows("label", chosen_N), f"{self.path}: label")
+            return label_column(_float32(file.rows("label", chosen_N)), f"{self.path}: label")
         names = strings(file.rows("label_names"), "label_names").tolist()
-        ratings_NK = file.rows("labels", chosen_N)
         if target not in names:
             advice = did_you_mean(target, names)
             raise DataError(f"{self.path}:\n{Problem('data.target', target, 'is not a label here', advice)}")
+        ratings_NK = file.rows("labels", chosen_N)
         if ratings_NK.shape[1:] != (len(names),):
             raise DataError(f"{self.path}: labels have shape {ratings_NK.shape} for {len(names)} label_names")
-        return ratings_NK[:, names.index(target)].astype(np.float32)
+        return _float32(ratings_NK[:, names.index(target)])
 
     def _modality(
         self, file: NpzFile, name: ModalityName, chosen_N: NDArray[np.bool_], source: str
     ) -> Strings | Features:
         array = self._array_of(file, name)
-        if array == "raw_text" or (name == "text" and file.header(array).dtype.kind in _STRINGS):
+        if self._holds_strings(file, array):
             return Strings(strings(file.rows(array, chosen_N), array))
         if "length" not in file.names:
             return frames(file.rows(array, chosen_N), None, source)
         lengths_N = file.rows("length").astype(np.int64)
-        values = file.rows(array, np.repeat(chosen_N, lengths_N)).astype(np.float32)
+        values = _float32(file.rows(array, np.repeat(chosen_N, lengths_N)))
         offsets = np.concatenate([[0], np.cumsum(lengths_N[chosen_N])]).astype(np.int64)
         return Features(finite(values, source), offsets)
 
@@ -262,3 +374,103 @@ def _report_homeless(names: NDArray[np.str_], source: str) -> None:
         logger.warning(
             "%s: %d rows belong to no split and are not used: they say %s", source, len(names), found
         )
+
+
+def _float32(values: NDArray[Any]) -> NDArray[np.float32]:
+    with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold becomes inf, and is told of
+        return values.astype(np.float32)
+
+
+_Found = tuple[str, str] | None  # the rule that an array breaks, and what to write instead
+
+
+def _is_number(header: Header) -> bool:
+    return header.dtype.kind in "biuf"
+
+
+def _split_problem(header: Header, num_rows: int) -> _Found:
+    if header.dtype.kind in _STRINGS and len(header.shape) == 1:
+        return None
+    return (
+        "must be one string a row: train, valid (val, dev) or test",
+        "Fold numbers are no splits: make an array of strings for each way to use the folds.",
+    )
+
+
+def _text_problem(header: Header, num_rows: int) -> _Found:
+    if header.dtype.kind in _STRINGS and header.shape == (num_rows,):
+        return None
+    advice = "Save it as np.str_: a number such as 0012 has lost its zeros." if _is_number(header) else ""
+    return f"is not a string for each of the {num_rows} rows", advice
+
+
+def _names_problem(header: Header, num_rows: int) -> _Found:
+    if header.dtype.kind in _STRINGS and len(header.shape) == 1:
+        return None
+    return "must be text of shape (K,): what each column of `labels` rates", ""
+
+
+def _label_problem(header: Header, num_rows: int) -> _Found:
+    if _is_number(header) and header.shape[:1] == (num_rows,):
+        return None  # several numbers a row are told apart by what they are
+    rule = f"must have a row for each id: a number for each of the {num_rows} rows"
+    if not _is_number(header):
+        return rule, "Save the labels as numbers, not as text."
+    return rule, "Save several ratings as `labels` with `label_names`, and name one in data.target."
+
+
+def _ratings_problem(header: Header, num_rows: int) -> _Found:
+    if _is_number(header) and header.shape[:1] == (num_rows,):
+        return None  # the number of columns is compared with that of label_names
+    return (
+        f"must be numbers of shape (N, K), with N = {num_rows} rows and a column for each of label_names",
+        "",
+    )
+
+
+def _features_problem(header: Header, num_rows: int) -> _Found:
+    shape = header.shape
+    if _is_number(header) and len(shape) in (2, 3) and shape[0] == num_rows and 0 not in shape[1:]:
+        return None
+    if len(shape) == 2 and shape[0] != num_rows:
+        return f"its shape is {shape}, but there are {num_rows} rows", "Frames of all rows need a `length`."
+    return (
+        f"must be numbers of shape (N, D) or (N, T, D), with N = {num_rows} rows, D and T at least 1",
+        "Leave a modality that the data lack out of data.modalities." if 0 in shape else "",
+    )
+
+
+def _flattened_problem(header: Header, num_rows: int) -> _Found:
+    if _is_number(header) and len(header.shape) == 2 and header.shape[1] > 0:
+        return None
+    rule = "must be numbers of shape (sum of `length`, D): the frames of all rows one after the other"
+    if len(header.shape) == 3:
+        return rule, "Frames that are padded to (N, T, D) need no `length`: save the file without it."
+    return rule, ""
+
+
+def _length_problem(header: Header, num_rows: int) -> _Found:
+    if _is_number(header) and header.dtype.kind != "b" and header.shape == (num_rows,):
+        return None
+    return f"must be a whole number for each of the {num_rows} rows", ""
+
+
+def _count_problems(file: NpzFile, headers: dict[str, Header], features: Iterable[str]) -> list[Problem]:
+    """Frames are counted before anything is repeated so many times."""
+    lengths_N = file.rows("length")
+    most = max((headers[name].shape[0] for name in features), default=0)
+    wrong_N = ~((lengths_N >= 0) & (lengths_N <= most) & (lengths_N == np.floor(lengths_N)))
+    if wrong_N.any():
+        row = int(wrong_N.argmax())
+        rule = f"must be whole numbers from 0 to {most}, the frames there are; {wrong_N.sum()} are not"
+        return [Problem("array length", f"{lengths_N[row]} in row {row}", rule)]
+    total = int(lengths_N.astype(np.int64).sum())
+    return [
+        Problem(
+            f"array {name}",
+            str(headers[name]),
+            f"has {headers[name].shape[0]} frames, but `length` adds up to {total}",
+        )
+        for name in features
+        if headers[name].shape[0] != total
+    ]

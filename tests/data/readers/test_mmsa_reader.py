@@ -10,6 +10,7 @@ import pytest
 from mmsa.config import parse
 from mmsa.data import DATA_SETS, open_corpus
 from mmsa.data.corpus import Corpus, Features, Strings, Tokens
+from mmsa.data.readers import MmsaReader
 from mmsa.errors import DataError
 
 SMALL = {"steps": (5, 6, 7), "dims": (4, 3, 2)}
@@ -92,12 +93,14 @@ def test_a_split_that_is_not_asked_for_is_not_looked_at(
     content = write_mmsa_pickle(tmp_path / "f.pkl", **SMALL)
     content["test"] = SealedTable(content["test"], sealed)
     monkeypatch.setattr("mmsa.data.readers.mmsa.load", lambda path: content)
-    corpus = corpus_of(tmp_path / "f.pkl")
-    assert list(corpus.splits) == ["train", "valid"]
-    assert corpus.outlines["test"].ids.tolist() == content["test"]["id"].tolist()
-    assert corpus.outlines["test"].widths == {"text": None, "audio": 3, "vision": 2}
+    config = parse(DATA_SETS["mosi"].Config, {"path": str(tmp_path / "f.pkl")}, "test")
+    reader = MmsaReader(tmp_path / "f.pkl", config)
+    assert list(reader.read(("train", "valid"))) == ["train", "valid"]
+    test = reader.outlines()["test"]
+    assert test.ids.tolist() == content["test"]["id"].tolist()
+    assert test.widths == {"text": None, "audio": 3, "vision": 2}
     with pytest.raises(AssertionError, match="is sealed"):
-        open_corpus(parse(DATA_SETS["mosi"].Config, {"path": str(tmp_path / "f.pkl")}, "test"), ("test",))
+        reader.read(("test",))
 
 
 def test_the_forms_of_the_text(tmp_path: Path, write_mmsa_pickle: Writer) -> None:
@@ -250,7 +253,7 @@ def missing(content: dict[str, Any]) -> None:
             replace("train", "audio_lengths", [3, -1, 2.5, np.nan, *[4] * 8]),
             r"audio_lengths: -1 in row 1, 2.5 in row 2, nan in row 3; must be the number of real frames",
         ),
-        (replace("train", "id", np.arange(12)), r"'0' is not a string but of type int; save strings"),
+        (replace("train", "id", np.arange(12)), r"0 is not a string but of type int; save strings"),
         (
             replace("train", "id", np.array([[b"v", b"0", b"1"]] * 12)),
             r"id: shape \(12, 3\); must be one string",
