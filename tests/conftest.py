@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _stores_of_their_own() -> Iterator[None]:
-    """No test writes where the user's MLflow is, or another test's, which MLflow names in the environment."""
+    """No test writes into the MLflow of the user, or of a test that used ``mlflow.set_tracking_uri``."""
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     yield
     os.environ.pop("MLFLOW_TRACKING_URI", None)
