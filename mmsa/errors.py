@@ -75,7 +75,7 @@ def _pieces(value: object, most: int) -> Iterator[str]:
 
 
 def _collection(value: object, most: int) -> Iterator[str]:
-    opening, closing = {list: "[]", tuple: "()"}.get(type(value), "{}")
+    opening, closing = "[]" if type(value) is list else "()" if type(value) is tuple else "{}"
     yield opening
     for position, item in enumerate(value):  # type: ignore[arg-type, var-annotated]
         yield ", " if position else ""

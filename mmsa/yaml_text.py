@@ -36,13 +36,14 @@ class _Refused(Exception):
 
     def __init__(self, at: Node | Event, value: object, rule: str, next_step: str = ""):
         super().__init__(rule)
-        self.problem = Problem(f"line {at.start_mark.line + 1}", value, rule, next_step)
+        mark: Any = at.start_mark  # which composed nodes and events always have
+        self.problem = Problem(f"line {mark.line + 1}", value, rule, next_step)
 
 
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader up to its tree of nodes, which must not be deep."""
 
-    yaml_implicit_resolvers: ClassVar = {
+    yaml_implicit_resolvers: ClassVar[Any] = {  # type: ignore[misc]
         first: [(tag, pattern) for tag, pattern in known if tag not in _NOT_SETTINGS]
         for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
@@ -60,7 +61,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Node | None:
         if self._depth == _DEEPEST:
-            raise _too_deep(self.peek_event())
+            raise _too_deep(self.peek_event())  # type: ignore[no-untyped-call]
         self._depth += 1
         node: Node | None = super().compose_node(parent, index)
         self._depth -= 1
@@ -181,13 +182,19 @@ def _foreign(node: Node) -> _Refused:
     rule = (
         f"has the tag {node.tag.replace(_PREFIX, '!!')}, and settings are plain mappings, lists and scalars"
     )
-    return _Refused(node, node.value if isinstance(node, ScalarNode) else node.id, rule, "Leave the tag out.")
+    return _Refused(
+        node, node.value if isinstance(node, ScalarNode) else _kind(node), rule, "Leave the tag out."
+    )
+
+
+def _kind(node: Node) -> str:
+    return "mapping" if isinstance(node, MappingNode) else "sequence"
 
 
 def _key(node: Node) -> str:
     if not isinstance(node, ScalarNode):
         advice = "Write name: value."
-        raise _Refused(node, f"a {node.id}", "is no name of a setting, but a collection", advice)
+        raise _Refused(node, f"a {_kind(node)}", "is no name of a setting, but a collection", advice)
     if _CONTROL.search(node.value):
         raise _Refused(node, node.value, "holds a control character, which no name does", "Leave it out.")
     return str(node.value)

@@ -103,8 +103,10 @@ class Space:
         values: dict[str, Scalar] = {}
         for path, parameter in self.parameters.items():
             if self.exists(path, values):
-                tied = isinstance(parameter, TiedParameter)
-                values[path] = parameter.follow(path, values) if tied else parameter.suggest(trial, path)
+                if isinstance(parameter, TiedParameter):
+                    values[path] = parameter.follow(path, values)
+                else:
+                    values[path] = parameter.suggest(trial, path)
         return values
 
     def decode(self, params: Mapping[str, Any]) -> dict[str, Scalar]:
@@ -112,8 +114,10 @@ class Space:
         values: dict[str, Scalar] = {}
         for path, parameter in self.parameters.items():
             if self.exists(path, values):
-                tied = isinstance(parameter, TiedParameter)
-                values[path] = parameter.follow(path, values) if tied else parameter.decode(path, params)
+                if isinstance(parameter, TiedParameter):
+                    values[path] = parameter.follow(path, values)
+                else:
+                    values[path] = parameter.decode(path, params)
         return values
 
     def encode(self, values: Mapping[str, Scalar], source: str = "start") -> dict[str, Any]:
@@ -287,6 +291,7 @@ def relation_problems(
     while circle := _circle(rest):
         rule = f"depends on itself: {' -> '.join(reversed(circle))}"
         first = rest[circle[0]]
+        value: object
         if isinstance(first, TiedParameter):
             at, value, advice = "same_as", first.same_as, "Give one of them a range."
         else:
