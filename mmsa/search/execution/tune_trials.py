@@ -31,7 +31,8 @@ class StudyTrial(Trial):  # type: ignore[misc]
         metadata = self.run_metadata
         self.run_metadata = type(metadata)()
         self.run_metadata.checkpoint_manager = metadata.checkpoint_manager
-        self.config = self._Trial__unresolved_config = {}
+        nothing: dict[str, Any] = {}
+        self.config = self._Trial__unresolved_config = nothing
 
     @override
     def get_json_state(self) -> tuple[str, str]:
