@@ -25,7 +25,7 @@ from mmsa.information.truths import FAMILIES, UNSEEN, family_truth
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from figures import Figure, record
 
-DRAWS = {1000: 8, 5000: 3}
+DRAWS = {1000: 3, 5000: 1}
 ERROR_GOALS = {1000: 0.06, 5000: 0.04}
 COVERAGE_GOAL = 0.85
 FIRST_JUDGED = 1000

@@ -46,11 +46,12 @@ def measure(
     """I(X; Y), or I(X; Y | Z), in nats, with a 90 % interval, a refitted null and a verdict.
 
     Up to three features in all the value is that of neighbour counts on normal scores; beyond, the larger of
-    the bias-corrected Gaussian copula and the cross-fitted copula with networks (where that reads less, its
-    calibrated reading): all read at most the information, up to sampling error. Discrete values (integers,
-    booleans) are spread by bounded noise, from which they can be read back, so the information stays the
-    same. With a condition, x and y are first replaced by their residuals of a linear regression on z, which
-    changes no I(X; Y | Z); what is left is I(X; Y, Z) - I(X; Z).
+    the bias-corrected Gaussian copula and the best of three cross-fitted critics, networks, a mixture of
+    normal distributions and trees (where that reads less, its calibrated reading): all read at most the
+    information, up to sampling error. Discrete values (integers, booleans) are spread by bounded noise, from
+    which they can be read back, so the information stays the same. With a condition, x and y are first
+    replaced by their residuals of a linear regression on z, which changes no I(X; Y | Z); what is left is
+    I(X; Y, Z) - I(X; Z).
 
     With two rows a group on average, what differs within groups is measured (``mmsa.information.within``),
     unless an array differs between groups alone; ``scope`` says which it was. Where groups have several rows,
@@ -136,7 +137,8 @@ def _interval(reading: Reading, sample: Sample, seed: int) -> tuple[float, float
     if reading.estimator == "ksg":
         half = _half_width_from_parts(sample, seed)
         low, high = min(low, reading.value - half), max(high, reading.value + half)
-    return low - reading.error, high + reading.error
+    low, high = low - reading.error, high + reading.error
+    return low, high if reading.unproven is None else max(high, reading.unproven)
 
 
 def _half_width_from_parts(sample: Sample, seed: int) -> float:

@@ -57,14 +57,14 @@ class Measurement:
 
     value: raw estimate in ``unit``, never clipped; None when nothing was measured.
     low, high: interval of probability ``level`` over other groups of this kind (neighbour counts: also of
-        their deviation between parts), widened by what two readings of the networks differ by and the drift.
+        their deviation between parts), widened by what two readings of the critics differ by and the drift.
     null_mean, null_bound, p_value: of the same procedure, refitted where there is nothing to find; see
         ``Null``. Without a bound nothing was tested.
     extrapolated: where the value leads as n grows, from the whole and from halves; neighbour counts, from
         readings of more neighbours.
     ceiling: about what a method without assumptions can show with n samples, ln n.
     estimator: the one whose reading ``value`` is; witnesses: the readings of all.
-    parts: what the networks added to the copula.
+    parts: what was added to the copula: radial and warped (networks), mixture, trees.
     folds, seeds: of the networks; 0 where no estimator has any.
     scope: what varied.
     """

@@ -112,9 +112,10 @@ def _matrix(name: str, values: ArrayLike) -> Array:
 class Reading:
     """What the estimators read: the value, the terms (N,) whose mean it is, and all readings.
 
-    error: what the two readings of the networks differ by. The plain one may err to both sides, the
-    calibrated one reads too little; those of a perfect network would agree. limit: where the value leads as n
-    grows, if the estimator knows that from one sample.
+    error: what the two readings of the critics differ by. The plain one may err to both sides, the
+    calibrated one reads too little; those of a perfect critic would agree. unproven: calibrated reading of a
+    critic that gained too little to be believed, which the interval has to hold. limit: where the value leads
+    as n grows, if the estimator knows that from one sample.
     """
 
     value: float
@@ -123,6 +124,7 @@ class Reading:
     witnesses: Mapping[str, float]
     parts: tuple[str, ...]
     error: float = 0.0
+    unproven: float | None = None
     limit: float | None = None
 
 
@@ -155,7 +157,7 @@ def _information(
         x_ND, y_ND, fold_N, group_N, num_seeds=seeds, seed=derive_seed("critics", seed)
     )
     if not ratios.parts:
-        return reading
+        return replace(reading, unproven=ratios.unproven)
     plain, calibrated = float(ratios.total.mean()), float(ratios.calibrated.mean())
     witnesses = {"copula": copula, "residual": plain, "calibrated": calibrated}
     if max(plain, calibrated) <= copula:
@@ -177,4 +179,6 @@ def _difference(sample: Sample, folds: int, seeds: int, seed: int, networks: boo
     value = float(terms_N.mean())
     witnesses = {"copula": whole.witnesses["copula"] - rest.witnesses["copula"], "difference": value}
     parts = (*whole.parts, *rest.parts)
-    return Reading(value, terms_N, "difference", witnesses, parts, whole.error + rest.error)
+    error = whole.error + rest.error
+    unproven = None if whole.unproven is None else whole.unproven - rest.value
+    return Reading(value, terms_N, "difference", witnesses, parts, error, unproven)

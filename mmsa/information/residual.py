@@ -5,6 +5,9 @@ the norms of x and y (the dependence of heavy tails); the warped part bends the 
 separable term. Both start at zero and are trained as classifiers of joint against product pairs (GAN-DIME).
 Each is kept only if it raises the held-out objective by several standard errors, else the copula stands.
 
+Last, a mixture and trees (``mmsa.information.stacking``) take the place of the sum where they raise the
+objective further.
+
 No fold is scored by a network that saw it. What scores is the average of a network over its last steps, which
 is worth as much as a second network (Polyak and Juditsky 1992). When to stop is one number for all folds
 together, chosen on the pooled held-out scores, so that no rows are lost to validation. Shrinking a part by
@@ -143,12 +146,14 @@ class LogRatios:
 
     copula: (N,) of the closed form. total: (N,) with the parts that were kept. parts: their names.
     calibrated: (N,) of ``total`` after calibration, see ``mmsa.information.calibration``.
+    unproven: calibrated reading of a critic that raised the objective, but not by enough to be kept.
     """
 
     copula: Array
     total: Array
     calibrated: Array
     parts: tuple[str, ...]
+    unproven: float | None = None
 
     @property
     def gain(self) -> float:
@@ -216,13 +221,17 @@ def cross_fitted_ratios(
     gain_N = torch.cat([_objective_of_pairs(r, p.joint) for r, p in zip(others, held_out, strict=True)]) - (
         torch.cat([_objective_of_pairs(pairs.scores, pairs.joint) for pairs in held_out])
     )
-    if (float(gain_N.mean()) > 0 and kept) or _standard_errors(gain_N, group_N) >= _STANDARD_ERRORS:
-        kept.append(name)
+    unproven = None
+    if float(gain_N.mean()) > 0:
         joint = [ratios_P[: pairs.joint] for ratios_P, pairs in zip(others, held_out, strict=True)]
         product = [ratios_P[pairs.joint :] for ratios_P, pairs in zip(others, held_out, strict=True)]
-        total_N = np.concatenate(joint)
-        calibrated_N = calibrated_pairs(joint, product, range(len(folds)))
-    return LogRatios(copula_N[order_N], total_N[order_N], calibrated_N[order_N], tuple(kept))
+        terms_N = calibrated_pairs(joint, product, range(len(folds)))
+        if kept or _standard_errors(gain_N, group_N) >= _STANDARD_ERRORS:
+            kept.append(name)
+            total_N, calibrated_N = np.concatenate(joint), terms_N
+        else:
+            unproven = float(terms_N.mean())
+    return LogRatios(copula_N[order_N], total_N[order_N], calibrated_N[order_N], tuple(kept), unproven)
 
 
 def _best(candidates: Mapping[str, list[Array]], folds: list[HeldOut]) -> tuple[str, list[Array]]:
