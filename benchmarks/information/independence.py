@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[457, 686, 1284])
     parser.add_argument("--repeats", type=int, default=40)
     parser.add_argument("--dim", type=int, default=8, help="features of x and of y")
-    parser.add_argument("--permutations", type=int, default=5)
+    parser.add_argument("--permutations", type=int, default=19)
     args = parser.parse_args()
     torch.set_num_threads(1)
     truth = independent(args.dim, args.dim)

@@ -94,7 +94,8 @@ def principal_directions(values: ArrayLike, group_N: Rows | None = None) -> Arra
     most = max(1, len(values_ND) // _ROWS_PER_DIRECTION)
     if values_ND.shape[1] <= most:
         return values_ND
-    within = group_N is not None and scope_of(group_N) == "within_groups"
+    group_N = np.arange(len(values_ND)) if group_N is None else group_N
+    within = scope_of(group_N) == "within_groups"
     if within:
         values_ND = less_offsets(values_ND, group_N)
     scores_ND = normal_scores(values_ND)

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsa.data.corpus import Suite
-from mmsa.training.resampling import Floats, draw_groups, weighted_metrics
+from mmsa.information.groups import bootstrap_weights
+from mmsa.training.resampling import Floats, weighted_metrics
 
 _RESAMPLES = 2000
 _LEVELS = (0.90, 0.95)
@@ -46,7 +47,7 @@ def cluster_bootstrap(
     names, group_N = np.unique(groups_N, return_inverse=True)
     num_groups = len(names)
     # The first row is the split as it is.
-    weights_RG = np.vstack([np.ones(num_groups), draw_groups(num_groups, _RESAMPLES, seed)])
+    weights_RG = np.vstack([np.ones(num_groups), bootstrap_weights(num_groups, _RESAMPLES, seed)])
     by_seed = [
         weighted_metrics(labels_N, predictions_N, group_N, weights_RG, suite)
         for predictions_N in predictions_SN

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsa.data.corpus import Suite
+from mmsa.information.groups import bootstrap_weights
 from mmsa.training.metrics import TWO_CLASSES, classes, f1_name, on_scale
 
 Floats = NDArray[np.float64]
@@ -36,15 +37,9 @@ def standard_errors(
     _, group_N = np.unique(groups_N, return_inverse=True)
     if group_N.max() == 0:
         group_N = np.arange(len(labels_N))
-    weights_RG = draw_groups(int(group_N.max()) + 1, _RESAMPLES_FOR_ERRORS, seed=0)
+    weights_RG = bootstrap_weights(int(group_N.max()) + 1, _RESAMPLES_FOR_ERRORS, seed=0)
     metrics = weighted_metrics(labels_N, predictions_N, group_N, weights_RG, suite)
     return {name: float(values_R.std(ddof=1)) for name, values_R in metrics.items()}
-
-
-def draw_groups(num_groups: int, resamples: int, seed: int) -> Floats:
-    """(R, G): how often each group occurs in each resample of as many groups as there are."""
-    draws = np.random.default_rng(seed).multinomial(num_groups, [1 / num_groups] * num_groups, resamples)
-    return draws.astype(np.float64)
 
 
 def weighted_metrics(
