@@ -332,6 +332,13 @@ def _mean(posterior: Posterior, class_N: Rows) -> float:
     return float(posterior.terms(class_N).mean())
 
 
+def _told(low: float, high: float) -> QuantityStatus:
+    """What the interval says of a quantity that may be negative; ends next to 0 are 0 but for rounding."""
+    if low > _ROUNDING:
+        return "positive"
+    return "negative" if high < -_ROUNDING else "undetermined"
+
+
 def _quantity(
     name: str, values_R: Floats, refits: Sequence[float], status: QuantityStatus | None
 ) -> Quantity:
@@ -344,8 +351,7 @@ def _quantity(
     value, signed = float(values_R[0]), is_signed(name)
     low, high = (float(end) for end in np.quantile(values_R[1:], _TAILS))
     if can_be_negative(name):
-        told = "positive" if low > _ROUNDING else "negative" if high < -_ROUNDING else "undetermined"
-        return Quantity(value, low, high, signed=signed, status=status or told)
+        return Quantity(value, low, high, signed=signed, status=status or _told(low, high))
     if name.endswith("/broja"):
         return Quantity(value, low, high, status=status or "untested")
     null = Null.of(value, refits)

@@ -28,7 +28,7 @@ class StudyTrial(Trial):  # type: ignore[misc]
 
     def forget(self) -> None:
         """Let go of all that is kept of a trial that has ended: Tune has it in its list for ever."""
-        metadata = self.run_metadata
+        metadata: Any = self.run_metadata
         self.run_metadata = type(metadata)()
         self.run_metadata.checkpoint_manager = metadata.checkpoint_manager
         nothing: dict[str, Any] = {}
