@@ -18,6 +18,8 @@ from typing_extensions import override
 class StudyTrial(Trial):  # type: ignore[misc]
     """A trial that knows the class which runs it; ``settings`` are Tune's."""
 
+    run_metadata: Any  # Tune's
+
     def __init__(self, trainable: type[Trainable], name: str, **settings: Any):
         self._trainable = trainable
         super().__init__(name, stub=True, **settings)  # a stub is not looked up
@@ -28,7 +30,7 @@ class StudyTrial(Trial):  # type: ignore[misc]
 
     def forget(self) -> None:
         """Let go of all that is kept of a trial that has ended: Tune has it in its list for ever."""
-        metadata: Any = self.run_metadata
+        metadata = self.run_metadata
         self.run_metadata = type(metadata)()
         self.run_metadata.checkpoint_manager = metadata.checkpoint_manager
         nothing: dict[str, Any] = {}
