@@ -344,8 +344,7 @@ def _quantity(
     value, signed = float(values_R[0]), is_signed(name)
     low, high = (float(end) for end in np.quantile(values_R[1:], _TAILS))
     if can_be_negative(name):
-        told = "positive" if low > _ROUNDING else "negative" if high < -_ROUNDING else "undetermined"
-        return Quantity(value, low, high, signed=signed, status=status or told)
+        return Quantity(value, low, high, signed=signed, status=status or _told(low, high))
     if name.endswith("/broja"):
         return Quantity(value, low, high, status=status or "untested")
     null = Null.of(value, refits)
@@ -362,6 +361,12 @@ def _quantity(
         p_value,
         status=status or ("ok" if found else "below_null"),
     )
+
+
+def _told(low: float, high: float) -> QuantityStatus:
+    if low > _ROUNDING:
+        return "positive"
+    return "negative" if high < -_ROUNDING else "undetermined"
 
 
 def _effective_groups(group_N: Rows) -> float:
