@@ -141,6 +141,16 @@ def test_informative_modalities_pass_for_informative():
     assert found["information/text"].raw == pytest.approx(0.5, abs=0.15)
 
 
+def test_a_private_bit_is_not_hidden_by_bins():
+    """Eight values of the label in 200 rows: three bins of them hide the bit of vision."""
+    bits = dict.fromkeys(("text_bits", "audio_bits", "vision_bits"), 0.7)
+    planted = Planted(Planted.Config(rows_train=200, shared_bits=0.0, synergy_bits=0.0, seed=1, **bits))
+    split = planted.open(["train"])["train"]
+    found = decompose({"vision": pooled(split.vision)}, split.labels, split.groups, effort=FAST)
+    assert found["information/vision"].status == "ok"
+    assert found["information/vision"].raw == pytest.approx(0.5, abs=0.15)
+
+
 def test_refits_of_permuted_targets_stay_near_zero():
     found = decompose_planted(["text"], effort=Effort(3, 1, 19, 200))["information/text"]
     assert -0.1 < found.null_mean <= found.null_bound < 0.3
@@ -266,6 +276,8 @@ def test_sources_are_checked_all_at_once():
         ([0.5, 2.5] * 10, [0, 1] * 10, False),
         ([*range(300)], None, None),
         (np.linspace(0, 1, 300), np.repeat([0, 1, 2], 100), True),
+        (np.tile(np.arange(8) / 8, 25), np.tile(np.arange(8), 25), False),
+        (np.tile(np.arange(8) / 8, 9), np.tile([0, 0, 1, 1, 1, 2, 2, 2], 9), True),
     ],
 )
 def test_targets(values, classes, binned):
@@ -299,6 +311,10 @@ def decompose_planted(names, **options):
     split = Planted(Planted.Config(rows_train=200)).open(["train"])["train"]
     sources = {name: getattr(split, name).values for name in names}
     return decompose(sources, split.labels, split.groups, **options)
+
+
+def pooled(features):
+    return np.add.reduceat(features.values, features.offsets[:-1]) / features.lengths()[:, None]
 
 
 def fit_of(sources, class_N, groups, seed):

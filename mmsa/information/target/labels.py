@@ -17,7 +17,7 @@ from mmsa.errors import DataError
 from mmsa.information.groups import Rows
 
 _ROWS_PER_BIN, _FEWEST_BINS, _MOST_BINS = 100, 3, 8
-_FEWEST_ROWS_PER_CLASS = 5
+_FEWEST_ROWS_PER_CLASS, _ROWS_OF_A_VALUE = 5, 10
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Target:
         Args:
             values: (N,).
             bins: their number; by default one for each 100 rows, from 3 to 8. Numbers with no more distinct
-                values than that are classes.
+                values than that are classes; by default also up to 8 values in 10 rows and more each, for
+                bins of several values may hide what a source says.
 
         Raises:
             DataError: for a target that is constant, not finite, or has too many classes for its rows.
@@ -56,9 +57,12 @@ class Target:
         if not np.isfinite(values_N).all():
             bad = np.flatnonzero(~np.isfinite(values_N))
             raise DataError(f"the target is not finite in {len(bad)} rows, first {bad[0]}; drop these rows")
+        count_V = np.unique(values_N, return_counts=True)[1]
         if bins is None:
-            bins = int(np.clip(len(values_N) // _ROWS_PER_BIN, _FEWEST_BINS, _MOST_BINS))
-        if len(np.unique(values_N)) <= bins:
+            few = len(count_V) <= _MOST_BINS and count_V.min() >= _ROWS_OF_A_VALUE
+            by_rows = int(np.clip(len(values_N) // _ROWS_PER_BIN, _FEWEST_BINS, _MOST_BINS))
+            bins = _MOST_BINS if few else by_rows
+        if len(count_V) <= bins:
             return cls._of_classes(values_N, binned=False, ordered=True)
         edges = np.unique(np.quantile(values_N, np.linspace(0.0, 1.0, bins + 1)[1:-1]))
         return cls._of_classes(np.searchsorted(edges, values_N, side="right"), binned=True, ordered=True)
