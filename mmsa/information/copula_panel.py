@@ -91,8 +91,7 @@ class CopulaPanel:
         self.num_groups = int(self.group_N.max()) + 1
         self.permutations, self.seed = permutations, seed
         self._bases: dict[tuple[str, Scope, int | None], Array] = {}
-        self._test = _Refits.for_test(self.group_N, permutations, seed)
-        self._bias = _Refits.for_bias(self.group_N, seed)
+        self._refits = _Refits.of(self.group_N, permutations, seed)
 
     def measure(self, x: str, y: str, given: str | None = None) -> Measurement:
         """I(x; y), or I(x; y | given), of the sources of these names."""
@@ -103,14 +102,15 @@ class CopulaPanel:
         if absent is not None:
             return not_measured(absent, num_samples=self.num_rows, num_groups=self.num_groups, dims=dims)
         pair = self._pair(x, y, given, scope)
-        excess = float(pair.refitted(self._bias).mean()) if len(self._bias.signs) else 0.0
+        test_P, bias_P = np.split(pair.refitted(self._refits), [self.permutations])
+        excess = float(bias_P.mean()) if len(bias_P) else 0.0
         value, terms_N = pair.information() - excess, pair.terms() - excess
         # The bias of a closed form goes as 1 / n.
         halves = [self._pair(x, y, given, scope, half).information() - 2 * excess for half in _HALVES]
         drift = value - float(np.mean(halves))
         low, high = interval_of_mean(terms_N, self.group_N, _LEVEL)
         low, high = min(value, low + min(0.0, drift)), max(value, high + max(0.0, drift))
-        null = Null.of(value, list(pair.refitted(self._test) - excess))
+        null = Null.of(value, list(test_P - excess))
         return Measurement(
             value=value,
             low=low,
@@ -185,7 +185,9 @@ class CopulaPanel:
 class _Refits:
     """What is done to the rows of y so that x says nothing about it, and y's own covariance stays.
 
-    orders: (P, N) of rows, where every row is a group. signs: (P, G) of the rows of each of the ``pieces``.
+    orders: (P, N) of rows, where every row is a group. signs: (P, G) of the rows of each of the ``pieces``,
+    else. The first are as likely as the data, if there is nothing in the data; the mean of the
+    others is the bias. There are no others where rows are independent, whose bias is known.
     """
 
     orders: Rows
@@ -193,21 +195,17 @@ class _Refits:
     pieces: Sequence[Rows]
 
     @classmethod
-    def for_test(cls, group_N: Rows, count: int, seed: int) -> _Refits:
-        """``count`` refits as likely as the data, if there is nothing in the data."""
+    def of(cls, group_N: Rows, num_test: int, seed: int) -> _Refits:
         generator, pieces = np.random.default_rng(derive_seed("null", seed)), pieces_of(group_N)
-        if len(pieces) < len(group_N):
-            return cls(np.empty((0, 0), np.int64), group_signs(group_N, count, generator), pieces)
-        orders = [permuted_rows(group_N, generator) for _ in range(count)]
-        return cls(np.array(orders, np.int64).reshape(count, -1), np.empty((0, 0)), ())
+        if len(pieces) == len(group_N):
+            orders = [permuted_rows(group_N, generator) for _ in range(num_test)]
+            return cls(np.array(orders, np.int64).reshape(num_test, -1), np.empty((0, 0)), pieces)
+        test_PG = group_signs(group_N, num_test, generator)
+        bias_PG = group_signs(group_N, _REFITS_FOR_BIAS, generator, balanced=True)
+        return cls(np.empty((0, 0), np.int64), np.vstack([test_PG, bias_PG]), pieces)
 
-    @classmethod
-    def for_bias(cls, group_N: Rows, seed: int) -> _Refits:
-        """Refits whose mean is the bias; none where rows are independent, whose bias is known."""
-        generator, pieces = np.random.default_rng(derive_seed("bias", seed)), pieces_of(group_N)
-        count = _REFITS_FOR_BIAS if len(pieces) < len(group_N) else 0
-        signs_PG = group_signs(group_N, count, generator, balanced=True)
-        return cls(np.empty((0, 0), np.int64), signs_PG, pieces)
+    def __len__(self) -> int:
+        return len(self.orders) + len(self.signs)
 
     def products(self, left_ND: Array, right_ND: Array) -> Array:
         """(P, D, D') sums of products of left rows and the right rows of each refit."""
@@ -271,11 +269,12 @@ class _Pair:
         What z explains of y stays in place (Freedman and Lane 1983); what z explains of the rearranged rest,
         and its mean, are taken out. By determinants, in place of singular values; x is free of z.
         """
-        if not len(refits.orders) + len(refits.signs):
+        if not len(refits):
             return np.empty(0)
         common_N1 = np.full((len(self.x), 1), 1 / math.sqrt(len(self.x)))
-        explained_PDD = refits.products(np.hstack([common_N1, self.z]), self.y_left)
-        product_PDD = refits.products(self.x_left, self.y_left)
+        left_ND = np.hstack([common_N1, self.z, self.x_left])
+        products_PDD = refits.products(left_ND, self.y_left)
+        explained_PDD, product_PDD = np.split(products_PDD, [1 + self.z.shape[1]], axis=1)
         own_PDD = np.eye(self.y_left.shape[1]) - explained_PDD.mT @ explained_PDD
         unexplained_PDD = own_PDD - LARGEST_SQUARED_CORRELATION * product_PDD.mT @ product_PDD
         log_ratio_P = np.linalg.slogdet(unexplained_PDD).logabsdet - np.linalg.slogdet(own_PDD).logabsdet

@@ -78,10 +78,18 @@ def less_offsets(values_ND: Array, group_N: Rows) -> Array:
     if not shifted_D.any():
         return values_ND
     left_ND = values_ND.copy()
-    for group in range(num_groups):
-        rows = group_N == group
-        left_ND[np.ix_(rows, shifted_D)] -= np.median(values_ND[rows][:, shifted_D], axis=0)
+    for feature in np.flatnonzero(shifted_D):
+        left_ND[:, feature] -= _medians(values_ND[:, feature], group_N)[group_N]
     return left_ND
+
+
+def _medians(values_N: Array, group_N: Rows) -> Array:
+    """(G,) median of the rows of each group."""
+    size_G = np.bincount(group_N)
+    first_G = np.cumsum(size_G) - size_G
+    sorted_N = values_N[np.lexsort((values_N, group_N))]
+    medians_G: Array = (sorted_N[first_G + (size_G - 1) // 2] + sorted_N[first_G + size_G // 2]) / 2
+    return medians_G
 
 
 def within_scores(values_ND: Array, group_N: Rows) -> Array:

@@ -39,7 +39,7 @@ def test_a_refit_of_the_null_permutes_what_the_condition_leaves():
     expected = [
         gaussian_information(x_ND, np.hstack([y_ND - left_ND + left_ND[order], z_ND]))
         - gaussian_information(x_ND, z_ND)
-        for order in panel._test.orders
+        for order in panel._refits.orders
     ]
     assert panel.measure("x", "y", "z").null_mean == pytest.approx(np.mean(expected), abs=1e-8)
 
