@@ -49,18 +49,11 @@ def test_networks_find_what_the_copula_misses():
 def test_one_random_sign_of_ten_pairs_is_seen():
     """No separable critic sees it: .09 to .14 of 2.68 nats were read, with the status ok."""
     truth = random_sign(10, 0.7)
-    measurement = measure(*truth.sample(1000), **FAST)
+    measurement = measure(*truth.sample(1000), permutations=0)
     assert truth.information == pytest.approx(2.68, abs=0.02)
     assert measurement.value == pytest.approx(truth.information, abs=0.4)
-    assert measurement.value - measurement.low < 0.4
+    assert measurement.low < truth.information < measurement.high < truth.information + 1.5
     assert measurement.status == "ok"
-
-
-def test_the_interval_of_what_is_learnt_in_part_holds_the_truth():
-    """The halves show that critics of a hidden sign still learn."""
-    truth = random_sign(6, 0.7)
-    measurement = measure(*truth.sample(500), permutations=0)
-    assert measurement.low < truth.information < measurement.high < truth.information + 1.0
 
 
 def test_independent_variables_stay_below_the_null():
