@@ -12,6 +12,7 @@ from ray.tune import Trainable
 from ray.tune.experiment import Experiment, Trial
 from ray.tune.registry import get_trainable_cls
 from ray.tune.search import ConcurrencyLimiter, Searcher, SearchGenerator
+from ray.tune.trainable.metadata import _TrainingRunMetadata
 from typing_extensions import override
 
 
@@ -30,9 +31,9 @@ class StudyTrial(Trial):  # type: ignore[misc]
 
     def forget(self) -> None:
         """Let go of all that is kept of a trial that has ended: Tune has it in its list for ever."""
-        metadata = self.run_metadata
-        self.run_metadata = type(metadata)()
-        self.run_metadata.checkpoint_manager = metadata.checkpoint_manager
+        checkpoints = self.run_metadata.checkpoint_manager
+        self.run_metadata = _TrainingRunMetadata()
+        self.run_metadata.checkpoint_manager = checkpoints
         nothing: dict[str, Any] = {}
         self.config = self._Trial__unresolved_config = nothing
 
