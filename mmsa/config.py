@@ -14,11 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
+    Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     ValidationError,
@@ -107,6 +109,20 @@ def refuse_all(problems: Iterable[Problem]) -> ValidationError:
         "refused",
         [_error_at((problem.path,), problem.value, problem.rule, problem.next_step) for problem in problems],
     )
+
+
+_FOLDER_NAME = "[A-Za-z0-9][A-Za-z0-9_-]*"
+
+
+def _checked_folder_name(name: object) -> object:
+    if isinstance(name, str) and not re.fullmatch(_FOLDER_NAME, name):
+        advice = f"Write {re.sub('[^A-Za-z0-9_-]+', '-', name).strip('-_') or 'my-study'}."
+        raise refuse(name, "may hold letters, digits, - and _, and starts with a letter or digit", advice)
+    return name
+
+
+FolderName = Annotated[str, Field(pattern=f"^{_FOLDER_NAME}$"), BeforeValidator(_checked_folder_name)]
+"""A name that becomes a folder: it can lead nowhere else."""
 
 
 class _OneOf:

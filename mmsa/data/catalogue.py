@@ -18,6 +18,7 @@ from mmsa.data.isolation import read_apart
 from mmsa.data.planted import Planted
 from mmsa.data.published import identify
 from mmsa.data.readers import LAYOUTS, FileConfig, Reader
+from mmsa.data.unpickling import DAMAGE
 from mmsa.data.readers.base import CONVERT
 from mmsa.errors import DataError
 from mmsa.registry import Registry
@@ -129,7 +130,7 @@ def _holds_arrays(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith(".npy") for name in archive.namelist())
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except (*DAMAGE, OSError, RuntimeError, zipfile.BadZipFile):
         return True  # the reader says what is wrong with it
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mmsa.config import Block, dump_yaml, load_yaml, parse
+from mmsa.config import Block, FolderName, dump_yaml, load_yaml, parse
 from mmsa.data.rows import Rows
 from mmsa.errors import ConfigError, Problem
 from mmsa.experiment import RunConfig
@@ -34,7 +34,7 @@ class Seen(Block):
 class Provenance(Block):
     """Where a configuration comes from, and what it gave there."""
 
-    study: str
+    study: FolderName
     trial: Annotated[int, Field(ge=0)]
     metric: str
     """The objective by which the trial was chosen; a valid metric."""

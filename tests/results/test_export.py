@@ -76,3 +76,16 @@ def test_threads_stay_those_the_study_began_with(searched: Path, tmp_path: Path)
     Study.open(more, tmp_path / "runs").close()
     exported = export(read_study("small", tmp_path / "runs"), tmp_path / "best.yaml")
     assert exported.config.train.threads == 1
+
+
+@pytest.mark.parametrize("name", ["../../../elsewhere", "/tmp/elsewhere", "a/b", "..", "a\n"])
+def test_a_study_whose_name_leads_out_of_the_runs_is_refused(
+    study: StudyView, tmp_path: Path, name: str
+) -> None:
+    """The name in the file becomes a folder of a retraining."""
+    export(study, tmp_path / "best.yaml", trial=1)
+    values = load_yaml(tmp_path / "best.yaml")
+    values["provenance"]["study"] = name
+    (tmp_path / "edited.yaml").write_text(dump_yaml(values), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"provenance\.study: .*\n.*letters, digits"):
+        load_export(tmp_path / "edited.yaml")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mmsa.config import parse
 from mmsa.data import open_corpus
 from mmsa.errors import ConfigError
+from mmsa.information.copula_panel import CopulaPanel
 from mmsa.information.measurement import not_measured
 from mmsa.information.panel import CORE, METRIC, metrics, names
 from mmsa.results.export import export
@@ -94,6 +97,25 @@ def test_a_trial_whose_information_has_no_value_fails_with_the_status_as_reason(
     record = read_study(config.study, tmp_path).trial(suggestion.number)
     assert record.reason == "information/target/fusion has no value: too few rows (20)"
     assert record.information == few
+
+
+def test_information_that_contradicts_itself_counts_with_its_worse_end(
+    make_study_config: Callable[..., StudyConfig], tmp_path: Path
+):
+    """Five failed trials stop a search; a doubtful measurement is no failure."""
+    config = make_study_config(base={"information": {"budget": None}}, objectives=[MAE, SOUGHT])
+    x, y = np.random.default_rng(0).standard_normal((2, 100))
+    measured = CopulaPanel({"x": x, "y": x + 0.5 * y}).measure("x", "y")
+    doubtful = {"target/fusion": replace(measured, status="disagree")}
+    with Study.open(config, tmp_path) as study:
+        study.bind_corpus("0f3a")
+        suggestion = study.ask()
+        assert suggestion is not None
+        ending = Ending("completed", {"valid/mae": 0.5}, information=doubtful)
+        assert study.finish(suggestion.number, ending) == "completed"
+    record = read_study(config.study, tmp_path).trial(suggestion.number)
+    assert record.values == (0.5, measured.low if SOUGHT["direction"] == "maximize" else measured.high)
+    assert record.reason.startswith("information/target/fusion disagree: counts as ")
 
 
 @pytest.mark.ray

@@ -370,12 +370,6 @@ def _quantity(
     )
 
 
-def _told(low: float, high: float) -> QuantityStatus:
-    if low > _ROUNDING:
-        return "positive"
-    return "negative" if high < -_ROUNDING else "undetermined"
-
-
 def _effective_groups(group_N: Rows) -> float:
     """How many groups of equal size the mean of the rows varies as much as that of."""
     sizes_G = np.bincount(group_N)

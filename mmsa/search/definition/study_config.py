@@ -6,15 +6,14 @@ valid ``RunConfig``; the checks of the parts are in ``parameters``, those betwee
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any
 
 from optuna.samplers import BaseSampler
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from mmsa.config import Block, refuse, refuse_all
+from mmsa.config import Block, FolderName, refuse_all
 from mmsa.errors import ConfigError, Problem
 from mmsa.experiment import RunConfig
 from mmsa.search.definition.finalists import finalist_problems
@@ -34,8 +33,6 @@ from mmsa.search.space.scalars import Scalar
 from mmsa.search.space.space import Space
 from mmsa.search.stops import STOPS, StopRule
 from mmsa.seeding import derive_seed
-
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 
 
 def _first_problems(config: StudyConfig) -> Iterator[Problem]:
@@ -129,17 +126,10 @@ def _prior_problems(config: StudyConfig) -> Iterator[Problem]:
             yield Problem(f"search.priors.{position}", name, "is named twice", "Keep one of the two.")
 
 
-def _check_name(name: object) -> object:
-    if isinstance(name, str) and not re.match(_NAME, name):
-        advice = f"Write {re.sub('[^A-Za-z0-9_-]+', '-', name).strip('-_') or 'my-study'}."
-        raise refuse(name, "may hold letters, digits, - and _, and starts with a letter or digit", advice)
-    return name
-
-
 class StudyConfig(Block):
     """A complete experiment: data, model, objective, optimiser, search, resources."""
 
-    study: Annotated[str, Field(pattern=_NAME), BeforeValidator(_check_name)]
+    study: FolderName
     """Name of the study: letters, digits, ``-`` and ``_``."""
     base: RunConfig
     """Everything that is not searched, and the defaults of what is."""

@@ -19,7 +19,9 @@ def judged(ending: Ending, config: StudyConfig, cost: Cost) -> Ending:
     """The ending with its cost as a metric, as the study remembers it.
 
     A trial without a finite value of every objective and bounded metric is not completed, whatever it says:
-    it has diverged (not finite) or failed (missing). One that breaks a bound is completed, and says so.
+    it has diverged (not finite) or failed (missing). One that breaks a bound is completed, and says so. So is
+    one whose information is measured but contradicts itself (disagree, incoherent): that is no fault of the
+    trial, and it counts with the worse end of the interval.
 
     Args:
         cost: of the trial in all launches.
@@ -27,8 +29,25 @@ def judged(ending: Ending, config: StudyConfig, cost: Cost) -> Ending:
     ending = replace(ending, metrics={**ending.metrics, COST_SECONDS: cost.seconds})
     if ending.outcome != "completed":
         return ending
+    ending = _with_doubtful_information(ending, config)
     needed = [*(o.metric for o in config.search.objectives), *(b.metric for b in config.metric_bounds)]
     return _without_result(ending, needed) or _with_broken_bounds(ending, config)
+
+
+def _with_doubtful_information(ending: Ending, config: StudyConfig) -> Ending:
+    """The ending with a number for each quantity that is asked for and has a value, but no metric."""
+    upper = {o.metric: o.direction == "minimize" for o in config.search.objectives}
+    upper |= {bound.metric: bound.upper for bound in config.metric_bounds}
+    counted: dict[str, float] = {}
+    reasons = []
+    for metric in upper.keys() - ending.metrics.keys():
+        measured = ending.information.get(metric.removeprefix(INFORMATION))
+        if measured is None or measured.low is None or measured.high is None:
+            continue
+        counted[metric] = worse = measured.high if upper[metric] else measured.low
+        said = f"counts as {worse:.4g}, the worse end of its interval"
+        reasons.append(f"{metric} {measured.status}: {said}")
+    return replace(ending, metrics={**ending.metrics, **counted}, reason="; ".join(reasons) or ending.reason)
 
 
 def _without_result(ending: Ending, needed: Iterable[str]) -> Ending | None:
@@ -48,7 +67,8 @@ def _why_missing(ending: Ending, metric: str) -> str:
 
 
 def _with_broken_bounds(ending: Ending, config: StudyConfig) -> Ending:
-    return replace(ending, reason=broken_bounds(config, finite(ending.metrics)))
+    broken = broken_bounds(config, finite(ending.metrics))
+    return replace(ending, reason="; ".join(filter(None, [broken, ending.reason])))
 
 
 def broken_bounds(config: StudyConfig, metrics: Metrics) -> str:
