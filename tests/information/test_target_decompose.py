@@ -151,42 +151,39 @@ def test_a_private_bit_is_not_hidden_by_bins():
     assert found["information/vision"].raw == pytest.approx(0.5, abs=0.15)
 
 
-def test_refits_of_permuted_targets_stay_near_zero():
+def test_refits_of_permuted_targets_stay_near_zero(linear):
     found = decompose_planted(["text"], effort=Effort(3, 1, 19, 200))["information/text"]
-    assert -0.1 < found.null_mean <= found.null_bound < 0.3
+    assert -0.1 < found.null_mean <= found.null_bound < 0.1
     assert found.p_value == 0.05
     assert found.status == "ok"
 
 
 def test_gains_are_refitted_with_the_modality_permuted(linear):
-    """Vision is noise that the target has nothing to do with; text and audio have each a part of their own.
-
-    With targets permuted nothing is left to gain, whatever the others say.
-    """
+    """Audio is noise. Were targets permuted, there would be nothing for text to gain either."""
     generator = np.random.default_rng(0)
-    x = {name: generator.standard_normal((300, 3)) for name in ("text", "audio", "vision")}
-    target = x["text"][:, 0] + x["audio"][:, 0] + 0.3 * generator.standard_normal(300)
-    found = decompose(x, target, np.arange(300) // 5, bins=4, effort=Effort(3, 1, 19, 200))
-    for name, status in (("text", "ok"), ("audio", "ok"), ("vision", "below_null")):
+    x = {name: generator.standard_normal((200, 3)) for name in ("text", "audio")}
+    target = (x["text"][:, 0] + 0.5 * generator.standard_normal(200) > 0).astype(np.int64)
+    found = decompose(x, target, np.arange(200) // 5, effort=Effort(3, 1, 19, 200))
+    for name, status in (("text", "ok"), ("audio", "below_null")):
         gain = found[f"gain/{name}"]
         assert gain.status == status, name
         assert -0.1 < gain.null_mean <= gain.null_bound < 0.1, name
-    assert found["gain/vision"].low <= 0.0
+    assert found["gain/audio"].low <= 0.0
     assert found["whole_minus_sum"].null_bound is None
 
 
 def test_unrelated_groups_pass_for_informative_in_few_draws(linear):
     """Videos of unequal length with targets and features of their own, and nothing in common."""
     statuses, raw = [], []
-    for seed in range(60):
+    for seed in range(40):
         generator = np.random.default_rng(seed)
         groups = np.repeat(np.arange(12), generator.integers(5, 40, 12))
         x_ND = generator.standard_normal((len(groups), 8)) + generator.standard_normal((12, 8))[groups]
-        target = generator.standard_normal(len(groups)) + 0.7 * generator.standard_normal(12)[groups]
-        found = decompose({"text": x_ND}, target, groups, bins=3, effort=FAST, seed=seed)
+        drawn_N = generator.standard_normal(len(groups)) + 0.7 * generator.standard_normal(12)[groups]
+        found = decompose({"text": x_ND}, drawn_N > 0, groups, effort=FAST, seed=seed)
         statuses.append(found["information/text"].status)
         raw.append(found["information/text"].raw)
-    assert statuses.count("ok") <= 5
+    assert statuses.count("ok") <= 4
     assert -0.1 < np.mean(raw) < 0.03
 
 
@@ -209,8 +206,8 @@ def test_whole_that_reads_less_than_its_part_is_incoherent():
     assert read["unique/text|audio/least"].status == "positive"
 
 
-def test_what_a_fusion_knows_its_modalities_know():
-    """The label is the sign of a product, which no network finds in 16 features and 240 rows."""
+def test_what_a_fusion_knows_its_modalities_know(linear):
+    """The label is the sign of a product, which no index over the features finds."""
     generator = np.random.default_rng(1)
     x = {name: generator.standard_normal((240, 8)) for name in ("text", "audio")}
     fusion = x["text"][:, :1] * x["audio"][:, :1]
