@@ -19,6 +19,8 @@ from typing_extensions import override
 class StudyTrial(Trial):  # type: ignore[misc]
     """A trial that knows the class which runs it; ``settings`` are Tune's."""
 
+    run_metadata: _TrainingRunMetadata
+
     def __init__(self, trainable: type[Trainable], name: str, **settings: Any):
         self._trainable = trainable
         super().__init__(name, stub=True, **settings)  # a stub is not looked up
