@@ -18,8 +18,8 @@ from mmsa.data.isolation import read_apart
 from mmsa.data.planted import Planted
 from mmsa.data.published import identify
 from mmsa.data.readers import LAYOUTS, FileConfig, Reader
-from mmsa.data.unpickling import DAMAGE
 from mmsa.data.readers.base import CONVERT
+from mmsa.data.unpickling import DAMAGE
 from mmsa.errors import DataError
 from mmsa.registry import Registry
 

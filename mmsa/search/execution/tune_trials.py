@@ -19,7 +19,7 @@ from typing_extensions import override
 class StudyTrial(Trial):  # type: ignore[misc]
     """A trial that knows the class which runs it; ``settings`` are Tune's."""
 
-    run_metadata: Any  # Tune's
+    run_metadata: _TrainingRunMetadata
 
     def __init__(self, trainable: type[Trainable], name: str, **settings: Any):
         self._trainable = trainable

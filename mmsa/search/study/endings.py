@@ -40,7 +40,7 @@ def _with_doubtful_information(ending: Ending, config: StudyConfig) -> Ending:
     upper |= {bound.metric: bound.upper for bound in config.metric_bounds}
     counted: dict[str, float] = {}
     reasons = []
-    for metric in upper.keys() - ending.metrics.keys():
+    for metric in sorted(upper.keys() - ending.metrics.keys()):
         measured = ending.information.get(metric.removeprefix(INFORMATION))
         if measured is None or measured.low is None or measured.high is None:
             continue
