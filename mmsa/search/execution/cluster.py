@@ -119,7 +119,7 @@ def _ask_nodes_for_code() -> None:
     # By value: a node that has another mmsa may not know what it is asked for.
     ray.cloudpickle.register_pickle_by_value(provenance)
     try:
-        ask = ray.remote(provenance.found_code).options(num_cpus=0, max_retries=0)
+        ask = ray.remote(num_cpus=0, max_retries=0)(provenance.found_code)
         asked = {
             ask.options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
