@@ -105,15 +105,27 @@ def test_independent_inputs_give_no_information(case):
     assert reading(fitted(case, 0.0), 0.0) == pytest.approx(0.0, abs=0.1)
 
 
+TRUTH = -math.log(1 - 0.9**2)
+TOO_SMALL = {
+    "infonce/bilinear": 1.2,  # no critic of one product is the log ratio of two correlated pairs
+    "jsd_lb": 0.4,  # what it gives up for its direction
+    "flo": 0.35,  # of the same training, with a second head
+    "ksg": 0.4,  # neighbours in 64 rows
+}
+"""By how much a reading may lie below the truth, where that is more than a tenth of a nat."""
+BEYOND = {"lower": TRUTH + 0.1, "plugin": TRUTH + 0.3, "surrogate": math.log(2), "upper": math.inf}
+# CLUB's own limit is not the information but half of the Jeffreys divergence on top of it.
+UPPER = {"club": 2 * 0.9**2 / (1 - 0.9**2), "l1out": TRUTH + 0.15}
+
+
 @IN_NATS
 def test_reading_grows_with_the_correlation_and_respects_its_kind(case):
     readings = {rho: reading(fitted(case, rho), rho) for rho in (0.0, 0.6, 0.9)}
     assert readings[0.0] < readings[0.6] < readings[0.9]
-    truth = -math.log(1 - 0.9**2)
     kind = fitted(case, 0.9).spec.kind
-    assert (kind not in ("lower", "surrogate")) or readings[0.9] <= truth + 0.1
-    assert (kind != "upper") or readings[0.9] >= truth - 0.1
-    assert (kind != "plugin") or readings[0.9] == pytest.approx(truth, abs=0.5)
+    least = 0.3 if kind == "surrogate" else TRUTH - TOO_SMALL.get(case, 0.1)
+    assert least <= readings[0.9] <= BEYOND[kind]
+    assert (kind != "upper") or readings[0.9] == pytest.approx(UPPER[case], rel=0.15)
 
 
 @cases("loss", "penalty", unit="nat")
