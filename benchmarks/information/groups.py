@@ -7,7 +7,8 @@ not ``below_null``. Then four pairs of correlated latents, each bent by a monoto
 features, three deviations wide: the truth is that of the latents, and 90 % intervals should hold it.
 
 ``label``: the second representation is one number with an offset of .7. ``serial``: rows follow one another
-with an autocorrelation of .5. ``measure``: by ``mmsa.information.measure``, 4 + 1 features, fewer draws.
+with an autocorrelation of .5. ``measure``: by ``mmsa.information.measure``, 2 + 1 features, whose neighbours
+are counted; fewer draws.
 
     python benchmarks/information/groups.py --draws 100
 """
@@ -152,7 +153,7 @@ def main() -> None:
         def by_measure(seed: int, rows: int = rows) -> Measurement:
             sample = draw(rows, seed, offset=0.4)
             y = label(sample, seed)
-            return measure(sample.x[:, :4], y, groups=sample.groups, extrapolate=False, seed=seed)
+            return measure(sample.x[:, :2], y, groups=sample.groups, extrapolate=False, seed=seed)
 
         figures: dict[str, Figure] = {}
         for name in TRUTHS:
