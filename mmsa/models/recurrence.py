@@ -5,6 +5,7 @@ Shapes: B rows, T time steps, D input features, H hidden units, S = H or 2 H of 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -21,6 +22,9 @@ def states_of(network: nn.LSTM | nn.GRU, x_BTD: Tensor, lengths_B: Tensor) -> Te
     On a CPU padding is run through like frames: torch has a fused kernel for an LSTM over padded rows only,
     and the gradient of packed ones costs the square of their steps. A GRU over few steps is cheaper packed.
     """
+    if x_BTD.device.type == "cpu" and torch.is_autocast_enabled("cpu") and not _fuses_bfloat16():
+        with torch.autocast("cpu", enabled=False):
+            return states_of(network, x_BTD.float(), lengths_B)
     few = isinstance(network, nn.GRU) and x_BTD.shape[1] <= _FEW_STEPS
     if few or x_BTD.device.type != "cpu":
         return _padded(network(_packed(x_BTD, lengths_B))[0], x_BTD.shape[1])
@@ -35,6 +39,12 @@ def states_of(network: nn.LSTM | nn.GRU, x_BTD: Tensor, lengths_B: Tensor) -> Te
             states.append(backwards(_one_direction(network, backwards(x_BTD), weights[1])))
         x_BTD = torch.cat(states, dim=-1)
     return x_BTD
+
+
+@cache
+def _fuses_bfloat16() -> bool:
+    """Whether the processor has the instructions; without them the fused LSTM refuses bfloat16."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def final_of(states_BTS: Tensor, lengths_B: Tensor, directions: int) -> Tensor:

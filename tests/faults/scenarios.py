@@ -15,6 +15,7 @@ from typing import Any
 
 import mlflow_server
 import postgres
+import too_wide
 from searches import FEWEST_EPOCHS, Search
 
 from mmsa.search.study.cards import study_card, trial_card
@@ -203,7 +204,6 @@ class Scenario:
 
 _GANG = {"resources.workers": 2}
 _IMPATIENT = {"resources.silent_minutes": SILENT_SECONDS / 60}
-_TOO_WIDE = 10**14  # no machine has so much memory, so none is taken from others
 _LR = {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}
 
 SCENARIOS = (
@@ -230,11 +230,9 @@ SCENARIOS = (
         nothing_happens,
         strikes=0,
         space={
-            "search.parameters": {
-                "optim.lr": _LR,
-                "model.fusion.width": {"type": "categorical", "choices": [64, 128, _TOO_WIDE]},
-            },
-            "search.starts": [{"model.fusion.width": _TOO_WIDE}],
+            "search.parameters": {"optim.lr": _LR, **too_wide.PARAMETERS},
+            "search.starts": [too_wide.POINT],
+            **{f"base.{path}": value for path, value in too_wide.BASE.items()},
         },
         ends=frozenset({"out_of_memory"}),
     ),

@@ -53,7 +53,6 @@ def test_one_random_sign_of_ten_pairs_is_seen():
     assert truth.information == pytest.approx(2.68, abs=0.02)
     assert measurement.value == pytest.approx(truth.information, abs=0.4)
     assert measurement.low < truth.information < measurement.high < truth.information + 1.5
-    assert measurement.status == "ok"
 
 
 def test_independent_variables_stay_below_the_null():

@@ -118,6 +118,7 @@ def test_a_folder_without_vocabulary_is_named(copy: Path) -> None:
 
 
 def test_without_weights_the_shape_is_the_same_and_the_numbers_are_not(tiny_encoder: Path) -> None:
+    torch.manual_seed(99)  # the folder was drawn with another seed
     read, random = load_backbone(tiny_encoder), load_backbone(tiny_encoder, weights=False)
     assert {n: p.shape for n, p in read.named_parameters()} == {
         n: p.shape for n, p in random.named_parameters()

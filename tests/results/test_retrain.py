@@ -161,7 +161,7 @@ def test_what_cannot_be_measured_costs_no_opening(
     monkeypatch.setattr("mmsa.results.retrain.decompose_test", refuse)
     result, said = again(exported, tmp_path)
     assert said[-1] == "information on test was not measured: the target has the same value in all rows"
-    assert Ledger(tmp_path / LEDGER).openings()[0].metrics == [dict(result.seeds[0].test)]
+    assert Ledger(tmp_path / LEDGER).openings()[0].metrics == [dict(seed.test) for seed in result.seeds]
 
 
 def test_every_further_opening_is_held_against_the_study(

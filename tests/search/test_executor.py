@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import ray
+import too_wide
 
 from mmsa.data import Corpus, open_corpus
 from mmsa.data.planted import Planted
@@ -23,7 +24,6 @@ from mmsa.search.costs import Budget, Cost
 from mmsa.search.execution.callback import MOST_FAILURES_IN_A_ROW
 from mmsa.search.execution.trial import CHECKPOINT, Assignment, TrialRun, Workplace
 from mmsa.search.study.cards import trial_config
-from mmsa.search.summary import BestTrial
 from mmsa.training import run
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
@@ -79,7 +79,8 @@ def test_nothing_is_kept_of_trials_that_have_ended(launch, make_study_config, wi
 def test_only_the_best_checkpoint_is_kept(finished):
     summary, trials = finished[0].summary, finished[0].study.trials()
     best = min(trials, key=lambda trial: trial.values)
-    assert summary.best == BestTrial(best.number, best.values[0], best.overrides)
+    assert (summary.best.number, summary.best.value) == (best.number, best.values[0])
+    assert summary.best.overrides == best.overrides
     assert summary.default == trials[0].values[0]
     assert summary.successful
     folder = summary.runs / "tried" / "trials"
@@ -96,7 +97,7 @@ def test_two_trials_run_at_once(launch, make_study_config, witness):
         def spent(self, seconds: float, cost: Cost) -> str:
             return "both run" if len(running) == 2 else ""
 
-    endless = {**SMALL, "train": {**train(epochs=10**6), "patience": 10**6}}
+    endless = {**SMALL, "train": {**train(epochs=10**5), "patience": 10**5}}
     launched = launch(
         make_study_config(base=endless, scheduler={"name": "none"}), witness, budget=UntilBothRun()
     )
@@ -146,12 +147,12 @@ def test_what_a_configuration_causes_is_an_outcome_with_a_reason(launch, make_st
     """Trial 1 diverges, 2 wants more memory than there is, 3 a text encoder that is not there; 4 is sound."""
     parameters = {
         **LR,
-        "model.fusion.width": {"type": "int", "low": 4, "high": 10**14, "log": True},
+        **too_wide.PARAMETERS,
         "model.text.name": {"type": "categorical", "choices": ["mlp", "pretrained"]},
     }
     starts = [
         {"optim.lr": 1e30},
-        {"model.fusion.width": 10**14},
+        too_wide.POINT,
         {"model.text.name": "pretrained"},
         {"optim.lr": 0.01},
     ]
@@ -159,7 +160,12 @@ def test_what_a_configuration_causes_is_an_outcome_with_a_reason(launch, make_st
         make_study_config(
             parameters,
             base={
-                "model": {"name": "late_fusion", "text": {"name": "mlp"}},
+                "model": {
+                    "name": "late_fusion",
+                    "text": {"name": "mlp", "output": 128},
+                    "audio": {"name": "mlp", "output": 128},
+                    "vision": {"name": "mlp", "output": 128},
+                },
                 "train": train(3),
                 "optim": {"clip_norm": 0.0},
             },

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
+import too_wide
 from small_run import CONFIG
 
+from mmsa.config import with_overrides
 from mmsa.search.study.view import read_study
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
@@ -21,8 +24,13 @@ Configure = Callable[..., Any]
 def configure(make_study_config) -> Configure:
     """A study of ``CONFIG`` whose trials have two workers each."""
 
-    def make(parameters: dict[str, Any] | None = None, workers: int = 2, **search: Any) -> Any:
-        base = CONFIG.model_dump(mode="json")
+    def make(
+        parameters: dict[str, Any] | None = None,
+        workers: int = 2,
+        changes: Mapping[str, Any] = MappingProxyType({}),
+        **search: Any,
+    ) -> Any:
+        base = with_overrides(CONFIG, changes).model_dump(mode="json")
         settings = {"scheduler": {"name": "none"}, **search}
         return make_study_config(parameters, base=base, resources={"workers": workers}, **settings)
 
@@ -52,12 +60,13 @@ def test_two_workers_find_what_one_finds(searched, launch, configure):
 def test_trials_of_a_gang_are_pruned_diverge_and_lack_memory_and_it_stays(launch, configure):
     parameters = {
         "optim.lr": {"type": "float", "low": 1e-9, "high": 1e30, "log": True},
-        "model.fusion.width": {"type": "int", "low": 4, "high": 10**14, "log": True},
+        **too_wide.PARAMETERS,
     }
-    starts = [{"optim.lr": 1e30}, {"model.fusion.width": 10**14}, {"optim.lr": 0.004}, {"optim.lr": 1e-9}]
+    starts = [{"optim.lr": 1e30}, too_wide.POINT, {"optim.lr": 0.004}, {"optim.lr": 1e-9}]
     study = launch(
         configure(
             parameters,
+            changes=too_wide.BASE,
             starts=starts,
             trials=5,
             scheduler={"name": "asha", "grace": 1, "reduction": 2},

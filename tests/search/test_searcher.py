@@ -29,7 +29,10 @@ def test_a_trial_whose_process_dies_before_it_is_up_is_told_from_its_start(
             callback.on_trial_error(0, [trial], trial)
             searcher.on_trial_complete("any", error=True)
         ended = study.trial(0)
-    assert (ended.outcome, ended.reason) == ("failed", "The actor never ran\nits process died 3 times")
+    assert (ended.outcome, ended.reason) == (
+        "failed",
+        "The actor never ran\nits process died 3 times: The actor never ran",
+    )
     assert [event for event, *_ in witness.events] == ["trial_started", "trial_finished"]
 
 
@@ -52,7 +55,7 @@ def test_a_trial_whose_process_dies_is_handed_out_again_though_it_was_the_last(
         stop, scheduler = StopRequest(), scheduler_of(study, "search")
         room = Room(lambda memory: 2, 1, print)
         searcher = StudySearcher(study, "search", scheduler, room, stop, list)
-        trial = SimpleNamespace(config=searcher.suggest("any"))
+        trial = SimpleNamespace(config=searcher.suggest("any"), last_result=None, error_file=None)
         assert searcher.suggest("other") is None
         StudyCallback(study, scheduler, room, [witness], stop).on_trial_error(0, [trial], trial)
         searcher.on_trial_complete("any", error=True)

@@ -301,7 +301,7 @@ def test_folders_and_names_that_cannot_be_are_named(tmp_path, make_study_config)
             Study.open(make_study_config(), runs)
         with pytest.raises(StudyError, match=r"no study 'tried'|there is no folder"):
             read_study("tried", runs)
-    with pytest.raises(StudyError, match=r"\(300 characters\).*no study|no study.*\(300 characters\)"):
+    with pytest.raises(StudyError, match=r"no study 'x+\.\.\.'"):
         read_study("x" * 300, tmp_path)
 
 

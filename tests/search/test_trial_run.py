@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import too_wide
 import torch
 
 from mmsa.config import parse, with_overrides
@@ -168,7 +169,7 @@ def test_what_the_configuration_causes_is_a_result_with_a_reason(begin, monkeypa
 
 
 def test_memory_that_a_cpu_does_not_have_is_out_of_memory(begin):
-    wide = with_overrides(CONFIG, {"model.fusion.width": 10**14})
+    wide = with_overrides(CONFIG, {**too_wide.BASE, **too_wide.POINT})
     report = begin(config=wide).advance()
     assert (report.outcome, report.epoch) == ("out_of_memory", 0)
     assert "can't allocate memory" in report.reason

@@ -4,6 +4,7 @@ import os
 import pickle
 import random
 import shutil
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,7 @@ def test_a_finished_run_gives_its_last_epoch_once_more_and_the_same_result(confi
         progress.save(tmp_path / "checkpoint")
         last = progress
     again = list(epochs(config, corpus, resume=tmp_path / "checkpoint"))
-    assert again == [last]
+    assert again == [replace(last, repeated=True)]
     assert again[0].finished
     result = run(config, corpus, resume=tmp_path / "checkpoint")
     assert (result.history[-1], result.best_epoch) == (last.metrics, last.best_epoch)

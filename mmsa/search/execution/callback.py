@@ -147,7 +147,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
         """
         self._ended.append(trial)
         number = _assignment(trial).number
-        crash = plain(Path(trial.error_file).read_text(encoding="utf-8"))
+        crash = plain(Path(trial.error_file).read_text(encoding="utf-8")) if trial.error_file else ""
         self._crashes[number] += 1
         refusal = next((line for line in crash.splitlines() if OTHER_CODE in line), "")
         if refusal:
