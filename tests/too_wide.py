@@ -1,7 +1,7 @@
 """A configuration of plausible widths that no machine has the memory for: half a tebibyte of weights.
 
-The outer product of three vectors of 128 is multiplied by a matrix of 65,536 columns. It fails where its memory
-is asked for, so nothing is taken from others.
+The outer product of three vectors of 128 is multiplied by a matrix of 65,536 columns. It fails where its
+memory is asked for, so nothing is taken from others.
 """
 
 BASE = {f"model.{name}.output": 128 for name in ("text", "audio", "vision")}
