@@ -26,7 +26,7 @@ from mmsa.search.execution.trial import CHECKPOINT, Assignment, TrialRun, Workpl
 from mmsa.search.study.cards import trial_config
 from mmsa.training import run
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 LR = {"optim.lr": {"type": "float", "low": 1e-9, "high": 1e30, "log": True}}
 SMALL = {"model": {"name": "late_fusion"}}

@@ -12,7 +12,7 @@ import pytest
 
 from mmsa.search.execution.trial import LOCK
 
-pytestmark = [pytest.mark.ray, pytest.mark.faults, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.ray, pytest.mark.faults, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

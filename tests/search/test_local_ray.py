@@ -84,7 +84,7 @@ def test_a_process_with_other_code_is_refused(tmp_path):
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_a_worker_with_other_code_ends_the_search(launch, make_study_config, monkeypatch, tmp_path):
     monkeypatch.setattr(stages, "running_code", lambda: Code("/driver/mmsa", "00"))
     with pytest.raises(
@@ -110,7 +110,7 @@ with ray_cluster(cpus=1):
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_workers_run_the_drivers_code_whatever_lies_in_the_working_folder(tmp_path):
     (tmp_path / "mmsa").mkdir()
     for file in ("mmsa/__init__.py", "random.py", "json.py"):
@@ -126,7 +126,7 @@ def test_workers_run_the_drivers_code_whatever_lies_in_the_working_folder(tmp_pa
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "folder", ["/dev/null/x", "/proc/x", "x" * 120], ids=["under a file", "proc", "too long"]
 )

@@ -112,7 +112,7 @@ def test_the_searcher_waits_for_reports_that_may_promote(tmp_path, config):
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_promoting_halving_on_a_real_ray(launch, make_study_config):
     """One trial at a time: all pause at rungs, few go on from their checkpoints, nothing waits at the end."""
     config = make_study_config(base=base(epochs=6), scheduler=HALVING, trials=8)
@@ -133,7 +133,7 @@ def test_promoting_halving_on_a_real_ray(launch, make_study_config):
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_promoting_halving_goes_on_after_an_interruption(launch, make_study_config):
     config = make_study_config(base=base(epochs=6), scheduler=HALVING, trials=6)
     first = launch(config, concurrency=1, trials="3")
@@ -144,7 +144,7 @@ def test_promoting_halving_goes_on_after_an_interruption(launch, make_study_conf
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_a_driver_that_died_before_a_rung_was_reported_skips_none(
     launch, make_study_config, witness, tmp_path
 ):

@@ -109,7 +109,7 @@ def test_a_trial_whose_process_does_not_come_gets_one_that_is_free():
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_a_process_that_starts_is_kept_while_another_serves_the_trials(ray_session, tmp_path):
     """Trials are shorter than the start of a process, which Tune would end where another one is free."""
     first = tmp_path / "first"

@@ -18,7 +18,7 @@ def finish(mirror: Mirror, trial: TrialCard) -> None:
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_server_that_dies_and_comes_back_ends_with_every_trial_once(
     tmp_path: Path, study: StudyCard, trials: list[TrialCard]
 ) -> None:
