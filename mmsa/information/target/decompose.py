@@ -27,6 +27,7 @@ from mmsa.errors import DataError
 from mmsa.information.groups import (
     Rows,
     bootstrap_weights,
+    effective_groups,
     group_codes,
     group_folds,
     group_sums,
@@ -167,9 +168,7 @@ class _Fit:
         rarest = np.bincount(self.target.classes).min()
         if len(self.group_N) < _FEWEST_ROWS or rarest < self.effort.folds:
             return "too_few"
-        enough = (
-            self.num_groups >= 2 * self.effort.folds and _effective_groups(self.group_N) >= _FEWEST_GROUPS
-        )
+        enough = self.num_groups >= 2 * self.effort.folds and effective_groups(self.group_N) >= _FEWEST_GROUPS
         return None if enough else "too_few_groups"
 
     def posteriors(
@@ -264,7 +263,7 @@ class _Fit:
 
     def _widened(self, values_R: Floats) -> Floats:
         """The resamples as far from the value as those of Student's t, with as many groups as there are."""
-        freedom = max(_effective_groups(self.group_N) - 1, 1.0)
+        freedom = max(effective_groups(self.group_N) - 1, 1.0)
         factor = student.ppf(_TAILS[1], freedom) / ndtri(_TAILS[1]) * math.sqrt((freedom + 1) / freedom)
         widened_R: Floats = values_R[0] + (values_R - values_R[0]) * factor
         return widened_R
@@ -368,12 +367,6 @@ def _quantity(
         p_value,
         status=status or ("ok" if found else "below_null"),
     )
-
-
-def _effective_groups(group_N: Rows) -> float:
-    """How many groups of equal size the mean of the rows varies as much as that of."""
-    sizes_G = np.bincount(group_N)
-    return float(sizes_G.sum() ** 2 / (sizes_G**2).sum())
 
 
 def _checked(
