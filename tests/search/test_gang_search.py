@@ -74,7 +74,7 @@ def test_trials_of_a_gang_are_pruned_diverge_and_lack_memory_and_it_stays(launch
     ).study
     outcomes = [trial.outcome for trial in study.trials()]
     assert outcomes[:3] == ["completed", "diverged", "out_of_memory"]
-    assert outcomes[4] == "pruned"
+    assert set(outcomes[3:]) == {"completed", "pruned"}
     assert len({tuple(trial.notes["processes"]) for trial in study.trials()}) == 1
 
 
