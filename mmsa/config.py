@@ -136,15 +136,11 @@ class _OneOf:
             return value
         if not isinstance(value, Mapping):
             raise refuse(
-                value, f"must be a mapping with the name of a {self.registry.kind}", "Write {name: ...}."
+                value, f"must be a mapping with the name of {self.registry.one}", "Write {name: ...}."
             )
         name = value.get("name")
         if name not in self.registry:
-            rule = (
-                f"is not a {self.registry.kind}"
-                if "name" in value
-                else f"a {self.registry.kind} needs a name"
-            )
+            rule = f"is not {self.registry.one}" if "name" in value else f"{self.registry.one} needs a name"
             raise refuse(name, rule, did_you_mean(str(name), self.registry), at=("name",))
         return _config_of(self.registry[str(name)]).model_validate(value)
 
@@ -175,7 +171,7 @@ class _KeyedBy:
             if isinstance(settings, Block):
                 blocks[name] = settings
             elif name not in self.registry:
-                rule = f"is not a {self.registry.kind}"
+                rule = f"is not {self.registry.one}"
                 problems.append(
                     _error_at((str(name),), settings, rule, did_you_mean(str(name), self.registry))
                 )

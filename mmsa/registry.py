@@ -21,6 +21,11 @@ class Registry(Generic[T]):
         self.kind = kind
         self._entries: dict[str, type[T]] = {}
 
+    @property
+    def one(self) -> str:
+        """The kind with its article, for sentences: an encoder, a fusion."""
+        return f"{'an' if self.kind[0] in 'aeiou' else 'a'} {self.kind}"
+
     def register(self, name: str) -> Callable[[type[T]], type[T]]:
         """Class decorator that makes ``name`` stand for the class."""
 

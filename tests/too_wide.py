@@ -4,7 +4,11 @@ The outer product of three vectors of 128 is multiplied by a matrix of 65,536 co
 memory is asked for, so nothing is taken from others.
 """
 
-BASE = {f"model.{name}.output": 128 for name in ("text", "audio", "vision")}
+BASE = {
+    f"model.{modality}.{setting}": value
+    for modality in ("text", "audio", "vision")
+    for setting, value in (("name", "mlp"), ("output", 128))
+}
 WIDTH = 65_536
 PARAMETERS = {
     "model.fusion.name": {"type": "categorical", "choices": ["mlp", "tfn"]},
