@@ -96,10 +96,14 @@ def witness() -> Witness:
 
 
 def launch_in(runs: Path, config: StudyConfig, witness: Witness | None = None, **options: Any) -> Launched:
-    """Run a search whose study is in the folder ``runs``."""
+    """Run a search whose study is in the folder ``runs``, with one worker unless ``concurrency`` asks for more.
+
+    The start of a worker is most of what such a search takes.
+    """
     from mmsa.search.execution.executor import SearchOptions, run_search
 
     witness, said = witness or Witness(), []
+    options = {"concurrency": 1, **options}
     summary = run_search(config, SearchOptions(runs, **options), [witness], said.append)
     return Launched(summary, read_study(config.study, runs), witness, said)
 

@@ -1,13 +1,13 @@
-"""A process that drives a study, told line by line what to do: space, runs, storage, machine, hasty."""
+"""A process that drives a study and is told one thing after another what to do."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ from mmsa.search.study.study import Study
 _STALLS = {"stall": threading.Event(), "stall writing": threading.Event()}
 
 
-def main(space: str, runs: str, url: str, machine: str, hasty: str) -> None:
-    """Open the study, say so, and answer each line with one."""
+def main(pipe: Connection, space: Path, runs: Path, url: str | None, machine: str, hasty: bool) -> None:
+    """Open the study, say so, and give each word one answer."""
     if machine:  # the same kernel, but nobody can know
         lease._place = lambda pid: f"{machine} pid:[1] {pid}/1"
     if hasty:
@@ -31,19 +31,18 @@ def main(space: str, runs: str, url: str, machine: str, hasty: str) -> None:
         storage._SECONDS_TO_WAIT = 2
     _beat_quickly()
     try:
-        study = Study.open(load_space(space), Path(runs), url or None)
-        print("open", flush=True)
+        study = Study.open(load_space(str(space)), runs, url)
+        pipe.send("open")
         suggestion = None
-        for line in map(str.strip, sys.stdin):
-            if line == "ask":
+        while True:
+            word = pipe.recv()
+            if word == "ask":
                 suggestion = study.ask()
-                answer: object = suggestion and f"{suggestion.number} {suggestion.resume}"
+                pipe.send(suggestion and f"{suggestion.number} {suggestion.resume}")
             else:
-                answer = _do(line, study, suggestion)
-            print(answer, flush=True)
-        study.close()
+                pipe.send(_do(word, study, suggestion))
     except StudyError as error:
-        print(type(error).__name__, str(error).replace("\n", " "), flush=True)
+        pipe.send(f"{type(error).__name__} " + str(error).replace("\n", " "))
 
 
 def _do(line: str, study: Study, suggestion: Suggestion | None) -> object:
@@ -75,7 +74,3 @@ def _stop_if(asked: str) -> None:
         _STALLS[asked].clear()
         os.kill(os.getpid(), signal.SIGSTOP)
         time.sleep(0.2)  # another thread may be the one that takes the signal
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -54,7 +54,8 @@ def test_a_server_that_stays_away_stops_the_search_and_the_next_one_adopts(
             postgres_server.start()
         assert answer.startswith("StudyError study 'tried' cannot be written: ")
         assert "run the same command again" in answer
-        assert searching.process.wait(60) == 0
+        searching.process.join(60)
+        assert searching.process.exitcode == 0
     with driver(space, tmp_path, postgres_url) as following:
         assert following.do("ask") == "0 True"
         assert following.do("finish") == "completed"

@@ -39,7 +39,7 @@ def test_what_a_dead_driver_ran_is_adopted(tmp_path, space, storage, machine):
     with driver(space, tmp_path, storage) as first:
         assert [first.do("ask"), first.do("finish"), first.do("ask"), first.do("report")][2] == "1 False"
         first.process.kill()
-        first.process.wait()
+        first.process.join()
     with driver(space, tmp_path, storage, machine) as second:
         assert second.opened == "open"
         assert second.do("ask") == "1 True"
