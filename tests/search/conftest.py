@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from witness import Witness
 
 from mmsa.config import parse
 from mmsa.search.definition.study_config import StudyConfig
@@ -59,27 +60,6 @@ def make_study_config() -> MakeStudyConfig:
     return make
 
 
-class Witness:
-    """Observer that keeps what it is told, and may act on it."""
-
-    def __init__(self) -> None:
-        self.events: list[tuple[Any, ...]] = []
-        self.on: dict[str, Callable[..., None]] = {}
-
-    def __getattr__(self, event: str) -> Callable[..., None]:
-        if event.startswith("__"):
-            raise AttributeError(event)
-
-        def tell(*details: Any) -> None:
-            self.events.append((event, *details))
-            self.on.get(event, lambda *_: None)(*details)
-
-        return tell
-
-    def told(self, event: str) -> list[tuple[Any, ...]]:
-        return [details for name, *details in self.events if name == event]
-
-
 @dataclass
 class Launched:
     """A search that has ended: its summary, its study, what observers and the user were told."""
@@ -96,10 +76,7 @@ def witness() -> Witness:
 
 
 def launch_in(runs: Path, config: StudyConfig, witness: Witness | None = None, **options: Any) -> Launched:
-    """Run a search whose study is in the folder ``runs``, with one worker unless ``concurrency`` asks for more.
-
-    The start of a worker is most of what such a search takes.
-    """
+    """Run a search in the folder ``runs``, one trial at a time: starting workers is most of its cost."""
     from mmsa.search.execution.executor import SearchOptions, run_search
 
     witness, said = witness or Witness(), []

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import ray
 import too_wide
+from witness import Witness
 
 from mmsa.data import Corpus, open_corpus
 from mmsa.data.planted import Planted
@@ -44,13 +45,17 @@ def small(make_study_config: Any, epochs: int = 2, **search: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def finished(launch_for_module, make_study_config) -> Any:
-    """A study of six trials, and which splits were drawn for it in this process."""
+    """A study of six trials, the splits drawn for it here, the assignments alive as each trial began."""
     drawn: list[str] = []
-    draw = Planted._draw
+    alive: list[int] = []
+    draw, witness = Planted._draw, Witness()
+    witness.on["trial_started"] = lambda *_: alive.append(
+        sum(isinstance(thing, Assignment) for thing in gc.get_objects())
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Planted, "_draw", lambda self, split: drawn.append(split) or draw(self, split))
-        launched = launch_for_module(small(make_study_config, epochs=3, trials=6))
-    return launched, drawn
+        launched = launch_for_module(small(make_study_config, epochs=3, trials=6), witness, concurrency=2)
+    return launched, drawn, alive
 
 
 def test_a_search_runs_its_trials_in_few_warm_processes(finished):
@@ -64,16 +69,10 @@ def test_a_search_remembers_which_rows_it_saw(finished):
     assert study.seen == Rows.of(open_corpus(study.config.base.data), "train", "valid")
 
 
-def test_nothing_is_kept_of_trials_that_have_ended(launch, make_study_config, witness):
+def test_nothing_is_kept_of_trials_that_have_ended(finished):
     """Tune has them in its list for ever; a driver of thousands would grow."""
-    alive = []
-
-    def count(*_: Any) -> None:
-        alive.append(sum(isinstance(thing, Assignment) for thing in gc.get_objects()))
-
-    witness.on["trial_started"] = count
-    launch(small(make_study_config, epochs=1, trials=8), witness, concurrency=1)
-    assert max(alive) <= 3, alive
+    alive = finished[2]
+    assert max(alive) <= 4, alive
 
 
 def test_only_the_best_checkpoint_is_kept(finished):
@@ -99,7 +98,10 @@ def test_two_trials_run_at_once(launch, make_study_config, witness):
 
     endless = {**SMALL, "train": {**train(epochs=10**5), "patience": 10**5}}
     launched = launch(
-        make_study_config(base=endless, scheduler={"name": "none"}), witness, budget=UntilBothRun()
+        make_study_config(base=endless, scheduler={"name": "none"}),
+        witness,
+        concurrency=2,
+        budget=UntilBothRun(),
     )
     assert launched.study.counts() == {"running": 2}
 
@@ -112,7 +114,7 @@ def test_a_trial_reproduces_outside_of_the_search(finished):
 
 
 def test_a_search_draws_train_and_valid_only(finished):
-    launched, drawn = finished
+    launched, drawn, _ = finished
     assert sorted(drawn) == ["train", "valid"]
     trials = launched.study.trials()
     names = {name for trial in trials for epoch in [*trial.epochs.values(), trial.metrics] for name in epoch}
@@ -197,25 +199,13 @@ def test_a_poor_trial_is_pruned_and_one_of_a_later_launch_is_compared_with_it(la
         scheduler={"name": "asha", "grace": 3, "reduction": 2},
         trials=2,
     )
-    before = [trial.outcome for trial in launch(config, concurrency=1).study.trials()]
-    after = launch(config, concurrency=1, trials="3")
+    before = [trial.outcome for trial in launch(config).study.trials()]
+    after = launch(config, trials="3")
     assert before == ["completed", "pruned"]
     assert [trial.outcome for trial in after.study.trials()] == [*before, "pruned"]
     pruned = after.study.trial(2)
     assert list(pruned.reported) == list(pruned.epochs) == [1, 2, 3]
     assert pruned.reason == "not among the best after epoch 3"
-
-
-def test_the_defaults_run_to_their_end_however_poor(launch, make_study_config):
-    config = make_study_config(
-        LR,
-        base={**SMALL, "train": train(4), "optim": {"lr": 1e-9}},
-        scheduler={"name": "asha", "grace": 1, "reduction": 2},
-        starts=[{"optim.lr": 0.01}, {"optim.lr": 0.02}],
-        trials=3,
-    )
-    defaults = launch(config).study.trial(0)
-    assert (defaults.outcome, list(defaults.epochs)) == ("completed", [1, 2, 3, 4])
 
 
 def test_a_search_in_which_everything_fails_gives_up(
@@ -246,47 +236,41 @@ def _without_token_ids(content: dict[str, dict[str, Any]]) -> None:
         del split["text_bert"]
 
 
-def test_an_interrupted_search_is_continued_by_the_next_launch(launch, make_study_config, witness):
-    config = small(make_study_config, epochs=30)
+def test_a_search_that_is_interrupted_or_has_spent_its_budget_is_continued_by_the_next_launch(
+    launch, make_study_config, witness
+):
+    config = small(make_study_config, epochs=8, trials=3)
+    spent = launch(config, budget=Budget(seconds=1e-3))
+    assert spent.study.trials() == []  # before the first trial
+    assert spent.summary.spent == "the time budget of 0:00:00 is spent"
+    assert "run the same command with a larger one" in spent.summary.text()
+
     witness.on["trial_epoch"] = lambda number, epoch, _: epoch == 3 and os.kill(os.getpid(), signal.SIGINT)
     handler = signal.getsignal(signal.SIGINT)
     interrupted = launch(config, witness, checkpoint_seconds=0.0)
     assert interrupted.summary.interrupted
     assert signal.getsignal(signal.SIGINT) is handler
-    left = interrupted.study.counts()["running"]
-    assert left > 0
+    assert interrupted.study.counts() == {"running": 1}
     assert interrupted.summary.text().endswith("to continue, run the same command again")
-
-    finished = launch(config)
-    assert f"{left} were interrupted and go on from their checkpoints" in finished.said[0]
-    assert finished.study.counts() == {"completed": 4}
-    assert [trial.number for trial in finished.study.trials()] == [0, 1, 2, 3]
-    for trial in finished.study.trials():
-        assert list(trial.epochs) == list(range(1, len(trial.epochs) + 1))
-
-
-def test_a_spent_budget_stops_between_epochs_and_the_next_launch_goes_on(launch, make_study_config, witness):
-    config = small(make_study_config, epochs=30, trials=3)
-    stopped = launch(config, witness, checkpoint_seconds=0.0, budget=Budget(seconds=1e-3))
-    assert stopped.study.trials() == []  # spent before the first trial
-    assert stopped.summary.spent == "the time budget of 0:00:00 is spent"
-    assert "run the same command with a larger one" in stopped.summary.text()
-
-    limit = {"reached": False}
-    witness.on["trial_epoch"] = lambda number, epoch, _: limit.update(reached=epoch >= 3)
 
     class ByEpoch(Budget):
         def spent(self, seconds: float, cost: Cost) -> str:
             assert cost.cpu_seconds >= cost.seconds >= 0.0
             return "spent" if limit["reached"] else ""
 
+    limit = {"reached": False}
+    witness.on["trial_epoch"] = lambda number, epoch, _: limit.update(reached=(number, epoch) >= (1, 3))
     stopped = launch(config, witness, checkpoint_seconds=0.0, budget=ByEpoch())
-    assert stopped.study.counts()["running"] > 0
+    assert "1 were interrupted and go on from their checkpoints" in stopped.said[0]
+    assert stopped.study.counts() == {"completed": 1, "running": 1}
     assert not stopped.summary.done
     cost = stopped.study.cost().seconds
+
     finished = launch(config)
     assert finished.study.counts() == {"completed": 3}
     assert finished.study.cost().seconds > cost > 0.0
+    for trial in finished.study.trials():
+        assert list(trial.epochs) == list(range(1, len(trial.epochs) + 1))
 
 
 def test_workers_share_one_copy_of_the_corpus_and_leave_it_as_it_is(ray_session, make_study_config, tmp_path):

@@ -78,7 +78,7 @@ def test_trials_tell_their_memory_and_how_sure_they_are(finished):
 
 
 def test_a_search_stopped_among_finalists_goes_on_with_them(launch, make_study_config, witness):
-    finalists = {**FINALISTS, "set": {"train.epochs": 40}}
+    finalists = {**FINALISTS, "set": {"train.epochs": 9}}
     config = small(make_study_config, scheduler={"name": "none"}, finalists=finalists)  # all complete
 
     def interrupt(number: int, epoch: int, metrics: Any) -> None:
