@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from families import SETTINGS, WEIGHTS, Optimum, Point, Recorded, Surface, best_part, record_trials
 from figures import Figure, record
 
-from mmsa.search.samplers import SAMPLERS, Setting
+from mmsa.search.samplers import SAMPLERS, SamplerContext
 from mmsa.search.samplers.priors import Density, PriorSampler
 from mmsa.search.space.space import Space
 from mmsa.search.study.prior_studies import BEST_PART
@@ -51,7 +51,7 @@ def search(
 ) -> tuple[list[Point], Floats]:
     """The points that are tried, and their values, (T,)."""
     config = SAMPLERS["tpe"].Config()
-    sampler = SAMPLERS["tpe"](config).build(Setting(space, ("minimize",), TRIALS, seed), 0)
+    sampler = SAMPLERS["tpe"](config).build(SamplerContext(space, ("minimize",), TRIALS, seed), 0)
     if prior:
         sampler = PriorSampler(sampler, Density(space, prior), seed)
     study = optuna.create_study(sampler=sampler)

@@ -20,8 +20,8 @@ from optuna.trial import FrozenTrial, TrialState
 from tasks import Trial
 
 from mmsa.search.definition.study_config import StudyConfig
+from mmsa.search.samplers.base import SamplerWrapper
 from mmsa.search.samplers.proposals import Proposals
-from mmsa.search.samplers.wrapper import SamplerWrapper
 from mmsa.search.space.scalars import Scalar
 from mmsa.search.space.space import Space
 from mmsa.search.stops import embed
@@ -94,7 +94,7 @@ class Search:
         def build(num_trials: int) -> BaseSampler:
             return NearestRecorded(config.build_sampler(num_trials), config.space, self._pool)
 
-        directions = config.setting.directions
+        directions = config.sampler_context.directions
         self._proposals = Proposals(config.space, directions, build, config.sampler.memory, {}, ())
         self._replayed: list[Replayed] = []
         self._due: list[tuple[float, int]] = []

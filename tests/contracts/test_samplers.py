@@ -13,7 +13,7 @@ from scipy.stats import wilcoxon
 
 from mmsa.config import Block
 from mmsa.errors import Problem
-from mmsa.search.samplers import SAMPLERS, Sampler, Setting
+from mmsa.search.samplers import SAMPLERS, Sampler, SamplerContext
 from mmsa.search.samplers.accepted import AcceptedPoints
 from mmsa.search.space.constraints import PointConstraints
 from mmsa.search.space.parameters import CategoricalParameter, FloatParameter, IntParameter
@@ -57,11 +57,11 @@ def sampler(name: str) -> Sampler:
     return kind(kind.Config(**CASES[name]))
 
 
-def setting(name: str, space: Space, seed: int = 0, trials: int = 100) -> Setting:
-    return Setting(space, ("minimize",) * OBJECTIVES.get(name, 1), trials, seed)
+def context_of(name: str, space: Space, seed: int = 0, trials: int = 100) -> SamplerContext:
+    return SamplerContext(space, ("minimize",) * OBJECTIVES.get(name, 1), trials, seed)
 
 
-def as_studies_use_it(name: str, known: Setting, num_trials: int) -> AcceptedPoints:
+def as_studies_use_it(name: str, known: SamplerContext, num_trials: int) -> AcceptedPoints:
     kind, unconstrained = sampler(name), PointConstraints((), known.space, Block())
     inner = kind.build(known, num_trials)
     return AcceptedPoints(inner, known.space, unconstrained, {}, kind.proposals, seed=num_trials)
@@ -77,7 +77,7 @@ def searched(
     seed: int = 0,
 ) -> list[dict[str, Scalar]]:
     """The points of a study that is continued by a new sampler in each launch."""
-    known = setting(name, space, seed)
+    known = context_of(name, space, seed)
     study = optuna.create_study(directions=known.directions)
     points = []
     for launch in range(launches):
@@ -154,7 +154,7 @@ def test_quasi_random_points_fill_every_part_of_the_space():
 
 
 def problems(name: str, space: Space, objectives: int, trials: int = 100) -> list[Problem]:
-    return list(sampler(name).problems(Setting(space, ("minimize",) * objectives, trials, 0)))
+    return list(sampler(name).problems(SamplerContext(space, ("minimize",) * objectives, trials, 0)))
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -21,7 +21,7 @@ from mmsa.results.report import report
 from mmsa.search.execution.executor import SearchOptions, _summary
 from mmsa.search.execution.stop_request import StopRequest
 from mmsa.search.records import Ending, TrialRecord
-from mmsa.search.samplers.proposals import CONSTRAINT, Past, Proposals
+from mmsa.search.samplers.proposals import CONSTRAINT, PastTrial, Proposals
 from mmsa.search.stops import STANDARD_ERRORS, Noise
 from mmsa.search.study.cards import study_card, trial_card
 from mmsa.search.study.prior_studies import best_points
@@ -176,7 +176,7 @@ def test_the_stop_rule_takes_the_best_feasible_trial(make_study_config):
 def test_the_memory_of_a_sampler_keeps_what_breaks_no_bound(make_study_config):
     config = make_study_config(LR, sampler={"name": "random"})
     past = [
-        Past(
+        PastTrial(
             number,
             {"optim.lr": 10 ** (-4 + 3 * number / 399)},
             TrialState.COMPLETE,

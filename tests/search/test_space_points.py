@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mmsa.config import with_overrides
 from mmsa.errors import ConfigError
-from mmsa.search.samplers import SAMPLERS, Setting
+from mmsa.search.samplers import SAMPLERS, SamplerContext
 from mmsa.search.space.parameters import CategoricalParameter, FloatParameter, IntParameter, Parameter
 from mmsa.search.space.space import Space, relation_problems
 
@@ -78,8 +78,8 @@ def spaces(draw: st.DrawFn) -> Space:
 @given(space=spaces(), seed=st.integers(0, 2**20), sampler=st.sampled_from(["tpe", "random"]))
 def test_round_trip(space: Space, seed: int, sampler: str):
     kind = SAMPLERS[sampler]
-    setting = Setting(space, ("minimize",), trials=3, seed=seed)
-    study = optuna.create_study(sampler=kind(kind.Config()).build(setting, num_trials=0))
+    context = SamplerContext(space, ("minimize",), trials=3, seed=seed)
+    study = optuna.create_study(sampler=kind(kind.Config()).build(context, num_trials=0))
     for _ in range(3):
         trial = study.ask()
         values = space.suggest(trial)
@@ -142,8 +142,8 @@ def test_zero_has_the_probability_that_is_written():
 def test_tpe_finds_that_zero_is_best():
     space = Space({"w": FloatParameter(type="float", low=0.01, high=1.0, log=True, zero=0.2)})
     kind = SAMPLERS["tpe"]
-    setting = Setting(space, ("minimize",), trials=60, seed=0)
-    study = optuna.create_study(sampler=kind(kind.Config()).build(setting, num_trials=0))
+    context = SamplerContext(space, ("minimize",), trials=60, seed=0)
+    study = optuna.create_study(sampler=kind(kind.Config()).build(context, num_trials=0))
     zeros = []
     for _ in range(60):
         trial = study.ask()

@@ -22,7 +22,7 @@ from mmsa.search.definition.reported import Reported
 from mmsa.search.definition.salvage import Salvage
 from mmsa.search.definition.search_config import DEFAULTS, Objective, SearchConfig
 from mmsa.search.resources import Resources
-from mmsa.search.samplers import SAMPLERS, Sampler, Setting
+from mmsa.search.samplers import SAMPLERS, Sampler, SamplerContext
 from mmsa.search.samplers.accepted import AcceptedPoints
 from mmsa.search.samplers.priors import Density, Point, PriorSampler
 from mmsa.search.schedulers import SCHEDULERS, Scheduler
@@ -80,7 +80,7 @@ def _worker_problems(config: StudyConfig) -> list[Problem]:
 def _sampler_problems(config: StudyConfig) -> list[Problem]:
     return [
         Problem(f"search.sampler.{p.path}", p.value, p.rule, p.next_step)
-        for p in config.sampler.problems(config.setting)
+        for p in config.sampler.problems(config.sampler_context)
     ]
 
 
@@ -174,37 +174,35 @@ class StudyConfig(Block):
         Args:
             prior: good points of earlier studies.
         """
-        sampler, setting = self.sampler, self.setting
-        inner = sampler.build(setting, num_trials)
+        sampler, context = self.sampler, self.sampler_context
+        inner = sampler.build(context, num_trials)
         return AcceptedPoints(
-            PriorSampler(inner, Density(self.space, prior), setting.seed) if prior else inner,
+            PriorSampler(inner, Density(self.space, prior), context.seed) if prior else inner,
             self.space,
             self.point_constraints,
             defaults=self.complete({}),
             proposals=sampler.proposals,
-            seed=setting.seed_after(num_trials),
+            seed=context.seed_after(num_trials),
         )
 
     @property
     def sampler(self) -> Sampler:
         """How points are chosen, by ``search.sampler``."""
         block: Any = self.search.sampler
-        sampler: Sampler = SAMPLERS[block.name](block)
-        return sampler
+        return SAMPLERS[block.name](block)
 
     def build_scheduler(self) -> Scheduler:
         """A scheduler that knows of no trial; several objectives are compared by the first."""
         block: Any = self.search.scheduler
         direction = self.search.objectives[0].direction
-        scheduler: Scheduler = SCHEDULERS[block.name](block, self.base.train.epochs, direction)
-        return scheduler
+        return SCHEDULERS[block.name](block, self.base.train.epochs, direction)
 
     @property
-    def setting(self) -> Setting:
+    def sampler_context(self) -> SamplerContext:
         """What the sampler is told of the study."""
         directions = tuple(objective.direction for objective in self.search.objectives)
         seed = derive_seed("sampler", self.study, self.base.seed)
-        return Setting(self.space, directions, self.search.trials, seed)
+        return SamplerContext(self.space, directions, self.search.trials, seed)
 
     @property
     def stop(self) -> StopRule:

@@ -1,11 +1,9 @@
 """Samplers: how the next point of a space is chosen."""
 
-from mmsa.search.samplers.base import SAMPLERS, Sampler, Setting
+from mmsa.search.samplers.base import SAMPLERS, Sampler, SamplerContext
+from mmsa.search.samplers.bayesian import GaussianProcess, TreeParzenEstimator
 from mmsa.search.samplers.chance import QuasiRandom, Random
-from mmsa.search.samplers.cmaes import CovarianceMatrixAdaptation
-from mmsa.search.samplers.genetic import Nsga2, Nsga3
-from mmsa.search.samplers.gp import GaussianProcess
-from mmsa.search.samplers.tpe import TreeParzenEstimator
+from mmsa.search.samplers.evolutionary import CovarianceMatrixAdaptation, Nsga2, Nsga3
 
 __all__ = [
     "SAMPLERS",
@@ -16,6 +14,6 @@ __all__ = [
     "QuasiRandom",
     "Random",
     "Sampler",
-    "Setting",
+    "SamplerContext",
     "TreeParzenEstimator",
 ]

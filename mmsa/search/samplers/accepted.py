@@ -16,7 +16,7 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
-from mmsa.search.samplers.wrapper import SamplerWrapper
+from mmsa.search.samplers.base import SamplerWrapper
 from mmsa.search.space.constraints import PointConstraints
 from mmsa.search.space.expressions import Expression
 from mmsa.search.space.parameters import GATE
@@ -31,17 +31,18 @@ _FIXED = "fixed_params"  # where Optuna keeps the point of a trial that was enqu
 class AcceptedPoints(SamplerWrapper):
     """Asks another sampler again while its point breaks a constraint or was tried before.
 
-    A trial that repeats another, seed and all, teaches nothing. Then the parameters of broken constraints are
-    drawn uniformly, beside what the sampler chose of the others; all of them where the point is not new. At
-    last those parameters are as in the defaults. In a space with no new point left, an old one is repeated.
+    A trial that repeats another, seed and all, teaches nothing. After ``proposals`` attempts the parameters
+    of broken constraints are drawn uniformly beside what the sampler chose for the others; all of them where
+    the point is not new. As a last resort those parameters are as in the defaults. In a space with no new
+    point left, an old one is repeated.
 
     Args:
-        inner: the sampler.
-        space: of the points.
-        constraints: on them.
-        defaults: a complete point that fulfils the constraints.
-        proposals: how often the sampler is asked before chance decides what stands in the way.
-        seed: of the draws.
+        inner: The sampler.
+        space: The space of the points.
+        constraints: On those points.
+        defaults: A complete point that fulfils the constraints.
+        proposals: How often the sampler is asked before chance decides what stands in the way.
+        seed: Of the draws.
     """
 
     def __init__(
@@ -61,13 +62,13 @@ class AcceptedPoints(SamplerWrapper):
         self._known = 0
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Everything: a point is chosen as a whole."""
+        """All parameters: a point is accepted or refused as a whole."""
         return self._space.distributions()
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The whole point."""
+        """Values of all parameters of an accepted point."""
         modelled = self._inner.infer_relative_search_space(study, trial)
         if not search_space or _FIXED in trial.system_attrs or trial.params:
             # Its point is known, or begun: there is no choice, but the sampler may count its trials.

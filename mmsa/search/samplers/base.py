@@ -1,15 +1,17 @@
-"""What a sampler is told of the study it samples for, and what it answers."""
+"""What a sampler is: what it is told of the study it samples for, and what it answers."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import optuna
+from optuna import Study
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from mmsa.config import Block
 from mmsa.errors import Problem
@@ -19,15 +21,16 @@ from mmsa.seeding import derive_seed
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-SAMPLERS: Registry[Any] = Registry("sampler")
-
 
 @dataclass(frozen=True)
-class Setting:
+class SamplerContext:
     """The study that is sampled for.
 
-    space: of one point. directions: ``minimize`` or ``maximize``, one for each objective. trials: how many
-    the study shall have. seed: the study's own, the same in every launch.
+    Attributes:
+        space: The space of its points.
+        directions: ``minimize`` or ``maximize``, one for each objective.
+        trials: How many trials the study shall have.
+        seed: The study's own seed, the same in every launch.
     """
 
     space: Space
@@ -36,9 +39,9 @@ class Setting:
     seed: int
 
     def seed_after(self, num_trials: int) -> int:
-        """The seed of a sampler whose state dies with its launch, in a study of ``num_trials`` trials.
+        """Return the seed of a sampler whose state dies with its launch, after ``num_trials`` trials.
 
-        Made anew with the same seed it would repeat its first points.
+        Built again with the same seed, such a sampler would repeat its first points.
         """
         return derive_seed(self.seed, num_trials)
 
@@ -46,46 +49,88 @@ class Setting:
 class Sampler:
     """A way to choose the next point of a space, by the settings of its ``Config``.
 
-    proposals: how often it is asked for a trial whose points may not be tried. memory: how many trials it is
-    shown, the best and the latest, where its work grows with their number.
+    Attributes:
+        proposals: How often it is asked for one trial, while its points may not be tried.
+        memory: How many trials it is shown, the best and the latest; None for all of them.
     """
 
+    Config: ClassVar[type[Block]]
     proposals = 10
     memory: int | None = None
 
     def __init__(self, config: Block):
         self.config: Any = config
 
-    def problems(self, setting: Setting) -> Iterator[Problem]:
-        """Why it does not fit the study; paths are relative to its block."""
+    def problems(self, context: SamplerContext) -> Iterator[Problem]:
+        """Why the sampler does not fit the study; paths are relative to its block."""
         yield from ()
 
     def left_to_chance(self, space: Space) -> tuple[str, ...]:
         """Optuna parameters that it draws at random, whatever it has learned."""
         return ()
 
-    def build(self, setting: Setting, num_trials: int) -> BaseSampler:
-        """The Optuna sampler, to go on with a study that has ``num_trials`` trials."""
+    def build(self, context: SamplerContext, num_trials: int) -> BaseSampler:
+        """Build the Optuna sampler that continues a study which has ``num_trials`` trials."""
         raise NotImplementedError
 
 
-class Turns:
-    """Counts the trials that a sampler was asked for, over all launches of a study.
+SAMPLERS: Registry[Sampler] = Registry("sampler")
 
-    The trial's number alone would do, but the study that a sampler is shown may leave trials out.
-    """
+
+class SamplerWrapper(BaseSampler):  # type: ignore[misc]
+    """Passes everything on to ``inner``; subclasses change some of it."""
+
+    def __init__(self, inner: BaseSampler):
+        self._inner = inner
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """The parameters that are chosen together."""
+        space: dict[str, BaseDistribution] = self._inner.infer_relative_search_space(study, trial)
+        return space
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Values of the parameters that are chosen together."""
+        params: dict[str, Any] = self._inner.sample_relative(study, trial, search_space)
+        return params
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """The value of a parameter that is chosen by itself."""
+        return self._inner.sample_independent(study, trial, param_name, param_distribution)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Called when a trial begins."""
+        self._inner.before_trial(study, trial)
+
+    def after_trial(
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        """Called when a trial has ended."""
+        self._inner.after_trial(study, trial, state, values)
+
+    def reseed_rng(self) -> None:
+        """Draw other numbers from here on."""
+        self._inner.reseed_rng()
+
+
+class TurnCounter:
+    """Counts the trials that a sampler was asked for, over all launches of a study."""
 
     def __init__(self, num_trials: int):
         self._before = num_trials
         self._asked: Counter[int] = Counter()
 
     def next(self, trial: FrozenTrial) -> tuple[int, int]:
-        """The turn of the trial, and how often the sampler was asked for it before."""
+        """Return the turn of the trial, and how often the sampler was asked for it before."""
         self._asked[trial.number] += 1
+        # The trial's number alone would do, but the study that a sampler is shown may leave trials out.
         return max(trial.number, self._before + len(self._asked) - 1), self._asked[trial.number] - 1
 
 
-def violation(trial: FrozenTrial) -> float:
+def total_violation(trial: FrozenTrial) -> float:
     """By how much a trial breaks the bounds on metrics that it was told of, summed; 0 for a feasible one."""
     excesses: dict[str, float] = trial.constraints
     return sum(max(0.0, excess) for excess in excesses.values())
@@ -96,8 +141,8 @@ def sometimes_absent(space: Space) -> tuple[str, ...]:
     return tuple(name for name in space.distributions() if name not in space.always())
 
 
-def single_objective_only(name: str, setting: Setting) -> Iterator[Problem]:
+def single_objective_only(name: str, context: SamplerContext) -> Iterator[Problem]:
     """The problem of a sampler that cannot weigh objectives against each other."""
-    if len(setting.directions) > 1:
-        rule = f"has no notion of {len(setting.directions)} objectives at once"
+    if len(context.directions) > 1:
+        rule = f"has no notion of {len(context.directions)} objectives at once"
         yield Problem("name", name, rule, "Write tpe, gp, nsga2 or nsga3, or keep one objective.")

@@ -12,7 +12,7 @@ from scipy.stats.qmc import Sobol
 from typing_extensions import override
 
 from mmsa.config import Block
-from mmsa.search.samplers.base import SAMPLERS, Sampler, Setting, Turns
+from mmsa.search.samplers.base import SAMPLERS, Sampler, SamplerContext, TurnCounter
 from mmsa.search.samplers.unit import from_cube
 from mmsa.search.space.space import Space
 from mmsa.seeding import derive_seed
@@ -28,8 +28,8 @@ class Random(Sampler):
         name: Literal["random"] = "random"
 
     @override
-    def build(self, setting: Setting, num_trials: int) -> RandomSampler:
-        return RandomSampler(seed=setting.seed_after(num_trials))
+    def build(self, context: SamplerContext, num_trials: int) -> RandomSampler:
+        return RandomSampler(seed=context.seed_after(num_trials))
 
 
 @SAMPLERS.register("qmc")
@@ -46,12 +46,12 @@ class QuasiRandom(Sampler):
         name: Literal["qmc"] = "qmc"
 
     @override
-    def build(self, setting: Setting, num_trials: int) -> BaseSampler:
-        return _SobolSampler(setting.space, setting.seed, Turns(num_trials))
+    def build(self, context: SamplerContext, num_trials: int) -> BaseSampler:
+        return _SobolSampler(context.space, context.seed, TurnCounter(num_trials))
 
 
 class _SobolSampler(BaseSampler):  # type: ignore[misc]
-    def __init__(self, space: Space, seed: int, turns: Turns):
+    def __init__(self, space: Space, seed: int, turns: TurnCounter):
         self._distributions, self._seed, self._turns = space.distributions(), seed, turns
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:

@@ -25,9 +25,8 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import mannwhitneyu, truncnorm
 from typing_extensions import override
 
-from mmsa.search.samplers.base import violation
+from mmsa.search.samplers.base import SamplerWrapper, total_violation
 from mmsa.search.samplers.unit import from_unit, to_unit
-from mmsa.search.samplers.wrapper import SamplerWrapper
 from mmsa.search.space.parameters import GATE, CategoricalParameter, Parameter
 from mmsa.search.space.scalars import Scalar
 from mmsa.search.space.space import Space
@@ -43,9 +42,8 @@ ORIGIN = "origin"
 """Note of a trial that says where its point came from: ``prior`` or ``sampler``."""
 
 _NUMERIC = (FloatDistribution, IntDistribution)
-_NARROWEST = (
-    0.02  # of a kernel: equal points of an earlier study do not mean that the optimum is exactly there
-)
+# Of a kernel: equal points of an earlier study do not mean that the optimum is exactly there.
+_NARROWEST = 0.02
 
 
 class Density:
@@ -56,9 +54,9 @@ class Density:
     exactly 0, the point's own with probability n / (n + 1), else any, which is add-one smoothing of counts.
 
     Args:
-        space: that points are drawn for.
-        points: of other spaces; a parameter counts where the dotted path is the same and the value can be
-            had, numbers moved to the nearest end of the range.
+        space: The space that points are drawn for.
+        points: Points of other spaces. A parameter counts where the dotted path is the same and the value can
+            be had; numbers outside the range are moved to its nearest end.
     """
 
     def __init__(self, space: Space, points: Sequence[Point]):
@@ -187,7 +185,7 @@ def trust(prior: Sequence[float], sampler: Sequence[float]) -> float:
 
 
 def _badness(study: Study, trial: FrozenTrial) -> float:
-    if trial.state != TrialState.COMPLETE or violation(trial):
+    if trial.state != TrialState.COMPLETE or total_violation(trial):
         return math.inf
     value = float(trial.values[0])
     return value if study.directions[0] == StudyDirection.MINIMIZE else -value

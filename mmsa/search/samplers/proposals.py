@@ -18,7 +18,7 @@ from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from mmsa.search.samplers.base import violation
+from mmsa.search.samplers.base import total_violation
 from mmsa.search.space.scalars import Scalar
 from mmsa.search.space.space import Space
 
@@ -34,9 +34,13 @@ It is what ``optuna.Trial.set_constraint`` writes.
 
 @dataclass(frozen=True)
 class Proposal:
-    """A point of the space: as configurations have it, and as Optuna's parameters with distributions.
+    """A point of the space that a trial is to run.
 
-    notes: what the sampler wrote down with it, for its own later use.
+    Attributes:
+        overrides: The point as configurations have it, by dotted path.
+        params: The same as Optuna's parameters.
+        distributions: Of those parameters.
+        notes: What the sampler wrote down with it, for its own later use.
     """
 
     overrides: dict[str, Scalar]
@@ -46,10 +50,16 @@ class Proposal:
 
 
 @dataclass(frozen=True)
-class Past:
+class PastTrial:
     """What the sampler is told of a trial that it did not propose in this launch.
 
-    number: in the study. reported: by epoch, what pruned trials are ranked by. notes: as in ``Proposal``.
+    Attributes:
+        number: In the study.
+        params: The point as Optuna's parameters.
+        state: How the trial ended, or that it runs.
+        values: One for each objective; None unless it completed.
+        reported: The first objective by epoch, by which pruned trials are ranked.
+        notes: As in ``Proposal``.
     """
 
     number: int
@@ -64,12 +74,12 @@ class Proposals:
     """Asks the sampler for points, and tells it how they did.
 
     Args:
-        space: as it is now.
-        directions: of the objectives.
-        build: makes the sampler for a study of so many trials.
-        memory: how many trials it is shown at most, the best and the latest, give or take a factor of two.
-        notes: what the sampler wrote down of the study in earlier launches.
-        past: the study's trials that lie in the space, in their order.
+        space: The space as it is now.
+        directions: Of the objectives.
+        build: Builds the sampler for a study of so many trials.
+        memory: How many trials it is shown at most, the best and the latest, within a factor of two.
+        notes: What the sampler wrote down of the study in earlier launches.
+        past: The study's trials that lie in the space, in their order.
     """
 
     def __init__(
@@ -79,7 +89,7 @@ class Proposals:
         build: Callable[[int], BaseSampler],
         memory: int | None,
         notes: Mapping[str, Any],
-        past: Iterable[Past],
+        past: Iterable[PastTrial],
     ):
         self._space, self._directions, self._build, self._memory = space, directions, build, memory
         self._paused: set[int] = set()
@@ -93,7 +103,7 @@ class Proposals:
         return notes
 
     def ask(self, number: int, point: Mapping[str, Scalar] | None = None) -> Proposal:
-        """The point of the study's trial ``number``: the one given, or else the sampler's."""
+        """Return the point of the study's trial ``number``: the one given, or else the sampler's."""
         if point is not None:
             self._study.enqueue_trial(self._space.encode(point))
         trial = self._study.ask()
@@ -104,7 +114,7 @@ class Proposals:
         return Proposal(overrides, dict(known.params), dict(known.distributions), dict(known.system_attrs))
 
     def pause(self, number: int, reported: Mapping[int, float]) -> None:
-        """A trial waits at a rung: it is shown as pruned there, until ``tell`` says how it ended."""
+        """Show a trial that waits at a rung as pruned there, until ``tell`` says how it ended."""
         self.tell(number, TrialState.PRUNED, None, reported)
         self._paused.add(number)
 
@@ -116,10 +126,10 @@ class Proposals:
         reported: Mapping[int, float],
         excesses: Mapping[str, float] = MappingProxyType({}),
     ) -> dict[str, Any]:
-        """How a trial ended.
+        """Tell the sampler how a trial ended.
 
         Args:
-            excesses: by how much it breaks each bound on a metric, 0 or less where it does not.
+            excesses: By how much it breaks each bound on a metric, 0 or less where it does not.
 
         Returns:
             What the sampler has written down with the trial by now.
@@ -187,7 +197,10 @@ class Proposals:
 
         def rank(place: int) -> list[float]:
             trial = trials[place][1]
-            return [violation(trial), *(s * value for s, value in zip(signs, trial.values, strict=True))]
+            return [
+                total_violation(trial),
+                *(s * value for s, value in zip(signs, trial.values, strict=True)),
+            ]
 
         completed = [place for place, (_, trial) in enumerate(trials) if trial.state == TrialState.COMPLETE]
         kept = set(sorted(completed, key=rank)[:_BEST])
@@ -209,7 +222,7 @@ def with_excesses(notes: Mapping[str, Any], excesses: Mapping[str, float]) -> di
     return kept | {CONSTRAINT + name: excess for name, excess in excesses.items()}
 
 
-def _frozen(trial: Past, distributions: Mapping[str, BaseDistribution]) -> FrozenTrial:
+def _frozen(trial: PastTrial, distributions: Mapping[str, BaseDistribution]) -> FrozenTrial:
     """The trial for Optuna; a number and an identifier are given to it when it is added."""
     return optuna.create_trial(
         state=trial.state,

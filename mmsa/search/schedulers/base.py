@@ -1,22 +1,30 @@
-"""What every scheduler is: a rule over (trial, epoch, value) that knows nothing of processes."""
+"""What a scheduler is: a rule over (trial, epoch, value) that knows nothing of processes; and its rungs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+from typing_extensions import override
 
 from mmsa.config import Block
 from mmsa.registry import Registry
-
-SCHEDULERS: Registry[Any] = Registry("scheduler")
 
 Decision = Literal["continue", "stop", "pause"]
 
 
 @dataclass(frozen=True)
 class Replacement:
-    """A paused trial ends, and another one goes on from the weights of ``parent`` after ``epoch``."""
+    """A paused trial ends, and a new one goes on from the weights of another.
+
+    Attributes:
+        loser: The trial that ends.
+        parent: The trial whose weights the new one takes.
+        epoch: The last epoch of those weights.
+    """
 
     loser: int
     parent: int
@@ -35,12 +43,16 @@ class Scheduler:
     ``record`` decides as the one that saw them come.
 
     Args:
-        config: its settings.
-        epochs: the largest budget of a trial.
-        direction: of the value, ``minimize`` or ``maximize``.
+        config: The settings.
+        epochs: The largest budget of a trial.
+        direction: Of the value, ``minimize`` or ``maximize``.
 
-    pauses: the epochs after which it may pause a trial. paused: the trials that are, with that epoch.
+    Attributes:
+        pauses: The epochs after which it may pause a trial.
+        paused: The epoch at which each paused trial waits, by its number.
     """
+
+    Config: ClassVar[type[Block]]
 
     def __init__(self, config: Block, epochs: int, direction: str):
         self.config: Any = config
@@ -53,20 +65,18 @@ class Scheduler:
         self._pausing: set[int] = set()
 
     def spare(self, trial: int) -> None:
-        """Let a trial run to its end. It is compared all the same."""
+        """Let a trial run to its end. Others are still compared with it."""
         self._spared.add(trial)
 
     def record(self, trial: int, values: Mapping[int, float]) -> None:
-        """Enter what a trial had reported, by epoch, before this scheduler was there."""
+        """Enter what a trial reported, by epoch, before this scheduler was built."""
         for epoch in sorted(values):
             self.decide(trial, epoch, values[epoch])
         self._pausing.discard(trial)
 
     def decide(self, trial: int, epoch: int, value: float) -> Decision:
-        """Enter a report and say what becomes of the trial; ``let_go`` follows when that is done.
-
-        An epoch that is reported again, after a step back to a checkpoint, is neither entered nor judged.
-        """
+        """Enter a report and return what becomes of the trial; ``let_go`` follows once that is done."""
+        # A trial that went back to a checkpoint reports epochs again: they are neither entered nor judged.
         if epoch <= self._latest.get(trial, 0):
             return "continue"
         self._latest[trial] = epoch
@@ -78,10 +88,10 @@ class Scheduler:
         return decision
 
     def let_go(self, trial: int) -> bool:
-        """Take note that a trial that does not continue has let its process go.
+        """Record that a trial which does not continue has released its process.
 
         Returns:
-            Whether it is paused, and not stopped.
+            True for a trial that is paused, False for one that is stopped.
         """
         paused = trial in self._pausing
         if paused:
@@ -90,30 +100,34 @@ class Scheduler:
         return paused
 
     def set_aside(self, trial: int) -> bool:
-        """Whether a recorded trial that has not ended waits at a rung; it is paused then."""
+        """Pause a recorded trial that has not ended and waits at a rung; return whether it does."""
         waits = self._latest.get(trial) in self.pauses and trial not in self._spared
         if waits:
             self.paused[trial] = self._latest[trial]
         return waits
 
     def replacements(self) -> list[Replacement]:
-        """What is to be done, where no trial will be added and none runs, before any is promoted.
+        """Return the replacements that are due once no trial will be added and none runs.
 
-        The losers are not paused any more. Asked in another launch, it leaves out what has been done.
+        Called before any trial is promoted. The losers are not paused any more; replacements of an earlier
+        launch are left out.
         """
         return []
 
     def promote(self, closing: bool = False) -> int | None:
-        """A paused trial that shall go on now, which is not paused any more.
+        """Return a paused trial that shall go on now, and take it off ``paused``; None without one.
 
         Args:
-            closing: no trial will be added and none runs, so that the rungs are as they will be.
+            closing: No trial will be added and none runs, so that the rungs are final.
         """
         return None
 
     def _judge(self, trial: int, epoch: int, loss: float) -> Decision:
         """Enter a report, and decide on it alone; smaller losses are better."""
         raise NotImplementedError
+
+
+SCHEDULERS: Registry[Scheduler] = Registry("scheduler")
 
 
 @SCHEDULERS.register("none")
@@ -125,5 +139,60 @@ class NoScheduler(Scheduler):
 
         name: Literal["none"] = "none"
 
+    @override
     def _judge(self, trial: int, epoch: int, loss: float) -> Decision:
         return "continue"
+
+
+class RungSettings(Block):
+    """Where the rungs are."""
+
+    grace: Annotated[int, Field(ge=1)] = 3
+    """Epochs every trial may run; the first rung."""
+    reduction: Annotated[int, Field(ge=2)] = 3
+    """Factor between rungs, and between the trials that reach them."""
+
+    def levels(self, epochs: int) -> tuple[int, ...]:
+        """The rungs below ``epochs``."""
+        levels = []
+        level = self.grace
+        while level < epochs:
+            levels.append(level)
+            level *= self.reduction
+        return tuple(levels)
+
+
+class Rungs:
+    """Which trials reached which rung, and with which loss.
+
+    Attributes:
+        levels: The epochs of the rungs, increasing.
+        losses: For each rung, the loss by trial.
+    """
+
+    def __init__(self, levels: tuple[int, ...]):
+        self.levels = levels
+        self.losses: list[dict[int, float]] = [{} for _ in levels]
+
+    def enter(self, trial: int, epoch: int, loss: float) -> int | None:
+        """Enter a loss at the highest rung that the trial has reached.
+
+        Returns:
+            The place of that rung; None below the first one, and for a trial that is there already.
+        """
+        place = sum(level <= epoch for level in self.levels) - 1
+        if place < 0 or trial in self.losses[place]:
+            return None
+        self.losses[place][trial] = loss
+        return place
+
+    def is_worse(self, trial: int, place: int, part: float) -> bool:
+        """Whether the trial is worse than the ``part`` quantile of the others at its rung."""
+        losses = self.losses[place]
+        others = [loss for other, loss in losses.items() if other != trial]
+        return bool(others) and losses[trial] > float(np.quantile(others, part))
+
+    def best(self, place: int, count: int, without: Collection[int] = ()) -> list[int]:
+        """The ``count`` best trials of a rung, some left out, best first; of equal ones the earlier."""
+        losses = self.losses[place]
+        return sorted(losses.keys() - set(without), key=lambda trial: (losses[trial], trial))[:count]

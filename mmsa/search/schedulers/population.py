@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from typing_extensions import override
 
 from mmsa.config import Block
-from mmsa.search.schedulers.base import SCHEDULERS, Decision, Replacement, Scheduler
-from mmsa.search.schedulers.rungs import Rungs
+from mmsa.search.schedulers.base import SCHEDULERS, Decision, Replacement, Rungs, Scheduler
 
 
 @SCHEDULERS.register("pbt")
@@ -32,8 +31,8 @@ class PopulationBased(Scheduler):
         quantile: Annotated[float, Field(gt=0.0, le=0.5)] = 0.25
         """Part of the trials that is replaced after each, and part that replaces them."""
 
-    def __init__(self, *settings: Any, **more: Any):
-        super().__init__(*settings, **more)
+    def __init__(self, config: Block, epochs: int, direction: str):
+        super().__init__(config, epochs, direction)
         self.pauses = tuple(range(self.config.interval, self.epochs, self.config.interval))
         self._rungs = Rungs(self.pauses)
         self._generation = 0

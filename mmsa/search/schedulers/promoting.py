@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from itertools import combinations, pairwise
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from typing_extensions import override
 
-from mmsa.search.schedulers.base import SCHEDULERS, Decision, Scheduler
-from mmsa.search.schedulers.rungs import Rungs, RungSettings
+from mmsa.config import Block
+from mmsa.search.schedulers.base import SCHEDULERS, Decision, Rungs, RungSettings, Scheduler
 
 _NOISE_PERCENTILE = 90  # N of the paper
 
@@ -28,8 +28,8 @@ class PromotingHalving(Scheduler):
 
         name: Literal["halving"] = "halving"
 
-    def __init__(self, *settings: Any, **more: Any):
-        super().__init__(*settings, **more)
+    def __init__(self, config: Block, epochs: int, direction: str):
+        super().__init__(config, epochs, direction)
         self.pauses = self.config.levels(self.epochs)
         self._rungs = Rungs(self.pauses)
 
@@ -76,8 +76,8 @@ class GrowingHalving(PromotingHalving):
 
         name: Literal["pasha"] = "pasha"
 
-    def __init__(self, *settings: Any, **more: Any):
-        super().__init__(*settings, **more)
+    def __init__(self, config: Block, epochs: int, direction: str):
+        super().__init__(config, epochs, direction)
         self._curves: dict[int, dict[int, float]] = {}
         self._passed = 1
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from statistics import median
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from typing_extensions import override
 
 from mmsa.config import Block
-from mmsa.search.schedulers.base import SCHEDULERS, Decision, Scheduler
-from mmsa.search.schedulers.rungs import Rungs, RungSettings
+from mmsa.search.schedulers.base import SCHEDULERS, Decision, Rungs, RungSettings, Scheduler
 
 _GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples modulo 1 are spread evenly
 
@@ -29,8 +28,8 @@ class SuccessiveHalving(Scheduler):
 
         name: Literal["asha"] = "asha"
 
-    def __init__(self, *settings: Any, **more: Any):
-        super().__init__(*settings, **more)
+    def __init__(self, config: Block, epochs: int, direction: str):
+        super().__init__(config, epochs, direction)
         self._rungs = Rungs(self.config.levels(self.epochs))
 
     @override
@@ -53,8 +52,8 @@ class Hyperband(Scheduler):
         brackets: Annotated[int, Field(ge=1, le=100)] | None = None
         """How many brackets; one for each rung, and one without any, if nothing is written."""
 
-    def __init__(self, *settings: Any, **more: Any):
-        super().__init__(*settings, **more)
+    def __init__(self, config: Block, epochs: int, direction: str):
+        super().__init__(config, epochs, direction)
         levels = self.config.levels(self.epochs)
         starts = range(len(levels) + 1)[: self.config.brackets]
         self._brackets = [Rungs(levels[start:]) for start in starts]
@@ -93,8 +92,8 @@ class MedianStopping(Scheduler):
         trials: Annotated[int, Field(ge=1)] = 5
         """Other trials that must have come as far before one is stopped."""
 
-    def __init__(self, *settings: Any, **more: Any):
-        super().__init__(*settings, **more)
+    def __init__(self, config: Block, epochs: int, direction: str):
+        super().__init__(config, epochs, direction)
         self._best: dict[int, float] = {}
         self._sums: dict[int, tuple[float, int]] = {}
         self._means: dict[int, dict[int, float]] = {}

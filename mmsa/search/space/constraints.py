@@ -33,7 +33,11 @@ _ENOUGH_ACCEPTED = 20
 class MetricBound:
     """A bound on a metric of a trial's best epoch.
 
-    text: as it was written. upper: whether the metric must be at most, not at least, ``bound``.
+    Attributes:
+        text: The bound as it was written.
+        metric: What is bounded.
+        upper: Whether the metric must be at most, not at least, ``bound``.
+        bound: The number.
     """
 
     text: str
@@ -47,7 +51,7 @@ class MetricBound:
 
 
 def parse_constraint(text: str) -> Expression | MetricBound:
-    """Read a constraint of either kind.
+    """Parse a constraint of either kind.
 
     Raises:
         ValidationError: as a configuration block raises it, for anything else.
@@ -119,9 +123,9 @@ class PointConstraints:
         return Problem("", expression.text, "the defaults do not fulfil it", advice)
 
     def acceptance(self) -> tuple[float, Expression | None]:
-        """The part of points drawn from the space that fulfil all conditions, and the one that fewest fulfil.
+        """Estimate the part of the space that fulfils all conditions, and find the one that fewest fulfil.
 
-        Drawn is until enough of them do, at most a thousand times.
+        Points are drawn until enough of them are accepted, at most a thousand.
         """
         accepted, refusals = 0, Counter[Expression]()
         for drawn, point in enumerate(self._drawn() if self.expressions else (), start=1):

@@ -56,7 +56,9 @@ class Meaningless(Exception):
 class Expression:
     """A condition on a configuration.
 
-    text: as it was written. paths: the dotted paths in it.
+    Attributes:
+        text: The condition as it was written.
+        paths: The dotted paths in it.
     """
 
     text: str
@@ -87,7 +89,9 @@ class Expression:
 class Formula:
     """A value that follows from others.
 
-    text: as it was written. paths: the dotted paths in it.
+    Attributes:
+        text: The formula as it was written.
+        paths: The dotted paths in it.
     """
 
     text: str
@@ -95,7 +99,7 @@ class Formula:
     _tree: ast.expr
 
     def value(self, value_at: Lookup) -> Scalar:
-        """What it comes to.
+        """Evaluate it.
 
         Raises:
             NotApplicable: where a path has no value.
@@ -105,7 +109,7 @@ class Formula:
 
 
 def parse_formula(text: str) -> Formula:
-    """Read a value that follows from others.
+    """Parse a value that follows from others.
 
     Raises:
         ValidationError: as a configuration block raises it, for anything that is not in the language, and
@@ -119,7 +123,7 @@ def parse_formula(text: str) -> Formula:
 
 
 def parse_expression(text: str) -> Expression:
-    """Read a condition.
+    """Parse a condition.
 
     Raises:
         ValidationError: as a configuration block raises it, for anything that is not in the language.

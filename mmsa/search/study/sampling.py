@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from mmsa.search.records import Ending
-from mmsa.search.samplers.proposals import Past, Proposal, Proposals, with_excesses
+from mmsa.search.samplers.proposals import PastTrial, Proposal, Proposals, with_excesses
 from mmsa.search.space.scalars import Scalar
 from mmsa.search.study.ledger import Ledger
 from mmsa.search.study.stored import STATES, finite, is_proposed, reported
@@ -55,14 +55,16 @@ class Sampling:
         if notes != self._ledger.trials[number].user_attrs.get("sampler", {}):
             self._ledger.note(number, "sampler", notes)
 
-    def _past(self) -> Iterator[Past]:
+    def _past(self) -> Iterator[PastTrial]:
         trials = zip(self._study.trials(), self._ledger.trials, strict=True)
         for record, trial in trials:
             if is_proposed(trial) and not record.superseded:
                 params = self._config.space.encode(self._study.point(record))
                 excesses = self._config.excesses(record.metrics)
                 notes = with_excesses(trial.user_attrs.get("sampler", {}), excesses)
-                yield Past(trial.number, params, trial.state, trial.values, self._shown(trial.number), notes)
+                yield PastTrial(
+                    trial.number, params, trial.state, trial.values, self._shown(trial.number), notes
+                )
 
     def _shown(self, number: int) -> dict[int, float]:
         """The trial's values by epoch. With several objectives Optuna has no use for them: TPE raises."""

@@ -1,7 +1,8 @@
-"""Evolution strategy with covariance adaptation."""
+"""Samplers that breed points from the best ones of a generation: CMA-ES and the genetic algorithms."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
@@ -9,7 +10,9 @@ import cmaes
 import numpy as np
 from optuna import Study
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, NSGAIIISampler, NSGAIISampler, RandomSampler
+from optuna.samplers.nsgaii import SBXCrossover
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field
@@ -17,7 +20,15 @@ from typing_extensions import override
 
 from mmsa.config import Block
 from mmsa.errors import Problem
-from mmsa.search.samplers.base import SAMPLERS, Sampler, Setting, Turns, single_objective_only, violation
+from mmsa.search.samplers.base import (
+    SAMPLERS,
+    Sampler,
+    SamplerContext,
+    TurnCounter,
+    single_objective_only,
+    sometimes_absent,
+    total_violation,
+)
 from mmsa.search.samplers.unit import from_cube, to_unit
 from mmsa.search.space.space import Space
 from mmsa.seeding import derive_seed
@@ -25,7 +36,7 @@ from mmsa.seeding import derive_seed
 
 @SAMPLERS.register("cmaes")
 class CovarianceMatrixAdaptation(Sampler):
-    """CMA-ES (Hansen 2016) on the numbers that every point has; all else is left to chance.
+    """CMA-ES (Hansen 2016) on the numbers that every point has; everything else is left to chance.
 
     Only the order of trials matters to it, so pruned and failed ones count, below those that completed.
     """
@@ -38,9 +49,9 @@ class CovarianceMatrixAdaptation(Sampler):
         """Trials of a generation; 4 + 3 log(dimensions) without it."""
 
     @override
-    def problems(self, setting: Setting) -> Iterator[Problem]:
-        yield from single_objective_only("cmaes", setting)
-        if not _numbers(setting.space):
+    def problems(self, context: SamplerContext) -> Iterator[Problem]:
+        yield from single_objective_only("cmaes", context)
+        if not _numbers(context.space):
             yield Problem("name", "cmaes", "no number is a part of every point of this space", "Write tpe.")
 
     @override
@@ -48,10 +59,10 @@ class CovarianceMatrixAdaptation(Sampler):
         return tuple(name for name in space.distributions() if name not in _numbers(space))
 
     @override
-    def build(self, setting: Setting, num_trials: int) -> BaseSampler:
-        chance = RandomSampler(seed=setting.seed_after(num_trials))
+    def build(self, context: SamplerContext, num_trials: int) -> BaseSampler:
+        chance = RandomSampler(seed=context.seed_after(num_trials))
         return _EvolutionSampler(
-            _numbers(setting.space), self.config.population, setting.seed, Turns(num_trials), chance
+            _numbers(context.space), self.config.population, context.seed, TurnCounter(num_trials), chance
         )
 
 
@@ -74,7 +85,7 @@ class _EvolutionSampler(BaseSampler):  # type: ignore[misc]
         numbers: dict[str, BaseDistribution],
         population: int | None,
         seed: int,
-        turns: Turns,
+        turns: TurnCounter,
         chance: BaseSampler,
     ):
         self._numbers, self._population, self._seed = numbers, population, seed
@@ -99,7 +110,7 @@ class _EvolutionSampler(BaseSampler):  # type: ignore[misc]
         size = len(self._numbers)
         strategy = cmaes.CMA(
             mean=np.full(size, 0.5),
-            sigma=1 / 6,
+            sigma=1 / 6,  # the unit cube is three standard deviations wide either way
             bounds=np.tile([0.0, 1.0], (size, 1)),
             seed=seed,
             population_size=self._population,
@@ -113,6 +124,7 @@ class _EvolutionSampler(BaseSampler):  # type: ignore[misc]
         return bool(trial.state.is_finished()) and self._numbers.keys() <= trial.params.keys()
 
     def _tell(self, strategy: cmaes.CMA, trials: Sequence[FrozenTrial], direction: StudyDirection) -> None:
+        # Ranks instead of values: the strategy uses nothing else, and a failed trial has a rank but no value.
         best_first = sorted(trials, key=lambda trial: _standing(trial, direction))
         strategy.tell([(self._point(trial), float(place)) for place, trial in enumerate(best_first)])
 
@@ -124,7 +136,100 @@ def _standing(trial: FrozenTrial, direction: StudyDirection) -> tuple[float, ...
     """Smaller is better: completed and feasible, completed, pruned late, pruned early, failed."""
     sign = 1.0 if direction == StudyDirection.MINIMIZE else -1.0
     if trial.state == TrialState.COMPLETE:
-        return (0, violation(trial), sign * trial.value)
+        return (0, total_violation(trial), sign * trial.value)
     if trial.state == TrialState.PRUNED and trial.last_step is not None:
         return (1, -trial.last_step, sign * trial.intermediate_values[trial.last_step])
     return (2,)
+
+
+class _PopulationSize(Block):
+    population: Annotated[int, Field(ge=2, le=10_000)] = 20
+    """Completed trials of a generation; the first one is drawn at random."""
+
+
+class _GenerationsByNumber:
+    """Generations are the completed trials in the order of their numbers, a population at a time.
+
+    Optuna's own write the generation into each trial, and lose it where trials are shown without their notes.
+    """
+
+    population_size: int
+
+    def get_trial_generation(self, study: Study, trial: FrozenTrial) -> int:
+        return len(_completed(study)) // self.population_size
+
+    def get_population(self, study: Study, generation: int) -> list[FrozenTrial]:
+        first = generation * self.population_size
+        return _completed(study)[first : first + self.population_size]
+
+
+def _completed(study: Study) -> list[FrozenTrial]:
+    trials: list[FrozenTrial] = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    return trials
+
+
+class _Nsga2Sampler(_GenerationsByNumber, NSGAIISampler):  # type: ignore[misc]
+    pass
+
+
+class _Nsga3Sampler(_GenerationsByNumber, NSGAIIISampler):  # type: ignore[misc]
+    pass
+
+
+class _Genetic(Sampler):
+    kind: type[BaseSampler]
+
+    @override
+    def build(self, context: SamplerContext, num_trials: int) -> BaseSampler:
+        seed = context.seed_after(num_trials)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return self.kind(seed=seed, population_size=self.config.population, crossover=SBXCrossover())
+
+    @override
+    def problems(self, context: SamplerContext) -> Iterator[Problem]:
+        if self.config.population >= context.trials:
+            rule = (
+                f"the first generation alone takes all {context.trials} trials: every one is left to chance"
+            )
+            yield Problem("population", self.config.population, rule, "Write fewer, or ask for more trials.")
+
+    @override
+    def left_to_chance(self, space: Space) -> tuple[str, ...]:
+        return sometimes_absent(space)
+
+
+@SAMPLERS.register("nsga2")
+class Nsga2(_Genetic):
+    """NSGA-II (Deb et al. 2002); with one objective a plain genetic algorithm.
+
+    Simulated binary crossover; it learns from completed trials only.
+    """
+
+    class Config(_PopulationSize):
+        """How many trials make a generation."""
+
+        name: Literal["nsga2"] = "nsga2"
+
+    kind = _Nsga2Sampler
+
+
+@SAMPLERS.register("nsga3")
+class Nsga3(_Genetic):
+    """NSGA-III (Deb and Jain 2014): spreads along reference lines, for three or more objectives.
+
+    Simulated binary crossover; it learns from completed trials only.
+    """
+
+    class Config(_PopulationSize):
+        """How many trials make a generation."""
+
+        name: Literal["nsga3"] = "nsga3"
+
+    kind = _Nsga3Sampler
+
+    @override
+    def problems(self, context: SamplerContext) -> Iterator[Problem]:
+        yield from super().problems(context)
+        if len(context.directions) == 1:
+            yield Problem("name", "nsga3", "one objective has no reference lines", "Write nsga2.")
