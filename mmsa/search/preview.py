@@ -15,12 +15,12 @@ from mmsa.errors import StudyError
 from mmsa.objectives import warnings
 from mmsa.search.corpora import prepare
 from mmsa.search.costs import GIB, Share, machine_memory
-from mmsa.search.definition.idle import idle_lines
+from mmsa.search.definition.idle import idle_lines, without_idle_coefficients
 from mmsa.search.definition.misfits import Outlook, refuse_misfits
 from mmsa.search.definition.reported import reported_lines
 from mmsa.search.definition.study_config import StudyConfig
-from mmsa.search.space.parameters import GATE
 from mmsa.search.space.scalars import Scalar
+from mmsa.search.space.space import setting_of
 from mmsa.search.study.view import StudyView, read_study
 from mmsa.training import count_parameters, count_steps, time_step
 from mmsa.training.metrics import lopsided
@@ -47,15 +47,18 @@ def dry_run(config: StudyConfig, runs: Path, storage: str | None = None) -> Iter
     tied = config.space.tied()
     yield f"searched parameters: {len(config.space.parameters) - len(tied)}"
     yield from (f"tied: {path} is {parameter.same_as}" for path, parameter in tied.items())
+    yield from (shares.text(name) for name, (shares, _) in config.space.groups.items())
     if chance := config.sampler.left_to_chance(config.space):
-        paths = sorted({name.removesuffix(GATE) for name in chance})
+        paths = sorted({setting_of(name) for name in chance})
         yield f"left to chance, since the sampler cannot model them: {', '.join(paths)}"
     for position, point in enumerate(samples(config), start=1):
-        text = dump_yaml(point) if point else "as the base"
+        divided = [f"# {division.text(name)}\n" for name, division in config.space.divisions(point).items()]
+        text = "".join([*divided, dump_yaml(point) if point else "as the base"])
         yield f"sampled configuration {position}:\n\n{_indented(text)}\n"
     corpus = prepare(config.base, cache)
     outlook = refuse_misfits(config, corpus)
-    yield from idle_lines(outlook.idle)
+    yield from idle_lines(outlook.idle, config.space)
+    without_idle_coefficients(config, outlook.idle)  # which the search itself would refuse
     yield from (f"warning: {line}" for line in lopsided(corpus["valid"].labels, corpus.suite, "valid"))
     base, batch_size = outlook.base, config.base.train.batch_size
     yield f"data: {corpus.name}, {len(corpus['train'])} rows to train on, {len(corpus['valid'])} to validate"

@@ -23,6 +23,7 @@ from mmsa.search.records import TrialRecord
 from mmsa.search.samplers.unit import to_unit
 from mmsa.search.space.parameters import GATE
 from mmsa.search.space.scalars import Scalar
+from mmsa.search.space.shares import QUANTILE
 from mmsa.search.space.space import Space
 from mmsa.seeding import derive_seed
 
@@ -186,16 +187,33 @@ def _column(space: Space, name: str, params: list[dict[str, Any]]) -> Floats:
     return np.array([[to_unit(distribution, p[name]) if name in p else _MISSING] for p in params])
 
 
+def _anyhow_divided(space: Space, random: np.random.Generator) -> dict[str, Floats]:
+    """(M, 1) for each quantile of shares: those that trials can have.
+
+    Most uniform ones are not, and far from all trials the bound is as wide as where nothing is known.
+    """
+    columns: dict[str, Floats] = {}
+    for shares, members in space.groups.values():
+        drawn_MK = random.random((_PROBES, len(members)))
+        weights = (shares.weights(dict(zip(members, row, strict=True))) for row in drawn_MK.tolist())
+        canonical_MK = np.array([[*shares.quantiles(found).values()] for found in weights])
+        columns |= {path + QUANTILE: canonical_MK[:, [k]] for k, path in enumerate(members)}
+    return columns
+
+
 def _anywhere(space: Space) -> Floats:
     """(M, P): uniform points of the embedded space, whether or not their parameters exist together."""
     random = np.random.default_rng(derive_seed("regret bound"))
     columns = []
+    quantiles = _anyhow_divided(space, random)
     for name, distribution in space.distributions().items():
         if isinstance(distribution, CategoricalDistribution):
             chosen_M = random.integers(len(distribution.choices), size=_PROBES)
             columns.append(np.eye(len(distribution.choices))[chosen_M])
         elif name.endswith(GATE):
             columns.append((random.random((_PROBES, 1)) < space.zero_below(name)).astype(float))
+        elif name in quantiles:
+            columns.append(quantiles[name])
         else:
             columns.append(random.random((_PROBES, 1)))
     return np.hstack(columns)

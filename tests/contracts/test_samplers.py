@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from optuna.trial import TrialState
 from scipy.stats import wilcoxon
 
 from mmsa.config import Block
 from mmsa.errors import Problem
 from mmsa.search.samplers import SAMPLERS, Sampler, SamplerContext
 from mmsa.search.samplers.accepted import AcceptedPoints
+from mmsa.search.samplers.proposals import PastTrial, Proposals
 from mmsa.search.space.constraints import PointConstraints
 from mmsa.search.space.parameters import CategoricalParameter, FloatParameter, IntParameter
 from mmsa.search.space.scalars import Scalar
+from mmsa.search.space.shares import Shares
 from mmsa.search.space.space import Space
 
 CASES: dict[str, dict[str, Any]] = {
@@ -47,6 +50,18 @@ MIXED = Space(
         "fusion": CategoricalParameter(type="categorical", choices=("mlp", "lmf")),
         "rank": IntParameter(type="int", low=1, high=64, log=True, when={"fusion": "lmf"}),
         "width": IntParameter(type="int", low=16, high=64, step=16),
+    }
+)
+SHARED = Space(
+    {
+        "levels": Shares.model_validate(
+            {
+                "type": "shares",
+                "of": {"a": {"zero": 0.25}, "b": {"concentration": 2.0}, "c": {"when": {"fusion": "lmf"}}},
+                "total": {"type": "float", "low": 0.01, "high": 10.0, "log": True},
+            }
+        ),
+        "fusion": MIXED.parameters["fusion"],
     }
 )
 SQUARE = Space({name: number(-1.0, 1.0) for name in "xyz"})
@@ -185,3 +200,46 @@ def test_parameters_that_a_model_cannot_hold_are_named():
     assert set(sampler("cmaes").left_to_chance(MIXED)) == {"weight", "fusion", "rank"}
     assert set(sampler("gp").left_to_chance(MIXED)) == {"weight", "rank"}
     assert sampler("tpe").left_to_chance(MIXED) == ()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_shares_add_up_and_are_the_same_after_a_restart(name):
+    """What a sampler is shown of its trials by the next launch is what it was shown by this one."""
+    known = context_of(name, SHARED)
+    past: list[PastTrial] = []
+    points = []
+    for launch in range(4):
+        build = lambda num_trials: as_studies_use_it(name, known, num_trials)  # noqa: E731
+        proposals = Proposals(SHARED, known.directions, build, None, {}, past)
+        for number in range(6 * launch, 6 * launch + 6):
+            given = {"a": 0.1, "b": 0.2, "c": 1 / 3, "fusion": "lmf"} if number == 3 else None
+            proposal = proposals.ask(number, given)
+            point = proposal.overrides
+            assert given in (None, point)
+            assert proposal.params == SHARED.encode(point)
+            values = [float(point["a"]) + float(point["b"])] * len(known.directions)
+            notes = proposals.tell(number, TrialState.COMPLETE, values, {})
+            past.append(PastTrial(number, SHARED.encode(point), TrialState.COMPLETE, values, {}, notes))
+            points.append(point)
+    for point in points[:3] + points[4:]:
+        (division,) = SHARED.divisions(point).values()
+        assert sum(division.shares.values()) == math.fsum(division.shares.values()) == 1.0
+        assert ("c" in point) == (point["fusion"] == "lmf")
+        assert SHARED.decode(SHARED.encode(point)) == point
+    assert len({tuple(sorted(point.items())) for point in points}) == len(points)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("random", {}),
+        ("qmc", {}),
+        ("tpe", {"startup": 400}),
+        ("gp", {"startup": 400}),
+        ("nsga2", {"population": 400}),
+    ],
+)
+def test_exact_zeros_of_shares_have_their_probability_while_nothing_is_learned(name, settings, monkeypatch):
+    monkeypatch.setitem(CASES, name, settings)
+    points = searched(name, SHARED, lambda point: 0.0, trials=400)
+    assert np.mean([point["a"] == 0 for point in points]) == pytest.approx(0.25, abs=0.06)

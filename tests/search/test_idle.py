@@ -10,6 +10,7 @@ from mmsa.data import open_corpus
 from mmsa.search.definition.idle import idle_lines
 from mmsa.search.definition.misfits import refuse_misfits
 from mmsa.search.preview import dry_run
+from mmsa.search.space.space import Space
 from mmsa.search.summary import BestTrial, SearchSummary
 
 PART = {"type": "float", "low": 0.001, "high": 2.0}
@@ -114,4 +115,6 @@ def test_the_summary_marks_them(tmp_path):
     )
     lines = [line for line in summary.text().splitlines() if "without effect" in line]
     assert [line.split(":")[0].strip() for line in lines] == ["optim.lr_vision"]
-    assert idle_lines({"a.b": "why"}) == ["warning: a.b has no effect: why; leave it out of the search"]
+    assert idle_lines({"a.b": "why"}, Space({})) == [
+        "warning: a.b has no effect: why; leave it out of the search"
+    ]

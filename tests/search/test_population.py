@@ -179,7 +179,7 @@ class TestTheStudy:
             assert own.during(2) == parent
             assert last.during(4) == own.during(4)
             assert len({c.optim.lr for c in (own.during(2), own.during(3), last.during(5))}) == 3
-            assert list(shown(study.trial(child)))[-1] == "course"
+            assert list(shown(study, study.trial(child)))[-1] == "course"
 
     @pytest.mark.parametrize("died", ["decided", "begun"])
     def test_a_driver_that_dies_on_the_way_changes_nothing(self, tmp_path, config, died):

@@ -7,12 +7,13 @@ idle where all of its values give the same blueprint, wherever in the space it i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 from optuna import create_study
 from optuna.samplers import RandomSampler
 
-from mmsa.config import with_overrides
+from mmsa.config import parse, with_overrides
 from mmsa.data import Corpus
 from mmsa.data.corpus import MODALITIES
 from mmsa.data.inputs import InputSpec
@@ -21,8 +22,11 @@ from mmsa.errors import ConfigError
 from mmsa.experiment import RunConfig
 from mmsa.search.corpora import text_encoding
 from mmsa.search.definition.study_config import StudyConfig
+from mmsa.search.space.checks import Start
 from mmsa.search.space.parameters import FloatParameter, TiedParameter
 from mmsa.search.space.scalars import Scalar
+from mmsa.search.space.shares import Coefficient, SharesStart
+from mmsa.search.space.space import Space
 from mmsa.training import Blueprint, blueprint
 
 _DRAWN = 12
@@ -94,8 +98,10 @@ def _matters(path: str, point: Point, config: StudyConfig, drafts: Drafts) -> bo
 def _varied(path: str, point: Point, config: StudyConfig) -> Iterator[RunConfig]:
     space = config.space
     for value, corner in space.corners_of(path, config.base, point):
-        # A tied parameter is moved by itself: what it follows has effects of its own.
-        changed = {**point, path: value} if isinstance(space.parameters[path], TiedParameter) else corner
+        # A tied parameter is moved by itself: what it follows has effects of its own, and so have the other
+        # shares of a total.
+        alone = isinstance(space.parameters[path], TiedParameter | Coefficient)
+        changed = {**point, path: value} if alone else corner
         try:
             yield with_overrides(config.base, changed)
         except ConfigError:
@@ -110,11 +116,12 @@ def _surroundings(config: StudyConfig) -> Iterator[Point]:
     study = create_study(sampler=RandomSampler(seed=0))
     points: list[Point] = [config.complete({}), *(point for _, _, point in config.space.corners(config.base))]
     points += [config.space.suggest(study.ask()) for _ in range(_DRAWN)]
-    opened = {
-        path: parameter.high
-        for path, parameter in config.space.parameters.items()
-        if isinstance(parameter, FloatParameter) and parameter.zero is not None
-    }
+    opened: dict[str, float] = {}
+    for path, parameter in config.space.parameters.items():
+        if isinstance(parameter, FloatParameter) and parameter.zero is not None:
+            opened[path] = parameter.high
+        elif isinstance(parameter, Coefficient):
+            opened[path] = parameter.shares.range[1]
     yield from (
         config.space.with_ties({**point, **{p: opened[p] for p in opened if p in point}}) for point in points
     )
@@ -134,9 +141,45 @@ def _reason(path: str, config: StudyConfig, drafts: Drafts) -> str:
     return f"nothing that these data ({', '.join(present)}) and the settings beside it build depends on it"
 
 
-def idle_lines(idle: Mapping[str, str]) -> Sequence[str]:
-    """A line for each parameter without an effect."""
-    return [
-        f"warning: {path} has no effect: {reason}; leave it out of the search"
-        for path, reason in idle.items()
+def without_idle_coefficients(config: StudyConfig, idle: Mapping[str, str]) -> StudyConfig:
+    """The study as these data have it: what has no effect has no share of a total.
+
+    Args:
+        config: As it was written, for data of all kinds.
+        idle: From ``idle_parameters``.
+
+    Raises:
+        ConfigError: where the base or a start has no total of the group any more.
+    """
+    gone = {path for path in idle if isinstance(config.space.parameters[path], Coefficient)}
+    if not gone:
+        return config
+    parameters: dict[str, Any] = dict(config.search.parameters)
+    for name, (shares, _) in config.space.groups.items():
+        parameters[name] = shares.without(gone)
+    starts = [
+        start if isinstance(start, str) else _start_without(gone, start) for start in config.search.starts
     ]
+    kept = {name: parameter for name, parameter in parameters.items() if parameter is not None}
+    search = {**dict(config.search), "parameters": kept, "starts": starts}
+    return parse(StudyConfig, {**dict(config), "search": search}, f"study {config.study}")
+
+
+def _start_without(gone: Collection[str], start: Start) -> dict[str, Scalar | SharesStart]:
+    """A start of the other coefficients; shares of theirs add up to 1 again."""
+    return {
+        name: entry.without(gone) if isinstance(entry, SharesStart) else entry
+        for name, entry in start.items()
+        if name not in gone
+    }
+
+
+def idle_lines(idle: Mapping[str, str], space: Space) -> Sequence[str]:
+    """A line for each parameter without an effect."""
+    lines = []
+    for path, reason in idle.items():
+        parameter = space.parameters.get(path)
+        shared = isinstance(parameter, Coefficient)
+        outcome = f"it has no share of {parameter.group}" if shared else "leave it out of the search"
+        lines.append(f"warning: {path} has no effect: {reason}; {outcome}")
+    return lines

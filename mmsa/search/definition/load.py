@@ -15,7 +15,7 @@ from mmsa.search.definition.files import find_space as find_space
 from mmsa.search.definition.files import shipped as shipped
 from mmsa.search.definition.search_config import DEFAULTS
 from mmsa.search.definition.study_config import StudyConfig
-from mmsa.search.space.scalars import Scalar
+from mmsa.search.space.checks import Start
 
 _FEW_DRAWS = 0.02
 _log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ def _missing_starts(values: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _with_starts_read(config: StudyConfig, source: str) -> StudyConfig:
     """``config`` with points in place of the files that its starts name, which may change later."""
-    starts: list[str | Mapping[str, Scalar]] = []
+    starts: list[str | Start] = []
     problems: list[Problem] = []
     for position, start in enumerate(config.search.starts):
         if not isinstance(start, str) or start == DEFAULTS:

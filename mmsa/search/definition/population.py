@@ -13,6 +13,7 @@ from mmsa.search.definition.search_config import SearchConfig
 from mmsa.search.schedulers import PopulationBased
 from mmsa.search.space.parameters import FloatParameter, TiedParameter
 from mmsa.search.space.scalars import Scalar
+from mmsa.search.space.shares import Shares
 from mmsa.search.space.space import Space
 
 _FACTORS = (0.8, 1.2)  # of the paper
@@ -27,7 +28,11 @@ def population_problems(search: SearchConfig, base: RunConfig) -> Iterator[Probl
     advice = f"Write it in `base`, or take another scheduler. Those that can: {CONTINUABLE}."
     for path, parameter in search.parameters.items():
         tied = isinstance(parameter, TiedParameter)
-        if not continuable(path):
+        if isinstance(parameter, Shares):
+            rule = "pbt moves one setting at a time, and shares only move together"
+            once = "Search the coefficients as floats, or take another scheduler."
+            yield Problem(f"search.parameters.{path}.type", parameter.type, rule, once)
+        elif not continuable(path):
             rule = "cannot change during a run, as it has to with the scheduler pbt"
             yield Problem(f"search.parameters.{path}", path, rule, advice)
         elif not tied and (not isinstance(parameter, FloatParameter) or parameter.step is not None):

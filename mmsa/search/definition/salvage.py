@@ -106,7 +106,9 @@ class Salvage:
         search = self._values.get("search")
         parameters = search.get("parameters") if isinstance(search, dict) else None
         below = path.removeprefix(f"{_PARAMETERS}.") if path.startswith(f"{_PARAMETERS}.") else ""
-        found = [name for name in parameters if _within(below, name)] if isinstance(parameters, dict) else []
+        parameters = parameters if isinstance(parameters, dict) else {}
+        found = [name for name in parameters if _within(below, name)]
+        found += [name for name, p in parameters.items() if isinstance(p, dict) and _shares(p, below)]
         return max(found, key=len, default=None)
 
     def _stand_in(self, path: str) -> str:
@@ -140,6 +142,12 @@ class Salvage:
         else:
             del holder[key]
         return path
+
+
+def _shares(parameter: Mapping[str, Any], path: str) -> bool:
+    """Whether a setting is one of those that share a total."""
+    members = parameter.get("of")
+    return path in members if isinstance(members, dict | list) else False
 
 
 def _copied(values: Any) -> Any:

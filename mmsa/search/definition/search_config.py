@@ -13,15 +13,16 @@ from mmsa.search.definition.finalists import Finalists
 from mmsa.search.definition.spelling import OTHER_TYPES
 from mmsa.search.samplers import SAMPLERS, TreeParzenEstimator
 from mmsa.search.schedulers import SCHEDULERS, SuccessiveHalving
-from mmsa.search.space.checks import COSTS, metric_problem
+from mmsa.search.space.checks import COSTS, Start, metric_problem
 from mmsa.search.space.constraints import parse_constraint
-from mmsa.search.space.parameters import PARAMETER_TYPES, Parameter, RangedParameter, TiedParameter
-from mmsa.search.space.scalars import Scalar
-from mmsa.search.space.space import relation_problems
+from mmsa.search.space.parameters import PARAMETER_TYPES, RangedParameter, TiedParameter
+from mmsa.search.space.shares import Shares
+from mmsa.search.space.space import Written, relation_problems
 from mmsa.search.stops import STOPS, Never
 
 MOST_PARAMETERS = 1000
 MOST_TRIALS = 1_000_000
+_TYPES: Mapping[str, type[RangedParameter | Shares]] = {**PARAMETER_TYPES, "shares": Shares}
 DEFAULTS = "defaults"
 """The start that is the base as it stands, always the first."""
 
@@ -41,14 +42,14 @@ class Objective(Block):
         return metric
 
 
-def _parse_parameters(value: object, _: object) -> dict[str, Parameter]:
+def _parse_parameters(value: object, _: object) -> dict[str, Written]:
     """Each parameter by the block of its ``type``, then what is wrong between those that are right."""
     if not isinstance(value, Mapping):
         raise refuse(value, "must map dotted paths to parameters", "Write optim.lr: {type: float, ...}.")
     if len(value) > MOST_PARAMETERS:
         rule = f"are more than the {MOST_PARAMETERS:,} that a search can tell anything about"
         raise refuse(f"{len(value):,} parameters", rule, "Search what you expect to matter.")
-    parameters: dict[str, Parameter] = {}
+    parameters: dict[str, Written] = {}
     problems: list[Problem] = []
     for path, settings in value.items():
         try:
@@ -61,24 +62,24 @@ def _parse_parameters(value: object, _: object) -> dict[str, Parameter]:
     return parameters
 
 
-def parse_parameter(settings: object) -> Parameter:
+def parse_parameter(settings: object) -> Written:
     """A parameter by the block of its ``type``.
 
     Raises:
         ValidationError: as a configuration block raises it.
     """
-    if isinstance(settings, Parameter):
+    if isinstance(settings, Written):
         return settings
     if not isinstance(settings, Mapping):
         raise refuse(settings, "must be a mapping with a type", "Write {type: float, low: ..., high: ...}.")
     if "same_as" in settings:
         return TiedParameter.model_validate(settings)
     kind = settings.get("type")
-    if not isinstance(kind, str) or kind not in PARAMETER_TYPES:
+    if not isinstance(kind, str) or kind not in _TYPES:
         rule = "is not a type of parameter" if "type" in settings else "a parameter needs a type, or same_as"
-        advice = OTHER_TYPES.get(str(kind).lower()) or did_you_mean(str(kind), PARAMETER_TYPES)
+        advice = OTHER_TYPES.get(str(kind).lower()) or did_you_mean(str(kind), _TYPES)
         raise refuse(kind, rule, advice, at=("type",))
-    return PARAMETER_TYPES[kind].model_validate(settings)
+    return _TYPES[kind].model_validate(settings)
 
 
 def _below(path: str, problem: Problem) -> Problem:
@@ -86,8 +87,7 @@ def _below(path: str, problem: Problem) -> Problem:
     return Problem(at, problem.value, problem.rule, problem.next_step)
 
 
-_AnyParameters = dict[str, Annotated[RangedParameter, Field(discriminator="type")] | TiedParameter]
-Start = str | Mapping[str, Scalar]
+_AnyParameters = dict[str, Annotated[RangedParameter | Shares, Field(discriminator="type")] | TiedParameter]
 
 
 class SearchConfig(Block):
@@ -103,9 +103,9 @@ class SearchConfig(Block):
     """How many trials the study shall have, starts included."""
     sampler: Annotated[Block, one_of(SAMPLERS)] = TreeParzenEstimator.Config()
     scheduler: Annotated[Block, one_of(SCHEDULERS)] = SuccessiveHalving.Config()
-    starts: Annotated[tuple[Start, ...], Field(strict=False, max_length=1000)] = (DEFAULTS,)
+    starts: Annotated[tuple[str | Start, ...], Field(strict=False, max_length=1000)] = (DEFAULTS,)
     """Points to try first: ``defaults`` (always trial 0), the name of a space or exported file, or
-    {path: value}."""
+    {path: value}; of shares {name: {total: ..., shares: {path: ...}}} as well."""
 
     stop: Annotated[Block, one_of(STOPS)] = Never.Config()
     """When the search ends although it was asked for more trials."""

@@ -18,11 +18,13 @@ from mmsa.yaml_text import load_yaml
 
 UNKNOWN = "is not a setting of this block"
 _FLOAT, _INT = "{type: float, low: ..., high: ...}", "{type: int, low: ..., high: ...}"
+_SHARES = "{type: shares, of: [...], total: ...}"
 _LOG, _CHOICE = "{type: float, low: ..., high: ..., log: true}", "{type: categorical, choices: [...]}"
 OTHER_TYPES = {
     **dict.fromkeys(("uniform", "double", "real", "quniform", "range"), f"Write {_FLOAT}."),
     **dict.fromkeys(("loguniform", "log_uniform", "log_float", "log"), f"Write {_LOG}."),
     **dict.fromkeys(("randint", "integer", "lograndint", "int_uniform"), f"Write {_INT}."),
+    **dict.fromkeys(("dirichlet", "simplex", "share", "proportions"), f"Write {_SHARES}."),
     **dict.fromkeys(("choice", "choices", "bool", "boolean", "grid", "grid_search"), f"Write {_CHOICE}."),
 }
 """What to write for the types of other tools."""
@@ -55,10 +57,10 @@ class _Names:
             yield problem if problem.next_step.startswith("Did") else self._at_home(problem)
         search = values.get("search")
         parameters = search.get("parameters") if isinstance(search, Mapping) else None
-        for path in parameters if isinstance(parameters, Mapping) else ():
+        for path, place in _searched(parameters) if isinstance(parameters, Mapping) else ():
             if path not in self._settings:
                 advice = did_you_mean(path, self._settings)
-                yield Problem(f"search.parameters.{path}", path, "is not a setting", advice)
+                yield Problem(f"search.parameters.{place}", path, "is not a setting", advice)
 
     def _below(self, values: Any, schema: Schema, path: str) -> Iterator[Problem]:
         options = self._options(schema)
@@ -131,6 +133,20 @@ class _Names:
         home = min(homes, key=lambda path: (not path.startswith(f"{parent}."), len(path)), default=None)
         advice = problem.next_step if home is None else f"Did you mean {home!r}?"
         return Problem(problem.path, problem.value, problem.rule, advice)
+
+
+def _searched(parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The paths of the settings that are searched, and where each is written."""
+    for name, parameter in parameters.items():
+        if isinstance(parameter, Mapping) and parameter.get("type") == "shares":
+            members = parameter.get("of")
+            yield from (
+                (path, f"{name}.of.{path}")
+                for path in (members if isinstance(members, Mapping | list) else ())
+                if isinstance(path, str)
+            )
+        else:
+            yield name, name
 
 
 def _advice(word: str, value: object, known: Mapping[str, Any]) -> str:

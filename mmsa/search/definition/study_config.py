@@ -26,7 +26,7 @@ from mmsa.search.samplers import SAMPLERS, Sampler, SamplerContext
 from mmsa.search.samplers.accepted import AcceptedPoints
 from mmsa.search.samplers.priors import Density, Point, PriorSampler
 from mmsa.search.schedulers import SCHEDULERS, Scheduler
-from mmsa.search.space.checks import meaning_problems, start_values
+from mmsa.search.space.checks import Start, meaning_problems, start_values
 from mmsa.search.space.constraints import MetricBound, PointConstraints, parse_constraint
 from mmsa.search.space.expressions import Expression
 from mmsa.search.space.scalars import Scalar
@@ -235,7 +235,7 @@ class StudyConfig(Block):
         """Whether a complete point of the space fulfils the constraints that are known before a trial."""
         return not self.point_constraints.broken(point)
 
-    def complete(self, start: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    def complete(self, start: Start) -> dict[str, Scalar]:
         """The complete point of a start: what it writes, and the defaults for the rest."""
         return start_values(self.space, self.base, start)
 

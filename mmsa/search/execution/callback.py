@@ -175,7 +175,9 @@ class StudyCallback(Callback):  # type: ignore[misc]
 
     def _introduce(self, trial: TrialRecord) -> None:
         """A trial ends that has not started in this launch: it waited, or its process died too early."""
-        self._tell_start(trial.number, shown(trial), trial_config(self._study, trial), trial.stage)
+        self._tell_start(
+            trial.number, shown(self._study, trial), trial_config(self._study, trial), trial.stage
+        )
         for epoch, metrics in trial.epochs.items():
             for observer in self._observers:
                 observer.trial_epoch(trial.number, epoch, metrics)

@@ -20,7 +20,7 @@ from mmsa.data import open_corpus
 from mmsa.data.rows import Rows
 from mmsa.masking import masked
 from mmsa.search.costs import Budget, Share
-from mmsa.search.definition.idle import idle_lines
+from mmsa.search.definition.idle import idle_lines, without_idle_coefficients
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.execution.callback import StudyCallback
 from mmsa.search.execution.cluster import Slots, ray_cluster, room_for, slots
@@ -91,6 +91,8 @@ def run_search(
     raw = open_corpus(config.base.data, ("train", "valid"))
     cache = (options.runs / "cache").resolve()
     plans = stage_plans(config, raw, cache)
+    without_effect = idle_lines(plans[0].idle, config.space)
+    config = without_idle_coefficients(config, plans[0].idle)
     with Study.open(config, options.runs, options.storage) as study:
         labels = raw["train"].labels, raw["valid"].labels
         study.bind_corpus(raw.digest, Rows.of(raw, "train", "valid"), constant_metrics(*labels, raw.suite))
@@ -101,7 +103,7 @@ def run_search(
         ended_before = _ended(study)
         for line in covered(study.priors, config.space):
             say(line)
-        for line in idle_lines(plans[0].idle):
+        for line in without_effect:
             say(line)
         say(_beginning(study))
         stop = StopRequest(lambda: options.budget.spent(time.monotonic() - started, study.cost()))
@@ -240,7 +242,7 @@ def _best(study: Study, trial: TrialRecord) -> BestTrial:
     return BestTrial(
         trial.number,
         trial.values[0],
-        shown(trial),
+        shown(study, trial),
         trial.finalist_of,
         trial.information,
         study.broken(trial),

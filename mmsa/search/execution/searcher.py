@@ -55,7 +55,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         assignment = Assignment(
             suggestion.number,
             config,
-            shown(suggestion),
+            shown(self._study, suggestion),
             trial_folder(self._study, suggestion.number),
             known=max(self._study.trial(suggestion.number).epochs, default=0),
             inherited=max((change["after"] for change in suggestion.course), default=0),

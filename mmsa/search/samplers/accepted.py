@@ -19,9 +19,8 @@ from optuna.trial import FrozenTrial
 from mmsa.search.samplers.base import SamplerWrapper
 from mmsa.search.space.constraints import PointConstraints
 from mmsa.search.space.expressions import Expression
-from mmsa.search.space.parameters import GATE
 from mmsa.search.space.scalars import Scalar
-from mmsa.search.space.space import Space
+from mmsa.search.space.space import Space, setting_of
 
 DRAWS = 300
 """How often that is drawn before the defaults' values, which fulfil all constraints, are taken."""
@@ -75,7 +74,8 @@ class AcceptedPoints(SamplerWrapper):
             params: dict[str, Any] = self._inner.sample_relative(study, trial, modelled)
             return params
         self._remember(study)
-        params = self._chosen(study, trial, modelled)
+        # The sampler learns from what it is shown: of all ways to write shares down always the same one.
+        params = self._space.canonical(self._chosen(study, trial, modelled))
         self._tried.add(_key(self._space.decode(params)))
         return params
 
@@ -92,7 +92,7 @@ class AcceptedPoints(SamplerWrapper):
             if not broken and _key(point) not in self._tried:
                 return wish
         free = self._constraints.involved(broken) if broken else set(self._space.parameters)
-        kept = _without(wish, free)
+        kept = self._without(wish, free)
         for _ in range(DRAWS):
             params = self._completed(study, trial, kept, self._chance)
             point = self._space.decode(params)
@@ -102,8 +102,14 @@ class AcceptedPoints(SamplerWrapper):
             return wish
         decisive = self._constraints.involved(self._constraints.expressions)
         defaults = self._space.encode(self._defaults)
-        fixed = {name: value for name, value in defaults.items() if name not in _without(defaults, decisive)}
-        return self._completed(study, trial, _without(wish, decisive) | fixed, self._chance)
+        others = self._without(defaults, decisive)
+        fixed = {name: value for name, value in defaults.items() if name not in others}
+        return self._completed(study, trial, self._without(wish, decisive) | fixed, self._chance)
+
+    def _without(self, params: Mapping[str, Any], paths: Collection[str]) -> dict[str, Any]:
+        """The parameters of other settings; a total goes with the coefficients that share it."""
+        groups = {name for name, (_, members) in self._space.groups.items() if set(members) & set(paths)}
+        return {name: value for name, value in params.items() if setting_of(name) not in {*paths, *groups}}
 
     def _completed(
         self, study: Study, trial: FrozenTrial, known: Mapping[str, Any], sampler: BaseSampler
@@ -156,7 +162,3 @@ class _Draft:
 
 def _key(point: Mapping[str, Scalar]) -> tuple[tuple[str, Scalar], ...]:
     return tuple(sorted(point.items()))
-
-
-def _without(params: Mapping[str, Any], paths: Collection[str]) -> dict[str, Any]:
-    return {name: value for name, value in params.items() if name.removesuffix(GATE) not in paths}

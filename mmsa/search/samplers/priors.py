@@ -29,6 +29,7 @@ from mmsa.search.samplers.base import SamplerWrapper, total_violation
 from mmsa.search.samplers.unit import from_unit, to_unit
 from mmsa.search.space.parameters import GATE, CategoricalParameter, Parameter
 from mmsa.search.space.scalars import Scalar
+from mmsa.search.space.shares import QUANTILE, Coefficient
 from mmsa.search.space.space import Space
 from mmsa.seeding import derive_seed
 
@@ -56,7 +57,8 @@ class Density:
     Args:
         space: The space that points are drawn for.
         points: Points of other spaces. A parameter counts where the dotted path is the same and the value can
-            be had; numbers outside the range are moved to its nearest end.
+            be had; numbers outside the range are moved to its nearest end. Of shares, the coefficients that a
+            point has count by their ratio, whether or not they were searched as shares there.
     """
 
     def __init__(self, space: Space, points: Sequence[Point]):
@@ -68,23 +70,26 @@ class Density:
     @property
     def covered(self) -> list[str]:
         """The parameters of the space that some point tells about."""
-        return [path for path in self._space.parameters if {path, path + GATE} & self._widths.keys()]
+        names = (GATE, QUANTILE, "")
+        return [p for p in self._space.parameters if {p + suffix for suffix in names} & self._widths.keys()]
 
     def draw(self, name: str, distribution: BaseDistribution, seed: int) -> Any:
         """A value of the Optuna parameter ``name``; the parameters of one point have one ``seed``."""
         random = np.random.default_rng((seed, derive_seed(name)))
         centre = self._centres[seed % len(self._centres)].get(name)
-        discrete = isinstance(distribution, CategoricalDistribution) or name.endswith(GATE)
+        zero = self._space.zero_below(name) if name.endswith((GATE, QUANTILE)) else 0.0
+        discrete = isinstance(distribution, CategoricalDistribution) or zero > 0
         if centre is None or (discrete and random.random() < 1 / (len(self._centres) + 1)):
             return from_unit(distribution, random.random())
         if isinstance(distribution, CategoricalDistribution):
             return centre
+        if zero and centre < zero:
+            return random.uniform(0.0, zero)
         if name.endswith(GATE):
-            zero = self._space.zero_below(name)
-            return random.uniform(*((0.0, zero) if centre < zero else (zero, 1.0)))
+            return random.uniform(zero, 1.0)
         assert isinstance(distribution, _NUMERIC)
         position, width = to_unit(distribution, centre), self._widths[name]
-        bounds = -position / width, (1 - position) / width
+        bounds = (zero - position) / width, (1 - position) / width
         return from_unit(distribution, float(truncnorm.rvs(*bounds, position, width, random_state=random)))
 
     def _width(self, name: str) -> float:
@@ -99,7 +104,14 @@ class Density:
 def _centre(space: Space, point: Point) -> dict[str, Any]:
     """What a point of another space says in Optuna's parameters of this one."""
     centre: dict[str, Any] = {}
+    for name, (shares, members) in space.groups.items():
+        known = {path: point[path] for path in members if path in point}
+        taken = {path: float(value) for path, value in known.items() if space.parameters[path].takes(value)}
+        if taken:
+            centre |= shares.encode(name, taken)
     for path, parameter in space.parameters.items():
+        if isinstance(parameter, Coefficient):
+            continue
         if path in point and (value := _nearest(parameter, point[path])) is not None:
             centre |= parameter.encode(path, value)
     return centre

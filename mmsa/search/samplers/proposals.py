@@ -108,6 +108,10 @@ class Proposals:
             self._study.enqueue_trial(self._space.encode(point))
         trial = self._study.ask()
         overrides = self._space.suggest(trial)
+        if point is not None:
+            # A ratio that was written down may lie between those of parameters: it is run as written.
+            shared = {path for _, members in self._space.groups.values() for path in members}
+            overrides |= {path: value for path, value in point.items() if path in shared}
         self._numbers[trial.number] = number
         self._places[number] = trial.number
         known = self._storage.get_trial(self._id(trial.number))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -11,9 +11,9 @@ from mmsa.data.corpus import MODALITIES, SUITES
 from mmsa.errors import ConfigError, Problem, did_you_mean, nearest
 from mmsa.experiment import RunConfig
 from mmsa.information.panel import FAMILIES, METRIC, names
-from mmsa.search.space.parameters import Parameter
 from mmsa.search.space.scalars import Scalar
-from mmsa.search.space.space import Space, sound
+from mmsa.search.space.shares import Shares, SharesStart
+from mmsa.search.space.space import Searched, Space, Written, expanded, place_of, sound
 from mmsa.training.metrics import metric_names
 
 _FIXED = {
@@ -30,6 +30,9 @@ COST_SECONDS = "cost/seconds"
 COST_PARAMETERS = "cost/parameters"
 """Metric of a trial: how many numbers it trains."""
 COSTS = (COST_PARAMETERS, COST_SECONDS)
+
+Start = Mapping[str, Scalar | SharesStart]
+"""A point to try first, as a space file writes it: by path, or by name of shares."""
 
 
 @cache
@@ -72,14 +75,16 @@ def _known_metrics(name: str) -> str:
 
 
 def meaning_problems(
-    base: RunConfig, parameters: Mapping[str, Parameter], starts: Sequence[str | Mapping[str, Scalar]]
+    base: RunConfig, parameters: Mapping[str, Written], starts: Sequence[str | Start]
 ) -> list[Problem]:
     """Everything wrong between parts that are right by themselves; paths are those of the space file.
 
     Starts that name a file are not looked at: they are read when the space is loaded.
     """
-    problems = [problem for path in parameters if (problem := _fixed_problem(path))]
-    searched = {path: parameter for path, parameter in parameters.items() if not _fixed_problem(path)}
+    single = expanded(parameters)
+    problems = [problem for path, p in single.items() if (problem := _fixed_problem(path, p))]
+    problems += _name_problems(base, parameters)
+    searched = {path: p for path, p in single.items() if not _fixed_problem(path, p)}
     space = Space(sound(searched))
     unfit = {path: problem for path in space.parameters if (problem := _unfit(path, space, base))}
     problems += [unfit[path] for path in searched if path in unfit]
@@ -91,27 +96,49 @@ def meaning_problems(
         if isinstance(start, Mapping):
             problems += [
                 Problem(f"search.starts.{position}.{p.path}", p.value, p.rule, p.next_step)
-                for p in _start_problems(space, base, start, parameters)
+                for p in _start_problems(space, base, start, {*single, *parameters})
                 if p.path in start or f"base.{p.path}" not in {default.path for default in defaults}
             ]
     return problems
 
 
-def start_values(space: Space, base: RunConfig, start: Mapping[str, Scalar]) -> dict[str, Scalar]:
+def start_values(space: Space, base: RunConfig, start: Start) -> dict[str, Scalar]:
     """The complete point of a start: what it writes, and the defaults for the rest.
 
     Raises:
         ConfigError: for values that the space does not have, with paths relative to the start.
     """
-    values = space.with_ties(space.values_of(with_overrides(base, start, "start")))
-    space.encode({**values, **start})
+    divided = {name: entry for name, entry in start.items() if isinstance(entry, SharesStart)}
+    written = {path: value for path, value in start.items() if not isinstance(value, SharesStart)}
+    values = space.values_of(with_overrides(base, written, "start"))
+    problems: list[Problem] = []
+    for name, entry in divided.items():
+        shares, members = space.groups[name]
+        present = {path: float(values[path]) for path in members if path in values}
+        found = [*entry.problems(name, shares, present, written)]
+        problems += found
+        values |= {} if found else entry.coefficients(shares, present)
+    if problems:
+        raise ConfigError("start", problems)
+    values = space.with_ties(values)
+    space.encode({**values, **written})
     return values
 
 
-def _fixed_problem(path: str) -> Problem | None:
+def _name_problems(base: RunConfig, parameters: Mapping[str, Written]) -> Iterator[Problem]:
+    """Shares whose name is that of a setting, so that constraints and starts could mean either."""
+    settings = frozenset().union(*homes_of_settings(type(base)).values())
+    for name, parameter in parameters.items():
+        if isinstance(parameter, Shares) and name in settings:
+            rule = "is a setting, and shares have a name of their own"
+            advice = f"Write {name}.shares, for instance."
+            yield Problem(f"search.parameters.{name}", name, rule, advice)
+
+
+def _fixed_problem(path: str, parameter: Searched) -> Problem | None:
     for prefix, reason in _FIXED.items():
         if path == prefix or path.startswith(f"{prefix}."):
-            at = f"search.parameters.{path}"
+            at = f"search.parameters.{place_of(path, parameter)}"
             return Problem(at, path, f"cannot be searched: {reason}", "Write it in `base`.")
     return None
 
@@ -123,7 +150,8 @@ def _unfit(path: str, space: Space, base: RunConfig) -> Problem | None:
         corners = list(space.corners_of(path, base))
     except ConfigError as error:  # of a tie, which is told of the one that follows
         own = [p for p in error.problems if p.path == path]
-        return Problem(f"search.parameters.{path}", own[0].value, own[0].rule) if own else None
+        place = place_of(path, space.parameters[path])
+        return Problem(f"search.parameters.{place}", own[0].value, own[0].rule) if own else None
     for value, complete in corners:
         point = {name: v for name, v in complete.items() if name in ancestors}
         try:
@@ -131,16 +159,18 @@ def _unfit(path: str, space: Space, base: RunConfig) -> Problem | None:
         except ConfigError as error:
             own = [p for p in error.problems if path == p.path or path.startswith(f"{p.path}.")]
             if own:
-                return _at_parameter(path, value, own[0], base)
+                return _at_parameter(path, space.parameters[path], value, own[0], base)
     return None
 
 
-def _at_parameter(path: str, value: Scalar, problem: Problem, base: RunConfig) -> Problem:
+def _at_parameter(
+    path: str, parameter: Searched, value: Scalar, problem: Problem, base: RunConfig
+) -> Problem:
     advice = problem.next_step
     known = frozenset().union(*homes_of_settings(type(base)).values())
     if path not in known and (close := nearest(path, {*known, *dotted(base.model_dump())})):
         advice = f"Did you mean {close!r}?"
-    return Problem(f"search.parameters.{path}", value, problem.rule, advice)
+    return Problem(f"search.parameters.{place_of(path, parameter)}", value, problem.rule, advice)
 
 
 def _corner_problems(space: Space, base: RunConfig) -> list[Problem]:
@@ -154,7 +184,7 @@ def _corner_problems(space: Space, base: RunConfig) -> list[Problem]:
                 advice = found.next_step
                 if found.path in space.parameters and found.path != path:
                     advice = f"Give {found.path} a `when` that leaves this value of {path} out."
-                at = f"search.parameters.{path}"
+                at = f"search.parameters.{place_of(path, space.parameters[path])}"
                 problems.setdefault((found.path, found.rule), Problem(at, value, rule, advice))
     return list(problems.values())
 
@@ -168,17 +198,29 @@ def _default_problems(space: Space, base: RunConfig) -> list[Problem]:
     return []
 
 
-def _start_problems(
-    space: Space, base: RunConfig, start: Mapping[str, Scalar], names: Collection[str]
-) -> list[Problem]:
+def _start_problems(space: Space, base: RunConfig, start: Start, names: Collection[str]) -> list[Problem]:
     """``names`` are those of all parameters, also of the ones that are wrong and not in ``space``."""
     problems = [
         Problem(path, value, "is not a parameter of this space", did_you_mean(path, names))
         for path, value in start.items()
         if path not in names
     ]
+    problems += [
+        Problem(name, entry, "must be a single value", "Only shares are started from a total and shares.")
+        for name, entry in start.items()
+        if isinstance(entry, SharesStart) and name in space.parameters
+    ]
+    problems += [
+        Problem(
+            name, entry, "must be {total: ..., shares: {...}}", "Or write its coefficients by their paths."
+        )
+        for name, entry in start.items()
+        if not isinstance(entry, SharesStart) and name in space.groups
+    ]
+    refused = {problem.path for problem in problems}
+    known = {*space.parameters, *space.groups} - refused
     try:
-        start_values(space, base, {path: start[path] for path in start if path in space.parameters})
+        start_values(space, base, {path: start[path] for path in start if path in known})
     except ConfigError as error:
         problems += error.problems
     return problems

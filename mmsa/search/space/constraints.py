@@ -92,6 +92,9 @@ class PointConstraints:
             for path in paths
             if path == parameter or (parameter.endswith(".name") and path.startswith(parameter[:-4]))
         }
+        direct |= {
+            member for path in paths & self._space.groups.keys() for member in self._space.groups[path][1]
+        }
         direct = self._space.followed(direct)
         return direct.union(*(self._space.required[path] for path in direct))
 
@@ -141,7 +144,7 @@ class PointConstraints:
         return (self._space.suggest(study.ask()) for _ in range(_NUM_DRAWN))
 
     def _known(self) -> set[str]:
-        known = {*dotted(self._base.model_dump()), *self._space.parameters}
+        known = {*dotted(self._base.model_dump()), *self._space.parameters, *self._space.groups}
         for _, _, point in self._space.corners(self._base):
             with suppress(ConfigError):
                 known |= dotted(with_overrides(self._base, point).model_dump()).keys()
@@ -156,7 +159,7 @@ class _Values:
         self._settings: dict[str, object] | None = None
 
     def at(self, path: str) -> Scalar:
-        """The value at a dotted path.
+        """The value at a dotted path; the name of shares stands for their total.
 
         Raises:
             NotApplicable: where there is none.
@@ -166,6 +169,11 @@ class _Values:
             if path not in self._point:
                 raise NotApplicable(path)
             return self._point[path]
+        if path in self._space.groups:
+            divisions = self._space.divisions(self._point)
+            if path not in divisions:
+                raise NotApplicable(path)
+            return divisions[path].total
         if self._settings is None:
             self._settings = with_overrides(self._base, self._point).model_dump()
         value = walk(self._settings, path)

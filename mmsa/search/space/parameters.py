@@ -43,7 +43,9 @@ _MOST_STEPS = 10**9
 _GRID_TOLERANCE = 1e-8  # multiples of a decimal step are not exact in binary
 
 
-class _Parameter(Block):
+class BaseParameter(Block):
+    """What all kinds of parameters have in common."""
+
     when: Mapping[str, Scalar | Values] = {}
     """The parameter exists only while each one named here has the value, or one of the values, given."""
 
@@ -54,6 +56,10 @@ class _Parameter(Block):
     def parents(self) -> frozenset[str]:
         """The parameters without which it means nothing."""
         return frozenset(self.when)
+
+    def after(self) -> frozenset[str]:
+        """The parameters that have to be decided before it is."""
+        return self.parents()
 
     def distribution(self) -> BaseDistribution:
         """The Optuna distribution of the parameter's values."""
@@ -89,7 +95,7 @@ class _Parameter(Block):
         return value
 
 
-class FloatParameter(_Parameter):
+class FloatParameter(BaseParameter):
     """A real number between ``low`` and ``high``, both included."""
 
     type: Literal["float"]
@@ -157,7 +163,7 @@ class FloatParameter(_Parameter):
         return float(params[path])
 
 
-class IntParameter(_Parameter):
+class IntParameter(BaseParameter):
     """A whole number between ``low`` and ``high``, both included."""
 
     type: Literal["int"]
@@ -198,7 +204,7 @@ class IntParameter(_Parameter):
         return value
 
 
-class CategoricalParameter(_Parameter):
+class CategoricalParameter(BaseParameter):
     """One of a few words, numbers or truth values, without an order."""
 
     type: Literal["categorical"]
@@ -255,7 +261,7 @@ class CategoricalParameter(_Parameter):
         return value
 
 
-class TiedParameter(_Parameter):
+class TiedParameter(BaseParameter):
     """A setting that follows others, and is not chosen by itself."""
 
     same_as: str

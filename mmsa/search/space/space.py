@@ -8,7 +8,7 @@ Three views of one point of the space, and the ways between them:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -19,50 +19,98 @@ from mmsa.config import MISSING, Block, walk, with_overrides
 from mmsa.errors import ConfigError, Problem, did_you_mean
 from mmsa.search.space.parameters import GATE, FloatParameter, Parameter, TiedParameter
 from mmsa.search.space.scalars import Scalar, same
+from mmsa.search.space.shares import QUANTILE, Coefficient, Division, Shares
+
+Written = Parameter | Shares
+"""What a space file may say of a name under ``search.parameters``."""
+Searched = Parameter | Coefficient
+"""What is searched of one setting; ``expanded`` makes these of those."""
+
+
+def expanded(parameters: Mapping[str, Written | Coefficient]) -> dict[str, Searched]:
+    """The parameters by the paths of settings: each of the shares in place of their group."""
+    found: dict[str, Searched] = {}
+    for name, parameter in parameters.items():
+        found |= parameter.coefficients(name) if isinstance(parameter, Shares) else {name: parameter}
+    return found
+
+
+def setting_of(name: str) -> str:
+    """The parameter, or the group of shares, that an Optuna parameter belongs to."""
+    return name.removesuffix(GATE).removesuffix(QUANTILE)
 
 
 class Space:
     """Parameters in an order in which parents come before those that depend on them.
 
-    ``parameters`` must be free of the problems that ``relation_problems`` finds.
+    Args:
+        parameters: As a file writes them, or as ``expanded`` returns them; free of the problems that
+            ``relation_problems`` finds.
+
+    Attributes:
+        parameters: By the path of the setting that each decides.
+        groups: The shares, by name, with the paths of their coefficients.
+        required: What every ancestor may be while a parameter exists, by path.
     """
 
-    def __init__(self, parameters: Mapping[str, Parameter]):
-        graph = {path: parameter.parents() for path, parameter in parameters.items()}
-        self.parameters = {path: parameters[path] for path in TopologicalSorter(graph).static_order()}
+    def __init__(self, parameters: Mapping[str, Written | Coefficient]):
+        single = expanded(parameters)
+        graph = {path: parameter.after() & single.keys() for path, parameter in single.items()}
+        self.parameters = {path: single[path] for path in TopologicalSorter(graph).static_order()}
+        self.groups: dict[str, tuple[Shares, tuple[str, ...]]] = {}
+        for path, parameter in single.items():
+            if isinstance(parameter, Coefficient):
+                _, members = self.groups.get(parameter.group, (None, ()))
+                self.groups[parameter.group] = parameter.shares, (*members, path)
         self.required = {path: requirements(path, self.parameters) for path in self.parameters}
-        """What every ancestor may be while a parameter exists, by path."""
         self._defaults: tuple[Block, dict[str, Any]] | None = None
 
     @property
     def conditional(self) -> bool:
         """Whether any Optuna parameter exists only for some values of another."""
-        return any(
-            len(found) > 1 or (found and p.when)
-            for p in self.parameters.values()
-            for found in [p.distributions("")]
-        )
+        return self.distributions().keys() != self.always().keys()
 
     def distributions(self) -> dict[str, BaseDistribution]:
         """Every Optuna parameter that can occur, by name."""
-        return {
-            name: distribution
-            for path, parameter in self.parameters.items()
-            for name, distribution in parameter.distributions(path).items()
-        }
+        found: dict[str, BaseDistribution] = {}
+        for path, parameter in self.parameters.items():
+            if isinstance(parameter, Coefficient):  # with the first one of a group comes the whole
+                shares, members = self.groups[parameter.group]
+                found |= shares.distributions(parameter.group, members)
+            else:
+                found |= parameter.distributions(path)
+        return found
 
     def always(self) -> dict[str, BaseDistribution]:
         """The Optuna parameters that every point has."""
-        unconditional = {path: p.distributions(path) for path, p in self.parameters.items() if not p.when}
-        firsts = (next(iter(found.items())) for found in unconditional.values() if found)
-        return dict(firsts)  # the first one is the gate, where there is one
+        known, found = self.distributions(), []
+        for path, parameter in self.parameters.items():
+            if isinstance(parameter, Coefficient):
+                shares, members = self.groups[parameter.group]
+                found += [name for name in shares.always(parameter.group, members) if name not in found]
+            elif not parameter.when:
+                found += [*parameter.distributions(path)][:1]  # the gate comes first, where there is one
+        return {name: known[name] for name in found}
 
-    def zero_below(self, gate: str) -> float:
-        """The value of a gate, by its Optuna name, below which its parameter is exactly 0."""
-        parameter = self.parameters[gate.removesuffix(GATE)]
+    def zero_below(self, name: str) -> float:
+        """The value of an Optuna parameter below which what it decides is exactly 0; 0 without an exact 0."""
+        if name.endswith(QUANTILE):
+            coefficient = self.parameters[setting_of(name)]
+            assert isinstance(coefficient, Coefficient)
+            return coefficient.zero or 0.0
+        group = self.groups.get(setting_of(name))
+        parameter = group[0].total if group else self.parameters[setting_of(name)]
         assert isinstance(parameter, FloatParameter)
-        assert parameter.zero is not None
-        return parameter.zero
+        return parameter.zero or 0.0
+
+    def divisions(self, values: Mapping[str, Scalar]) -> dict[str, Division]:
+        """How the total of each group of shares is divided at a point, by name of the group."""
+        found = {}
+        for name, (_, members) in self.groups.items():
+            present = {path: float(values[path]) for path in members if path in values}
+            if present:
+                found[name] = Division.of(present)
+        return found
 
     def exists(self, path: str, values: Mapping[str, Scalar]) -> bool:
         """Whether the parameter exists beside ``values`` of its parents."""
@@ -77,7 +125,7 @@ class Space:
         return {path: p for path, p in self.parameters.items() if isinstance(p, TiedParameter)}
 
     def followed(self, paths: Iterable[str]) -> set[str]:
-        """``paths``, and all that tied ones among them follow, directly or over others."""
+        """``paths``, and all that decide them: what a tie follows, the other shares of a total."""
         found: set[str] = set()
         waiting = [*paths]
         while waiting:
@@ -85,7 +133,10 @@ class Space:
             if path not in found:
                 found.add(path)
                 parameter = self.parameters[path]
-                waiting += parameter.formula.paths if isinstance(parameter, TiedParameter) else ()
+                if isinstance(parameter, TiedParameter):
+                    waiting += parameter.formula.paths
+                elif isinstance(parameter, Coefficient):
+                    waiting += self.groups[parameter.group][1]
         return found
 
     def with_ties(self, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
@@ -100,32 +151,58 @@ class Space:
 
     def suggest(self, trial: Trial) -> dict[str, Scalar]:
         """The point that the trial's sampler chooses. Asked again for the same trial, the same point."""
-        values: dict[str, Scalar] = {}
-        for path, parameter in self.parameters.items():
-            if self.exists(path, values):
-                if isinstance(parameter, TiedParameter):
-                    values[path] = parameter.follow(path, values)
-                else:
-                    values[path] = parameter.suggest(trial, path)
-        return values
+        return self._point(
+            lambda path, parameter: parameter.suggest(trial, path),
+            lambda name, shares, members: shares.suggest(trial, name, members),
+        )
 
     def decode(self, params: Mapping[str, Any]) -> dict[str, Scalar]:
         """The point that Optuna's parameters stand for."""
+        return self._point(
+            lambda path, parameter: parameter.decode(path, params),
+            lambda name, shares, members: shares.decode(name, members, params),
+        )
+
+    def _point(
+        self,
+        value: Callable[[str, Parameter], Scalar],
+        coefficients: Callable[[str, Shares, list[str]], Mapping[str, Scalar]],
+    ) -> dict[str, Scalar]:
+        """A complete point, made of the value of each parameter and the coefficients of each group."""
         values: dict[str, Scalar] = {}
         for path, parameter in self.parameters.items():
-            if self.exists(path, values):
-                if isinstance(parameter, TiedParameter):
-                    values[path] = parameter.follow(path, values)
-                else:
-                    values[path] = parameter.decode(path, params)
+            if path in values or not self.exists(path, values):
+                continue
+            if isinstance(parameter, TiedParameter):
+                values[path] = parameter.follow(path, values)
+            elif isinstance(parameter, Coefficient):
+                shares, members = self.groups[parameter.group]
+                present = [member for member in members if self.exists(member, values)]
+                values |= coefficients(parameter.group, shares, present)
+            else:
+                values[path] = value(path, parameter)
         return values
+
+    def canonical(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The same point, with the quantiles that ``encode`` chooses of all that stand for its shares."""
+        return {**params, **self._encoded_shares(self.decode(params))}
+
+    def _encoded_shares(self, values: Mapping[str, Scalar]) -> dict[str, Any]:
+        params: dict[str, Any] = {}
+        for name, (shares, members) in self.groups.items():
+            present = {path: float(values[path]) for path in members if path in values}
+            params |= shares.encode(name, present) if present else {}
+        return params
 
     def encode(self, values: Mapping[str, Scalar], source: str = "start") -> dict[str, Any]:
         """Optuna's parameters for a point: the inverse of ``decode``. What is tied may be left out.
 
+        Coefficients may have any ratio, also one that ``decode`` can only come near to.
+
         Raises:
             ConfigError: for values outside their range, unknown or missing parameters, parameters that do not
-                exist beside the other values, and tied ones that do not follow; all at once.
+                exist beside the other values, coefficients that are no shares of a total of theirs, and tied
+                ones that do not follow; all at once.
         """
         problems = [
             Problem(path, value, "is not a parameter of this space", did_you_mean(path, self.parameters))
@@ -146,11 +223,16 @@ class Space:
                 problems.append(Problem(path, values[path], "does not exist here", self._condition(path)))
             elif exists and not parameter.takes(values[path]):
                 problems.append(Problem(path, values[path], parameter.rule()))
-            elif exists:
+            elif exists and not isinstance(parameter, Coefficient):
                 params |= parameter.encode(path, values[path])
+        for name, (shares, members) in self.groups.items():
+            told = {problem.path for problem in problems}
+            if told.isdisjoint(members):
+                present = {path: float(values[path]) for path in members if path in values}
+                problems += shares.problems(name, present)
         if problems:
             raise ConfigError(source, problems)
-        return params
+        return params | self._encoded_shares(values)
 
     def values_of(self, config: Block) -> dict[str, Scalar]:
         """The values that a complete configuration has at the paths of the parameters that exist beside them.
@@ -183,40 +265,54 @@ class Space:
     def corners_of(
         self, path: str, base: Block, point: Mapping[str, Scalar] = {}
     ) -> Iterator[tuple[Scalar, dict[str, Scalar]]]:
-        """The same of one parameter, with all else as in ``point`` first, and then as in ``base``."""
-        parameter = self.parameters[path]
-        if not isinstance(parameter, TiedParameter):
-            for value in parameter.corners():
-                yield value, self.point_with(path, value, base, point)
-            return
-        for source in sorted(self.followed([path]) - self.tied().keys()):
-            for value in self.parameters[source].corners():
-                moved = self.point_with(source, value, base, point)
-                if path in moved:
-                    yield moved[path], moved
+        """The same of one parameter, with all else as in ``point`` first, and then as in ``base``.
 
-    def point_with(
-        self, path: str, value: Scalar, base: Block, rest: Mapping[str, Scalar] = {}
+        Of a coefficient that is a share of a total, the others of its group make room for it.
+        """
+        parameter = self.parameters[path]
+        if isinstance(parameter, Coefficient):
+            for position in range(len(parameter.corners())):
+                moved = self._point_with(path, position, base, point)
+                yield moved[path], moved
+        elif isinstance(parameter, TiedParameter):
+            for source in sorted(self.followed([path]) - self.tied().keys()):
+                for _, moved in self.corners_of(source, base, point):
+                    if path in moved:
+                        yield moved[path], moved
+        else:
+            for value in parameter.corners():
+                yield value, self._point_with(path, value, base, point)
+
+    def _point_with(
+        self, path: str, value: Scalar, base: Block, rest: Mapping[str, Scalar]
     ) -> dict[str, Scalar]:
-        """A complete point in which ``path`` has ``value``.
+        """A complete point in which ``path`` has ``value``; of a coefficient, the extreme of that position.
 
         All else is as in ``rest``, and then as in ``base``, where that can be.
         """
-        point: dict[str, Scalar] = {}
-        defaults = self._defaults_of(base)
-        for name, parameter in self.parameters.items():
-            if self.exists(name, point) and isinstance(parameter, TiedParameter):
-                point[name] = parameter.follow(name, point)
-            elif self.exists(name, point):
-                allowed = (value,) if name == path else self.required[path].get(name, parameter.corners())
-                default = rest.get(name, defaults[name])
-                stays = (
-                    name != path
-                    and parameter.takes(default)
-                    and (name not in self.required[path] or any(same(default, option) for option in allowed))
-                )
-                point[name] = default if stays else allowed[0]
-        return point
+        defaults = {**self._defaults_of(base), **rest}
+
+        def chosen(name: str, parameter: Parameter) -> Scalar:
+            if name == path:
+                return value
+            allowed = self.required[path].get(name, parameter.corners())
+            default = defaults[name]
+            stays = parameter.takes(default) and (
+                name not in self.required[path] or any(same(default, option) for option in allowed)
+            )
+            kept: Scalar = default if stays else allowed[0]
+            return kept
+
+        def divided(name: str, shares: Shares, members: list[str]) -> Mapping[str, Scalar]:
+            if path in members:
+                return [*shares.extremes(path, members)][int(value)]
+            wanted = {member: defaults[member] for member in members}
+            if all(self.parameters[member].takes(wanted[member]) for member in members):
+                found = {member: float(number) for member, number in wanted.items()}
+                return shares.nearest(found) if [*shares.problems(name, found)] else found
+            return shares.nearest(dict.fromkeys(members, 0.0))
+
+        return self._point(chosen, divided)
 
     def _defaults_of(self, base: Block) -> dict[str, Any]:
         """What ``value_at`` finds at each parameter, which takes long enough to do it once."""
@@ -253,7 +349,7 @@ def value_at(config: Block, path: str) -> Any:
     return found
 
 
-def requirements(path: str, parameters: Mapping[str, Parameter]) -> dict[str, tuple[Scalar, ...]]:
+def requirements(path: str, parameters: Mapping[str, Searched]) -> dict[str, tuple[Scalar, ...]]:
     """What every ancestor may be while ``path`` exists; empty where conditions contradict each other."""
     required: dict[str, tuple[Scalar, ...]] = {}
     conditions = parameters[path].conditions()
@@ -265,27 +361,29 @@ def requirements(path: str, parameters: Mapping[str, Parameter]) -> dict[str, tu
     return required
 
 
-def relation_problems(
-    parameters: Mapping[str, Parameter], others: frozenset[str] = frozenset()
-) -> list[Problem]:
+def relation_problems(written: Mapping[str, Written], others: frozenset[str] = frozenset()) -> list[Problem]:
     """What is wrong between parameters, each of which is right by itself.
 
     ``others`` are names of parameters that are wrong by themselves: they may be parents, but tell nothing
     more.
     """
-    problems = [
-        problem
+    problems = [*_repetitions(written)]
+    if problems:  # which of the two is meant decides what else is wrong
+        return problems
+    parameters = expanded(written)
+    conditions = [
+        (path, problem)
         for path, parameter in parameters.items()
         for parent, values in parameter.conditions().items()
         if (problem := _condition_problem(path, parent, values, parameters, others))
     ]
+    # A condition of all shares is one of each of them, and is told once.
+    problems = list({(p.path, p.rule): p for _, p in conditions}.values())
     for path, parameter in parameters.items():
         if isinstance(parameter, TiedParameter):
             problems += _tie_problems(path, parameter, {*parameters, *others})
-    wrong = {
-        path
-        for path in parameters
-        if any(p.path.startswith((f"{path}.when.", f"{path}.same_as")) for p in problems)
+    wrong = {path for path, _ in conditions} | {
+        path for path in parameters if any(p.path.startswith(f"{path}.same_as") for p in problems)
     }
     rest = sound({path: parameter for path, parameter in parameters.items() if path not in wrong})
     while circle := _circle(rest):
@@ -296,25 +394,42 @@ def relation_problems(
             at, value, advice = "same_as", first.same_as, "Give one of them a range."
         else:
             at, value, advice = "when", dict(first.when), "Remove one of these conditions."
-        problems.append(Problem(f"{circle[0]}.{at}", value, rule, advice))
+        problems.append(Problem(f"{place_of(circle[0], first)}.{at}", value, rule, advice))
         rest = sound({path: parameter for path, parameter in rest.items() if path not in circle})
     return problems + [
-        Problem(f"{path}.when", dict(parameter.when), "is never true", advice)
+        Problem(f"{place_of(path, parameter)}.when", dict(parameter.when), "is never true", advice)
         for path, parameter in rest.items()
         for advice in _contradictions(path, rest)
     ]
 
 
-def _circle(parameters: Mapping[str, Parameter]) -> list[str]:
+def place_of(path: str, parameter: Searched) -> str:
+    """Where in ``search.parameters`` the parameter of a setting is written."""
+    return f"{parameter.group}.of.{path}" if isinstance(parameter, Coefficient) else path
+
+
+def _repetitions(written: Mapping[str, Written]) -> Iterator[Problem]:
+    """Settings that are searched twice: by themselves and as a share, or as shares of two totals."""
+    homes = {path: path for path, parameter in written.items() if not isinstance(parameter, Shares)}
+    for name, shares in written.items():
+        for path in shares.members if isinstance(shares, Shares) else ():
+            if (other := homes.setdefault(path, name)) != name:
+                rule = (
+                    f"is searched by {other} already" if other != path else "is a parameter by itself already"
+                )
+                yield Problem(f"{name}.of.{path}", path, rule, "Keep one of the two.")
+
+
+def _circle(parameters: Mapping[str, Searched]) -> list[str]:
     try:
-        TopologicalSorter({path: p.parents() for path, p in parameters.items()}).prepare()
+        TopologicalSorter({path: p.after() for path, p in parameters.items()}).prepare()
     except CycleError as error:
         circle: list[str] = error.args[1]
         return circle
     return []
 
 
-def sound(parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:
+def sound(parameters: Mapping[str, Searched]) -> dict[str, Searched]:
     """The parameters all of whose ancestors are there too."""
     kept = dict(parameters)
     while lost := [path for path, p in kept.items() if not p.parents() <= kept.keys()]:
@@ -336,10 +451,14 @@ def _condition_problem(
     path: str,
     parent: str,
     values: tuple[Scalar, ...],
-    parameters: Mapping[str, Parameter],
+    parameters: Mapping[str, Searched],
     others: frozenset[str],
 ) -> Problem | None:
-    at = f"{path}.when.{parent}"
+    parameter = parameters[path]
+    place = place_of(path, parameter)
+    if isinstance(parameter, Coefficient) and parent in parameter.shares.when:
+        place = parameter.group
+    at = f"{place}.when.{parent}"
     if parent == path:
         return Problem(at, values, "a parameter cannot depend on itself", "Name another parameter.")
     if parent in others:
@@ -350,7 +469,7 @@ def _condition_problem(
     if isinstance(followed := parameters[parent], TiedParameter):
         advice = f"Depend on what decides it: {followed.same_as}."
         return Problem(at, values, f"{parent} is tied and decides nothing", advice)
-    if isinstance(parameters[parent], FloatParameter):
+    if isinstance(parameters[parent], FloatParameter | Coefficient):
         return Problem(
             at, values, "a float almost never has one exact value", "Depend on a categorical or an int."
         )
@@ -364,7 +483,7 @@ def _condition_problem(
     return None
 
 
-def _contradictions(path: str, parameters: Mapping[str, Parameter]) -> Iterator[str]:
+def _contradictions(path: str, parameters: Mapping[str, Searched]) -> Iterator[str]:
     for ancestor, values in requirements(path, parameters).items():
         if not values:
             yield f"The conditions of its ancestors leave no value of {ancestor}."

@@ -24,14 +24,18 @@ def trial_config(study: StudyView, trial: Suggestion | TrialRecord) -> RunConfig
     return with_overrides(study.base_of(trial.version), {**pinned, **trial.overrides})
 
 
-def shown(trial: Suggestion | TrialRecord) -> dict[str, Scalar]:
-    """What was chosen for a trial: the point it began at, and how settings changed, in words."""
+def shown(study: StudyView, trial: Suggestion | TrialRecord) -> dict[str, Scalar]:
+    """What was chosen for a trial: its point, how that divides totals, how settings changed, in words."""
     changes = [
         f"after {change['after']}: "
         + ", ".join(f"{path} {value:.4g}" for path, value in change["set"].items())
         for change in trial.course
     ]
-    return {**trial.overrides, **({"course": "; ".join(changes)} if changes else {})}
+    space = study.space_versions[trial.version - 1].config.space
+    divided: dict[str, Scalar] = {}
+    for name, division in space.divisions(trial.overrides).items():
+        divided |= division.entries(name)
+    return {**trial.overrides, **divided, **({"course": "; ".join(changes)} if changes else {})}
 
 
 def study_card(study: StudyView) -> StudyCard:
@@ -76,7 +80,7 @@ def trial_card(study: StudyView, trial: TrialRecord) -> TrialCard:
     return TrialCard(
         number=trial.number,
         outcome=trial.outcome,
-        params=shown(trial),
+        params=shown(study, trial),
         config_yaml=dump_yaml(trial_config(study, trial).model_dump(mode="json")),
         values=trial.values,
         reason=study.broken(trial) if trial.outcome == "completed" else trial.reason,
