@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
 
 from optuna import create_study
 from optuna.samplers import RandomSampler
@@ -154,15 +153,17 @@ def without_idle_coefficients(config: StudyConfig, idle: Mapping[str, str]) -> S
     gone = {path for path in idle if isinstance(config.space.parameters[path], Coefficient)}
     if not gone:
         return config
-    parameters: dict[str, Any] = dict(config.search.parameters)
-    for name, (shares, _) in config.space.groups.items():
-        parameters[name] = shares.without(gone)
-    starts = [
-        start if isinstance(start, str) else _start_without(gone, start) for start in config.search.starts
-    ]
-    kept = {name: parameter for name, parameter in parameters.items() if parameter is not None}
-    search = {**dict(config.search), "parameters": kept, "starts": starts}
-    return parse(StudyConfig, {**dict(config), "search": search}, f"study {config.study}")
+    rest = {name: shares.without(gone) for name, (shares, _) in config.space.groups.items()}
+    gone |= {name for name, shares in rest.items() if shares is None}
+    parameters = {
+        name: rest.get(name) or parameter
+        for name, parameter in config.search.parameters.items()
+        if name not in gone
+    }
+    starts = [s if isinstance(s, str) else _start_without(gone, s) for s in config.search.starts]
+    search = config.search.model_copy(update={"parameters": parameters, "starts": tuple(starts)})
+    values = config.model_copy(update={"search": search}).model_dump()
+    return parse(StudyConfig, values, f"study {config.study}")
 
 
 def _start_without(gone: Collection[str], start: Start) -> dict[str, Scalar | SharesStart]:
@@ -178,8 +179,8 @@ def idle_lines(idle: Mapping[str, str], space: Space) -> Sequence[str]:
     """A line for each parameter without an effect."""
     lines = []
     for path, reason in idle.items():
-        parameter = space.parameters.get(path)
-        shared = isinstance(parameter, Coefficient)
-        outcome = f"it has no share of {parameter.group}" if shared else "leave it out of the search"
+        outcome = "leave it out of the search"
+        if isinstance(parameter := space.parameters.get(path), Coefficient):
+            outcome = f"it has no share of {parameter.group}"
         lines.append(f"warning: {path} has no effect: {reason}; {outcome}")
     return lines
