@@ -23,7 +23,7 @@ from mmsa.search.space.scalars import Scalar
 from mmsa.search.space.space import Space, setting_of
 
 DRAWS = 300
-"""How often that is drawn before the defaults' values, which fulfil all constraints, are taken."""
+"""Uniform draws before the values of the defaults, which fulfil all constraints, are taken."""
 _FIXED = "fixed_params"  # where Optuna keeps the point of a trial that was enqueued
 
 
@@ -114,7 +114,7 @@ class AcceptedPoints(SamplerWrapper):
     def _completed(
         self, study: Study, trial: FrozenTrial, known: Mapping[str, Any], sampler: BaseSampler
     ) -> dict[str, Any]:
-        """A complete point: what is known of it, and what ``sampler`` draws for the rest."""
+        """Complete what is known of a point with draws of ``sampler``."""
         draft = _Draft(
             known, lambda name, distribution: sampler.sample_independent(study, trial, name, distribution)
         )

@@ -69,12 +69,12 @@ class Density:
 
     @property
     def covered(self) -> list[str]:
-        """The parameters of the space that some point tells about."""
+        """The parameters of the space that some earlier point has a value for."""
         names = (GATE, QUANTILE, "")
         return [p for p in self._space.parameters if {p + suffix for suffix in names} & self._widths.keys()]
 
     def draw(self, name: str, distribution: BaseDistribution, seed: int) -> Any:
-        """A value of the Optuna parameter ``name``; the parameters of one point have one ``seed``."""
+        """Draw a value of the Optuna parameter ``name``; all parameters of a point share one ``seed``."""
         random = np.random.default_rng((seed, derive_seed(name)))
         centre = self._centres[seed % len(self._centres)].get(name)
         zero = self._space.zero_below(name) if name.endswith((GATE, QUANTILE)) else 0.0
@@ -102,7 +102,7 @@ class Density:
 
 
 def _centre(space: Space, point: Point) -> dict[str, Any]:
-    """What a point of another space says in Optuna's parameters of this one."""
+    """Translate a point of another space into Optuna's parameters of this one."""
     centre: dict[str, Any] = {}
     for name, (shares, members) in space.groups.items():
         known = {path: point[path] for path in members if path in point}
@@ -118,7 +118,7 @@ def _centre(space: Space, point: Point) -> dict[str, Any]:
 
 
 def _nearest(parameter: Parameter, value: Scalar) -> Scalar | None:
-    """The value of a parameter that is nearest to one that another study had; None for another kind."""
+    """Return the nearest value that the parameter can have; None for a value of another kind."""
     if parameter.takes(value):
         return value
     if isinstance(parameter, CategoricalParameter) or isinstance(value, bool | str):

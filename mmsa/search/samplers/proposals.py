@@ -177,7 +177,7 @@ class Proposals:
         reported: Mapping[int, float],
         excesses: Mapping[str, float],
     ) -> dict[str, Any]:
-        """Optuna has no way to change a trial that has ended, so its study is filled anew."""
+        """Change how a trial ended; since Optuna cannot do that, its study is filled anew."""
         place = next((place for place, known in self._numbers.items() if known == number), None)
         if place is None:  # not shown any more
             return {}
@@ -221,13 +221,13 @@ class Proposals:
 
 
 def with_excesses(notes: Mapping[str, Any], excesses: Mapping[str, float]) -> dict[str, Any]:
-    """A trial's notes with what is known now of the bounds it breaks."""
+    """Replace what a trial's notes say of the bounds that it breaks by what is known now."""
     kept = {name: value for name, value in notes.items() if not name.startswith(CONSTRAINT)}
     return kept | {CONSTRAINT + name: excess for name, excess in excesses.items()}
 
 
 def _frozen(trial: PastTrial, distributions: Mapping[str, BaseDistribution]) -> FrozenTrial:
-    """The trial for Optuna; a number and an identifier are given to it when it is added."""
+    """Build Optuna's trial, which is given a number and an identifier when it is added."""
     return optuna.create_trial(
         state=trial.state,
         values=trial.values,

@@ -1,4 +1,4 @@
-"""Distributions as intervals from 0 to 1, on which they are uniform."""
+"""The unit cube that Optuna's distributions are mapped to, on which they are uniform."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from optuna.distributions import (
 
 
 def from_unit(distribution: BaseDistribution, u: float) -> Any:
-    """The value at ``u`` in [0, 1]; equal lengths have equal probabilities."""
+    """Return the value at ``u`` in [0, 1]; equal lengths have equal probabilities."""
     if isinstance(distribution, CategoricalDistribution):
         size = len(distribution.choices)
         return distribution.choices[min(int(u * size), size - 1)]
@@ -31,7 +31,7 @@ def from_unit(distribution: BaseDistribution, u: float) -> Any:
 
 
 def from_cube(distributions: Mapping[str, BaseDistribution], point: Iterable[float]) -> dict[str, Any]:
-    """The parameters at a point of the unit cube, whose axes are the distributions in order."""
+    """Return the parameters at a point of the unit cube, whose axes are the distributions in order."""
     return {
         name: from_unit(distribution, float(u))
         for (name, distribution), u in zip(distributions.items(), point, strict=True)
@@ -39,7 +39,7 @@ def from_cube(distributions: Mapping[str, BaseDistribution], point: Iterable[flo
 
 
 def to_unit(distribution: FloatDistribution | IntDistribution, value: float) -> float:
-    """The inverse of ``from_unit``; the middle of a step's interval."""
+    """Invert ``from_unit``; a value on a grid is at the middle of its interval."""
     low, high = _ends(distribution)
     return ((math.log(value) if distribution.log else value) - low) / (high - low)
 

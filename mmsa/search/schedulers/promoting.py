@@ -93,14 +93,14 @@ class GrowingHalving(PromotingHalving):
         return super()._quota(place, closing) if place < self.top() else int(closing)
 
     def top(self) -> int:
-        """The place of the largest rung, which no trial passes; that of a rung too many when all may be."""
+        """Place of the rung that no trial may pass yet; one past the last rung when all may be passed."""
         top = self._passed
         while top < len(self.pauses) and self._disagree(top):
             top += 1
         return top
 
     def _disagree(self, place: int) -> bool:
-        """Whether the soft ranking of a rung's trials is another than one rung before."""
+        """Whether a rung ranks its trials differently from the rung before, beyond the noise."""
         now, before = self._rungs.losses[place], self._rungs.losses[place - 1]
         trials = [trial for trial in now if trial in before]
         noise = self._noise(trials)
@@ -108,7 +108,7 @@ class GrowingHalving(PromotingHalving):
         return any(abs(before[one] - before[other]) > noise for one, other in ranked)
 
     def _noise(self, trials: list[int]) -> float:
-        """How far apart, at their last common epoch, trials are whose curves cross and cross back."""
+        """Noise of the curves: how far trials that crossed back and forth are apart at their last epoch."""
         gaps = []
         for one, other in combinations(trials, 2):
             a, b = self._curves[one], self._curves[other]

@@ -26,9 +26,9 @@ _FIXED = {
 
 
 COST_SECONDS = "cost/seconds"
-"""Metric of a trial: what it took in all launches, evaluation included."""
+"""Metric of a trial: its seconds over all launches, evaluation included."""
 COST_PARAMETERS = "cost/parameters"
-"""Metric of a trial: how many numbers it trains."""
+"""Metric of a trial: its number of trained weights."""
 COSTS = (COST_PARAMETERS, COST_SECONDS)
 
 Start = Mapping[str, Scalar | SharesStart]
@@ -43,7 +43,7 @@ def valid_metrics() -> tuple[str, ...]:
 
 @cache
 def information_metrics() -> tuple[str, ...]:
-    """Every information that some run measures, without the ends of its interval."""
+    """Every measured information that some run logs, without the ends of its interval."""
     return tuple(METRIC + name for name in names(FAMILIES, MODALITIES))
 
 
@@ -63,7 +63,7 @@ def metric_problem(metric: str) -> Problem | None:
 
 
 def _known_metrics(name: str) -> str:
-    """The one that is meant, by what follows ``valid/``, which all have in common; or all, by data set."""
+    """Name the metric that is meant, by what follows ``valid/``; or all of them, by data set."""
     known = [metric.removeprefix("valid/") for metric in valid_metrics()]
     if close := nearest(name, known):
         return f"Did you mean {f'valid/{close}'!r}?"
@@ -77,7 +77,7 @@ def _known_metrics(name: str) -> str:
 def meaning_problems(
     base: RunConfig, parameters: Mapping[str, Written], starts: Sequence[str | Start]
 ) -> list[Problem]:
-    """Everything wrong between parts that are right by themselves; paths are those of the space file.
+    """Find what is wrong between parts that are each right by themselves; paths are those of the space file.
 
     Starts that name a file are not looked at: they are read when the space is loaded.
     """
@@ -103,7 +103,7 @@ def meaning_problems(
 
 
 def start_values(space: Space, base: RunConfig, start: Start) -> dict[str, Scalar]:
-    """The complete point of a start: what it writes, and the defaults for the rest.
+    """Complete a start with the defaults for what it does not write.
 
     Raises:
         ConfigError: for values that the space does not have, with paths relative to the start.

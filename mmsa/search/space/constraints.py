@@ -73,18 +73,18 @@ def parse_constraint(text: str) -> Expression | MetricBound:
 
 
 class PointConstraints:
-    """Conditions on the configurations that the points of a space make of a base."""
+    """Conditions on the configuration that a point of a space makes of a base."""
 
     def __init__(self, expressions: Sequence[Expression], space: Space, base: Block):
         self.expressions, self._space, self._base = tuple(expressions), space, base
 
     def broken(self, point: Mapping[str, Scalar]) -> list[Expression]:
-        """The conditions that do not hold at ``point``; one that has no meaning there does not hold."""
+        """Return the conditions that ``point`` breaks; one that has no meaning there counts as broken."""
         values = _Values(self._space, self._base, point)
         return [expression for expression in self.expressions if not _holds(expression, values)]
 
     def involved(self, expressions: Iterable[Expression]) -> set[str]:
-        """The parameters that decide whether ``expressions`` hold."""
+        """Return the parameters that decide whether ``expressions`` hold."""
         paths = {path for expression in expressions for path in expression.paths}
         direct = {
             parameter
@@ -99,7 +99,7 @@ class PointConstraints:
         return direct.union(*(self._space.required[path] for path in direct))
 
     def problems(self) -> Iterator[Problem]:
-        """Paths that no configuration has, and conditions that do not hold for the base.
+        """Find paths that no configuration has, and conditions that the base breaks.
 
         Trial 0 is the base, so that a space in which nothing holds is found here as well.
         """
@@ -152,7 +152,7 @@ class PointConstraints:
 
 
 class _Values:
-    """The values of a configuration, which is built only when one is asked for that is not searched."""
+    """Values of a configuration, which is built only when a setting is asked for that is not searched."""
 
     def __init__(self, space: Space, base: Block, point: Mapping[str, Scalar]):
         self._space, self._base, self._point = space, base, point

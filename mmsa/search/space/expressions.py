@@ -18,7 +18,7 @@ from mmsa.config import refuse
 from mmsa.search.space.scalars import Scalar
 
 MOST_CHARACTERS = 300
-"""Of an expression; Python's parser runs out of stack on much longer ones."""
+"""Longest expression; Python's parser runs out of stack on much longer ones."""
 
 Lookup = Callable[[str], Scalar]
 """The value at a dotted path; raises ``NotApplicable``."""
@@ -66,7 +66,7 @@ class Expression:
     _tree: ast.expr
 
     def holds(self, value_at: Lookup) -> bool:
-        """Whether the condition is true; it is too where a path that decides it has no value.
+        """Whether the condition is true, or a path that decides it has no value.
 
         Raises:
             Meaningless: for operations on values that do not have them.
@@ -78,7 +78,7 @@ class Expression:
 
     @property
     def equated(self) -> tuple[str, str] | None:
-        """The two paths of a condition that is nothing but their equality."""
+        """The two paths of a condition that only says that they are equal."""
         match self._tree:
             case ast.Compare(left=left, ops=[ast.Eq()], comparators=[right]) if _path(left) and _path(right):
                 return _path(left), _path(right)

@@ -28,7 +28,7 @@ from mmsa.search.space.expressions import Formula, Meaningless, parse_formula
 from mmsa.search.space.scalars import Scalar, same
 
 Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
-"""Beyond, samplers no longer tell neighbours apart."""
+"""Whole numbers that samplers, which see doubles, can tell apart."""
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Values = Annotated[tuple[Scalar, ...], Field(strict=False)]
 
@@ -44,7 +44,7 @@ _GRID_TOLERANCE = 1e-8  # multiples of a decimal step are not exact in binary
 
 
 class BaseParameter(Block):
-    """What all kinds of parameters have in common."""
+    """Base of all kinds of parameters."""
 
     when: Mapping[str, Scalar | Values] = {}
     """The parameter exists only while each one named here has the value, or one of the values, given."""
@@ -54,11 +54,11 @@ class BaseParameter(Block):
         return {path: value if isinstance(value, tuple) else (value,) for path, value in self.when.items()}
 
     def parents(self) -> frozenset[str]:
-        """The parameters without which it means nothing."""
+        """The parameters that have to exist for it to exist."""
         return frozenset(self.when)
 
     def after(self) -> frozenset[str]:
-        """The parameters that have to be decided before it is."""
+        """The parameters that have to be decided first."""
         return self.parents()
 
     def distribution(self) -> BaseDistribution:
@@ -276,11 +276,11 @@ class TiedParameter(BaseParameter):
 
     @cached_property
     def formula(self) -> Formula:
-        """``same_as``, read."""
+        """``same_as``, parsed."""
         return parse_formula(self.same_as)
 
     def follow(self, path: str, values: Mapping[str, Scalar]) -> Scalar:
-        """The value beside ``values``, which hold all that it follows.
+        """Calculate the value from ``values``, which hold everything it follows.
 
         Raises:
             ConfigError: where nothing can be calculated from them.

@@ -355,7 +355,7 @@ class SharesStart(Block):
         for path in shares.members:
             if path in written:
                 rule = f"is given as a coefficient and as a share of {name}"
-                yield Problem(path, written, rule, "Keep one of the two.")
+                yield Problem(path, path, rule, "Keep one of the two.")
         for path in self.shares or ():
             if path not in present:
                 advice = did_you_mean(path, present)

@@ -22,13 +22,13 @@ from mmsa.search.space.scalars import Scalar, same
 from mmsa.search.space.shares import QUANTILE, Coefficient, Division, Shares
 
 Written = Parameter | Shares
-"""What a space file may say of a name under ``search.parameters``."""
+"""A parameter as a space file writes it."""
 Searched = Parameter | Coefficient
-"""What is searched of one setting; ``expanded`` makes these of those."""
+"""A parameter that decides a single setting."""
 
 
 def expanded(parameters: Mapping[str, Written | Coefficient]) -> dict[str, Searched]:
-    """The parameters by the paths of settings: each of the shares in place of their group."""
+    """Replace each group of shares by its coefficients, so that every parameter decides a single setting."""
     found: dict[str, Searched] = {}
     for name, parameter in parameters.items():
         found |= parameter.coefficients(name) if isinstance(parameter, Shares) else {name: parameter}
@@ -36,12 +36,12 @@ def expanded(parameters: Mapping[str, Written | Coefficient]) -> dict[str, Searc
 
 
 def setting_of(name: str) -> str:
-    """The parameter, or the group of shares, that an Optuna parameter belongs to."""
+    """Return the path, or the name of the shares, that an Optuna parameter belongs to."""
     return name.removesuffix(GATE).removesuffix(QUANTILE)
 
 
 class Space:
-    """Parameters in an order in which parents come before those that depend on them.
+    """Everything that is searched, in an order in which parents come before those that depend on them.
 
     Args:
         parameters: As a file writes them, or as ``expanded`` returns them; free of the problems that
@@ -71,7 +71,7 @@ class Space:
         return self.distributions().keys() != self.always().keys()
 
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Every Optuna parameter that can occur, by name."""
+        """All Optuna parameters that can occur, by name."""
         found: dict[str, BaseDistribution] = {}
         for path, parameter in self.parameters.items():
             if isinstance(parameter, Coefficient):  # with the first one of a group comes the whole
@@ -93,7 +93,7 @@ class Space:
         return {name: known[name] for name in found}
 
     def zero_below(self, name: str) -> float:
-        """The value of an Optuna parameter below which what it decides is exactly 0; 0 without an exact 0."""
+        """The value of a gate or quantile below which its setting is exactly 0; 0 where it never is."""
         if name.endswith(QUANTILE):
             coefficient = self.parameters[setting_of(name)]
             assert isinstance(coefficient, Coefficient)
@@ -104,7 +104,7 @@ class Space:
         return parameter.zero or 0.0
 
     def divisions(self, values: Mapping[str, Scalar]) -> dict[str, Division]:
-        """How the total of each group of shares is divided at a point, by name of the group."""
+        """How a point divides the total of each group of shares, by name."""
         found = {}
         for name, (_, members) in self.groups.items():
             present = {path: float(values[path]) for path in members if path in values}
@@ -113,7 +113,7 @@ class Space:
         return found
 
     def exists(self, path: str, values: Mapping[str, Scalar]) -> bool:
-        """Whether the parameter exists beside ``values`` of its parents."""
+        """Whether the parameter exists, given ``values`` of its parents."""
         parameter = self.parameters[path]
         return parameter.parents() <= values.keys() and all(
             any(same(values[parent], value) for value in allowed)
@@ -125,7 +125,7 @@ class Space:
         return {path: p for path, p in self.parameters.items() if isinstance(p, TiedParameter)}
 
     def followed(self, paths: Iterable[str]) -> set[str]:
-        """``paths``, and all that decide them: what a tie follows, the other shares of a total."""
+        """``paths`` and the parameters that decide them: what a tie follows, the other shares of a total."""
         found: set[str] = set()
         waiting = [*paths]
         while waiting:
@@ -140,7 +140,7 @@ class Space:
         return found
 
     def with_ties(self, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
-        """``values``, in which what is tied follows the rest."""
+        """Return ``values`` with every tied parameter recalculated from the others."""
         result = dict(values)
         for path, parameter in self.tied().items():
             if self.exists(path, result):
@@ -150,14 +150,14 @@ class Space:
         return result
 
     def suggest(self, trial: Trial) -> dict[str, Scalar]:
-        """The point that the trial's sampler chooses. Asked again for the same trial, the same point."""
+        """Return the point that the trial's sampler chooses; for the same trial always the same one."""
         return self._point(
             lambda path, parameter: parameter.suggest(trial, path),
             lambda name, shares, members: shares.suggest(trial, name, members),
         )
 
     def decode(self, params: Mapping[str, Any]) -> dict[str, Scalar]:
-        """The point that Optuna's parameters stand for."""
+        """Return the point that Optuna's parameters stand for."""
         return self._point(
             lambda path, parameter: parameter.decode(path, params),
             lambda name, shares, members: shares.decode(name, members, params),
@@ -168,7 +168,7 @@ class Space:
         value: Callable[[str, Parameter], Scalar],
         coefficients: Callable[[str, Shares, list[str]], Mapping[str, Scalar]],
     ) -> dict[str, Scalar]:
-        """A complete point, made of the value of each parameter and the coefficients of each group."""
+        """Build a complete point from the value of each parameter and the coefficients of each group."""
         values: dict[str, Scalar] = {}
         for path, parameter in self.parameters.items():
             if path in values or not self.exists(path, values):
@@ -184,7 +184,7 @@ class Space:
         return values
 
     def canonical(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """The same point, with the quantiles that ``encode`` chooses of all that stand for its shares."""
+        """Replace quantiles by those that ``encode`` chooses for the same shares."""
         return {**params, **self._encoded_shares(self.decode(params))}
 
     def _encoded_shares(self, values: Mapping[str, Scalar]) -> dict[str, Any]:
@@ -195,7 +195,7 @@ class Space:
         return params
 
     def encode(self, values: Mapping[str, Scalar], source: str = "start") -> dict[str, Any]:
-        """Optuna's parameters for a point: the inverse of ``decode``. What is tied may be left out.
+        """Return Optuna's parameters for a point: the inverse of ``decode``. What is tied may be left out.
 
         Coefficients may have any ratio, also one that ``decode`` can only come near to.
 
@@ -235,7 +235,7 @@ class Space:
         return params | self._encoded_shares(values)
 
     def values_of(self, config: Block) -> dict[str, Scalar]:
-        """The values that a complete configuration has at the paths of the parameters that exist beside them.
+        """Read the point that a complete configuration stands for: its values at the paths that exist there.
 
         Raises:
             ConfigError: where the configuration has no value at such a path.
@@ -254,7 +254,7 @@ class Space:
         return values
 
     def corners(self, base: Block) -> Iterator[tuple[str, Scalar, dict[str, Scalar]]]:
-        """For every extreme value of every parameter: path, value, and a complete point that holds it.
+        """Yield path, value, and a complete point that holds it, for every extreme of every parameter.
 
         Those of a tied parameter are at the extremes of what it follows.
         """
@@ -265,7 +265,7 @@ class Space:
     def corners_of(
         self, path: str, base: Block, point: Mapping[str, Scalar] = {}
     ) -> Iterator[tuple[Scalar, dict[str, Scalar]]]:
-        """The same of one parameter, with all else as in ``point`` first, and then as in ``base``.
+        """Yield the extremes of one parameter, all else as in ``point``, or else as in ``base``.
 
         Of a coefficient that is a share of a total, the others of its group make room for it.
         """
@@ -286,7 +286,7 @@ class Space:
     def _point_with(
         self, path: str, value: Scalar, base: Block, rest: Mapping[str, Scalar]
     ) -> dict[str, Scalar]:
-        """A complete point in which ``path`` has ``value``; of a coefficient, the extreme of that position.
+        """Build a point in which ``path`` has ``value``; of a coefficient, the extreme at that place.
 
         All else is as in ``rest``, and then as in ``base``, where that can be.
         """
@@ -315,7 +315,7 @@ class Space:
         return self._point(chosen, divided)
 
     def _defaults_of(self, base: Block) -> dict[str, Any]:
-        """What ``value_at`` finds at each parameter, which takes long enough to do it once."""
+        """Values of ``base`` at all parameters, kept because looking them up is slow."""
         if self._defaults is None or self._defaults[0] is not base:
             self._defaults = base, {path: value_at(base, path) for path in self.parameters}
         return self._defaults[1]
@@ -350,7 +350,7 @@ def value_at(config: Block, path: str) -> Any:
 
 
 def requirements(path: str, parameters: Mapping[str, Searched]) -> dict[str, tuple[Scalar, ...]]:
-    """What every ancestor may be while ``path`` exists; empty where conditions contradict each other."""
+    """Values of each ancestor for which ``path`` exists; none where conditions contradict each other."""
     required: dict[str, tuple[Scalar, ...]] = {}
     conditions = parameters[path].conditions()
     for parent in sorted(parameters[path].parents()):
@@ -362,7 +362,7 @@ def requirements(path: str, parameters: Mapping[str, Searched]) -> dict[str, tup
 
 
 def relation_problems(written: Mapping[str, Written], others: frozenset[str] = frozenset()) -> list[Problem]:
-    """What is wrong between parameters, each of which is right by itself.
+    """Find what is wrong between parameters that are each right by themselves.
 
     ``others`` are names of parameters that are wrong by themselves: they may be parents, but tell nothing
     more.
@@ -409,7 +409,7 @@ def place_of(path: str, parameter: Searched) -> str:
 
 
 def _repetitions(written: Mapping[str, Written]) -> Iterator[Problem]:
-    """Settings that are searched twice: by themselves and as a share, or as shares of two totals."""
+    """Find settings that are searched twice: by themselves and as a share, or as shares of two totals."""
     homes = {path: path for path, parameter in written.items() if not isinstance(parameter, Shares)}
     for name, shares in written.items():
         for path in shares.members if isinstance(shares, Shares) else ():
@@ -430,7 +430,7 @@ def _circle(parameters: Mapping[str, Searched]) -> list[str]:
 
 
 def sound(parameters: Mapping[str, Searched]) -> dict[str, Searched]:
-    """The parameters all of whose ancestors are there too."""
+    """Keep the parameters all of whose ancestors are kept."""
     kept = dict(parameters)
     while lost := [path for path, p in kept.items() if not p.parents() <= kept.keys()]:
         for path in lost:
