@@ -229,8 +229,8 @@ class Shares(Block):
     def encode(self, name: str, coefficients: Mapping[str, float]) -> dict[str, Any]:
         """Optuna's parameters for coefficients of any total and ratio, or for the nearest that can be had.
 
-        ``decode`` gives back to the last bit what it has given. Of other coefficients it gives the shares to
-        within 2^-26, and the total to within 2^-27 of it.
+        ``decode`` gives back to the last bit what it has given, unless one quantile was at 0 and another at 1.
+        Of other coefficients it gives the shares to within 2^-26, and the total to within 2^-27 of it.
         """
         total = math.fsum(coefficients.values())
         if total == 0 and self.may_vanish:
@@ -359,7 +359,7 @@ class SharesStart(Block):
         for path in self.shares or ():
             if path not in present:
                 advice = did_you_mean(path, present)
-                yield Problem(f"{name}.shares.{path}", path, "has no share of this total there", advice)
+                yield Problem(f"{name}.shares", path, "has no share of this total there", advice)
         total = math.fsum((self.shares or {"": 1.0}).values())
         if abs(total - 1) > _TOLERANCE:
             yield Problem(
