@@ -41,7 +41,7 @@ BY_ITSELF = [
     (changed(LR, hihg=1.0), "hihg", "1.0", "not a setting", "Did you mean 'high'?"),
     (changed(LR, log="yes"), "log", "'yes'", "valid boolean", ""),
     (changed(LR, high=None), "high", "None", "is required", ""),
-    (changed(LR, type=None), "type", "None", "needs a type", "Known: categorical, float, int."),
+    (changed(LR, type=None), "type", "None", "needs a type", "Known: categorical, float, int, shares."),
     (changed(LR, type="flaot"), "type", "'flaot'", "not a type", "Did you mean 'float'?"),
     (changed(LR, type=["float"]), "type", "['float']", "not a type", ""),
     ([1e-4, 1e-1], "", "[0.0001, 0.1]", "must be a mapping", "type: float"),
