@@ -320,34 +320,40 @@ def test_the_stop_rule_measures_shares(make_study_config):
     assert math.isfinite(regret_bound(embedded, np.array([point["a"] for point in points]), space))
 
 
-MIMRL = [
-    f"objective.terms.mimrl.{name}"
-    for name in ("invariant", "specific.text", "specific.audio", "fusion.audio")
-]
+MIMRL = [f"objective.terms.mimrl.{name}" for name in ("invariant", "fusion.audio", "fusion.vision")]
 
 
-def test_an_absent_modality_drops_out_and_the_rest_is_divided(make_study_config, tmp_path):
-    data = {"name": "planted", "rows_train": 40, "rows_valid": 20, "rows_test": 20}
-    base = {"model": {"name": "mimrl"}, "objective": {"terms": {"mimrl": {}}}}
+def test_an_absent_modality_drops_out_and_the_rest_is_divided(make_study_config):
+    data = {
+        "name": "planted",
+        "rows_train": 40,
+        "rows_valid": 20,
+        "rows_test": 20,
+        "modalities": ["audio", "vision"],
+    }
     group = {"type": "shares", "of": MIMRL, "total": {**TOTAL, "low": 0.001}, "zero": 0.2}
-    ratio = dict(zip(MIMRL, (0.4, 0.2, 0.2, 0.2), strict=True))
-    made = {"parameters": {"levels": group}, "starts": [{"levels": {"total": 0.3, "shares": ratio}}]}
-    whole = make_study_config(**made, base={**base, "data": data})
-    assert not refuse_misfits(whole, open_corpus(whole.base.data)).idle
-
-    config = make_study_config(**made, base={**base, "data": {**data, "modalities": ["audio", "vision"]}})
+    ratio = dict(zip(MIMRL, (0.6, 0.3, 0.1), strict=True))
+    config = make_study_config(
+        {"levels": group},
+        base={"data": data, "model": {"name": "mimrl"}, "objective": {"terms": {"mimrl": {}}}},
+        starts=[{"levels": {"total": 0.3, "shares": ratio}}],
+    )
     idle = refuse_misfits(config, open_corpus(config.base.data)).idle
     assert "has no share of levels" in idle_lines(idle, config.space)[0]
     kept = without_idle_coefficients(config, idle)
-    assert [*kept.space.parameters] == [path for path in MIMRL if path not in idle] != MIMRL
+    left = [path for path in MIMRL if path not in idle]
+    assert [*kept.space.parameters] == left != MIMRL
     start = kept.starts()[1]
     assert sum(start.values()) == pytest.approx(0.3)
-    assert kept.space.divisions(start)["levels"].shares == pytest.approx(
-        {path: ratio[path] / sum(ratio[p] for p in start) for path in start}, abs=1e-6
-    )
-    printed = "\n".join(dry_run(config, tmp_path))
-    assert "shares levels: a total from 0.001 to 10 over" in printed
-    assert "% specific.audio" in printed or "% invariant" in printed
+    expected = {path: ratio[path] / sum(ratio[p] for p in left) for path in left}
+    assert kept.space.divisions(start)["levels"].shares == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_dry_run_prints_the_ratio(make_study_config, tmp_path):
+    printed = "\n".join(dry_run(make_study_config({"terms": GROUP}, base=TERMS), tmp_path))
+    assert f"shares terms: a total from 0.01 to 10 over {CPC}, {BARBER}" in printed
+    assert printed.count("# terms: ") == 3
+    assert "% cpc.weight + " in printed
 
 
 def test_pbt_refuses_shares(make_values):

@@ -154,6 +154,11 @@ class Shares(Block):
         return {path: share or Share() for path, share in settings.items()}
 
     @property
+    def parents(self) -> frozenset[str]:
+        """The parameters that decide which of the coefficients exist."""
+        return frozenset(self.when).union(*(share.when for share in self._each.values()))
+
+    @property
     def members(self) -> tuple[str, ...]:
         """The paths of the coefficients."""
         return tuple(self.of)
@@ -229,8 +234,9 @@ class Shares(Block):
     def encode(self, name: str, coefficients: Mapping[str, float]) -> dict[str, Any]:
         """Optuna's parameters for coefficients of any total and ratio, or for the nearest that can be had.
 
-        ``decode`` gives back to the last bit what it has given, unless one quantile was at 0 and another at 1.
-        Of other coefficients it gives the shares to within 2^-26, and the total to within 2^-27 of it.
+        ``decode`` returns to the last bit what it has returned before, unless one quantile was at 0 while
+        another was at 1. Of other coefficients it returns the shares to within 2^-26, and the total to within
+        2^-27 of it.
         """
         total = math.fsum(coefficients.values())
         if total == 0 and self.may_vanish:
@@ -404,7 +410,8 @@ class Coefficient(BaseParameter):
 
     @override
     def after(self) -> frozenset[str]:
-        return frozenset().union(*(set(c.when) for c in self.shares.coefficients(self.group).values()))
+        # Which of the others exist decides how the total is divided: the group is decided as a whole.
+        return self.shares.parents
 
     @property
     def zero(self) -> float | None:
