@@ -19,7 +19,7 @@ from scipy.stats import kstest
 from mmsa.config import dump_yaml, parse, with_overrides
 from mmsa.data import open_corpus
 from mmsa.errors import ConfigError
-from mmsa.search.definition.idle import idle_lines, without_idle_coefficients
+from mmsa.search.definition.idle import Drafts, idle_lines, without_idle_coefficients
 from mmsa.search.definition.misfits import refuse_misfits
 from mmsa.search.definition.schema import schema_text
 from mmsa.search.definition.spelling import misspelt
@@ -323,6 +323,10 @@ def test_the_stop_rule_measures_shares(make_study_config):
 MIMRL = [f"objective.terms.mimrl.{name}" for name in ("invariant", "fusion.audio", "fusion.vision")]
 
 
+NONE = {"text": 0.0, "audio": 0.0, "vision": 0.0}
+REST = {"complementary": 0.0, "specific": NONE, "fusion": {"text": 0.0}}
+
+
 def test_an_absent_modality_drops_out_and_the_rest_is_divided(make_study_config):
     data = {
         "name": "planted",
@@ -335,7 +339,7 @@ def test_an_absent_modality_drops_out_and_the_rest_is_divided(make_study_config)
     ratio = dict(zip(MIMRL, (0.6, 0.3, 0.1), strict=True))
     config = make_study_config(
         {"levels": group},
-        base={"data": data, "model": {"name": "mimrl"}, "objective": {"terms": {"mimrl": {}}}},
+        base={"data": data, "model": {"name": "mimrl"}, "objective": {"terms": {"mimrl": REST}}},
         starts=[{"levels": {"total": 0.3, "shares": ratio}}],
     )
     idle = refuse_misfits(config, open_corpus(config.base.data)).idle
@@ -343,6 +347,9 @@ def test_an_absent_modality_drops_out_and_the_rest_is_divided(make_study_config)
     kept = without_idle_coefficients(config, idle)
     left = [path for path in MIMRL if path not in idle]
     assert [*kept.space.parameters] == left != MIMRL
+    assert kept.base.objective.terms["mimrl"].invariant == 0.0  # so that nothing at all can be tried
+    nothing = with_overrides(kept.base, dict.fromkeys(left, 0.0))
+    assert Drafts(nothing, open_corpus(nothing.data)).of(nothing)
     start = kept.starts()[1]
     assert sum(start.values()) == pytest.approx(0.3)
     expected = {path: ratio[path] / sum(ratio[p] for p in left) for path in left}

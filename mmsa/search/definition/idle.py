@@ -141,7 +141,7 @@ def _reason(path: str, config: StudyConfig, drafts: Drafts) -> str:
 
 
 def without_idle_coefficients(config: StudyConfig, idle: Mapping[str, str]) -> StudyConfig:
-    """The study as these data have it: what has no effect has no share of a total.
+    """The study as these data have it: what has no effect has no share of a total, and is 0 in the base.
 
     Args:
         config: As it was written, for data of all kinds.
@@ -150,9 +150,13 @@ def without_idle_coefficients(config: StudyConfig, idle: Mapping[str, str]) -> S
     Raises:
         ConfigError: where the base or a start has no total of the group any more.
     """
-    gone = {path for path in idle if isinstance(config.space.parameters[path], Coefficient)}
-    if not gone:
+    found = {path: config.space.parameters[path] for path in idle}
+    coefficients = {path: p for path, p in found.items() if isinstance(p, Coefficient)}
+    if not coefficients:
         return config
+    gone = {*coefficients}
+    # Where all that is left is 0, what has no effect must not pretend that there is something to estimate.
+    base = with_overrides(config.base, {path: 0.0 for path, p in coefficients.items() if p.zero})
     rest = {name: shares.without(gone) for name, (shares, _) in config.space.groups.items()}
     gone |= {name for name, shares in rest.items() if shares is None}
     parameters = {
@@ -162,7 +166,7 @@ def without_idle_coefficients(config: StudyConfig, idle: Mapping[str, str]) -> S
     }
     starts = [s if isinstance(s, str) else _start_without(gone, s) for s in config.search.starts]
     search = config.search.model_copy(update={"parameters": parameters, "starts": tuple(starts)})
-    values = config.model_copy(update={"search": search}).model_dump()
+    values = config.model_copy(update={"base": base, "search": search}).model_dump()
     return parse(StudyConfig, values, f"study {config.study}")
 
 

@@ -332,7 +332,8 @@ class Shares(Block):
         even = {other: self._concentration(other) for other in others}
         least = 1 / _UNITS
         yield self.divided(low, {path: least * (math.fsum(even.values()) or 1.0), **even})
-        yield self.divided(high, {path: 1.0, **{p: 0.0 if self.zero_below(p) else least for p in others}})
+        # Not 0 for the others: beside one that has no effect on the data, nothing would be left to build.
+        yield self.divided(high, {path: 1.0, **dict.fromkeys(others, least)})
 
     def _concentration(self, path: str) -> float:
         own = self._each[path].concentration
