@@ -216,10 +216,10 @@ def test_shares_add_up_and_are_the_same_after_a_restart(name):
             proposal = proposals.ask(number, given)
             point = proposal.overrides
             assert given in (None, point)
-            assert proposal.params == SHARED.encode(point)
+            assert proposal.params == SHARED.encode_drawn(point, proposal.params)
             values = [float(point["a"]) + float(point["b"])] * len(known.directions)
             notes = proposals.tell(number, TrialState.COMPLETE, values, {})
-            past.append(PastTrial(number, SHARED.encode(point), TrialState.COMPLETE, values, {}, notes))
+            past.append(PastTrial(number, proposal.params, TrialState.COMPLETE, values, {}, notes))
             points.append(point)
     for point in points[:3] + points[4:]:
         (division,) = SHARED.divisions(point).values()

@@ -74,8 +74,7 @@ class AcceptedPoints(SamplerWrapper):
             params: dict[str, Any] = self._inner.sample_relative(study, trial, modelled)
             return params
         self._remember(study)
-        # The sampler learns from what it is shown: of all ways to write shares down always the same one.
-        params = self._space.canonical(self._chosen(study, trial, modelled))
+        params = self._chosen(study, trial, modelled)
         self._tried.add(_key(self._space.decode(params)))
         return params
 

@@ -10,9 +10,8 @@ draws are not (Devroye 1986, section XI.4). All coefficients are treated alike, 
 missing: the rest of the weights, divided by their own sum, is Dirichlet distributed again.
 
 K quantiles describe K - 1 free shares. The redundant direction is the sum of the weights, which is
-independent of the shares and therefore tells nothing about a trial: of all quantiles that stand for the same
-shares, ``encode`` returns those whose weights add up to their mean, a_1 + ... + a_K, and samplers are only
-shown those.
+independent of the shares and therefore tells nothing about a trial. Where no quantiles are known, as of a
+start, ``encode`` returns those whose weights add up to their mean, a_1 + ... + a_K.
 """
 
 from __future__ import annotations

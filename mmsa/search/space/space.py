@@ -183,9 +183,15 @@ class Space:
                 values[path] = value(path, parameter)
         return values
 
-    def canonical(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Replace quantiles by those that ``encode`` chooses for the same shares."""
-        return {**params, **self._encoded_shares(self.decode(params))}
+    def encode_drawn(self, values: Mapping[str, Scalar], drawn: Mapping[str, Any]) -> dict[str, Any]:
+        """As ``encode``, but shares by the parameters that were drawn for them, if they stand for this point.
+
+        Many quantiles stand for the same shares. A sampler that is built again is told of those it drew.
+        """
+        params = self.encode(values)
+        shared = self._encoded_shares(values)
+        before = {**params, **{name: drawn[name] for name in shared if name in drawn}}
+        return before if self.decode(before) == values else params
 
     def _encoded_shares(self, values: Mapping[str, Scalar]) -> dict[str, Any]:
         params: dict[str, Any] = {}

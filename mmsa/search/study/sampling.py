@@ -59,7 +59,7 @@ class Sampling:
         trials = zip(self._study.trials(), self._ledger.trials, strict=True)
         for record, trial in trials:
             if is_proposed(trial) and not record.superseded:
-                params = self._config.space.encode(self._study.point(record))
+                params = self._config.space.encode_drawn(self._study.point(record), trial.params)
                 excesses = self._config.excesses(record.metrics)
                 notes = with_excesses(trial.user_attrs.get("sampler", {}), excesses)
                 yield PastTrial(
