@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from mmsa.config import Block, one_of, refuse, refuse_all, walk, with_overrides
+from mmsa.config import Block, Named, one_of, refuse, refuse_all, walk, with_overrides
 from mmsa.data import DATA_SETS
 from mmsa.errors import ConfigError, Problem, did_you_mean
 from mmsa.information.measure_panel import EstimatorName
@@ -34,7 +34,7 @@ _CONTINUABLE = re.compile(
 )
 
 
-class OptimConfig(Block):
+class OptimConfig(Named):
     """The optimiser. Groups of parameters: ``main``, ``pretrained`` (a fine-tuned encoder), ``estimator``."""
 
     name: Literal["adam", "adamw"] = "adamw"
@@ -141,8 +141,8 @@ class Change(Block):
 class RunConfig(Block):
     """Everything that determines a training run, and nothing else."""
 
-    data: Annotated[Block, one_of(DATA_SETS)]
-    model: Annotated[Block, one_of(MODELS)]
+    data: Annotated[Named, one_of(DATA_SETS)]
+    model: Annotated[Named, one_of(MODELS)]
     objective: ObjectiveConfig = ObjectiveConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()

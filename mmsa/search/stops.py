@@ -16,7 +16,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from typing_extensions import override
 
-from mmsa.config import Block
+from mmsa.config import Block, Named
 from mmsa.errors import Problem
 from mmsa.registry import Registry
 from mmsa.search.records import TrialRecord
@@ -28,7 +28,7 @@ from mmsa.seeding import derive_seed
 
 Floats = NDArray[np.float64]
 
-STOPS: Registry[Any] = Registry("stop rule")
+STOPS: Registry[StopRule] = Registry("stop rule")
 
 STANDARD_ERRORS = "standard_errors"
 """Note of a completed trial: the standard error of each of its valid metrics."""
@@ -68,7 +68,7 @@ class StopRule:
 class Never(StopRule):
     """The search has the trials it was asked for."""
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["never"] = "never"
@@ -87,7 +87,7 @@ class Noise(StopRule):
     of the best trial's metric: choosing between trials that differ by less is choosing by chance.
     """
 
-    class Config(Block):
+    class Config(Named):
         """When to look for the first time."""
 
         name: Literal["noise"] = "noise"

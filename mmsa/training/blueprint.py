@@ -150,7 +150,7 @@ def _stepped(config: RunConfig, model: Model, groups: Mapping[str, Any]) -> Mapp
 
 def _passes(config: RunConfig, trained: set[str]) -> list[Any]:
     """The passes of the first epochs that step anything."""
-    strategy = STRATEGIES[config.objective.strategy.name](config.objective.strategy)  # type: ignore[attr-defined]
+    strategy = STRATEGIES[config.objective.strategy.name](config.objective.strategy)
     return [
         [part for part in strategy.passes(epoch) if trained & set(part.groups)]
         for epoch in range(min(2, config.train.epochs))

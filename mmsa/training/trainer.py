@@ -84,7 +84,7 @@ class Trainer:
         )
         self.team.refuse_misfit(self.model, len(self.corpus["train"]) // len(self.batches))
 
-        strategy = STRATEGIES[config.objective.strategy.name](config.objective.strategy)  # type: ignore[attr-defined]
+        strategy = STRATEGIES[config.objective.strategy.name](config.objective.strategy)
         trained = [name for name, members in self.groups.items() if members]
         modalities = tuple(learner.inputs.modalities())
         self.plan = lay_out(strategy, config.train.epochs, len(self.batches), trained, modalities)

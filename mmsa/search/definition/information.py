@@ -29,7 +29,7 @@ def information_problems(config: StudyConfig, modalities: Sequence[str]) -> Iter
     if sought and information.budget is not None:
         rule = f"{sought[0][1]} is asked for; whether it is measured must not depend on the clock"
         yield Problem("base.information.budget", information.budget, rule, "Write null.")
-    first, scheduler = config.search.objectives[0].metric, config.search.scheduler.name  # type: ignore[attr-defined]
+    first, scheduler = config.search.objectives[0].metric, config.search.scheduler.name
     if first.startswith(METRIC) and scheduler != _WITHOUT_RUNGS:
         rule = f"stops trials early by the first objective, and {first} is known only of finished ones"
         advice = f"Put a valid metric first, or write {{name: {_WITHOUT_RUNGS}}}."

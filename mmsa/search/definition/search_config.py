@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, WrapValidator, field_validator
 
-from mmsa.config import Block, one_of, problems_of, refuse, refuse_all
+from mmsa.config import Block, Named, one_of, problems_of, refuse, refuse_all
 from mmsa.errors import Problem, did_you_mean
 from mmsa.search.definition.finalists import Finalists
 from mmsa.search.definition.spelling import OTHER_TYPES
@@ -101,13 +101,13 @@ class SearchConfig(Block):
     """What is sought; the first decides which trials are stopped early. Two or more give a Pareto front."""
     trials: Annotated[int, Field(ge=1, le=MOST_TRIALS)]
     """How many trials the study shall have, starts included."""
-    sampler: Annotated[Block, one_of(SAMPLERS)] = TreeParzenEstimator.Config()
-    scheduler: Annotated[Block, one_of(SCHEDULERS)] = SuccessiveHalving.Config()
+    sampler: Annotated[Named, one_of(SAMPLERS)] = TreeParzenEstimator.Config()
+    scheduler: Annotated[Named, one_of(SCHEDULERS)] = SuccessiveHalving.Config()
     starts: Annotated[tuple[Start, ...], Field(strict=False, max_length=1000)] = (DEFAULTS,)
     """Points to try first: ``defaults`` (always trial 0), the name of a space or exported file, or
     {path: value}."""
 
-    stop: Annotated[Block, one_of(STOPS)] = Never.Config()
+    stop: Annotated[Named, one_of(STOPS)] = Never.Config()
     """When the search ends although it was asked for more trials."""
     finalists: Finalists | None = None
     """A second stage after the search; none without."""

@@ -188,16 +188,12 @@ class StudyConfig(Block):
     @property
     def sampler(self) -> Sampler:
         """How points are chosen, by ``search.sampler``."""
-        block: Any = self.search.sampler
-        sampler: Sampler = SAMPLERS[block.name](block)
-        return sampler
+        return SAMPLERS[self.search.sampler.name](self.search.sampler)
 
     def build_scheduler(self) -> Scheduler:
         """A scheduler that knows of no trial; several objectives are compared by the first."""
-        block: Any = self.search.scheduler
-        direction = self.search.objectives[0].direction
-        scheduler: Scheduler = SCHEDULERS[block.name](block, self.base.train.epochs, direction)
-        return scheduler
+        block, direction = self.search.scheduler, self.search.objectives[0].direction
+        return SCHEDULERS[block.name](block, self.base.train.epochs, direction)
 
     @property
     def setting(self) -> Setting:
@@ -209,9 +205,7 @@ class StudyConfig(Block):
     @property
     def stop(self) -> StopRule:
         """When the search ends early, by ``search.stop``."""
-        block: Any = self.search.stop
-        rule: StopRule = STOPS[block.name](block)
-        return rule
+        return STOPS[self.search.stop.name](self.search.stop)
 
     @cached_property
     def point_constraints(self) -> PointConstraints:

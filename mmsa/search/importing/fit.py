@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mmsa.config import parse
+from mmsa.config import parse, walk
 from mmsa.data import DATA_SETS, Corpus, Features, Split
 from mmsa.data.corpus import MODALITIES
 from mmsa.errors import ConfigError, Problem
@@ -27,7 +27,7 @@ def fitted(config: StudyConfig, feature_dims: Sequence[int]) -> tuple[StudyConfi
         feature_dims: of text, audio and vision.
     """
     corpus, notes = _corpus(config, feature_dims), []
-    while config.base.model.text.name != "pretrained":  # type: ignore[attr-defined]
+    while walk(config.base.model_dump(), "model.text.name") != "pretrained":
         try:
             refuse_misfits(config, corpus)
         except ConfigError as error:
@@ -54,7 +54,7 @@ def _without(config: StudyConfig, problems: Sequence[Problem]) -> StudyConfig:
 
 def _corpus(config: StudyConfig, feature_dims: Sequence[int]) -> Corpus:
     """Two rows of zeros as wide as those of the data set: all that is needed to build models for it."""
-    name: str = config.base.data.name  # type: ignore[attr-defined]
+    name = config.base.data.name
     ids = np.array(["0", "1"])
     features: dict[str, Any] = {
         modality: Features.from_vectors(np.zeros((2, dim), np.float32))

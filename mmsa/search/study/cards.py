@@ -48,7 +48,7 @@ def study_card(study: StudyView) -> StudyCard:
     return StudyCard(
         name=study.name,
         identity=known["identity"],
-        data_set=study.config.base.data.name,  # type: ignore[attr-defined]
+        data_set=study.config.base.data.name,
         metrics=tuple(objective.metric for objective in objectives),
         directions=tuple(objective.direction for objective in objectives),
         num_trials=study.asked,
