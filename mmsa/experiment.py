@@ -13,12 +13,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from mmsa.config import Block, Named, one_of, refuse, refuse_all, walk, with_overrides
-from mmsa.data import DATA_SETS
+from mmsa.data.catalogue import DATA_SETS
 from mmsa.errors import ConfigError, Problem, did_you_mean
-from mmsa.information.measure_panel import EstimatorName
-from mmsa.information.panel import CORE, FAMILIES, Family
-from mmsa.models import MODELS
-from mmsa.objectives import ObjectiveConfig
+from mmsa.information.panel import CORE, FAMILIES, EstimatorName, Family
+from mmsa.models.base import MODELS
+from mmsa.objectives.objective import ObjectiveConfig
 
 PositiveFloat = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]

@@ -8,10 +8,10 @@ import numpy as np
 
 import mmsa.results.served
 from mmsa.config import dump_yaml
-from mmsa.information import Measurement
 from mmsa.information.decomposed import as_measurements
 from mmsa.information.panel import METRIC
 from mmsa.information.panel import metrics as information_metrics
+from mmsa.measurement import Measurement
 from mmsa.provenance import git_state, versions
 from mmsa.results.retrained import RetrainReport, SeedResult
 from mmsa.tracking import Location

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmsa.data import Corpus, open_corpus
+from mmsa.data.catalogue import open_corpus
+from mmsa.data.corpus import Corpus
 from mmsa.experiment import RunConfig
-from mmsa.models import encode_text
 from mmsa.models.text import PretrainedConfig
+from mmsa.models.text_input import encode_text
 
 _AFTER_ENCODING = {"dropout", "output", "freeze_layers"}
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import optuna
 
 from mmsa.config import dump_yaml, with_overrides
-from mmsa.data import Corpus
+from mmsa.data.corpus import Corpus
 from mmsa.errors import StudyError
-from mmsa.objectives import warnings
+from mmsa.interface import Scalar
+from mmsa.objectives.objective import warnings
 from mmsa.search.corpora import prepare
 from mmsa.search.costs import GIB, Share, machine_memory
 from mmsa.search.definition.idle import idle_lines
@@ -20,9 +21,8 @@ from mmsa.search.definition.misfits import Outlook, refuse_misfits
 from mmsa.search.definition.reported import reported_lines
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.space.parameters import GATE
-from mmsa.search.space.scalars import Scalar
 from mmsa.search.study.view import StudyView, read_study
-from mmsa.training import count_parameters, count_steps, time_step
+from mmsa.training.cost import count_parameters, count_steps, time_step
 from mmsa.training.metrics import lopsided
 
 _NUM_SAMPLES = 3

@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from mmsa.information import Measurement
-from mmsa.tracking import NOTHING, BestEpoch, Outcome, Scalar, Stage, StudyCard, TrialCard, ranked
+from mmsa.interface import NOTHING, BestEpoch, Outcome, Scalar, Stage, StudyCard, TrialCard
+from mmsa.measurement import Measurement
+from mmsa.ranking import ranked
 
 ENDS: tuple[Outcome, ...] = ("completed", "pruned", "diverged", "out_of_memory", "failed")
 """The five ways a trial ends."""

@@ -18,11 +18,11 @@ from typing_extensions import override
 
 from mmsa.config import Block, Named
 from mmsa.errors import Problem
+from mmsa.interface import Scalar
 from mmsa.registry import Registry
 from mmsa.search.records import TrialRecord
 from mmsa.search.samplers.unit import to_unit
 from mmsa.search.space.parameters import GATE
-from mmsa.search.space.scalars import Scalar
 from mmsa.search.space.space import Space
 from mmsa.seeding import derive_seed
 

@@ -23,9 +23,11 @@ from mmsa.config import Block
 from mmsa.data.inputs import InputSpec
 from mmsa.data.targets import TargetSpec
 from mmsa.experiment import RunConfig
-from mmsa.models import Model, build_model
+from mmsa.models.base import Model
+from mmsa.models.build import build_model
 from mmsa.models.text import PretrainedConfig
-from mmsa.objectives import STRATEGIES, Objective
+from mmsa.objectives.objective import Objective
+from mmsa.objectives.strategies import STRATEGIES
 from mmsa.training.optimisers import group_settings, trained_parameters
 
 _DRAWN = (torch.empty, torch.rand, torch.randn)  # what weights are made of: shapes only, here

@@ -20,11 +20,11 @@ from mmsa.config import dump_yaml, load_yaml, parse
 from mmsa.data.inputs import InputSpec
 from mmsa.errors import DataError
 from mmsa.experiment import RunConfig
-from mmsa.models import build_model, save_text_frontend, with_text_frontend
+from mmsa.models.build import build_model
 from mmsa.models.modalities import MultimodalConfig
+from mmsa.models.text_input import save_text_frontend, with_text_frontend
 from mmsa.training.checkpoint import UNREADABLE, reason_of
-from mmsa.training.predictor import Predictor
-from mmsa.training.result import Result
+from mmsa.training.predictor import Predictor, Result
 from mmsa.training.runtime import Runtime
 
 _CONFIG, _INPUTS, _WEIGHTS, _TEXT = "config.yaml", "inputs.json", "weights.safetensors", "text_encoder"

@@ -9,7 +9,7 @@ from statistics import median
 
 import torch
 
-from mmsa.data import Corpus
+from mmsa.data.corpus import Corpus
 from mmsa.experiment import RunConfig
 from mmsa.training.learner import Learner
 from mmsa.training.plan import num_steps

@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mmsa.data import Corpus
 from mmsa.data.batches import Batch
+from mmsa.data.corpus import Corpus
 from mmsa.data.inputs import InputSpec
 from mmsa.data.targets import TargetSpec
 from mmsa.experiment import OptimConfig, RunConfig
-from mmsa.models import Representations, build_model
-from mmsa.objectives import Objective
+from mmsa.models.base import Representations
+from mmsa.models.build import build_model
+from mmsa.objectives.objective import Objective
 from mmsa.seeding import derive_seed, seed_everything
 from mmsa.training.optimisers import clip_gradient, trained_parameters
 from mmsa.training.parallel import ALONE, Team

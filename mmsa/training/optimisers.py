@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, MultiStepLR, ReduceLROnPlateau
 
 from mmsa.experiment import OptimConfig, TrainConfig
-from mmsa.models import Model
-from mmsa.objectives import Objective
+from mmsa.models.base import Model
+from mmsa.objectives.objective import Objective
 
 GROUPS = ("main", "pretrained", "mixture", "estimator")
 _PLATEAU_FACTOR = 0.5

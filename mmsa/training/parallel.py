@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmsa.errors import ConfigError, Problem, WorkerLost
-from mmsa.models import Representations
+from mmsa.models.base import Representations
 from mmsa.seeding import random_state, restore_random_state
 
 

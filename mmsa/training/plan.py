@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mmsa.data.corpus import ModalityName
-from mmsa.objectives import Strategy
+from mmsa.objectives.strategies import Strategy
 
 Plan = tuple[tuple["PlannedPass", ...], ...]
 """The passes of each epoch."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmsa.errors import ConfigError, Problem
 from mmsa.experiment import TrainConfig
-from mmsa.models import Representations
+from mmsa.models.base import Representations
 
 K = TypeVar("K", bound=str)
 

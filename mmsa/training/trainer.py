@@ -19,11 +19,11 @@ from torch import nn
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from mmsa.data import Corpus
 from mmsa.data.batches import Batch, Batches
+from mmsa.data.corpus import Corpus
 from mmsa.errors import CheckpointError, TrainingDiverged
 from mmsa.experiment import RunConfig
-from mmsa.objectives import STRATEGIES
+from mmsa.objectives.strategies import STRATEGIES
 from mmsa.seeding import derive_seed, random_state, restore_random_state, seed_everything
 from mmsa.training.checkpoint import UNREADABLE, State, read_checkpoint, reason_of, write_checkpoint
 from mmsa.training.learner import Learner
@@ -32,8 +32,7 @@ from mmsa.training.monitors import Monitors
 from mmsa.training.optimisers import Schedule, build_optimiser
 from mmsa.training.parallel import ALONE, Team
 from mmsa.training.plan import PlannedPass, lay_out, num_steps
-from mmsa.training.predictor import Predictor, predict
-from mmsa.training.result import Result
+from mmsa.training.predictor import Predictor, Result, predict
 from mmsa.training.runtime import Runtime
 from mmsa.training.selection import PREFIX, Selection, check_metric
 

@@ -20,10 +20,10 @@ from mmsa.data.planted import Planted
 from mmsa.data.rows import Rows
 from mmsa.errors import DataError, SealedTest, StudyError
 from mmsa.search.corpora import Corpora
-from mmsa.search.costs import Budget, Cost
+from mmsa.search.costs import SearchBudget
 from mmsa.search.execution.callback import MOST_FAILURES_IN_A_ROW
-from mmsa.search.execution.trial import CHECKPOINT, Assignment, TrialRun, Workplace
-from mmsa.search.study.cards import trial_config
+from mmsa.search.execution.trial import CHECKPOINT, Assignment, TrialRun, WorkerContext
+from mmsa.search.records import Cost
 from mmsa.training import run
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
@@ -93,7 +93,7 @@ def test_two_trials_run_at_once(launch, make_study_config, witness):
     running: set[int] = set()
     witness.on["trial_epoch"] = lambda number, *_: running.add(number)
 
-    class UntilBothRun(Budget):
+    class UntilBothRun(SearchBudget):
         def spent(self, seconds: float, cost: Cost) -> str:
             return "both run" if len(running) == 2 else ""
 
@@ -107,7 +107,7 @@ def test_two_trials_run_at_once(launch, make_study_config, witness):
 def test_a_trial_reproduces_outside_of_the_search(finished):
     study = finished[0].study
     trial = study.trial(1)
-    config = trial_config(study, trial)
+    config = study.trial_config(trial)
     assert run(config, open_corpus(config.data)).metrics["valid/mae"] == trial.values[0]
 
 
@@ -267,7 +267,7 @@ def test_an_interrupted_search_is_continued_by_the_next_launch(launch, make_stud
 
 def test_a_spent_budget_stops_between_epochs_and_the_next_launch_goes_on(launch, make_study_config, witness):
     config = small(make_study_config, epochs=30, trials=3)
-    stopped = launch(config, witness, checkpoint_seconds=0.0, budget=Budget(seconds=1e-3))
+    stopped = launch(config, witness, checkpoint_seconds=0.0, budget=SearchBudget(seconds=1e-3))
     assert stopped.study.trials() == []  # spent before the first trial
     assert stopped.summary.spent == "the time budget of 0:00:00 is spent"
     assert "run the same command with a larger one" in stopped.summary.text()
@@ -275,7 +275,7 @@ def test_a_spent_budget_stops_between_epochs_and_the_next_launch_goes_on(launch,
     limit = {"reached": False}
     witness.on["trial_epoch"] = lambda number, epoch, _: limit.update(reached=epoch >= 3)
 
-    class ByEpoch(Budget):
+    class ByEpoch(SearchBudget):
         def spent(self, seconds: float, cost: Cost) -> str:
             assert cost.cpu_seconds >= cost.seconds >= 0.0
             return "spent" if limit["reached"] else ""
@@ -292,7 +292,7 @@ def test_a_spent_budget_stops_between_epochs_and_the_next_launch_goes_on(launch,
 def test_workers_share_one_copy_of_the_corpus_and_leave_it_as_it_is(ray_session, make_study_config, tmp_path):
     base = small(make_study_config).base
     corpus = open_corpus(base.data)
-    workplace = Workplace(base, "valid/mae", tmp_path, 9.0, tmp_path)
+    workplace = WorkerContext(base, "valid/mae", tmp_path, 9.0, tmp_path)
 
     @ray.remote
     def train_in_worker(corpora: tuple[Corpus, Corpus], number: int) -> dict[str, Any]:

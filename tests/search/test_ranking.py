@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 
 from mmsa.errors import StudyError
+from mmsa.interface import TrialCard
+from mmsa.ranking import front_of, ranked
 from mmsa.results.export import export
 from mmsa.results.exported import load_export
 from mmsa.results.ledger import Ledger
@@ -24,10 +26,8 @@ from mmsa.search.records import Ending, TrialRecord
 from mmsa.search.samplers.proposals import CONSTRAINT, Past, Proposals
 from mmsa.search.stops import STANDARD_ERRORS, Noise
 from mmsa.search.study.cards import study_card, trial_card
-from mmsa.search.study.prior_studies import best_points
+from mmsa.search.study.opening import best_points
 from mmsa.search.study.study import Study, read_study
-from mmsa.tracking import TrialCard, ranked
-from mmsa.tracking.ranking import front_of
 from mmsa.tracking.summary import trials_csv
 
 LR = {"optim.lr": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}}

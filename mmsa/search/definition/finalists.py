@@ -15,7 +15,7 @@ from pydantic import Field
 from mmsa.config import Block, with_overrides
 from mmsa.errors import ConfigError, Problem
 from mmsa.experiment import RunConfig
-from mmsa.search.space.scalars import Scalar
+from mmsa.interface import Scalar
 from mmsa.search.space.space import Space
 
 _FIXED = {

@@ -13,17 +13,16 @@ from optuna import create_study
 from optuna.samplers import RandomSampler
 
 from mmsa.config import with_overrides
-from mmsa.data import Corpus
-from mmsa.data.corpus import MODALITIES
+from mmsa.data.corpus import MODALITIES, Corpus
 from mmsa.data.inputs import InputSpec
 from mmsa.data.targets import TargetSpec
 from mmsa.errors import ConfigError
 from mmsa.experiment import RunConfig
+from mmsa.interface import Scalar
 from mmsa.search.corpora import text_encoding
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.space.parameters import FloatParameter, TiedParameter
-from mmsa.search.space.scalars import Scalar
-from mmsa.training import Blueprint, blueprint
+from mmsa.training.blueprint import Blueprint, blueprint
 
 _DRAWN = 12
 _TERM = re.compile(r"objective\.terms\.(\w+)\.")

@@ -10,12 +10,12 @@ from typing import Any
 from mmsa.config import load_yaml, parse, with_overrides
 from mmsa.errors import ConfigError, Problem, did_you_mean
 from mmsa.experiment import RunConfig
+from mmsa.interface import Scalar
 from mmsa.search.definition.files import SPACES as SPACES
 from mmsa.search.definition.files import find_space as find_space
 from mmsa.search.definition.files import shipped as shipped
 from mmsa.search.definition.search_config import DEFAULTS
 from mmsa.search.definition.study_config import StudyConfig
-from mmsa.search.space.scalars import Scalar
 
 _FEW_DRAWS = 0.02
 _log = logging.getLogger(__name__)

@@ -6,20 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mmsa.config import with_overrides
-from mmsa.data import Corpus
+from mmsa.data.corpus import Corpus
 from mmsa.errors import ConfigError, Problem
 from mmsa.experiment import RunConfig
+from mmsa.information.panel import FAMILIES, METRIC, names
+from mmsa.interface import Scalar
 from mmsa.search.costs import GIB
 from mmsa.search.definition.idle import Drafts, idle_parameters
-from mmsa.search.definition.information import information_problems
 from mmsa.search.definition.study_config import StudyConfig
-from mmsa.search.space.scalars import Scalar
-from mmsa.training import Blueprint
+from mmsa.training.blueprint import Blueprint
 from mmsa.training.metrics import metric_names
 from mmsa.training.selection import PREFIX, undecidable
 
 _MATTERS = ("model.", "objective.", "train.batch_size")
 _MOST_MEMORY = 2**42  # bytes
+_WITHOUT_RUNGS = "none"
 
 
 @dataclass(frozen=True)
@@ -125,3 +126,45 @@ def _drawn(run: RunConfig, drafts: Drafts) -> tuple[Blueprint | None, Sequence[P
         value = f"{drawn.num_parameters:,} weights"
         return None, [Problem("model", value, rule, "Lower the widths, or the size of a batch.")]
     return drawn, []
+
+
+def information_problems(config: StudyConfig, modalities: Sequence[str]) -> Iterator[Problem]:
+    """What keeps the trials of a study from measuring what it asks for.
+
+    Args:
+        modalities: those that the data bring and the model reads.
+    """
+    information = config.base.information
+    measured = names(information.quantities, modalities)
+    sought = list(_sought(config))
+    for path, metric in sought:
+        quantity = metric.removeprefix(METRIC)
+        if quantity not in measured:
+            yield Problem(
+                path, metric, "is not measured by the trials", _how_to_measure(quantity, modalities)
+            )
+    if sought and information.budget is not None:
+        rule = f"{sought[0][1]} is asked for; whether it is measured must not depend on the clock"
+        yield Problem("base.information.budget", information.budget, rule, "Write null.")
+    first, scheduler = config.search.objectives[0].metric, config.search.scheduler.name
+    if first.startswith(METRIC) and scheduler != _WITHOUT_RUNGS:
+        rule = f"stops trials early by the first objective, and {first} is known only of finished ones"
+        advice = f"Put a valid metric first, or write {{name: {_WITHOUT_RUNGS}}}."
+        yield Problem("search.scheduler.name", scheduler, rule, advice)
+
+
+def _sought(config: StudyConfig) -> Iterator[tuple[str, str]]:
+    """The information among objectives and bounds, with its place in the space file."""
+    for position, objective in enumerate(config.search.objectives):
+        if objective.metric.startswith(METRIC):
+            yield f"search.objectives.{position}.metric", objective.metric
+    for bound in config.metric_bounds:
+        if bound.metric.startswith(METRIC):
+            yield f"search.constraints.{config.search.constraints.index(bound.text)}", bound.metric
+
+
+def _how_to_measure(quantity: str, modalities: Sequence[str]) -> str:
+    family = next((family for family in FAMILIES if quantity in names((family,), modalities)), None)
+    if family is None:
+        return f"These data bring {', '.join(modalities)} alone."
+    return f"Add {family} to base.information.quantities."

@@ -9,14 +9,14 @@ from pydantic import Field, ValidationError, WrapValidator, field_validator
 
 from mmsa.config import Block, Named, one_of, problems_of, refuse, refuse_all
 from mmsa.errors import Problem, did_you_mean
+from mmsa.interface import Scalar
+from mmsa.search.definition.files import OTHER_TYPES
 from mmsa.search.definition.finalists import Finalists
-from mmsa.search.definition.spelling import OTHER_TYPES
 from mmsa.search.samplers import SAMPLERS, TreeParzenEstimator
 from mmsa.search.schedulers import SCHEDULERS, SuccessiveHalving
 from mmsa.search.space.checks import COSTS, metric_problem
 from mmsa.search.space.constraints import parse_constraint
 from mmsa.search.space.parameters import PARAMETER_TYPES, Parameter, RangedParameter, TiedParameter
-from mmsa.search.space.scalars import Scalar
 from mmsa.search.space.space import relation_problems
 from mmsa.search.stops import STOPS, Never
 
@@ -26,7 +26,7 @@ DEFAULTS = "defaults"
 """The start that is the base as it stands, always the first."""
 
 
-class Objective(Block):
+class SearchObjective(Block):
     """A metric of the valid split, and which way it is better."""
 
     metric: str
@@ -96,7 +96,7 @@ class SearchConfig(Block):
     parameters: Annotated[_AnyParameters, WrapValidator(_parse_parameters)] = Field(default_factory=dict)
     """What is searched, by the dotted path of the setting. Nothing to search is a published baseline."""
     objectives: Annotated[
-        tuple[Objective, ...], Field(strict=False, max_length=20, json_schema_extra={"minItems": 1})
+        tuple[SearchObjective, ...], Field(strict=False, max_length=20, json_schema_extra={"minItems": 1})
     ]
     """What is sought; the first decides which trials are stopped early. Two or more give a Pareto front."""
     trials: Annotated[int, Field(ge=1, le=MOST_TRIALS)]
@@ -133,7 +133,7 @@ class SearchConfig(Block):
 
     @field_validator("objectives")
     @classmethod
-    def _distinct(cls, objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
+    def _distinct(cls, objectives: tuple[SearchObjective, ...]) -> tuple[SearchObjective, ...]:
         if not objectives:
             advice = "Write [{metric: valid/mae, direction: minimize}]."
             raise refuse(objectives, "needs at least one objective", advice)

@@ -6,6 +6,7 @@ valid ``RunConfig``; the checks of the parts are in ``parameters``, those betwee
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any
@@ -15,21 +16,21 @@ from pydantic import Field, model_validator
 
 from mmsa.config import Block, FolderName, refuse_all
 from mmsa.errors import ConfigError, Problem
-from mmsa.experiment import RunConfig
+from mmsa.experiment import CONTINUABLE, RunConfig, continuable
+from mmsa.interface import Metrics, Scalar
+from mmsa.search.costs import Resources
 from mmsa.search.definition.finalists import finalist_problems
-from mmsa.search.definition.population import population_problems
 from mmsa.search.definition.reported import Reported
 from mmsa.search.definition.salvage import Salvage
-from mmsa.search.definition.search_config import DEFAULTS, Objective, SearchConfig
-from mmsa.search.resources import Resources
+from mmsa.search.definition.search_config import DEFAULTS, SearchConfig, SearchObjective
 from mmsa.search.samplers import SAMPLERS, Sampler, Setting
 from mmsa.search.samplers.accepted import AcceptedPoints
 from mmsa.search.samplers.priors import Density, Point, PriorSampler
-from mmsa.search.schedulers import SCHEDULERS, Scheduler
+from mmsa.search.schedulers import SCHEDULERS, PopulationBased, Scheduler
 from mmsa.search.space.checks import meaning_problems, start_values
 from mmsa.search.space.constraints import MetricBound, PointConstraints, parse_constraint
 from mmsa.search.space.expressions import Expression
-from mmsa.search.space.scalars import Scalar
+from mmsa.search.space.parameters import FloatParameter, TiedParameter
 from mmsa.search.space.space import Space
 from mmsa.search.stops import STOPS, StopRule
 from mmsa.seeding import derive_seed
@@ -43,7 +44,7 @@ def _first_problems(config: StudyConfig) -> Iterator[Problem]:
     yield from _thread_problems(config)
     yield from _stop_problems(config)
     yield from _prior_problems(config)
-    yield from population_problems(search, config.base)
+    yield from _population_problems(search, config.base)
 
 
 def _further_problems(config: StudyConfig) -> Iterator[Problem]:
@@ -54,7 +55,7 @@ def _further_problems(config: StudyConfig) -> Iterator[Problem]:
     yield from _finalist_problems(config)
 
 
-def _direction_problems(base: RunConfig, objectives: tuple[Objective, ...]) -> list[Problem]:
+def _direction_problems(base: RunConfig, objectives: tuple[SearchObjective, ...]) -> list[Problem]:
     return [
         Problem(
             f"search.objectives.{position}.direction",
@@ -124,6 +125,49 @@ def _prior_problems(config: StudyConfig) -> Iterator[Problem]:
             yield Problem(f"search.priors.{position}", name, "is this study itself", "Name an earlier one.")
         elif name in names[:position]:
             yield Problem(f"search.priors.{position}", name, "is named twice", "Keep one of the two.")
+
+
+def _population_problems(search: SearchConfig, base: RunConfig) -> Iterator[Problem]:
+    """Why a study cannot use ``pbt``, if it does."""
+    scheduler: Any = search.scheduler
+    if not isinstance(scheduler, PopulationBased.Config):
+        return
+    advice = f"Write it in `base`, or take another scheduler. Those that can: {CONTINUABLE}."
+    for path, parameter in search.parameters.items():
+        tied = isinstance(parameter, TiedParameter)
+        if not continuable(path):
+            rule = "cannot change during a run, as it has to with the scheduler pbt"
+            yield Problem(f"search.parameters.{path}", path, rule, advice)
+        elif not tied and (not isinstance(parameter, FloatParameter) or parameter.step is not None):
+            rule = "pbt multiplies by a little, and so needs a float without a step"
+            yield Problem(
+                f"search.parameters.{path}", path, rule, "Write {type: float, low: ..., high: ...}."
+            )
+    if not search.parameters:
+        rule = "has nothing to change"
+        yield Problem("search.scheduler.name", "pbt", rule, "Search a parameter, or write another scheduler.")
+    if scheduler.interval >= base.train.epochs:
+        rule = f"no generation ends before the last epoch, train.epochs is {base.train.epochs}"
+        yield Problem("search.scheduler.interval", scheduler.interval, rule, "Write a smaller one.")
+    if base.course:
+        advice = "Remove one of the two."
+        yield Problem("base.course", len(base.course), "the course of a run is what pbt searches", advice)
+    yield from _ways_are_no_points(search)
+
+
+def _ways_are_no_points(search: SearchConfig) -> Iterator[Problem]:
+    """What reads a trial as a point of the space, where it is a way through it."""
+    stop: Any = search.stop
+    rule = "needs trials that are points of the space; with the scheduler pbt they are ways through it"
+    if search.finalists is not None:
+        yield Problem("search.finalists", search.finalists.top, rule, "Leave it out.")
+    if stop.name != "never":
+        yield Problem("search.stop.name", stop.name, rule, "Leave it out.")
+
+
+def _excess(bound: MetricBound, metrics: Metrics) -> float:
+    """By how much metrics break a bound; infinite if its metric is missing, since the bound may be newer."""
+    return bound.excess(metrics[bound.metric]) if bound.metric in metrics else math.inf
 
 
 class StudyConfig(Block):
@@ -220,12 +264,29 @@ class StudyConfig(Block):
         parsed = map(parse_constraint, self.search.constraints)
         return tuple(constraint for constraint in parsed if isinstance(constraint, MetricBound))
 
-    def excesses(self, metrics: Mapping[str, float]) -> dict[str, float]:
+    def excesses(self, metrics: Metrics) -> dict[str, float]:
         """By how much metrics break each bound, by its text; 0 or less where they do not.
 
-        A bound whose metric is not there is left out.
+        A bound on a metric that is missing is left out.
         """
         return {b.text: b.excess(metrics[b.metric]) for b in self.metric_bounds if b.metric in metrics}
+
+    def violation(self, metrics: Metrics) -> float:
+        """Sum of the amounts by which the metrics of a completed trial break the bounds.
+
+        0 for a feasible trial; infinite where a bounded metric was not measured.
+        """
+        return sum(max(0.0, _excess(bound, metrics)) for bound in self.metric_bounds)
+
+    def broken_bounds(self, metrics: Metrics) -> str:
+        """Say which bounds the metrics of a completed trial break; empty if none."""
+        excesses = {bound.text: _excess(bound, metrics) for bound in self.metric_bounds}
+        broken = [
+            f"{text} by {excess:.4g}" if math.isfinite(excess) else f"{text}, which was not measured"
+            for text, excess in excesses.items()
+            if excess > 0
+        ]
+        return f"breaks {', '.join(broken)}" if broken else ""
 
     def allows(self, point: Mapping[str, Scalar]) -> bool:
         """Whether a complete point of the space fulfils the constraints that are known before a trial."""

@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from mmsa.errors import StudyError
 from mmsa.provenance import python_path
-from mmsa.search.execution.locks import Held, ProcessLock
+from mmsa.search.locks import Held, ProcessLock
 
 _LOCK = "mmsa.lock"  # in the folder of a session that a driver of ours has
 _VITAL = ("raylet", "gcs_server")

@@ -12,10 +12,9 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from mmsa.errors import StudyError
-from mmsa.information import Measurement
-from mmsa.search.costs import Cost
-from mmsa.search.records import Ending, Metrics, TrialRecord
-from mmsa.tracking import Outcome, Stage
+from mmsa.interface import Metrics, Outcome, Stage
+from mmsa.measurement import Measurement
+from mmsa.search.records import Cost, Ending, TrialRecord
 
 EPOCH = "epoch/"
 """Prefix of the attributes of epochs."""
@@ -124,7 +123,7 @@ def cost_of(trial: FrozenTrial) -> Cost:
     return sum((Cost.of(part.get("cost")) for part in parts), Cost())
 
 
-def finite(metrics: Metrics) -> dict[str, float]:
+def finite_metrics(metrics: Metrics) -> dict[str, float]:
     """Those that are; the others are not stored. Names are there once, not anew for each epoch."""
     return {intern(name): value for name, value in metrics.items() if math.isfinite(value)}
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from mmsa.config import dump_yaml, parse, read_yaml, with_overrides
 from mmsa.errors import ConfigError, StudyError
+from mmsa.interface import Scalar
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.space.checks import dotted
-from mmsa.search.space.scalars import Scalar
 
 _FREE = ("search.trials", "search.starts", "resources.")
 _FIXED = {

@@ -13,16 +13,16 @@ from typing import Any, Protocol
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from mmsa.config import with_overrides
 from mmsa.data.rows import Rows
 from mmsa.errors import StudyError, did_you_mean, shortened
 from mmsa.experiment import RunConfig
-from mmsa.search.costs import Cost
+from mmsa.interface import VALID, Outcome, Scalar, Stage
+from mmsa.ranking import front_of, ranked
 from mmsa.search.definition.study_config import StudyConfig
-from mmsa.search.records import Target, TrialRecord
+from mmsa.search.records import Cost, Suggestion, TrialRecord, TrialTarget
 from mmsa.search.samplers.priors import Point
 from mmsa.search.schedulers import Replacement
-from mmsa.search.space.scalars import Scalar
-from mmsa.search.study.endings import broken_bounds, violation
 from mmsa.search.study.journal import JOURNAL
 from mmsa.search.study.storage import open_storage
 from mmsa.search.study.stored import (
@@ -36,7 +36,6 @@ from mmsa.search.study.stored import (
     understood,
 )
 from mmsa.search.study.versions import Version, point_in, refuse_earlier_format, stored_space, versions_in
-from mmsa.tracking import VALID, Outcome, Stage, front_of, ranked
 from mmsa.training.constants import Constant, best_constants
 
 
@@ -106,8 +105,8 @@ class StudyView:
         return [Replacement(**known) for known in self.attributes.get("replacements", ())]
 
     @property
-    def _target(self) -> Target:
-        return Target(**self.attributes["target"])
+    def _target(self) -> TrialTarget:
+        return TrialTarget(**self.attributes["target"])
 
     @property
     def _searches_asked(self) -> int:
@@ -197,12 +196,12 @@ class StudyView:
         return [objective.direction for objective in self.config.search.objectives]
 
     def ranked(self, trials: Iterable[TrialRecord]) -> list[TrialRecord]:
-        """Those of the trials that have a rank, best first; see ``mmsa.tracking.ranking``."""
+        """Those of the trials that have a rank, best first; see ``mmsa.ranking``."""
         return ranked(trials, self.directions)
 
     def broken(self, completed: TrialRecord) -> str:
         """Which bounds on metrics, as they are now, a completed trial breaks; empty for a feasible one."""
-        return broken_bounds(self.config, completed.metrics)
+        return self.config.broken_bounds(completed.metrics)
 
     def front(self) -> list[TrialRecord]:
         """The trials that no other is better than in all objectives, best in the first one first.
@@ -231,9 +230,16 @@ class StudyView:
         assert point is not None
         return point
 
-    def base_of(self, version: int) -> RunConfig:
-        """The base of a version of the space."""
-        return self.space_versions[version - 1].config.base
+    def trial_config(self, trial: Suggestion | TrialRecord) -> RunConfig:
+        """The complete configuration of a trial: what it runs, what export writes, what retrain repeats.
+
+        Threads are always pinned to the number that the study began with.
+        """
+        base = self.space_versions[trial.version - 1].config.base
+        pinned: dict[str, Any] = {"train.threads": self.attributes["threads"]}
+        if trial.course:
+            pinned["course"] = list(trial.course)
+        return with_overrides(base, {**pinned, **trial.overrides})
 
     def _superseded(self, trial: FrozenTrial) -> bool:
         """A finalist is so with its searched trial, and when other settings are changed for finalists now;
@@ -251,7 +257,7 @@ class StudyView:
         record = record_of(trial, self._superseded(trial))
         if record.outcome != "completed" or not self.config.metric_bounds:
             return record
-        return replace(record, violation=violation(self.config, record.metrics))
+        return replace(record, violation=self.config.violation(record.metrics))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""The trials of a study for its driver: in memory, and in the storage before anybody is told.
+"""The trials of a study as its driver holds them: in memory, and in the storage before anybody is told.
 
-The driver is the only writer, so it never has to read back what it wrote: nothing here takes longer with the
-number of trials.
+The driver is the only writer, so it never reads back what it wrote, and no operation here becomes slower as
+the number of trials grows.
 """
 
 from __future__ import annotations
@@ -25,15 +25,17 @@ from mmsa.errors import StudyError
 from mmsa.search.study.lease import LeaseLost
 
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""Seconds between the tries of a write that the storage does not take."""
+"""Seconds between attempts to write what the storage does not take."""
 
 ResultT = TypeVar("ResultT")
 
 
-class Ledger:
-    """What the storage holds of one study, which is begun where it is not there.
+class TrialStore:
+    """Everything that the storage holds of one study; creates the study if it is not there.
 
-    ``attributes`` and ``trials`` are for reading; a trial's number is its place among the trials.
+    Attributes:
+        attributes: what the study remembers of itself, for reading.
+        trials: for reading; a trial's number is its index.
     """
 
     def __init__(self, storage: BaseStorage, name: str, directions: Sequence[str]):
@@ -52,7 +54,7 @@ class Ledger:
                 self._distributions.setdefault(parameter, distribution)
 
     def remember(self, **attributes: Any) -> None:
-        """Store what is known of the study."""
+        """Store attributes of the study."""
         for name, value in attributes.items():
             self._write(partial(self._storage.set_study_user_attr, self._study_id, name, value))
             self.attributes[name] = value
@@ -62,8 +64,8 @@ class Ledger:
     ) -> FrozenTrial:
         """Add a running trial with everything that is known of it, in one write.
 
-        A parameter whose distribution Optuna cannot hold beside an earlier one of the same name, because the
-        space was edited, is stored as ``name@version``.
+        A parameter is stored as ``name@version`` where the space was edited and Optuna does not accept its
+        distribution beside the earlier one of the same name.
         """
         names = {name: self._name_for(name, distributions[name], attributes["version"]) for name in params}
         template = FrozenTrial(
@@ -87,7 +89,7 @@ class Ledger:
         return template
 
     def _create(self, template: FrozenTrial, again: bool) -> int:
-        """After a failure it may be stored already, though the storage could not say so."""
+        """Create the trial, unless a failed attempt stored it after all and could not say so."""
         if again and self._storage.get_n_trials(self._study_id) > template.number:
             known: int = self._storage.get_trial_id_from_study_id_trial_number(
                 self._study_id, template.number
@@ -103,7 +105,7 @@ class Ledger:
         trial.user_attrs[name] = value
 
     def end(self, number: int, state: TrialState, values: Sequence[float] | None) -> None:
-        """Store how a running trial ended."""
+        """Store the final state of a running trial."""
         trial = self.trials[number]
         self._write(lambda: self._end(trial, state, values))
         trial.datetime_complete = datetime.now()
@@ -118,11 +120,13 @@ class Ledger:
         return name if known is None or _compatible(known, distribution) else f"{name}@{version}"
 
     def _write(self, write: Callable[[], ResultT]) -> ResultT:
-        """Try for a minute; what could not be written then leaves a gap, so nothing is written after it.
+        """Retry a write for about a minute.
+
+        A write that fails for good leaves a gap, so every later one is refused.
 
         Raises:
-            StudyError: when it cannot be written, or an earlier one could not.
-            LeaseLost: when another driver has the study.
+            StudyError: if this write fails for good, or an earlier one did.
+            LeaseLost: if another driver has the study.
         """
         if self._failure is not None:
             raise self._failure
@@ -149,7 +153,8 @@ class Ledger:
 
 
 def _own(trial: FrozenTrial) -> FrozenTrial:
-    """A running trial is changed here; the storage's own copy of it is not."""
+    # A running trial is changed here. Optuna's in-memory copy must not be: it compares against it when it
+    # writes.
     if trial.state != TrialState.RUNNING:
         return trial
     own = copy(trial)
@@ -158,7 +163,7 @@ def _own(trial: FrozenTrial) -> FrozenTrial:
 
 
 def _compatible(known: BaseDistribution, new: BaseDistribution) -> bool:
-    """Optuna's rule for two distributions of one parameter in one study."""
+    """Whether Optuna accepts two distributions for one parameter in one study."""
     if isinstance(known, CategoricalDistribution):
         return bool(known == new)
     return type(known) is type(new) and bool(known.log == new.log)

@@ -1,4 +1,4 @@
-"""Choices of an imported space that cannot be built are taken out of it."""
+"""Removing the choices of an imported space that models cannot be built with."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from mmsa.config import parse, walk
-from mmsa.data import DATA_SETS, Corpus, Features, Split
-from mmsa.data.corpus import MODALITIES
+from mmsa.data.catalogue import DATA_SETS
+from mmsa.data.corpus import MODALITIES, Corpus, Features, Split
 from mmsa.errors import ConfigError, Problem
 from mmsa.search.definition.misfits import refuse_misfits
 from mmsa.search.definition.study_config import StudyConfig
@@ -17,14 +17,17 @@ from mmsa.search.definition.study_config import StudyConfig
 _PARAMETERS = "search.parameters."
 
 
-def fitted(config: StudyConfig, feature_dims: Sequence[int]) -> tuple[StudyConfig | None, list[str]]:
-    """The space without the choices that do not fit the others, and why they do not.
+def compatible(config: StudyConfig, feature_dims: Sequence[int]) -> tuple[StudyConfig | None, list[str]]:
+    """Remove the choices that do not fit the others from a space.
 
-    None for the space where the shipped point itself does not fit. Spaces on a pretrained text encoder, which
-    may not be at hand, are left as they are.
+    Spaces on a pretrained text encoder, which may not be at hand, are left as they are.
 
     Args:
+        config: the imported space.
         feature_dims: of text, audio and vision.
+
+    Returns:
+        The space, None if the shipped point itself does not fit; and why each removed choice does not fit.
     """
     corpus, notes = _corpus(config, feature_dims), []
     while walk(config.base.model_dump(), "model.text.name") != "pretrained":
@@ -53,7 +56,7 @@ def _without(config: StudyConfig, problems: Sequence[Problem]) -> StudyConfig:
 
 
 def _corpus(config: StudyConfig, feature_dims: Sequence[int]) -> Corpus:
-    """Two rows of zeros as wide as those of the data set: all that is needed to build models for it."""
+    """Two rows of zeros, as wide as those of the data set: all it takes to build models for it."""
     name = config.base.data.name
     ids = np.array(["0", "1"])
     features: dict[str, Any] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
-from mmsa.tracking.observer import Outcome, Stage
+from mmsa.interface import Outcome, Stage
 
 
 class Rankable(Protocol):

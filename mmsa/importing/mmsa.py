@@ -1,6 +1,6 @@
-"""From MMSA's configuration to spaces: choices become categorical parameters, the shipped point trial 0.
+"""From MMSA's configuration to spaces: choices become categorical parameters, the shipped point is trial 0.
 
-What does not carry over is told with the reason, in the file that lacks it.
+What does not carry over is listed with the reason in the space file that lacks it.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmsa.data import DATA_SETS
+from mmsa.data.catalogue import DATA_SETS
 from mmsa.errors import ConfigError, Problem
-from mmsa.search.importing.counterparts import COUNTERPARTS
-from mmsa.search.importing.files import RunFile, TuneFile, read_run_file, read_tune_file
-from mmsa.search.importing.translation import Imported, Translation, shown
+from mmsa.importing.counterparts import COUNTERPARTS
+from mmsa.importing.files import RunFile, TuneFile, read_run_file, read_tune_file
+from mmsa.importing.translation import Imported, Translation, quoted
 
 
 def import_mmsa(run_path: Path, tune_path: Path, folder: Path) -> tuple[list[Imported], list[str]]:
@@ -22,7 +22,7 @@ def import_mmsa(run_path: Path, tune_path: Path, folder: Path) -> tuple[list[Imp
         The spaces, and what was left out altogether, with reasons.
 
     Raises:
-        ConfigError: with everything wrong in the two files, and for files that exist already; nothing is
+        ConfigError: with everything wrong in the two files, or for files that exist already. Nothing is
             written then.
     """
     run, tune = read_run_file(run_path), read_tune_file(tune_path)
@@ -59,7 +59,7 @@ def _wanted(run: RunFile) -> Iterator[tuple[str, str]]:
 def _left_out(run: RunFile, tune: TuneFile) -> Iterator[str]:
     for model in dict.fromkeys([*run.models, *tune.models]):
         if model not in COUNTERPARTS:
-            yield f"{shown(model)}: has no counterpart here"
+            yield f"{quoted(model)}: has no counterpart here"
         elif model not in run.models:
             yield f"{model}: is tuned by MMSA but never trained, so that there is no shipped point"
         else:
@@ -67,4 +67,4 @@ def _left_out(run: RunFile, tune: TuneFile) -> Iterator[str]:
                 yield f"{model}: is trained by MMSA but never tuned; its space has nothing to search"
             for data_set in run.models[model][1]:
                 if data_set not in DATA_SETS or data_set not in run.data:
-                    yield f"{model} on {shown(data_set)}: is no data set both here and in the file"
+                    yield f"{model} on {quoted(data_set)}: is no data set both here and in the file"

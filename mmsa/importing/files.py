@@ -48,7 +48,12 @@ _RUN, _TUNE = TypeAdapter(dict[str, _RunSection]), TypeAdapter(dict[str, _TuneSe
 
 @dataclass(frozen=True)
 class RunFile:
-    """``config_regression.json``. data: by data set and alignment. models: fixed, and by data set."""
+    """``config_regression.json``.
+
+    Attributes:
+        data: settings by data set and alignment.
+        models: by model, its fixed settings and those by data set.
+    """
 
     data: Mapping[str, Mapping[str, Table]]
     models: Mapping[str, tuple[Table, Mapping[str, Table]]]
@@ -56,9 +61,12 @@ class RunFile:
 
 @dataclass(frozen=True)
 class TuneFile:
-    """``config_tune.json``. models: fixed settings, choices by setting, and the names of settings drawn.
+    """``config_tune.json``.
 
-    The choices of a nested setting have a dotted name.
+    Attributes:
+        data: settings by data set and alignment.
+        models: by model, its fixed settings, choices by setting (nested settings have dotted names), and the
+            names of the settings that are drawn.
     """
 
     data: Mapping[str, Mapping[str, Table]]

@@ -5,18 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mmsa.search.importing.settings import (
-    Counterpart,
-    clip,
-    each,
-    flag,
-    number,
-    times,
-    to,
-    whole,
-    word,
-    zeros,
-)
+from mmsa.importing.settings import Counterpart, clip, each, flag, number, times, to, whole, word, zeros
 
 _LOOP = {
     "batch_size": to("train.batch_size", convert=whole),

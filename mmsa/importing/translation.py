@@ -1,4 +1,4 @@
-"""One model of MMSA on one data set, as a space."""
+"""Translation of one model of MMSA on one data set into a space."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 
 from mmsa.config import dump_yaml, parse
 from mmsa.errors import ConfigError, Problem
+from mmsa.importing.compatibility import compatible
+from mmsa.importing.counterparts import COUNTERPARTS, IMPLIED, LOST_EVERYWHERE
+from mmsa.importing.files import RunFile, Table, TuneFile
+from mmsa.importing.settings import Carried, Counterpart
+from mmsa.interface import Scalar
 from mmsa.search.definition.study_config import StudyConfig
-from mmsa.search.importing.counterparts import COUNTERPARTS, IMPLIED, LOST_EVERYWHERE
-from mmsa.search.importing.files import RunFile, Table, TuneFile
-from mmsa.search.importing.fit import fitted
-from mmsa.search.importing.settings import Carried, Counterpart
-from mmsa.search.space.scalars import Scalar, same
+from mmsa.search.space.scalars import same
 
 _WIDTH = 116
 _TRIALS = 50  # of MMSA's tuning
@@ -29,10 +30,13 @@ _FIXED_NOTES = (
 
 @dataclass
 class Imported:
-    """A space made of MMSA's settings of one model on one data set.
+    """A space made from MMSA's settings of one model on one data set.
 
-    config: the space. lost: settings that do not carry over, with reasons. mismatches: where tuning and
-    training differ in MMSA, or here from there.
+    Attributes:
+        name: of the space file.
+        config: the space.
+        lost: settings that do not carry over, with reasons.
+        mismatches: differences between tuning and training in MMSA, and between MMSA and this space.
     """
 
     name: str
@@ -64,7 +68,7 @@ class Imported:
 
 
 class Translation:
-    """One model on one data set."""
+    """Translates one model on one data set."""
 
     def __init__(self, model: str, data_set: str, run: RunFile, tune: TuneFile):
         self.model, self.data_set = model, data_set
@@ -79,10 +83,10 @@ class Translation:
         self.problems: list[Problem] = []
 
     def space(self) -> tuple[Imported | None, list[str]]:
-        """The space, or why there is none.
+        """The space; None and the reasons if there is none.
 
         Raises:
-            ConfigError: for values that cannot be what MMSA means by the setting.
+            ConfigError: for values that MMSA cannot mean by the setting.
         """
         base, parameters, dims = self._base(), self._parameters(), self._dims()
         self.lost += self._lost()
@@ -101,7 +105,7 @@ class Translation:
             },
             "resources": {"gpus_per_worker": 1.0, "cpus_per_worker": 4},
         }
-        config, misfits = fitted(parse(StudyConfig, values, self.model), dims)
+        config, misfits = compatible(parse(StudyConfig, values, self.model), dims)
         if config is None:
             return None, misfits
         name = f"{self.model}_{self.data_set}"
@@ -116,7 +120,7 @@ class Translation:
             )
         metric = self.shipped.get("KeyEval", "Loss")
         if metric != "Loss":
-            self.lost.append(f"KeyEval {shown(metric)}: selection is by valid/mae, MMSA's Loss")
+            self.lost.append(f"KeyEval {quoted(metric)}: selection is by valid/mae, MMSA's Loss")
         base: dict[str, Any] = {
             "data": {"name": self.data_set, "path": f"${{MMSA_DATA}}/{path}"},
             "train": {"epochs": _EPOCHS},
@@ -144,7 +148,7 @@ class Translation:
             rows = [self._elements(key, choice) for choice in self.choices[key]]
             if shipped not in rows:
                 self.mismatches.append(
-                    f"{key}: the shipped {shown(self.shipped[key])} is not among the choices of its tuning; "
+                    f"{key}: the shipped {quoted(self.shipped[key])} is not among the choices of its tuning; "
                     "here it is one"
                 )
             if carried.together:
@@ -161,7 +165,7 @@ class Translation:
         return parameters
 
     def _elements(self, key: str, value: Any) -> list[Scalar]:
-        """The elements of a setting as they are here; all 0 where something is wrong, which is kept."""
+        """The converted elements of a setting; zeros if something is wrong, which ``problems`` remembers."""
         carried: Carried = self.counterpart.settings[key]
         count = len(carried.elements)
         parts: Sequence[Any] = [value] if count == 1 else value if isinstance(value, list) else []
@@ -180,23 +184,23 @@ class Translation:
                 continue
             reason = self.counterpart.lost.get(key) or LOST_EVERYWHERE.get(key)
             value = self.shipped[key] if key in self.shipped else self.choices[key]
-            yield f"{shown(key)} {shown(value)}: {reason or 'is not known to this import'}"
+            yield f"{quoted(key)} {quoted(value)}: {reason or 'is not known to this import'}"
 
     def _mismatches(self) -> Iterator[str]:
-        """Where MMSA tunes another model than it trains."""
+        """Differences between the model that MMSA tunes and the one it trains."""
         if not self.choices:
             return
         fixed = {**self.tuned_data, **self.fixed}
         for key, value in self.shipped.items():
             if key in fixed and fixed[key] != value:
-                yield f"{shown(key)}: is trained as {shown(value)}, but tuned as {shown(fixed[key])}"
+                yield f"{quoted(key)}: is trained as {quoted(value)}, but tuned as {quoted(fixed[key])}"
             elif key not in fixed and key not in self.choices and key in self.counterpart.settings:
-                yield f"{shown(key)}: is trained as {shown(value)}, but is no setting of its tuning"
+                yield f"{quoted(key)}: is trained as {quoted(value)}, but is no setting of its tuning"
         for key in self.choices:
             if key.split(".")[0] not in self.drawn and isinstance(self.choices[key], list):
-                yield f"{shown(key)}: has choices that its tuning never draws"
+                yield f"{quoted(key)}: has choices that its tuning never draws"
         for key in sorted(self.drawn - self.choices.keys() - {name.split(".")[0] for name in self.choices}):
-            yield f"{shown(key)}: is to be drawn in its tuning, but has no choices"
+            yield f"{quoted(key)}: is to be drawn in its tuning, but has no choices"
 
     def _dims(self) -> list[int]:
         dims = self.data.get("feature_dims")
@@ -240,7 +244,7 @@ def _set(values: dict[str, Any], path: str, value: Scalar) -> None:
     values[leaf] = value
 
 
-def shown(value: object) -> str:
-    """A value of somebody else's file on one line of ours."""
+def quoted(value: object) -> str:
+    """A value of another project's file, on one line."""
     text = value if isinstance(value, str) and _PLAIN.fullmatch(value) else ascii(value)
     return textwrap.shorten(text, 60, placeholder="...")

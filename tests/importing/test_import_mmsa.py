@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmsa.errors import ConfigError
+from mmsa.importing import Imported, import_mmsa
+from mmsa.importing.counterparts import COUNTERPARTS
 from mmsa.search.definition.load import load_space
-from mmsa.search.importing import Imported, import_mmsa
-from mmsa.search.importing.counterparts import COUNTERPARTS
 
-LAUNCH = Path(__file__).parents[3] / "launch" / "data.py"
+LAUNCH = Path(__file__).parents[2] / "launch" / "data.py"
 
 DATA = {
     "dataset_root_dir": "/somewhere",
