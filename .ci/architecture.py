@@ -42,7 +42,7 @@ def chains_are_short(imports: Imports) -> bool:
     print(f"no import cycle in {len(imports)} modules; longest chain ({len(chain)}): {' -> '.join(chain)}")
     if len(chain) > LONGEST_CHAIN:
         print(
-            f"at most {LONGEST_CHAIN} are accepted: import from the defining module, or move shared nouns down"
+            f"at most {LONGEST_CHAIN} are accepted: import from defining modules, or move shared nouns down"
         )
     return len(chain) <= LONGEST_CHAIN
 

@@ -1,7 +1,7 @@
 """One experiment on one page: ``RunConfig`` composes the blocks of all components.
 
-The settings of optimiser and loop stand here because the loop itself (``mmsa.training``) is a function of
-them.
+The settings of the optimiser and the loop are here because the loop itself (``mmsa.training``) is a function
+of them. Registries are imported from the modules that define them; any import from their packages fills them.
 """
 
 from __future__ import annotations
@@ -123,8 +123,10 @@ class InformationConfig(Block):
 
 
 def continuable(path: str) -> bool:
-    """Whether a setting, by dotted path, may change between two epochs: one that each step reads anew, and
-    nothing is built from."""
+    """Whether a setting, by dotted path, may change between two epochs.
+
+    It may if each step reads it again and nothing is built from it.
+    """
     return _CONTINUABLE.fullmatch(path) is not None
 
 
@@ -150,8 +152,8 @@ class RunConfig(Block):
     """How settings change during the run, in the order of epochs; a search by ``pbt`` writes it."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
-    def during(self, epoch: int) -> RunConfig:
-        """What holds in an epoch, counted from 1: the changes before it made, and no course."""
+    def at_epoch(self, epoch: int) -> RunConfig:
+        """The configuration in an epoch, counted from 1: all earlier changes made, and no course left."""
         changes: dict[str, float] = {}
         for change in self.course:
             if change.after < epoch:
@@ -202,7 +204,7 @@ class RunConfig(Block):
         for position, change in enumerate(self.course):
             at = f"course.{position}.set"
             try:
-                during = self.during(change.after + 1)
+                during = self.at_epoch(change.after + 1)
             except ConfigError as error:
                 problems = (Problem(f"{at}.{p.path}", p.value, p.rule, p.next_step) for p in error.problems)
                 raise refuse_all(problems) from None

@@ -175,9 +175,9 @@ class TestTheStudy:
             (child,) = study.replace([Replacement(4, 1, 2)])
             (grandchild,) = study.replace([Replacement(3, child, 4)])
             parent, own, last = (study.trial_config(study.trial(n)) for n in (1, child, grandchild))
-            assert own.during(2) == parent
-            assert last.during(4) == own.during(4)
-            assert len({c.optim.lr for c in (own.during(2), own.during(3), last.during(5))}) == 3
+            assert own.at_epoch(2) == parent
+            assert last.at_epoch(4) == own.at_epoch(4)
+            assert len({c.optim.lr for c in (own.at_epoch(2), own.at_epoch(3), last.at_epoch(5))}) == 3
             assert list(shown_params(study.trial(child)))[-1] == "course"
 
     @pytest.mark.parametrize("died", ["decided", "begun"])

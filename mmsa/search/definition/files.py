@@ -35,10 +35,10 @@ Schema = Mapping[str, Any]
 
 
 def find_space(name: str | Path) -> Path:
-    """The file a name stands for, with or without ``.yaml``: in the working folder, or a shipped space.
+    """The file that a name stands for, with or without ``.yaml``: in the working folder, or a shipped space.
 
     Raises:
-        ConfigError: when there is none, with the nearest shipped name.
+        ConfigError: if there is none, with the nearest shipped name.
     """
     for folder in (Path(), SPACES):
         for candidate in (folder / name, folder / f"{name}.yaml"):
@@ -50,12 +50,12 @@ def find_space(name: str | Path) -> Path:
 
 
 def shipped() -> list[str]:
-    """The names of the spaces that come with mmsa."""
+    """The names of the shipped spaces."""
     return [str(path.relative_to(SPACES)) for path in sorted(SPACES.rglob("*.yaml"))]
 
 
 def misspelt(path: Path) -> list[Problem]:
-    """The names of a space file that stand for nothing, with the nearest that do.
+    """The unknown names in a space file, each with the nearest known one.
 
     Raises:
         ConfigError: for a file that is not readable YAML.
@@ -67,14 +67,14 @@ def misspelt(path: Path) -> list[Problem]:
 
 
 class _Names:
-    """The names that a schema knows."""
+    """The names in a JSON schema."""
 
     def __init__(self, schema: Schema):
         self._schema = schema
         self._definitions = schema.get("$defs", {})
 
     def problems(self, values: Any) -> Iterator[Problem]:
-        """The names in ``values`` that stand for nothing."""
+        """The unknown names in ``values``."""
         for problem in self._below(values, self._schema, ""):
             yield problem if problem.next_step.startswith("Did") else self._at_home(problem)
         search = values.get("search")
@@ -118,7 +118,7 @@ class _Names:
                 yield from self._below(value, others, f"{path}{name}.")
 
     def _options(self, schema: Schema) -> list[Schema]:
-        """What a value may be, references resolved."""
+        """The schemas that a value may follow, with references resolved."""
         while "$ref" in schema:
             schema = self._definitions[schema["$ref"].rpartition("/")[2]]
         inner = [*schema.get("oneOf", ()), *schema.get("anyOf", ())]
@@ -134,7 +134,7 @@ class _Names:
         return frozenset(path for path, _ in self._paths(base, ""))
 
     def _paths(self, schema: Schema, path: str) -> Iterator[tuple[str, str]]:
-        """The path of each setting, and the one that stands for it: members of a list stand for the list."""
+        """The path of each setting, with the path that names it: members of a list are named by the list."""
         for option in self._options(schema):
             for name, inner in option.get("properties", {}).items():
                 yield f"{path}{name}", f"{path}{name}"
@@ -143,7 +143,7 @@ class _Names:
                 yield from ((found, path.rstrip(".")) for found, _ in self._paths(option["items"], path))
 
     def _at_home(self, problem: Problem) -> Problem:
-        """A problem with a name that another block has, with its place."""
+        """The problem of an unknown name, with the place where another block has that name."""
         parent, _, name = problem.path.rpartition(".")
         if problem.rule != UNKNOWN:
             return problem

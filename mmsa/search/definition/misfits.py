@@ -1,4 +1,4 @@
-"""Spaces that hold combinations of encoders, fusion, terms and strategy that make no sense."""
+"""Refusing spaces whose settings do not fit each other, the data, or any machine, before a trial runs."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ _WITHOUT_RUNGS = "none"
 
 @dataclass(frozen=True)
 class Outlook:
-    """What can be told of the trials of a study before one runs.
+    """What is known about the trials of a study before one runs.
 
-    idle: searched parameters without an effect on these data, and why. base: the base on paper, None where
-    that cannot be told. largest: of all extremes, the one whose trial takes most memory: path, value, bytes.
+    Attributes:
+        idle: searched parameters without an effect on these data, with the reason.
+        base: blueprint of the base; None if it cannot be made.
+        largest: path, value and bytes of the extreme value whose trial takes most memory.
     """
 
     idle: Mapping[str, str]
@@ -37,18 +39,18 @@ class Outlook:
 
 
 def refuse_misfits(config: StudyConfig, encoded: Corpus) -> Outlook:
-    """Build the base, and each extreme value of each searched setting of model and objective, on paper.
+    """Make blueprints of the base and of each extreme value of each searched setting of model and objective.
 
-    Values that have the text encoded in another way are left to their trials, and so are combinations of
-    several extremes.
+    Values with another text encoding are left to their trials, and so are combinations of several extremes.
 
     Args:
+        config: of the study.
         encoded: the corpus with its text encoded for the base.
 
     Raises:
-        ConfigError: with everything that does not fit, or takes more memory than any machine has; when the
-            base does not, with that alone, and with objectives and bounds that no trial measures, or that
-            cannot choose on these data.
+        ConfigError: with everything that does not fit, or takes more memory than any machine has. If the base
+            itself does not fit, the error has only that, and objectives and bounds that no trial measures or
+            that cannot choose on these data.
     """
     drafts = Drafts(config.base, encoded)
     base, found = _drawn(config.base, drafts)
@@ -75,7 +77,7 @@ def refuse_misfits(config: StudyConfig, encoded: Corpus) -> Outlook:
 
 
 def _metric_problems(config: StudyConfig, corpus: Corpus) -> list[Problem]:
-    """What is chosen by must be measured on the data, and be able to choose on them."""
+    """Metrics that choose but are not measured on these data, or cannot choose on them."""
     known = [PREFIX + name for name in metric_names(corpus.suite)]
     rule = f"is not a metric of {corpus.name}, which is scored with {', '.join(known)}"
     chosen_by = {"base.train.metric": config.base.train.metric}
@@ -86,18 +88,19 @@ def _metric_problems(config: StudyConfig, corpus: Corpus) -> list[Problem]:
         for path, metric in chosen_by.items()
         if metric.startswith(PREFIX) and metric not in known
     ]
-    if "valid" in corpus.splits:  # what stands in for data that are not at hand has train alone
+    if "valid" in corpus.splits:  # a stand-in for data that are not at hand has train alone
         found = undecidable(corpus, chosen_by.values())
         problems += [replace(problem, path=f"base.{problem.path}") for problem in found]
     return problems
 
 
 def refuse_unfit_finalists(config: StudyConfig, base: RunConfig, encoded: Corpus) -> None:
-    """Build the base with what is set for finalists.
+    """Make a blueprint of the base with the settings of finalists.
 
     Args:
-        base: with those settings.
-        encoded: the corpus with its text encoded for it.
+        config: of the study.
+        base: with the settings of finalists.
+        encoded: the corpus with its text encoded for ``base``.
 
     Raises:
         ConfigError: with everything that does not fit.
@@ -129,10 +132,13 @@ def _drawn(run: RunConfig, drafts: Drafts) -> tuple[Blueprint | None, Sequence[P
 
 
 def information_problems(config: StudyConfig, modalities: Sequence[str]) -> Iterator[Problem]:
-    """What keeps the trials of a study from measuring what it asks for.
+    """Why the trials of a study would not measure the information that it seeks or bounds.
+
+    It must be measured in every trial, whatever that takes: its measurement must not depend on the clock.
 
     Args:
-        modalities: those that the data bring and the model reads.
+        config: of the study.
+        modalities: that the data have and the model reads.
     """
     information = config.base.information
     measured = names(information.quantities, modalities)
@@ -154,7 +160,7 @@ def information_problems(config: StudyConfig, modalities: Sequence[str]) -> Iter
 
 
 def _sought(config: StudyConfig) -> Iterator[tuple[str, str]]:
-    """The information among objectives and bounds, with its place in the space file."""
+    """Places in the space file that ask for information, as objectives or bounds, with the metric."""
     for position, objective in enumerate(config.search.objectives):
         if objective.metric.startswith(METRIC):
             yield f"search.objectives.{position}.metric", objective.metric

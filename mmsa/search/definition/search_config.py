@@ -23,7 +23,7 @@ from mmsa.search.stops import STOPS, Never
 MOST_PARAMETERS = 1000
 MOST_TRIALS = 1_000_000
 DEFAULTS = "defaults"
-"""The start that is the base as it stands, always the first."""
+"""The start that is the base as it is; always the first one."""
 
 
 class SearchObjective(Block):
@@ -42,7 +42,7 @@ class SearchObjective(Block):
 
 
 def _parse_parameters(value: object, _: object) -> dict[str, Parameter]:
-    """Each parameter by the block of its ``type``, then what is wrong between those that are right."""
+    """Parse each parameter by its ``type``, then check the relations between the valid ones."""
     if not isinstance(value, Mapping):
         raise refuse(value, "must map dotted paths to parameters", "Write optim.lr: {type: float, ...}.")
     if len(value) > MOST_PARAMETERS:
@@ -62,10 +62,10 @@ def _parse_parameters(value: object, _: object) -> dict[str, Parameter]:
 
 
 def parse_parameter(settings: object) -> Parameter:
-    """A parameter by the block of its ``type``.
+    """Parse a parameter by its ``type``.
 
     Raises:
-        ValidationError: as a configuration block raises it.
+        ValidationError: as any configuration block.
     """
     if isinstance(settings, Parameter):
         return settings

@@ -1,7 +1,8 @@
 """A study on one page: what is searched, on which base, towards what, with which resources.
 
-``StudyConfig`` is what a space file is read into. It cannot exist with a corner of its space that is not a
-valid ``RunConfig``; the checks of the parts are in ``parameters``, those between parts in ``checks``.
+A space file is parsed into ``StudyConfig``, which cannot exist with a corner of its space that is not a valid
+``RunConfig``. Single parameters are checked in ``space.parameters``, the relations between them in
+``space.checks``, and the relations between the parts of a study here.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from mmsa.seeding import derive_seed
 
 
 def _first_problems(config: StudyConfig) -> Iterator[Problem]:
-    """What is wrong between base, parameters, starts and ways to search."""
+    """Problems between base, parameters, starts, and the ways to search."""
     search = config.search
     yield from meaning_problems(config.base, search.parameters, search.starts)
     yield from _direction_problems(config.base, search.objectives)
@@ -48,7 +49,7 @@ def _first_problems(config: StudyConfig) -> Iterator[Problem]:
 
 
 def _further_problems(config: StudyConfig) -> Iterator[Problem]:
-    """What needs a space whose points are configurations."""
+    """Problems that can only be found in a space whose points are valid configurations."""
     yield from _worker_problems(config)
     yield from _sampler_problems(config)
     yield from _constraint_problems(config)
@@ -69,7 +70,7 @@ def _direction_problems(base: RunConfig, objectives: tuple[SearchObjective, ...]
 
 
 def _worker_problems(config: StudyConfig) -> list[Problem]:
-    """Each worker needs a row of every batch."""
+    """Workers without a row of every batch."""
     searched = [value for path, value, _ in config.space.corners(config.base) if path == "train.batch_size"]
     smallest = min([config.base.train.batch_size, *(size for size in searched if isinstance(size, int))])
     if config.resources.workers <= smallest:
@@ -128,7 +129,7 @@ def _prior_problems(config: StudyConfig) -> Iterator[Problem]:
 
 
 def _population_problems(search: SearchConfig, base: RunConfig) -> Iterator[Problem]:
-    """Why a study cannot use ``pbt``, if it does."""
+    """Why a study that uses ``pbt`` cannot."""
     scheduler: Any = search.scheduler
     if not isinstance(scheduler, PopulationBased.Config):
         return
@@ -156,7 +157,7 @@ def _population_problems(search: SearchConfig, base: RunConfig) -> Iterator[Prob
 
 
 def _ways_are_no_points(search: SearchConfig) -> Iterator[Problem]:
-    """What reads a trial as a point of the space, where it is a way through it."""
+    """Settings that need trials to be points of the space; with ``pbt`` they are paths through it."""
     stop: Any = search.stop
     rule = "needs trials that are points of the space; with the scheduler pbt they are ways through it"
     if search.finalists is not None:
@@ -185,7 +186,7 @@ class StudyConfig(Block):
     @model_validator(mode="wrap")
     @classmethod
     def _meaningful(cls, data: Any, handler: Any) -> Any:
-        """Adds what is wrong between the parts, as far as they are right, to what is wrong within them."""
+        """Report the problems between the valid parts together with those within the parts."""
         salvage = Salvage(data, handler)
         config = salvage.config()
         for problems in () if config is None else (_first_problems, _further_problems):
@@ -202,7 +203,7 @@ class StudyConfig(Block):
 
     @property
     def threads(self) -> int:
-        """CPU threads of a trial: what the base says, or else the CPUs a trial gets."""
+        """CPU threads of a trial: those of the base, otherwise the CPUs that a worker gets."""
         return self.base.train.threads or self.resources.cpus_per_worker
 
     @cached_property
@@ -213,9 +214,9 @@ class StudyConfig(Block):
     def build_sampler(self, num_trials: int, prior: Sequence[Point] = ()) -> BaseSampler:
         """The sampler of a study that has ``num_trials`` trials.
 
-        A seeded sampler that is made anew would repeat its first points; the number of trials makes it go on.
-
         Args:
+            num_trials: enters the seed, since a sampler that is made anew would otherwise repeat its first
+                points.
             prior: good points of earlier studies.
         """
         sampler, setting = self.sampler, self.setting
@@ -231,11 +232,11 @@ class StudyConfig(Block):
 
     @property
     def sampler(self) -> Sampler:
-        """How points are chosen, by ``search.sampler``."""
+        """The sampler of ``search.sampler``, which chooses points."""
         return SAMPLERS[self.search.sampler.name](self.search.sampler)
 
     def build_scheduler(self) -> Scheduler:
-        """A scheduler that knows of no trial; several objectives are compared by the first."""
+        """A scheduler that has seen no trial; it compares the first objective."""
         block, direction = self.search.scheduler, self.search.objectives[0].direction
         return SCHEDULERS[block.name](block, self.base.train.epochs, direction)
 
@@ -248,19 +249,19 @@ class StudyConfig(Block):
 
     @property
     def stop(self) -> StopRule:
-        """When the search ends early, by ``search.stop``."""
+        """The stop rule of ``search.stop``, which may end the search early."""
         return STOPS[self.search.stop.name](self.search.stop)
 
     @cached_property
     def point_constraints(self) -> PointConstraints:
-        """The constraints that are known before a trial."""
+        """The constraints that can be checked before a trial."""
         parsed = map(parse_constraint, self.search.constraints)
         expressions = [constraint for constraint in parsed if isinstance(constraint, Expression)]
         return PointConstraints(expressions, self.space, self.base)
 
     @cached_property
     def metric_bounds(self) -> tuple[MetricBound, ...]:
-        """The constraints that are known after a trial."""
+        """The constraints that can only be checked after a trial."""
         parsed = map(parse_constraint, self.search.constraints)
         return tuple(constraint for constraint in parsed if isinstance(constraint, MetricBound))
 
@@ -289,18 +290,18 @@ class StudyConfig(Block):
         return f"breaks {', '.join(broken)}" if broken else ""
 
     def allows(self, point: Mapping[str, Scalar]) -> bool:
-        """Whether a complete point of the space fulfils the constraints that are known before a trial."""
+        """Whether a complete point of the space fulfils the constraints that are checked before a trial."""
         return not self.point_constraints.broken(point)
 
     def complete(self, start: Mapping[str, Scalar]) -> dict[str, Scalar]:
-        """The complete point of a start: what it writes, and the defaults for the rest."""
+        """The complete point of a start, with defaults for what it leaves out."""
         return start_values(self.space, self.base, start)
 
     def starts(self) -> list[dict[str, Scalar]]:
-        """The points to try first: the defaults, then the others in order, each once.
+        """The points to try first: the defaults, then the others in order, without repetitions.
 
         Raises:
-            ConfigError: for a start that still is the name of a file; ``load_space`` reads those.
+            ConfigError: for a start that is still the name of a file; ``load_space`` reads those.
         """
         points: list[dict[str, Scalar]] = []
         for start in (DEFAULTS, *self.search.starts):

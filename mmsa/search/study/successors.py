@@ -1,4 +1,4 @@
-"""The trial that takes the place of a replaced one."""
+"""The trial that replaces a loser of population-based training, and the settings it explores."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ _TRIES = 10
 
 
 def successor(study: StudyView, replacement: Replacement) -> dict[str, Any]:
-    """What the study remembers of a trial that goes on from its parent's weights: a function of study and
-    replacement.
+    """Attributes of the trial that continues from its parent's weights.
 
-    It is a whole run: it begins where the parent began, and takes the parent's course before its own.
+    They are a function of study and replacement, so a driver that dies can make them again. The trial is a
+    complete run: it begins where the parent began and follows the parent's hyperparameter schedule before its
+    own change.
     """
     parent, config = study.trial(replacement.parent), study.config
-    values = config.space.values_of(study.trial_config(parent).during(replacement.epoch + 1))
+    values = config.space.values_of(study.trial_config(parent).at_epoch(replacement.epoch + 1))
     seed = derive_seed("explore", config.study, config.base.seed, replacement.loser, replacement.epoch)
     change = {
         "after": replacement.epoch,
@@ -44,9 +45,9 @@ def successor(study: StudyView, replacement: Replacement) -> dict[str, Any]:
 def explored(
     values: Mapping[str, Scalar], space: Space, allows: Callable[[Mapping[str, Scalar]], bool], seed: int
 ) -> dict[str, float]:
-    """Settings a little off those of a good trial: each a fifth more or less, within its range.
+    """Perturb the settings of a good trial: each becomes a fifth larger or smaller, within its range.
 
-    An exact 0 stays. Where ``allows`` refuses try after try, all stay.
+    An exact 0 stays 0. If ``allows`` refuses every try, all settings stay (Jaderberg et al. 2017, "explore").
     """
     random = np.random.default_rng(seed)
     free = {path: float(value) for path, value in values.items() if path not in space.tied()}
