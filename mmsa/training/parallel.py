@@ -59,12 +59,12 @@ class Team:
 
     @property
     def share(self) -> slice:
-        """This process's share of a batch: every ``size``-th row, which spreads long and short rows evenly."""
+        """This process's share of a batch: every ``size``-th row, so that long and short rows spread out."""
         return slice(None) if self.group is None else slice(self.rank, None, self.size)
 
     @contextmanager
     def own_randomness(self, seed: int) -> Iterator[None]:
-        """Draw random numbers for the own rows, such as dropout, without advancing the generator that all share.
+        """Draw random numbers for own rows, such as dropout, without advancing the common generator.
 
         All processes must draw alike outside the context: the objective is computed by each of them.
         """
@@ -128,7 +128,7 @@ class Team:
         return values
 
     def first(self, numbers: Mapping[str, float]) -> dict[str, float]:
-        """The numbers of the first process, so that all decide alike even if their own differ in the last bits."""
+        """The numbers of the first process, so that all decide alike; their own may differ in last bits."""
         values = torch.tensor(list(numbers.values()), dtype=torch.float64)
         if self.group is not None:
             with _answered():

@@ -83,7 +83,7 @@ class Runtime:
             cudnn.deterministic, cudnn.benchmark = deterministic, benchmark
 
     def forward_context(self) -> torch.autocast:
-        """The context of the forward pass of a model in training. Losses are computed outside it, in float32."""
+        """The context of a forward pass in training. Losses are computed outside it, in float32."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
 
 

@@ -79,7 +79,7 @@ class Selection:
         return self._sign * one[self._metric] < self._sign * other[self._metric]
 
     def best_so_far(self, history: Iterable[Mapping[str, float]]) -> Iterator[Mapping[str, float]]:
-        """The metrics of the best epoch up to each epoch of ``history``; independent of the epochs considered."""
+        """The metrics of the best epoch up to each epoch of ``history``, whatever was considered so far."""
         best: Mapping[str, float] | None = None
         for metrics in history:
             if best is None or self._better(metrics, best):

@@ -221,7 +221,7 @@ class Trainer:
         )
 
     def save(self, directory: Path) -> None:
-        """Write a checkpoint from which the run continues exactly, at the end of an epoch or between two steps.
+        """Write a checkpoint to continue from exactly, at the end of an epoch or between two steps.
 
         In a team only the first process writes: the content is the same in all.
         """
