@@ -41,7 +41,7 @@ from mmsa.training.parallel import Team
 _SECONDS_TO_FOLLOW = 5.0
 """How long the others have to end a trial as the first process did before they count as stuck."""
 _SECONDS_TO_CLOSE = 30.0
-_LOOPBACK = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 _ADDRESS_OF_INTERFACE = 0x8915  # SIOCGIFADDR of Linux
 _REQUEST = "256s"
 
@@ -143,7 +143,7 @@ class Gang:
         addresses = [address for address, _ in places]
         self.processes = tuple(process for _, process in places)
         if len(set(addresses)) == 1:
-            addresses = [_LOOPBACK] * len(addresses)  # where nobody else can connect
+            addresses = [LOOPBACK] * len(addresses)  # where nobody else can connect
         port = ray.get(self._ranks[0].host_rendezvous.remote(addresses[0]))
         # NCCL refuses two processes on one GPU.
         on_gpu = "nccl" if self._slots.gpus >= 1 else "gloo"
