@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -62,6 +62,15 @@ class Block(BaseModel):
             raise ValidationError.from_exception_data(
                 cls.__name__, [_taught(detail, cls.model_fields) for detail in error.errors()]
             ) from None
+
+
+class Named(Block):
+    """Base of the blocks among which a user chooses by ``name``: each pins its own with a ``Literal``."""
+
+    if TYPE_CHECKING:
+        # No field at run time: it would come first in every subclass, and the order of fields is the order
+        # of keys in exported files.
+        name: str
 
 
 BlockT = TypeVar("BlockT", bound=Block)
@@ -279,10 +288,12 @@ def _inner_blocks(name: str, field: FieldInfo) -> Iterator[tuple[type[Block], st
     for choice in field.metadata:
         if isinstance(choice, _OneOf):
             yield from ((_config_of(choice.registry[entry]), name) for entry in choice.registry)
-        elif isinstance(choice, _KeyedBy):
+            return
+        if isinstance(choice, _KeyedBy):
             yield from ((_config_of(choice.registry[entry]), f"{name}.{entry}") for entry in choice.registry)
+            return
     for kind in (field.annotation, *get_args(field.annotation)):
-        if isinstance(kind, type) and issubclass(kind, Block) and kind is not Block:
+        if isinstance(kind, type) and issubclass(kind, Block):
             yield kind, "" if kind is not field.annotation and get_origin(field.annotation) is tuple else name
 
 

@@ -6,13 +6,13 @@ import logging
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from mmsa.config import Block, expand_path
+from mmsa.config import Named, expand_path
 from mmsa.data import hazards
-from mmsa.data.corpus import Corpus, ModalityName, SplitName, Suite
+from mmsa.data.corpus import Corpus, DataSet, ModalityName, SplitName, Suite
 from mmsa.data.hazards import some
 from mmsa.data.isolation import read_apart
 from mmsa.data.planted import Planted
@@ -25,38 +25,40 @@ from mmsa.registry import Registry
 
 logger = logging.getLogger("mmsa.data")
 
-DATA_SETS: Registry[Any] = Registry("data set")
+DATA_SETS: Registry[DataSet] = Registry("data set")
 DATA_SETS.register("planted")(Planted)
 
 _MMSA_PROJECT = "the README of the GitHub repository thuiar/MMSA says where to get it"
 _CMU = f"{_MMSA_PROJECT}; access to the recordings is given by the CMU MultiComp Lab"
 
 
-def open_corpus(config: Block, splits: Sequence[SplitName] = ("train", "valid")) -> Corpus:
+def open_corpus(config: Named, splits: Sequence[SplitName] = ("train", "valid")) -> Corpus:
     """Open the data set of a ``data`` block; of splits that are not named, only ids, groups and shapes.
 
     Raises:
         DataError: for a file that is missing, damaged, or not what the block says.
     """
-    corpus: Corpus = DATA_SETS[config.name](config).open(splits)  # type: ignore[attr-defined]
-    return corpus
+    return DATA_SETS[config.name](config).open(splits)
 
 
-class FileDataSet:
-    """Base of the data sets that lie in a file.
+class NamedFileConfig(FileConfig, Named):
+    """Where the file of a data set is and what of it is used."""
 
-    label_range: of the published labels. suite: the metrics it is published with.
-    expected: the files it is published as. source: where to ask.
+
+class FileDataSet(DataSet):
+    """Base of the data sets that are published as files.
+
+    Attributes:
+        expected: names of the published files.
+        source: where to ask for them.
     """
 
-    label_range: ClassVar[tuple[float, float]]
-    suite: ClassVar[Suite]
     expected: ClassVar[tuple[str, ...]]
     source: ClassVar[str]
 
-    def __init__(self, config: FileConfig):
+    def __init__(self, config: NamedFileConfig):
         self.config = config
-        self.name: str = config.name  # type: ignore[attr-defined]
+        self.name = config.name
 
     def open(self, splits: Sequence[SplitName]) -> Corpus:
         """Read the named splits, repair or refuse what is wrong with them, and log what is unusual."""
@@ -165,7 +167,7 @@ class Mosi(FileDataSet):
     )
     source = _CMU
 
-    class Config(FileConfig):
+    class Config(NamedFileConfig):
         """Where the file is and what of it is used."""
 
         name: Literal["mosi"] = "mosi"
@@ -180,7 +182,7 @@ class Mosei(FileDataSet):
     expected = ("MOSEI/Processed/unaligned_50.pkl", "MOSEI/Processed/aligned_50.pkl")
     source = _CMU
 
-    class Config(FileConfig):
+    class Config(NamedFileConfig):
         """Where the file is and what of it is used."""
 
         name: Literal["mosei"] = "mosei"
@@ -195,7 +197,7 @@ class Sims(FileDataSet):
     expected = ("SIMS/Processed/unaligned_39.pkl",)
     source = _MMSA_PROJECT
 
-    class Config(FileConfig):
+    class Config(NamedFileConfig):
         """Where the file is and what of it is used."""
 
         name: Literal["sims"] = "sims"
@@ -210,7 +212,7 @@ class SimsV2(FileDataSet):
     expected = ("sims_unaligned.pkl", "ch-simsv2s.pkl")
     source = "ask the authors, who maintain the GitHub repository thuiar/ch-sims-v2"
 
-    class Config(FileConfig):
+    class Config(NamedFileConfig):
         """Where the file is and what of it is used."""
 
         name: Literal["simsv2"] = "simsv2"
@@ -227,7 +229,7 @@ class Pom(FileDataSet):
         "the GitHub repository pliang279/MFN has its features; access to the recordings is given by USC ICT"
     )
 
-    class Config(FileConfig):
+    class Config(NamedFileConfig):
         """Where the file is, what of it is used, and which rating is predicted."""
 
         name: Literal["pom"] = "pom"

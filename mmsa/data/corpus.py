@@ -6,11 +6,12 @@ Shapes: N rows of one split, D feature dimensions, L the summed lengths of all r
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -196,6 +197,29 @@ class Split(_Arrays):
             digest.update(f"{name} labels:{labels.dtype.str}".encode())
             digest.update(np.ascontiguousarray(labels).data)
         return digest.hexdigest()
+
+
+class DataSet(ABC):
+    """Base of the data sets: built from its ``Config``, opened as a corpus.
+
+    Attributes:
+        label_range: smallest and largest label the scale allows.
+        suite: the metrics that its labels are scored with.
+    """
+
+    label_range: ClassVar[tuple[float, float]]
+    suite: ClassVar[Suite]
+
+    @abstractmethod
+    def __init__(self, config: Any): ...
+
+    @abstractmethod
+    def open(self, splits: Sequence[SplitName]) -> Corpus:
+        """Open the named splits.
+
+        Raises:
+            DataError: for a file that is missing, damaged, or not what the configuration says.
+        """
 
 
 @dataclass(frozen=True)

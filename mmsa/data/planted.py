@@ -24,9 +24,19 @@ from pydantic import Field, model_validator
 from scipy.optimize import brentq
 from scipy.special import entr
 
-from mmsa.config import Block, refuse
+from mmsa.config import Named, refuse
 from mmsa.data import hazards
-from mmsa.data.corpus import MODALITIES, SPLITS, Corpus, Features, ModalityName, Outline, Split, SplitName
+from mmsa.data.corpus import (
+    MODALITIES,
+    SPLITS,
+    Corpus,
+    DataSet,
+    Features,
+    ModalityName,
+    Outline,
+    Split,
+    SplitName,
+)
 from mmsa.seeding import derive_seed
 
 Bits = Annotated[float, Field(ge=0.0, le=4.0)]
@@ -98,10 +108,13 @@ class PlantedTruth:
         return {"+".join(subset): self.information(subset) / math.log(2) for subset in subsets}
 
 
-class Planted:
+class Planted(DataSet):
     """A data set drawn to measure: ``open`` draws its splits, ``truth`` says what they hold."""
 
-    class Config(Block):
+    label_range = _LABEL_RANGE
+    suite = "mosi"
+
+    class Config(Named):
         """Sizes of the parts in bits of information about the label, and of the data."""
 
         name: Literal["planted"] = "planted"
@@ -166,10 +179,10 @@ class Planted:
         """Draw the named splits; each depends on the configuration and its own name only."""
         opened = {split: self._draw(split) for split in splits}
         outlines = {split: self._outline(split) for split in SPLITS}
-        hazards.check(opened, _LABEL_RANGE, "planted data", outlines=outlines)
+        hazards.check(opened, self.label_range, "planted data", outlines=outlines)
         for name, split in opened.items():
             hazards.report_labels(split, f"planted {name}")
-        return Corpus(self.config.name, _LABEL_RANGE, opened, "mosi", outlines)
+        return Corpus(self.config.name, self.label_range, opened, self.suite, outlines)
 
     def _outline(self, split: SplitName) -> Outline:
         ids, groups = self._names(split)

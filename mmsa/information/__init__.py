@@ -12,11 +12,11 @@ from mmsa.information.estimators import ESTIMATORS, Estimator, Spec, Value
 from mmsa.information.gradients import GradientNormaliser
 from mmsa.information.ksg import KSG, ksg_information
 from mmsa.information.measure import measure
-from mmsa.information.measurement import Measurement
 from mmsa.information.neighbours import Triples
 from mmsa.information.score_estimators import InfoNCE, InfoNCEAnchor
 from mmsa.information.surrogates import SURROGATES
 from mmsa.information.target import decompose
+from mmsa.measurement import Measurement
 
 __all__ = [
     "CLUB",

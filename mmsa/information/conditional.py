@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from mmsa.config import Block, one_of, refuse
+from mmsa.config import Named, one_of, refuse
 from mmsa.information.bounds import soft_cap
 from mmsa.information.critics import MLPConfig, mlp
 from mmsa.information.distributed import gather_rows
 from mmsa.information.estimators import (
     ESTIMATORS,
-    Estimator,
     EstimatorModule,
     Spec,
     Value,
@@ -35,7 +34,7 @@ from mmsa.information.score_estimators import GanDime
 from mmsa.registry import Registry
 from mmsa.seeding import derive_seed
 
-CONDITIONAL_ESTIMATORS: Registry[Any] = Registry("conditional information estimator")
+CONDITIONAL_ESTIMATORS: Registry[ConditionalEstimator] = Registry("conditional information estimator")
 
 
 def conditional_jsd(joint_J: Tensor, product_P: Tensor) -> Tensor:
@@ -93,7 +92,7 @@ class ConditionalEstimator(EstimatorModule, ABC):
         return Triples(*convert(*triples)), Triples(*convert(*bank))
 
 
-class NeighbourConfig(Block):
+class NeighbourConfig(Named):
     """Settings shared by the readings of the neighbour classifier."""
 
     classifier: MLPConfig = MLPConfig()
@@ -236,20 +235,20 @@ class NeighbourMIMRLCode(NeighbourClassifier):
 class Difference(ConditionalEstimator):
     """I(X; Y, Z) - I(X; Z) with two critics of the same kind. The errors of the two do not cancel."""
 
-    class Config(Block):
+    class Config(Named):
         """The estimator of both terms."""
 
         name: Literal["cmi_difference"] = "cmi_difference"
-        estimator: Annotated[Block, one_of(ESTIMATORS)] = GanDime.Config()
+        estimator: Annotated[Named, one_of(ESTIMATORS)] = GanDime.Config()
         """A plug-in estimator: two bounds with one ceiling would differ by nothing."""
 
         @model_validator(mode="after")
         def _is_a_plugin(self) -> Difference.Config:
-            spec: Spec = ESTIMATORS[self.estimator.name].spec  # type: ignore[attr-defined]
-            if (spec.role, spec.kind) != ("loss", "plugin"):
+            spec = ESTIMATORS[self.estimator.name].spec
+            if not _is_plugin_loss(spec):
                 known = [name for name in ESTIMATORS if _is_plugin_loss(ESTIMATORS[name].spec)]
                 raise refuse(
-                    self.estimator.name,  # type: ignore[attr-defined]
+                    self.estimator.name,
                     "is not a plug-in estimator; the difference of two bounds means nothing",
                     f"Use one of {', '.join(known)}.",
                     at=("estimator", "name"),
@@ -260,9 +259,9 @@ class Difference(ConditionalEstimator):
 
     def __init__(self, config: Config, x_dim: int, y_dim: int, z_dim: int):
         super().__init__()
-        build = ESTIMATORS[config.estimator.name]  # type: ignore[attr-defined]
-        self.whole: Estimator = build(config.estimator, x_dim, y_dim + z_dim)
-        self.condition: Estimator = build(config.estimator, x_dim, z_dim)
+        build = ESTIMATORS[config.estimator.name]
+        self.whole = build(config.estimator, x_dim, y_dim + z_dim)
+        self.condition = build(config.estimator, x_dim, z_dim)
 
     def estimate(self, triples: Triples, bank: Triples) -> Value:
         """Wants I(X; Y, Z) and does not want I(X; Z); the bank is not used."""

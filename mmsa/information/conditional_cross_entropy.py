@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
-from mmsa.config import Block, one_of
+from mmsa.config import Named, one_of
 from mmsa.information.conditional import CONDITIONAL_ESTIMATORS, ConditionalEstimator
 from mmsa.information.conditional_densities import (
     CONDITIONAL_DENSITIES,
@@ -31,11 +31,11 @@ class CrossEntropyDifference(ConditionalEstimator):
     ``mmsa.information.target.decompose``.
     """
 
-    class Config(Block):
+    class Config(Named):
         """The densities of both terms."""
 
         name: Literal["cmi_cross_entropy"] = "cmi_cross_entropy"
-        conditional: Annotated[Block, one_of(CONDITIONAL_DENSITIES)] = DiagonalGaussian.Config()
+        conditional: Annotated[Named, one_of(CONDITIONAL_DENSITIES)] = DiagonalGaussian.Config()
 
     spec = Spec("loss", "plugin", "mean")
 

@@ -4,7 +4,7 @@ least.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,12 +19,12 @@ from torch.distributions import (
     Normal,
 )
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.information.critics import MLPConfig, mlp
 from mmsa.information.densities import at_least_float32
 from mmsa.registry import Registry
 
-CONDITIONAL_DENSITIES: Registry[Any] = Registry("conditional density")
+CONDITIONAL_DENSITIES: Registry[ConditionalDensity] = Registry("conditional density")
 
 SMALLEST_SCALE = 1e-3
 
@@ -56,7 +56,7 @@ class ConditionalDensity(nn.Module):
 class DiagonalGaussian(ConditionalDensity):
     """Gaussian with independent features; mean and scale from separate networks, as in CLUB and MMIM."""
 
-    class Config(MLPConfig):
+    class Config(MLPConfig, Named):
         """Shape of both networks."""
 
         name: Literal["diagonal"] = "diagonal"
@@ -79,7 +79,7 @@ class DiagonalGaussian(ConditionalDensity):
 class FullGaussian(ConditionalDensity):
     """Gaussian with a full covariance, by its Cholesky factor; parameters grow with y_dim squared."""
 
-    class Config(MLPConfig):
+    class Config(MLPConfig, Named):
         """Shape of the network."""
 
         name: Literal["full"] = "full"
@@ -106,7 +106,7 @@ def cholesky_factor(flat_NF: Tensor) -> Tensor:
 class GaussianMixture(ConditionalDensity):
     """Mixture of Gaussians with independent features (a mixture density network)."""
 
-    class Config(MLPConfig):
+    class Config(MLPConfig, Named):
         """Shape of the network and of the mixture."""
 
         name: Literal["mixture"] = "mixture"
@@ -129,7 +129,6 @@ class GaussianMixture(ConditionalDensity):
         )
 
 
-def conditional_density(config: Block, x_dim: int, y_dim: int) -> ConditionalDensity:
+def conditional_density(config: Named, x_dim: int, y_dim: int) -> ConditionalDensity:
     """q(y|x) of a registered kind."""
-    density: ConditionalDensity = CONDITIONAL_DENSITIES[config.name](config, x_dim, y_dim)  # type: ignore[attr-defined]
-    return density
+    return CONDITIONAL_DENSITIES[config.name](config, x_dim, y_dim)

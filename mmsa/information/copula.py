@@ -14,7 +14,7 @@ from scipy.special import digamma, ndtri
 from scipy.stats import rankdata
 from torch import Tensor
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.errors import DataError
 from mmsa.information.estimators import ESTIMATORS, Estimator, Spec, Value, refuse_fewer_than_two
 
@@ -87,7 +87,7 @@ def gaussian_copula_information(x_ND: Array, y_ND: Array, z_ND: Array | None = N
 class GaussianCopula(Estimator):
     """``gaussian_copula_information`` behind the interface of all estimators."""
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["gaussian_copula"] = "gaussian_copula"

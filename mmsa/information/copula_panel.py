@@ -34,9 +34,9 @@ from mmsa.information.groups import (
     permuted_rows,
     pieces_of,
 )
-from mmsa.information.measurement import Absent, Measurement, Scope, Status, not_measured
 from mmsa.information.null import Null
 from mmsa.information.within import scope_between, within_scores
+from mmsa.measurement import Absent, Measurement, Scope, Status, not_measured
 from mmsa.seeding import derive_seed
 
 _FEWEST_ROWS = 50

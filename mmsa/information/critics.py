@@ -8,16 +8,16 @@ Shapes: R rows, C columns, E embedding.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from mmsa.config import Block
+from mmsa.config import Block, Named
 from mmsa.registry import Registry
 
-CRITICS: Registry[Any] = Registry("critic")
+CRITICS: Registry[Critic] = Registry("critic")
 
 Width = Annotated[int, Field(ge=1, le=4096)]
 
@@ -68,7 +68,7 @@ class Critic(nn.Module):
 class Separable(Critic):
     """f = g(x) . h(y): 2N network passes and one product; the choice for large batches."""
 
-    class Config(MLPConfig):
+    class Config(MLPConfig, Named):
         """Shape of both towers."""
 
         name: Literal["separable"] = "separable"
@@ -114,7 +114,7 @@ class Cosine(Separable):
 class Bilinear(Critic):
     """f = x' W y: the cheapest, for representations that are already learned."""
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["bilinear"] = "bilinear"
@@ -137,7 +137,7 @@ class Bilinear(Critic):
 class Joint(Critic):
     """f = network([x, y]): N^2 passes; less bias than a separable critic, overfits small sets sooner."""
 
-    class Config(MLPConfig):
+    class Config(MLPConfig, Named):
         """Shape of the network."""
 
         name: Literal["joint"] = "joint"

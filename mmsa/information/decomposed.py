@@ -20,9 +20,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mmsa.information.measurement import Absent, Measurement, not_measured
 from mmsa.information.target.decomposition import Decomposition, Quantity
 from mmsa.information.target.quantities import quantities, subsets_of
+from mmsa.measurement import Absent, Measurement, not_measured
 
 _WRITTEN = {"information/": "subset/", "+": "_", ",": "-", "|": "-without-"}
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from torch import Tensor, nn
 
-from mmsa.config import Block, one_of
+from mmsa.config import Named, one_of
 from mmsa.information import bounds
 from mmsa.information.conditional_densities import (
     CONDITIONAL_DENSITIES,
@@ -15,7 +15,7 @@ from mmsa.information.conditional_densities import (
 )
 from mmsa.information.densities import gaussian_log_density_mmim_code
 from mmsa.information.distributed import gather_rows
-from mmsa.information.entropies import ENTROPIES, Entropy, GaussianEntropy
+from mmsa.information.entropies import ENTROPIES, GaussianEntropy
 from mmsa.information.estimators import ESTIMATORS, Estimator, Spec, Value, refuse_fewer_than_two
 from mmsa.information.gradients import frozen
 
@@ -28,19 +28,19 @@ class BarberAgakov(Estimator):
     Gaussian entropy and the cross-entropies ``gmm`` and ``knife`` are above h(Y).
     """
 
-    class Config(Block):
+    class Config(Named):
         """The conditional density and the entropy."""
 
         name: Literal["barber_agakov"] = "barber_agakov"
-        conditional: Annotated[Block, one_of(CONDITIONAL_DENSITIES)] = DiagonalGaussian.Config()
-        entropy: Annotated[Block, one_of(ENTROPIES)] = GaussianEntropy.Config()
+        conditional: Annotated[Named, one_of(CONDITIONAL_DENSITIES)] = DiagonalGaussian.Config()
+        entropy: Annotated[Named, one_of(ENTROPIES)] = GaussianEntropy.Config()
 
     spec = Spec("loss", "plugin", "gather")
 
     def __init__(self, config: Config, x_dim: int, y_dim: int):
         super().__init__()
         self.conditional = conditional_density(config.conditional, x_dim, y_dim)
-        self.entropy: Entropy = ENTROPIES[config.entropy.name](config.entropy, y_dim)  # type: ignore[attr-defined]
+        self.entropy = ENTROPIES[config.entropy.name](config.entropy, y_dim)
 
     def estimate(self, x_ND: Tensor, y_ND: Tensor) -> Value:
         """The negative estimate as a loss."""
@@ -66,7 +66,7 @@ class BarberAgakovMMIMCode(Estimator):
     dependence. For comparison only.
     """
 
-    class Config(Block):
+    class Config(Named):
         """The conditional density."""
 
         name: Literal["barber_agakov_mmim_code"] = "barber_agakov_mmim_code"
@@ -88,10 +88,10 @@ class BarberAgakovMMIMCode(Estimator):
         return Value(-quadratic, quadratic.detach(), self.ceiling(len(quadratic_N)))
 
 
-class PenaltyConfig(Block):
+class PenaltyConfig(Named):
     """Settings shared by the penalties."""
 
-    conditional: Annotated[Block, one_of(CONDITIONAL_DENSITIES)] = DiagonalGaussian.Config()
+    conditional: Annotated[Named, one_of(CONDITIONAL_DENSITIES)] = DiagonalGaussian.Config()
 
 
 class DensityPenalty(Estimator):

@@ -7,7 +7,7 @@ fitted by ``inner_loss``; with such a learned density q the value is the cross-e
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -22,7 +22,7 @@ from torch.distributions import (
     Normal,
 )
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.information.bounds import off_diagonal
 from mmsa.information.conditional_densities import cholesky_factor, positive_scale
 from mmsa.information.densities import LOG_2PI, at_least_float32, gaussian_entropy
@@ -30,7 +30,7 @@ from mmsa.information.distributed import gather_rows
 from mmsa.information.gradients import frozen
 from mmsa.registry import Registry
 
-ENTROPIES: Registry[Any] = Registry("entropy")
+ENTROPIES: Registry[Entropy] = Registry("entropy")
 
 
 class Entropy(nn.Module):
@@ -49,7 +49,7 @@ class Entropy(nn.Module):
 class GaussianEntropy(Entropy):
     """The entropy of the Gaussian with the batch's covariance, shrunk as by Ledoit and Wolf; >= h(Y)."""
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["gaussian"] = "gaussian"
@@ -69,7 +69,7 @@ class KernelEntropy(Entropy):
     For few dimensions and one cluster: the width is that of a Gaussian, far too wide for several clusters.
     """
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["kde"] = "kde"
@@ -111,7 +111,7 @@ class LearnedDensityEntropy(Entropy):
             return self.inner_loss(y_ND, group)
 
 
-class MixtureConfig(Block):
+class MixtureConfig(Named):
     """The size of a mixture."""
 
     components: Annotated[int, Field(ge=1, le=256)] = 8

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from torch.distributed import ProcessGroup
 from mmsa.errors import DataError
 from mmsa.registry import Registry
 
-ESTIMATORS: Registry[Any] = Registry("information estimator")
+ESTIMATORS: Registry[Estimator] = Registry("information estimator")
 
 
 def unbounded(n: int) -> float:

@@ -18,7 +18,7 @@ from scipy.spatial import KDTree
 from scipy.special import digamma
 from torch import Tensor
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.errors import DataError
 from mmsa.information.estimators import ESTIMATORS, Estimator, Spec, Value, refuse_fewer_than_two
 from mmsa.seeding import derive_seed
@@ -108,7 +108,7 @@ def _digamma_of_counts(points_ND: Array, radius_NK: Array) -> Array:
 class KSG(Estimator):
     """``ksg_information`` behind the interface of all estimators."""
 
-    class Config(Block):
+    class Config(Named):
         """How many neighbours."""
 
         name: Literal["ksg"] = "ksg"

@@ -18,10 +18,10 @@ from scipy.stats import t as student
 
 from mmsa.information.groups import group_codes, group_folds, interval_of_mean, permuted_rows
 from mmsa.information.ksg import NEIGHBOURS, NeighbourLine
-from mmsa.information.measurement import Measurement, Status, not_measured
 from mmsa.information.null import FEWEST_REFITS, Null
 from mmsa.information.reading import Reading, Sample, estimate
 from mmsa.information.within import scope_between
+from mmsa.measurement import Measurement, Status, not_measured
 from mmsa.seeding import derive_seed
 
 _FEWEST_ROWS = 50

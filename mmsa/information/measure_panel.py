@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,14 +18,13 @@ from mmsa.information.copula_panel import CopulaPanel
 from mmsa.information.decomposed import as_measurements, not_decomposed
 from mmsa.information.groups import Rows, group_codes
 from mmsa.information.measure import measure
-from mmsa.information.measurement import Measurement, not_measured
 from mmsa.information.null import FEWEST_REFITS
-from mmsa.information.panel import Between, Family, added, pairs, sums
+from mmsa.information.panel import Between, EstimatorName, Family, added, pairs, sums
 from mmsa.information.target.decompose import FAST, decompose
 from mmsa.information.target.mimrl import FUSION, TARGET
 from mmsa.information.within import group_means, is_of_groups, less_group_means, less_offsets, scope_of
+from mmsa.measurement import Measurement, not_measured
 
-EstimatorName = Literal["copula", "networks"]
 _ROWS_PER_DIRECTION = 12
 """Three representations and a quantity of all of them still have four rows a feature then."""
 

@@ -26,14 +26,16 @@ import numpy as np
 
 from mmsa.information.copula import Array
 from mmsa.information.decomposed import decomposition_names
-from mmsa.information.measurement import ABSENT, Measurement, Status, not_measured, signed_status
 from mmsa.information.null import LEVEL
 from mmsa.information.target.mimrl import FUSION, TARGET, Estimate, mimrl_shares
+from mmsa.measurement import ABSENT, Measurement, Status, not_measured, signed_status
 
 Family = Literal["invariant", "fusion", "target", "conditional", "mimrl", "decomposition"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 CORE: tuple[Family, ...] = ("target", "fusion", "invariant")
 """What every trial measures unless its configuration says otherwise, the most wanted first."""
+EstimatorName = Literal["copula", "networks"]
+"""What measures: the copula alone, or networks on top of it."""
 METRIC = "information/"
 """Prefix of all metrics that are measurements."""
 _CENTRE = "text"

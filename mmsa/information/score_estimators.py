@@ -11,19 +11,19 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mmsa.config import Block, one_of
+from mmsa.config import Named, one_of
 from mmsa.information import bounds
-from mmsa.information.critics import CRITICS, Critic, MLPConfig, Separable, mlp
+from mmsa.information.critics import CRITICS, MLPConfig, Separable, mlp
 from mmsa.information.distributed import gather_rows
 from mmsa.information.estimators import ESTIMATORS, Estimator, Spec, Value, refuse_fewer_than_two
 
 LOG_2 = math.log(2)
 
 
-class ScoreConfig(Block):
+class ScoreConfig(Named):
     """Settings shared by every estimator with a critic."""
 
-    critic: Annotated[Block, one_of(CRITICS)] = Separable.Config()
+    critic: Annotated[Named, one_of(CRITICS)] = Separable.Config()
 
 
 class ScoreEstimator(Estimator):
@@ -31,7 +31,7 @@ class ScoreEstimator(Estimator):
 
     def __init__(self, config: ScoreConfig, x_dim: int, y_dim: int):
         super().__init__()
-        self.critic: Critic = CRITICS[config.critic.name](config.critic, x_dim, y_dim)  # type: ignore[attr-defined]
+        self.critic = CRITICS[config.critic.name](config.critic, x_dim, y_dim)
 
     def scores(self, x_ND: Tensor, y_ND: Tensor) -> Tensor:
         """Score matrix of the whole batch. Each process scores its own rows."""

@@ -7,20 +7,20 @@ compare the two marginal distributions and do not see the pairing at all. Shapes
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from mmsa.config import Block
+from mmsa.config import Block, Named
 from mmsa.errors import DataError
 from mmsa.information.bounds import mean_off_diagonal, off_diagonal
 from mmsa.information.distributed import gather_rows
 from mmsa.information.estimators import Estimator, Spec, Value
 from mmsa.registry import Registry
 
-SURROGATES: Registry[Any] = Registry("dependence surrogate")
+SURROGATES: Registry[Surrogate] = Registry("dependence surrogate")
 
 
 def squared_distances(x_ND: Tensor, y_MD: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ class Surrogate(Estimator):
 class HSIC(Surrogate):
     """Hilbert-Schmidt independence criterion, unbiased, with Gaussian kernels of the median width."""
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["hsic"] = "hsic"
@@ -99,7 +99,7 @@ class HSIC(Surrogate):
 class CKA(Surrogate):
     """Linear centred kernel alignment (Kornblith et al. 2019), in [0, 1]; biased up when N is not >> D."""
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["cka"] = "cka"
@@ -118,7 +118,7 @@ class CKA(Surrogate):
 class MMD(Surrogate):
     """Squared maximum mean discrepancy, unbiased (Gretton et al. 2012), kernel as in ``hsic``."""
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["mmd"] = "mmd"
@@ -141,7 +141,7 @@ class CMD(Surrogate):
     Meant for samples bounded in an interval of length ``width`` (1 after a sigmoid, 2 after tanh).
     """
 
-    class Config(Block):
+    class Config(Named):
         """Which moments, of what interval."""
 
         name: Literal["cmd"] = "cmd"
@@ -171,7 +171,7 @@ class CMD(Surrogate):
 class CORAL(Surrogate):
     """Squared distance of covariances / 4 D^2 (Sun and Saenko 2016): second moments only."""
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["coral"] = "coral"

@@ -8,7 +8,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -107,4 +106,4 @@ class Model(nn.Module, ABC):
         return {}
 
 
-MODELS: Registry[Any] = Registry("model")
+MODELS: Registry[Model] = Registry("model")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.data.inputs import InputSpec
 from mmsa.models.base import MODELS, Model
 from mmsa.models.late_fusion import LateFusion as LateFusion
@@ -12,7 +12,7 @@ from mmsa.models.self_mm import DMSI as DMSI
 from mmsa.models.self_mm import SelfMM as SelfMM
 
 
-def build_model(config: Block, inputs: InputSpec, *, weights: bool = True) -> Model:
+def build_model(config: Named, inputs: InputSpec, *, weights: bool = True) -> Model:
     """The model that ``config.name`` stands for, built for data that look like ``inputs``.
 
     Args:
@@ -24,5 +24,4 @@ def build_model(config: Block, inputs: InputSpec, *, weights: bool = True) -> Mo
         ConfigError: where an encoder cannot read what the data set brings.
         DataError: where a pretrained encoder is not found.
     """
-    model: Model = MODELS[config.name](config, inputs, weights=weights)  # type: ignore[attr-defined]
-    return model
+    return MODELS[config.name](config, inputs, weights=weights)

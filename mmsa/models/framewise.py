@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.data.batches import Sequence
 from mmsa.data.inputs import FeatureInput
 from mmsa.models.encoded import States
@@ -41,7 +41,7 @@ class Framewise(FeatureEncoder):
 class Linear(Framewise):
     """linear without bias - dropout: MIMRL's text projection; frames for fusions with LSTMs of their own."""
 
-    class Config(Block):
+    class Config(Named):
         """Settings of the projection."""
 
         name: Literal["linear"] = "linear"
@@ -74,7 +74,7 @@ class _Finished(Framewise):
 class SummedDirections(_Finished):
     """A bidirectional network whose two directions are summed, with orthogonal recurrent weights."""
 
-    class Config(Block):
+    class Config(Named):
         """Settings of the network."""
 
         name: Literal["mimrl"] = "mimrl"
@@ -113,7 +113,7 @@ class SummedDirections(_Finished):
 class Conv(_Finished):
     """A convolution over time, MIMRL's third choice."""
 
-    class Config(Block):
+    class Config(Named):
         """Settings of the convolution."""
 
         name: Literal["conv"] = "conv"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from mmsa.config import Block, one_of
+from mmsa.config import Named, one_of
 from mmsa.models.base import MODELS
 from mmsa.models.encoders import ENCODERS, TEXT_ENCODERS
 from mmsa.models.framewise import Linear, SummedDirections
@@ -28,7 +28,7 @@ class MIMRL(MultimodalModel):
         """Encoders and fusion."""
 
         name: Literal["mimrl"] = "mimrl"
-        text: Annotated[Block, one_of(TEXT_ENCODERS)] = Linear.Config(output=128)
-        audio: Annotated[Block, one_of(ENCODERS)] = SummedDirections.Config()
-        vision: Annotated[Block, one_of(ENCODERS)] = SummedDirections.Config()
-        fusion: Annotated[Block, one_of(FUSIONS)] = CubeMLP.Config()
+        text: Annotated[Named, one_of(TEXT_ENCODERS)] = Linear.Config(output=128)
+        audio: Annotated[Named, one_of(ENCODERS)] = SummedDirections.Config()
+        vision: Annotated[Named, one_of(ENCODERS)] = SummedDirections.Config()
+        fusion: Annotated[Named, one_of(FUSIONS)] = CubeMLP.Config()

@@ -87,5 +87,5 @@ class Term(nn.Module):
         return {"main": list(self.parameters())}
 
 
-TERMS: Registry[Any] = Registry("loss term")
-TASKS: Registry[Any] = Registry("task loss")
+TERMS: Registry[Term] = Registry("loss term")
+TASKS: Registry[nn.Module] = Registry("task loss")

@@ -10,15 +10,15 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from mmsa.config import Block, keyed_by, one_of, refuse
+from mmsa.config import Block, Named, keyed_by, one_of, refuse
 from mmsa.data.targets import UNKNOWN, Targets, TargetSpec
 from mmsa.errors import ConfigError, Problem
 from mmsa.models.base import RepresentationDims, Representations
-from mmsa.objectives.base import TASKS, TERMS, Term
+from mmsa.objectives.base import TASKS, TERMS, Term, TermConfig
 from mmsa.objectives.head_projection import HeadProjection
 from mmsa.objectives.strategies import STRATEGIES, Alternating, Joint
 from mmsa.objectives.tasks import MeanAbsoluteError
-from mmsa.objectives.weighting import WEIGHTINGS, Fixed, Weighting
+from mmsa.objectives.weighting import WEIGHTINGS, Fixed
 
 _STRATEGY, _WEIGHTING = ("strategy", "name"), ("weighting", "name")
 
@@ -26,18 +26,18 @@ _STRATEGY, _WEIGHTING = ("strategy", "name"), ("weighting", "name")
 class ObjectiveConfig(Block):
     """What is minimised, and in which passes."""
 
-    task: Annotated[Block, one_of(TASKS)] = MeanAbsoluteError.Config()
-    terms: Annotated[Mapping[str, Block], keyed_by(TERMS)] = {}
-    strategy: Annotated[Block, one_of(STRATEGIES)] = Joint.Config()
-    weighting: Annotated[Block, one_of(WEIGHTINGS)] = Fixed.Config()
+    task: Annotated[Named, one_of(TASKS)] = MeanAbsoluteError.Config()
+    terms: Annotated[Mapping[str, TermConfig], keyed_by(TERMS)] = {}
+    strategy: Annotated[Named, one_of(STRATEGIES)] = Joint.Config()
+    weighting: Annotated[Named, one_of(WEIGHTINGS)] = Fixed.Config()
 
     def built(self) -> dict[str, float]:
         """The terms with a weight above 0, which are the ones that are built, and their weights."""
-        return {name: term.weight for name, term in self.terms.items() if term.weight > 0}  # type: ignore[attr-defined]
+        return {name: term.weight for name, term in self.terms.items() if term.weight > 0}
 
     @model_validator(mode="after")
     def _fit_each_other(self) -> ObjectiveConfig:
-        strategy, weighting = self.strategy.name, self.weighting.name  # type: ignore[attr-defined]
+        strategy, weighting = self.strategy.name, self.weighting.name
         terms = list(self.built())
         if terms and not STRATEGIES[strategy].takes_terms:
             rule = f"shows a model one modality at a time, where {', '.join(terms)} would relate nothing"
@@ -87,11 +87,9 @@ class Objective(nn.Module):
     def __init__(self, config: ObjectiveConfig, dims: RepresentationDims, spec: TargetSpec = UNKNOWN):
         super().__init__()
         self.weights = config.built()
-        self.task: nn.Module = TASKS[config.task.name](config.task)  # type: ignore[attr-defined]
+        self.task = TASKS[config.task.name](config.task)
         self.terms = nn.ModuleDict({name: TERMS[name](config.terms[name], dims) for name in self.weights})
-        self.weighting: Weighting = WEIGHTINGS[config.weighting.name](  # type: ignore[attr-defined]
-            config.weighting, ["task", *self.weights]
-        )
+        self.weighting = WEIGHTINGS[config.weighting.name](config.weighting, ["task", *self.weights])
         self.head_projection = _head_projection(config.strategy, dims)
         self.requests = frozenset[str]().union(*(term.requests for _, term in self._each_term()))
         for _, term in self._each_term():
@@ -136,7 +134,7 @@ class Objective(nn.Module):
         return groups
 
 
-def _head_projection(strategy: Block, dims: RepresentationDims) -> HeadProjection | None:
+def _head_projection(strategy: Named, dims: RepresentationDims) -> HeadProjection | None:
     """The projection that ``strategy`` asks for.
 
     Raises:

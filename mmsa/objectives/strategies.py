@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.registry import Registry
 
-STRATEGIES: Registry[Any] = Registry("training strategy")
+STRATEGIES: Registry[Strategy] = Registry("training strategy")
 
 _MODEL = ("pretrained", "main", "mixture")
 
@@ -42,6 +42,9 @@ class Strategy(ABC):
     takes_terms: ClassVar[bool] = True
 
     @abstractmethod
+    def __init__(self, config: Named): ...
+
+    @abstractmethod
     def passes(self, epoch: int) -> tuple[Pass, ...]:
         """The passes of ``epoch`` (counted from 0)."""
 
@@ -50,7 +53,7 @@ class Strategy(ABC):
 class Joint(Strategy):
     """Everything in one pass: estimators and model step together."""
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["joint"] = "joint"
@@ -67,7 +70,7 @@ class Joint(Strategy):
 class TwoStage(Strategy):
     """Fit the estimators first, then train the model with the estimators frozen (MMIM section 3.4, MIMRL)."""
 
-    class Config(Block):
+    class Config(Named):
         """How much of the estimator stage an epoch has."""
 
         name: Literal["two_stage"] = "two_stage"
@@ -94,7 +97,7 @@ class Alternating(Strategy):
     ``average``, one for each modality, with everything else as it is.
     """
 
-    class Config(Block):
+    class Config(Named):
         """What becomes of the gradient of the common head, and how long its inputs' weights are fitted."""
 
         name: Literal["alternating"] = "alternating"

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.objectives.base import TASKS
 
 
@@ -16,7 +16,7 @@ from mmsa.objectives.base import TASKS
 class MeanAbsoluteError(nn.Module):
     """Mean of |prediction - label|, the task loss of MMIM, MIMRL and Self-MM."""
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["mae"] = "mae"
@@ -33,7 +33,7 @@ class MeanAbsoluteError(nn.Module):
 class MeanSquaredError(nn.Module):
     """Mean of (prediction - label)^2, the task loss of MISA."""
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["mse"] = "mse"
@@ -50,7 +50,7 @@ class MeanSquaredError(nn.Module):
 class Huber(nn.Module):
     """Quadratic within ``delta`` of the label, linear beyond."""
 
-    class Config(Block):
+    class Config(Named):
         """Where it turns linear."""
 
         name: Literal["huber"] = "huber"

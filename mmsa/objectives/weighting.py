@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.registry import Registry
 
-WEIGHTINGS: Registry[Any] = Registry("weighting of losses")
+WEIGHTINGS: Registry[Weighting] = Registry("weighting of losses")
 
 _LARGEST_LOG_VARIANCE = 10.0
 
@@ -34,7 +34,7 @@ class Weighting(nn.Module):
 class Fixed(Weighting):
     """The losses as the weights of the terms make them."""
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["fixed"] = "fixed"
@@ -56,7 +56,7 @@ class Uncertainty(Weighting):
     approaches smoothly.
     """
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["uncertainty"] = "uncertainty"

@@ -8,7 +8,6 @@ from pathlib import Path
 from mmsa.errors import StudyError
 from mmsa.results.exported import Exported, Provenance, Seen, save_export
 from mmsa.search.records import TrialRecord
-from mmsa.search.study.cards import trial_config
 from mmsa.search.study.view import StudyView
 
 
@@ -22,7 +21,7 @@ def export(study: StudyView, path: Path, trial: int | None = None) -> Exported:
         StudyError: when there is no such trial, it has no result, or the best one breaks a bound.
     """
     record = _best(study) if trial is None else _numbered(study, trial)
-    config, known, seen = trial_config(study, record), study.attributes, study.seen
+    config, known, seen = study.trial_config(record), study.attributes, study.seen
     provenance = Provenance(
         study=study.name,
         trial=record.number,

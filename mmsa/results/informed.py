@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsa.data import Split
+from mmsa.data.corpus import Split
 from mmsa.experiment import InformationConfig
-from mmsa.information import Measurement, decompose
+from mmsa.information import decompose
 from mmsa.information.measure_panel import measure_panel, principal_directions
 from mmsa.information.target import FAST, Decomposition
 from mmsa.information.target.mimrl import FUSION
+from mmsa.measurement import Measurement
 
 Information = Mapping[str, Measurement]
 Vectors = Mapping[str, NDArray[np.float32]]

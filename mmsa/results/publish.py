@@ -8,10 +8,10 @@ import numpy as np
 
 import mmsa.results.served
 from mmsa.config import dump_yaml
-from mmsa.information import Measurement
 from mmsa.information.decomposed import as_measurements
 from mmsa.information.panel import METRIC
 from mmsa.information.panel import metrics as information_metrics
+from mmsa.measurement import Measurement
 from mmsa.provenance import git_state, versions
 from mmsa.results.retrained import RetrainReport, SeedResult
 from mmsa.tracking import Location
@@ -41,7 +41,7 @@ def publish(report: RetrainReport, location: Location, model_name: str | None = 
         "git_commit": (git_state() or (None,))[0],
     }
     card = RetrainCard(
-        data_set=str(report.config.data.name),  # type: ignore[attr-defined]
+        data_set=report.config.data.name,
         tags={name: str(value) for name, value in tags.items() if value is not None},
         config_yaml=dump_yaml(report.config.model_dump(mode="json")),
         report=report.text(),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from mmsa.interface import TrialCard, short
+from mmsa.ranking import ranked
 from mmsa.results.informed import information_table
 from mmsa.results.ledger import Ledger, Opening
 from mmsa.search.definition.reported import reported_lines
 from mmsa.search.study.cards import study_card, trial_card
 from mmsa.search.study.view import StudyView
-from mmsa.tracking.observer import TrialCard, short
-from mmsa.tracking.ranking import ranked
 from mmsa.tracking.summary import count_outcomes
 
 _TOP = 5

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from mmsa.config import with_overrides
-from mmsa.data import Corpus, Features, Split, Strings, open_corpus
+from mmsa.data.catalogue import open_corpus
+from mmsa.data.corpus import Corpus, Features, Split, Strings
 from mmsa.data.hazards import refuse
 from mmsa.data.readers.base import HOW_TO_SPLIT
 from mmsa.data.rows import Rows
@@ -25,9 +26,10 @@ from mmsa.results.ledger import LEDGER, Ledger, Opening
 from mmsa.results.retrained import RetrainReport, SeedResult
 from mmsa.results.statistics import cluster_bootstrap
 from mmsa.seeding import derive_seed
-from mmsa.training import Progress, evaluate, load_bundle, run, save_bundle
+from mmsa.training.bundle import load_bundle, save_bundle
 from mmsa.training.constants import constant_metrics
-from mmsa.training.metrics import lopsided
+from mmsa.training.loop import Progress, run
+from mmsa.training.metrics import evaluate, lopsided
 from mmsa.training.runtime import Runtime
 from mmsa.training.selection import undecidable
 

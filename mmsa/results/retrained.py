@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from mmsa.experiment import RunConfig, TrainConfig
-from mmsa.information import Measurement
 from mmsa.information.target import Decomposition
+from mmsa.measurement import Measurement
 from mmsa.results.exported import Exported
 from mmsa.results.informed import information_table
 from mmsa.results.ledger import Opening

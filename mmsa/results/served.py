@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsa.data import Features, Split, Strings, Tokens
-from mmsa.data.corpus import MODALITIES, Modality
+from mmsa.data.corpus import MODALITIES, Features, Modality, Split, Strings, Tokens
 from mmsa.data.inputs import FeatureInput
 from mmsa.errors import DataError
-from mmsa.training import Predictor, load_bundle
+from mmsa.training.bundle import load_bundle
+from mmsa.training.predictor import Predictor
 
 if TYPE_CHECKING:
     from pandas import DataFrame

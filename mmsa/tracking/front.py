@@ -7,8 +7,8 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mmsa.tracking.observer import StudyCard, TrialCard
-from mmsa.tracking.ranking import front_of, ranked
+from mmsa.interface import StudyCard, TrialCard
+from mmsa.ranking import front_of, ranked
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

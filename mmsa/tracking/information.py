@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from mmsa.information import Measurement
+from mmsa.measurement import Measurement
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -14,10 +14,10 @@ from typing import Any
 
 from mmsa.config import dump_yaml
 from mmsa.errors import TrackingError
-from mmsa.information import Measurement
+from mmsa.interface import NOTHING, BestEpoch, Outcome, Scalar, Stage, StudyCard, TrialCard
 from mmsa.masking import told
+from mmsa.measurement import Measurement
 from mmsa.tracking.location import Location
-from mmsa.tracking.observer import NOTHING, BestEpoch, Outcome, Scalar, Stage, StudyCard, TrialCard
 from mmsa.tracking.study_runs import StudyRuns
 
 

@@ -19,11 +19,11 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
 
-from mmsa.information import Measurement
+from mmsa.interface import NOTHING, BestEpoch, Outcome, Scalar, Stage, StudyCard, TrialCard
+from mmsa.measurement import Measurement
 from mmsa.provenance import python_path, running_code
 from mmsa.tracking.location import Location
 from mmsa.tracking.mirror import Mirror, advice
-from mmsa.tracking.observer import NOTHING, BestEpoch, Outcome, Scalar, Stage, StudyCard, TrialCard
 
 _GRACE = 10.0
 """Seconds that the process may take to end after the mirror has given up, loading MLflow included."""

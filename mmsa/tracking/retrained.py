@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmsa.errors import TrackingError
-from mmsa.information import Measurement
 from mmsa.masking import told
+from mmsa.measurement import Measurement
 from mmsa.tracking.information import log_information
 from mmsa.tracking.location import Location
 

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import get_args
 
-from mmsa.tracking.observer import Outcome, StudyCard, TrialCard
-from mmsa.tracking.ranking import ranked
+from mmsa.interface import Outcome, StudyCard, TrialCard
+from mmsa.ranking import ranked
 
 
 def count_outcomes(trials: Iterable[TrialCard]) -> dict[Outcome, int]:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from mmsa.errors import DataError
-from mmsa.information import Measurement, gaussian_copula_information
+from mmsa.information import gaussian_copula_information
 from mmsa.information.copula import gaussian_information, normal_scores
 from mmsa.information.copula_panel import CopulaPanel
+from mmsa.measurement import Measurement
 
 NUM_GROUPS, ROWS = 60, 240
 

@@ -8,11 +8,12 @@ from unittest.mock import create_autospec
 import numpy as np
 import pytest
 
-from mmsa.information import Measurement, measure
+from mmsa.information import measure
 from mmsa.information.budget import Budget
 from mmsa.information.measure_panel import measure_panel, principal_directions
 from mmsa.information.panel import CORE, FAMILIES, added, metric_names, metrics, names, sums
 from mmsa.information.target import Effort, mimrl_code
+from mmsa.measurement import Measurement
 
 MODALITIES = ("text", "audio", "vision")
 ROWS = 240

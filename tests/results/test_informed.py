@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mmsa.information.copula_panel import CopulaPanel
-from mmsa.information.measurement import not_measured
+from mmsa.measurement import not_measured
 from mmsa.results.informed import information_table
 
 

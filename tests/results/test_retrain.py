@@ -14,9 +14,9 @@ import pytest
 import mmsa.results.retrain
 from mmsa.data import Corpus, open_corpus
 from mmsa.errors import ConfigError, DataError, TrainingDiverged
-from mmsa.information import Measurement
 from mmsa.information.panel import CORE, names
 from mmsa.information.target import Decomposition, Effort
+from mmsa.measurement import Measurement
 from mmsa.results.export import export
 from mmsa.results.exported import Exported
 from mmsa.results.ledger import LEDGER, Ledger

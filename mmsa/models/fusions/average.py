@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.data.corpus import ModalityName
 from mmsa.models.encoded import Encoded
 from mmsa.models.fusions.base import FUSIONS, Fused, Fusion, refused
@@ -23,7 +23,7 @@ class Average(Fusion):
     classifier by their entropy, which a regression does not have.
     """
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["average"] = "average"

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn.functional import pad
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.data.corpus import ModalityName
 from mmsa.models.encoded import Encoded
 from mmsa.models.encoders import Dropout, Width
@@ -25,7 +25,7 @@ class LMF(Fusion):
     Unlike the released code, whose optimiser is given neither w nor b, everything here is trained.
     """
 
-    class Config(Block):
+    class Config(Named):
         """Settings of the factors."""
 
         name: Literal["lmf"] = "lmf"

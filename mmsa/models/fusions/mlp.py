@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.data.corpus import ModalityName
 from mmsa.models.encoded import Encoded
 from mmsa.models.encoders import Dropout, Width
@@ -23,7 +23,7 @@ class MLP(Fusion):
     What comes out of the first layer is offered as ``hidden``. Self-MM has ReLU instead of tanh.
     """
 
-    class Config(Block):
+    class Config(Named):
         """Settings of the perceptron."""
 
         name: Literal["mlp"] = "mlp"

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.functional import pad
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.data.corpus import ModalityName
 from mmsa.models.encoded import Encoded
 from mmsa.models.encoders import Dropout, Width
@@ -28,7 +28,7 @@ class TFN(Fusion):
     282,897 and those for CH-SIMS 1,094,049; ``--dry-run`` says what they take.
     """
 
-    class Config(Block):
+    class Config(Named):
         """Settings of the layers behind the product."""
 
         name: Literal["tfn"] = "tfn"

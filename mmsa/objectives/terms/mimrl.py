@@ -8,20 +8,26 @@ label. Shapes: B rows of a batch, P of a product batch, G estimators, Q quantiti
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Literal, TypeVar, cast
 
 import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from mmsa.config import Block, one_of, refuse
+from mmsa.config import Block, Named, one_of, refuse
 from mmsa.data.corpus import ModalityName
 from mmsa.data.targets import Targets
 from mmsa.errors import ConfigError, Problem
-from mmsa.information import CONDITIONAL_ESTIMATORS, ESTIMATORS
-from mmsa.information.conditional import NeighbourClassifier, NeighbourConfig, NeighbourNWJ, conditional_jsd
+from mmsa.information.conditional import (
+    CONDITIONAL_ESTIMATORS,
+    ConditionalEstimator,
+    NeighbourClassifier,
+    NeighbourConfig,
+    NeighbourNWJ,
+    conditional_jsd,
+)
 from mmsa.information.critics import mlp
-from mmsa.information.estimators import Value
+from mmsa.information.estimators import ESTIMATORS, Estimator, EstimatorModule, Value
 from mmsa.information.feature_bank import FeatureBank
 from mmsa.information.grouped import Grouped
 from mmsa.information.score_estimators import InfoNCE, ScoreEstimator
@@ -47,15 +53,16 @@ class ModalityWeights(Block):
     vision: Weight = 0.01
 
 
-def _is_score_loss(estimator: Any) -> bool:
+def _is_score_loss(estimator: type[EstimatorModule]) -> bool:
     return issubclass(estimator, ScoreEstimator) and estimator.spec.role == "loss"
 
 
-def _is_neighbour_reading(estimator: Any) -> bool:
+def _is_neighbour_reading(estimator: type[EstimatorModule]) -> bool:
     return issubclass(estimator, NeighbourClassifier)
 
 
-_FITS: Mapping[str, tuple[Registry[Any], Callable[[Any], bool], str]] = {
+_EstimatorRegistry = Registry[Estimator] | Registry[ConditionalEstimator]
+_FITS: Mapping[str, tuple[_EstimatorRegistry, Callable[[type[EstimatorModule]], bool], str]] = {
     "estimator": (ESTIMATORS, _is_score_loss, "is not a loss on the scores of a critic"),
     "conditional": (
         CONDITIONAL_ESTIMATORS,
@@ -94,9 +101,9 @@ class MIMRL(Term):
         with one weight everywhere else, they are maximised only above three times that weight."""
         pairs: Literal["average", "sum"] = "average"
         """How text with audio and text with vision are put together; the released code sums."""
-        estimator: Annotated[Block, one_of(ESTIMATORS)] = InfoNCE.Config()
+        estimator: Annotated[Named, one_of(ESTIMATORS)] = InfoNCE.Config()
         """Any loss on the scores of a critic; the recorded runs use ``infonce``, the paper ``nwj``."""
-        conditional: Annotated[Block, one_of(CONDITIONAL_ESTIMATORS)] = NeighbourNWJ.Config()
+        conditional: Annotated[Named, one_of(CONDITIONAL_ESTIMATORS)] = NeighbourNWJ.Config()
         """Any reading of a classifier on neighbours."""
 
         @model_validator(mode="after")
@@ -150,8 +157,9 @@ class MIMRL(Term):
         self.register_buffer("_shares", torch.tensor(shares), persistent=False)
 
     def _build(self, config: Config, widths: Mapping[str, int]) -> None:
-        estimator = ESTIMATORS[config.estimator.name]  # type: ignore[attr-defined]
-        reading = CONDITIONAL_ESTIMATORS[config.conditional.name]  # type: ignore[attr-defined]
+        estimator = ESTIMATORS[config.estimator.name]
+        reading = CONDITIONAL_ESTIMATORS[config.conditional.name]
+        assert issubclass(reading, NeighbourClassifier)
         conditional = cast(NeighbourConfig, config.conditional)
         if self.conditions:  # without any, these settings mean nothing
             self.k, self.reading = conditional.k, torch.vmap(reading.reading)

@@ -19,7 +19,7 @@ from mmsa.seeding import derive_seed
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-SAMPLERS: Registry[Any] = Registry("sampler")
+SAMPLERS: Registry[Sampler] = Registry("sampler")
 
 
 @dataclass(frozen=True)

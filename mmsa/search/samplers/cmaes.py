@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field
 from typing_extensions import override
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.errors import Problem
 from mmsa.search.samplers.base import SAMPLERS, Sampler, Setting, Turns, single_objective_only, violation
 from mmsa.search.samplers.unit import from_cube, to_unit
@@ -30,7 +30,7 @@ class CovarianceMatrixAdaptation(Sampler):
     Only the order of trials matters to it, so pruned and failed ones count, below those that completed.
     """
 
-    class Config(Block):
+    class Config(Named):
         """How many trials make a generation."""
 
         name: Literal["cmaes"] = "cmaes"

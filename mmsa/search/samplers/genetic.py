@@ -14,13 +14,13 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field
 from typing_extensions import override
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.errors import Problem
 from mmsa.search.samplers.base import SAMPLERS, Sampler, Setting, sometimes_absent
 from mmsa.search.space.space import Space
 
 
-class _Generations(Block):
+class _Generations(Named):
     population: Annotated[int, Field(ge=2, le=10_000)] = 20
     """Completed trials of a generation; the first one is drawn at random."""
 

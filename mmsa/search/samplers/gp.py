@@ -9,7 +9,7 @@ from optuna.samplers import GPSampler
 from pydantic import Field
 from typing_extensions import override
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.errors import Problem
 from mmsa.search.samplers.base import SAMPLERS, Sampler, Setting, sometimes_absent
 from mmsa.search.space.space import Space
@@ -23,7 +23,7 @@ class GaussianProcess(Sampler):
     second a trial. Parameters that not every point has are left to chance.
     """
 
-    class Config(Block):
+    class Config(Named):
         """When the model takes over from chance."""
 
         name: Literal["gp"] = "gp"

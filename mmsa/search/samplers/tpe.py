@@ -10,7 +10,7 @@ from optuna.samplers import TPESampler
 from pydantic import Field
 from typing_extensions import override
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.search.samplers.base import SAMPLERS, Sampler, Setting
 
 
@@ -25,7 +25,7 @@ class TreeParzenEstimator(Sampler):
 
     memory = 1000
 
-    class Config(Block):
+    class Config(Named):
         """When the model takes over from chance."""
 
         name: Literal["tpe"] = "tpe"

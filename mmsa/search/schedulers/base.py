@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mmsa.config import Block
+from mmsa.config import Block, Named
 from mmsa.registry import Registry
 
-SCHEDULERS: Registry[Any] = Registry("scheduler")
+SCHEDULERS: Registry[Scheduler] = Registry("scheduler")
 
 Decision = Literal["continue", "stop", "pause"]
 
@@ -120,7 +120,7 @@ class Scheduler:
 class NoScheduler(Scheduler):
     """Every trial runs until its own early stop."""
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["none"] = "none"

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from typing_extensions import override
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.search.schedulers.base import SCHEDULERS, Decision, Replacement, Scheduler
 from mmsa.search.schedulers.rungs import Rungs
 
@@ -23,7 +23,7 @@ class PopulationBased(Scheduler):
     the second worst from the second best, and so on: nothing depends on the order of reports, nor on chance.
     """
 
-    class Config(Block):
+    class Config(Named):
         """When, and how many."""
 
         name: Literal["pbt"] = "pbt"

@@ -8,10 +8,10 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from mmsa.config import Block
+from mmsa.config import Named
 
 
-class RungSettings(Block):
+class RungSettings(Named):
     """Where the rungs are."""
 
     grace: Annotated[int, Field(ge=1)] = 3

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from typing_extensions import override
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.search.schedulers.base import SCHEDULERS, Decision, Scheduler
 from mmsa.search.schedulers.rungs import Rungs, RungSettings
 
@@ -84,7 +84,7 @@ class MedianStopping(Scheduler):
     epoch.
     """
 
-    class Config(Block):
+    class Config(Named):
         """When the rule begins."""
 
         name: Literal["median"] = "median"
