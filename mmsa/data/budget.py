@@ -21,7 +21,7 @@ _TOO_DEEP = f"containers lie more than {_MAX_DEPTH} deep in each other"
 _REFERENCE = 8  # bytes
 
 
-class Budget:
+class MemoryBudget:
     """Bytes that may be spent on ``what``."""
 
     def __init__(self, what: str, limit: int):
@@ -40,14 +40,14 @@ class Budget:
             )
 
 
-def for_calls(file_size: int) -> Budget:
+def for_calls(file_size: int) -> MemoryBudget:
     """For what the calls of constructors in a pickle make; each of its other operations makes one object."""
-    return Budget("what its calls make", _FLOOR + _BUILT * file_size)
+    return MemoryBudget("what its calls make", _FLOOR + _BUILT * file_size)
 
 
-def for_inflation(file_size: int) -> Budget:
+def for_inflation(file_size: int) -> MemoryBudget:
     """For the content of a compressed file."""
-    return Budget("its content", max(_INFLATED_FLOOR, _INFLATED * file_size))
+    return MemoryBudget("its content", max(_INFLATED_FLOOR, _INFLATED * file_size))
 
 
 def check_nesting(content: Any, file_size: int) -> None:

@@ -11,15 +11,14 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from mmsa.config import Named, expand_path
-from mmsa.data import hazards
 from mmsa.data.corpus import Corpus, DataSet, ModalityName, SplitName, Suite
-from mmsa.data.hazards import some
 from mmsa.data.isolation import read_apart
 from mmsa.data.planted import Planted
 from mmsa.data.published import identify
 from mmsa.data.readers import LAYOUTS, FileConfig, Reader
 from mmsa.data.readers.base import CONVERT
 from mmsa.data.unpickling import DAMAGE
+from mmsa.data.validation import check_splits, first_few, warn_about_features, warn_about_labels
 from mmsa.errors import DataError
 from mmsa.registry import Registry
 
@@ -65,10 +64,10 @@ class FileDataSet(DataSet):
         path = self._path()
         self._identify(path)
         opened, outlines = read_apart(self._reader(path), ("read", [splits]), ("outlines", []))
-        hazards.check(opened, self.label_range, str(path), self.config.allow_shared_groups, outlines)
+        check_splits(opened, self.label_range, str(path), self.config.allow_shared_groups, outlines)
         for name, split in opened.items():
-            hazards.report_labels(split, f"{path.name} {name}")
-            hazards.report(split, f"{path.name} {name}")
+            warn_about_labels(split, f"{path.name} {name}")
+            warn_about_features(split, f"{path.name} {name}")
         for name in outlines.keys() - opened.keys():
             for problem in outlines[name].problems:
                 logger.warning("%s %s cannot be opened as it is: %s", path.name, name, problem)
@@ -89,7 +88,7 @@ class FileDataSet(DataSet):
         except DataError as error:
             raise DataError(f"{error}. {advice}") from None
         if path.is_dir():
-            inside = some(sorted(entry.name for entry in path.iterdir())) or "nothing"
+            inside = first_few(sorted(entry.name for entry in path.iterdir())) or "nothing"
             raise DataError(f"{path}: is a folder, of {inside}; name a file in data.path. {advice}")
         if not path.is_file():
             raise DataError(f"{path}: there is no such file (data.path is {self.config.path!r}). {advice}")

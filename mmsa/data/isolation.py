@@ -48,7 +48,7 @@ _IDLE = 30.0  # seconds without a call after which the process ends
 _ALIGNMENT = 64  # bytes, for arrays
 _START = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
-    "from mmsa.data.isolation import serve; serve(int(sys.argv[2]))"
+    "from mmsa.data.isolation import serve_reader; serve_reader(int(sys.argv[2]))"
 )
 
 
@@ -179,7 +179,7 @@ atexit.register(_Helper.stop)
 os.register_at_fork(after_in_child=_Helper.forget)
 
 
-def serve(descriptor: int) -> None:
+def serve_reader(descriptor: int) -> None:
     """Answer requests from a socket until it closes, or none came for a while."""
     gc.disable()  # going through the objects of a file while they are made takes as long as making them
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

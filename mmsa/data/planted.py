@@ -25,7 +25,6 @@ from scipy.optimize import brentq
 from scipy.special import entr
 
 from mmsa.config import Named, refuse
-from mmsa.data import hazards
 from mmsa.data.corpus import (
     MODALITIES,
     SPLITS,
@@ -37,6 +36,7 @@ from mmsa.data.corpus import (
     Split,
     SplitName,
 )
+from mmsa.data.validation import check_splits, warn_about_labels
 from mmsa.seeding import derive_seed
 
 Bits = Annotated[float, Field(ge=0.0, le=4.0)]
@@ -179,9 +179,9 @@ class Planted(DataSet):
         """Draw the named splits; each depends on the configuration and its own name only."""
         opened = {split: self._draw(split) for split in splits}
         outlines = {split: self._outline(split) for split in SPLITS}
-        hazards.check(opened, self.label_range, "planted data", outlines=outlines)
+        check_splits(opened, self.label_range, "planted data", outlines=outlines)
         for name, split in opened.items():
-            hazards.report_labels(split, f"planted {name}")
+            warn_about_labels(split, f"planted {name}")
         return Corpus(self.config.name, self.label_range, opened, self.suite, outlines)
 
     def _outline(self, split: SplitName) -> Outline:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mmsa.results.informed import information_table
 from mmsa.results.ledger import Ledger, Opening
+from mmsa.results.test_information import information_table
 from mmsa.search.definition.reported import reported_lines
 from mmsa.search.study.cards import study_card, trial_card
 from mmsa.search.study.view import StudyView
@@ -14,7 +14,7 @@ from mmsa.tracking.summary import count_outcomes
 _TOP = 5
 
 
-def report(study: StudyView, ledger: Ledger) -> str:
+def study_report(study: StudyView, ledger: Ledger) -> str:
     """The lines of ``launch/report.py``."""
     card = study_card(study)
     trials = [trial_card(study, record) for record in study.trials()]

@@ -13,17 +13,17 @@ import numpy as np
 
 from mmsa.config import with_overrides
 from mmsa.data import Corpus, Features, Split, Strings, open_corpus
-from mmsa.data.hazards import refuse
 from mmsa.data.readers.base import HOW_TO_SPLIT
 from mmsa.data.rows import Rows
+from mmsa.data.validation import raise_data_error
 from mmsa.errors import DataError
 from mmsa.experiment import RunConfig
 from mmsa.provenance import versions
 from mmsa.results.exported import Exported
-from mmsa.results.informed import decompose_test, measure_test, save_information
 from mmsa.results.ledger import LEDGER, Ledger, Opening
 from mmsa.results.retrained import RetrainReport, SeedResult
 from mmsa.results.statistics import cluster_bootstrap
+from mmsa.results.test_information import decompose_test, measure_test, save_information
 from mmsa.seeding import derive_seed
 from mmsa.training import Progress, evaluate, load_bundle, run, save_bundle
 from mmsa.training.constants import constant_metrics
@@ -65,7 +65,7 @@ def retrain(
     config = with_overrides(exported.config, overrides, "--set")
     corpus = open_corpus(config.data)
     _check_same_data(exported, overrides, corpus)
-    refuse(corpus.name, undecidable(corpus, [config.train.metric]))
+    raise_data_error(corpus.name, undecidable(corpus, [config.train.metric]))
     _check_test(exported, config, overrides, corpus, say)
     folder = runs / "retrained" / f"{_subject(exported) or corpus.name}-{digest(config)[:12]}"
     selected = exported.provenance is not None
@@ -110,7 +110,7 @@ def _check_test(
     test = corpus.outlines.get("test")
     if test is None:
         raise DataError(f"{corpus.name} has no test split to measure on. {HOW_TO_SPLIT['test']}")
-    refuse(f"{corpus.name}: test cannot be opened as it is", list(test.problems))
+    raise_data_error(f"{corpus.name}: test cannot be opened as it is", list(test.problems))
     seen, ours = _seen(exported, overrides, corpus, say), Rows.of(corpus, "test")
     shared = {f"of its {len(ours.rows)} rows": ours.rows & seen.rows}
     if not getattr(config.data, "allow_shared_groups", False):

@@ -12,9 +12,9 @@ from mmsa.experiment import RunConfig, TrainConfig
 from mmsa.information import Measurement
 from mmsa.information.target import Decomposition
 from mmsa.results.exported import Exported
-from mmsa.results.informed import information_table
 from mmsa.results.ledger import Opening
 from mmsa.results.statistics import Interval
+from mmsa.results.test_information import information_table
 from mmsa.training.constants import LOWER_IS_BETTER, best_constants, short_of
 
 _FEW_GROUPS = 20

@@ -52,7 +52,9 @@ class MirrorProcess:
         """Start the process, and writing; ``earlier`` trials that MLflow lacks are written first."""
         self._study = study
         self._connection, theirs = Pipe()
-        entry = f"from {__name__} import serve; serve({theirs.fileno()}, {running_code().path!r})"
+        entry = (
+            f"from {__name__} import serve_mirror; serve_mirror({theirs.fileno()}, {running_code().path!r})"
+        )
         self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-P", "-c", entry],  # -P: not what lies in the working folder
             env=os.environ | {"PYTHONPATH": python_path()},
@@ -129,7 +131,7 @@ class MirrorProcess:
             self._say(f"MLflow cannot be written ({cause}); the search goes on. {lacking}")
 
 
-def serve(descriptor: int, code: str) -> None:
+def serve_mirror(descriptor: int, code: str) -> None:
     """What the process does: the events of one study, until the last one or until the driver is gone.
 
     Args:

@@ -17,7 +17,7 @@ from mmsa.errors import StudyError
 from mmsa.results.export import export
 from mmsa.results.exported import load_export
 from mmsa.results.ledger import Ledger
-from mmsa.results.report import report
+from mmsa.results.report import study_report
 from mmsa.search.execution.executor import SearchOptions, _summary
 from mmsa.search.execution.stop_request import StopRequest
 from mmsa.search.records import Ending, TrialRecord
@@ -55,7 +55,7 @@ def everywhere(study: Study, runs: Path) -> set[int]:
     """The best trial as each part of the platform has it."""
     card, cards = study_card(study), [trial_card(study, trial) for trial in study.trials()]
     rows = csv.DictReader(io.StringIO(trials_csv(card, cards)))
-    first_line = report(study, Ledger(runs / "ledger.jsonl")).splitlines()
+    first_line = study_report(study, Ledger(runs / "ledger.jsonl")).splitlines()
     shown = next(line for line in first_line if "  trial " in line)
     return {
         study.best().number,
@@ -101,10 +101,10 @@ def test_the_defaults_are_the_trial_that_runs_them_now(tmp_path, make_study_conf
     with Study.open(make_study_config(LR, base=now, trials=3), tmp_path) as study:
         assert study.defaults() is None  # trial 0 lies in the space, but is another point of it
         assert "defaults: not tried yet" in summary_of(study, tmp_path)
-        assert "(defaults)" not in report(study, Ledger(tmp_path / "ledger.jsonl"))
+        assert "(defaults)" not in study_report(study, Ledger(tmp_path / "ledger.jsonl"))
         filled(study, [(0.3, 0.9)])
         assert study.defaults().number == 2
-        assert "trial 2 (defaults)" in report(study, Ledger(tmp_path / "ledger.jsonl"))
+        assert "trial 2 (defaults)" in study_report(study, Ledger(tmp_path / "ledger.jsonl"))
 
 
 def test_an_infeasible_best_is_said_to_be_one_and_exported_by_its_number_only(tmp_path, make_study_config):
@@ -115,7 +115,7 @@ def test_an_infeasible_best_is_said_to_be_one_and_exported_by_its_number_only(tm
         text = summary_of(study, tmp_path)
         assert "trial 0, valid/mae 0.5000; it breaks valid/acc7 >= 0.8 by 0.05" in text
         assert "--trial 0 --out" in text
-        assert "every trial breaks a bound" in report(study, Ledger(tmp_path / "ledger.jsonl"))
+        assert "every trial breaks a bound" in study_report(study, Ledger(tmp_path / "ledger.jsonl"))
         with pytest.raises(StudyError, match=r"0, breaks valid/acc7 >= 0.8 by 0.05(.|\n)*--trial 0"):
             export(study, tmp_path / "best.yaml")
         assert not (tmp_path / "best.yaml").exists()

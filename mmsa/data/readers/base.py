@@ -20,7 +20,7 @@ from pydantic import Field
 from mmsa.config import Block
 from mmsa.data import budget
 from mmsa.data.corpus import MODALITIES, Features, ModalityName, Outline, Split, SplitName
-from mmsa.data.hazards import finite, some
+from mmsa.data.validation import first_few, replace_non_finite
 from mmsa.errors import DataError, shown
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -131,7 +131,7 @@ def frames(padded_NTD: NDArray[Any], lengths_N: NDArray[np.int64] | None, source
     with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold becomes inf, and then 0
         for row, (start, length) in enumerate(zip(starts_N, lengths_N, strict=True)):
             values[offsets[row] : offsets[row + 1]] = padded_NTD[row, start : start + length]
-    return Features(finite(values, source), offsets)
+    return Features(replace_non_finite(values, source), offsets)
 
 
 def checked_lengths(
@@ -147,7 +147,7 @@ def checked_lengths(
         raise DataError(f"{source}: {len(lengths_N)} {name} for {num_rows} rows")
     bad_N = ~(np.isfinite(lengths_N) & (lengths_N >= 0) & (lengths_N == np.floor(lengths_N)))
     if bad_N.any():
-        found = some(f"{lengths_N[row]:g} in row {row}" for row in np.flatnonzero(bad_N))
+        found = first_few(f"{lengths_N[row]:g} in row {row}" for row in np.flatnonzero(bad_N))
         rule = "must be the number of real frames of a row, a whole number from 0 on"
         raise DataError(f"{source}: {name}: {found}; {rule}")
     beyond = int((lengths_N > num_steps).sum())

@@ -26,7 +26,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsa.data.corpus import Features, ModalityName, Outline, Split, SplitName, Strings, Tokens
-from mmsa.data.hazards import refuse, some
 from mmsa.data.readers.base import (
     CONVERT,
     HOW_TO_SPLIT,
@@ -42,6 +41,7 @@ from mmsa.data.readers.base import (
     strings,
 )
 from mmsa.data.unpickling import load
+from mmsa.data.validation import first_few, raise_data_error
 from mmsa.errors import DataError, Problem, did_you_mean, shown
 
 logger = logging.getLogger("mmsa.data")
@@ -61,8 +61,9 @@ class MmsaReader(Reader):
         """The named splits."""
         missing = [split for split in splits if split not in self._tables]
         if missing:
+            keys = first_few(self._content)
             raise DataError(
-                f"{self.path}: has no split {' and no '.join(missing)}; its keys are {some(self._content)}. "
+                f"{self.path}: has no split {' and no '.join(missing)}; its keys are {keys}. "
                 + (HOW_TO_SPLIT[missing[0]] if self._tables else CONVERT)
             )
         tables = {split: self._tables[split] for split in splits}
@@ -70,7 +71,7 @@ class MmsaReader(Reader):
         if self.config.target is not None:
             rule = "names one of several labels, and MMSA's files have one"
             problems.append(Problem("data.target", self.config.target, rule, "Leave it out."))
-        refuse(str(self.path), problems)
+        raise_data_error(str(self.path), problems)
         return {name: self._split(table, name) for name, table in tables.items()}
 
     def outlines(self) -> dict[SplitName, Outline]:

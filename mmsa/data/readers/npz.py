@@ -35,11 +35,11 @@ from numpy.typing import NDArray
 
 from mmsa.data import budget
 from mmsa.data.corpus import SPLITS, Features, ModalityName, Outline, Split, SplitName, Strings
-from mmsa.data.hazards import finite, refuse, some
 from mmsa.data.pickled_globals import check_characters
 from mmsa.data.published import identify
 from mmsa.data.readers.base import HOW_TO_SPLIT, Reader, assemble, frames, label_column, split_of, strings
 from mmsa.data.unpickling import DAMAGE
+from mmsa.data.validation import first_few, raise_data_error, replace_non_finite
 from mmsa.errors import DataError, Problem, did_you_mean, shown
 
 logger = logging.getLogger("mmsa.data")
@@ -231,7 +231,7 @@ class NpzReader(Reader):
         if "text" in file.names:
             advice["raw_text"] = "The array 'text' holds features; set data.text: features."
         needed = {*self._label_arrays(), *self._modality_arrays(file)}
-        refuse(
+        raise_data_error(
             str(self.path),
             [
                 Problem("array", name, "is not in the file", advice.get(name, did_you_mean(name, file.names)))
@@ -319,7 +319,7 @@ class NpzReader(Reader):
         self, file: NpzFile, split: SplitName, chosen_N: NDArray[np.bool_], names_N: NDArray[np.str_]
     ) -> Split:
         if not chosen_N.any():
-            found = some(np.unique(names_N).tolist())
+            found = first_few(np.unique(names_N).tolist())
             raise DataError(
                 f"{self.path}: no row belongs to {split}; {self._split_column(file)} has {found}. "
                 f"{HOW_TO_SPLIT[split]}"
@@ -355,7 +355,7 @@ class NpzReader(Reader):
         lengths_N = file.rows("length").astype(np.int64)
         values = _float32(file.rows(array, np.repeat(chosen_N, lengths_N)))
         offsets = np.concatenate([[0], np.cumsum(lengths_N[chosen_N])]).astype(np.int64)
-        return Features(finite(values, source), offsets)
+        return Features(replace_non_finite(values, source), offsets)
 
 
 def _ids_and_groups(file: NpzFile, chosen_N: NDArray[np.bool_]) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
@@ -370,7 +370,7 @@ def _ids_and_groups(file: NpzFile, chosen_N: NDArray[np.bool_]) -> tuple[NDArray
 
 def _report_homeless(names: NDArray[np.str_], source: str) -> None:
     if len(names):
-        found = some(np.unique(names).tolist())
+        found = first_few(np.unique(names).tolist())
         logger.warning(
             "%s: %d rows belong to no split and are not used: they say %s", source, len(names), found
         )

@@ -20,7 +20,7 @@ _SHOWN = 5
 _LONGEST = 80  # characters of a name that is shown
 
 
-def finite(values: NDArray[np.float32], source: str) -> NDArray[np.float32]:
+def replace_non_finite(values: NDArray[np.float32], source: str) -> NDArray[np.float32]:
     """``values`` (..., D), changed in place: NaN and infinities become 0, and are counted in the log.
 
     COVAREP writes the logarithm of silence as -inf; it has to go before anything is averaged.
@@ -34,22 +34,22 @@ def finite(values: NDArray[np.float32], source: str) -> NDArray[np.float32]:
         }
         counts = " and ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
         columns = np.flatnonzero(bad.reshape(-1, values.shape[-1]).any(axis=0))
-        logger.warning("%s: %s set to 0, in columns %s", source, counts, some(columns.tolist()))
+        logger.warning("%s: %s set to 0, in columns %s", source, counts, first_few(columns.tolist()))
         values[bad] = 0.0
     return values
 
 
-def report(split: Split, source: str) -> None:
+def warn_about_features(split: Split, source: str) -> None:
     """Log what a reader of results should know: rows without a modality, constant columns, far outliers."""
     for name, modality in split.modalities().items():
         absent = int((modality.lengths() == 0).sum())
         if absent:
             logger.warning("%s: %d of %d rows have no %s", source, absent, len(split), name)
         if isinstance(modality, Features) and len(modality.values):
-            _report_columns(modality, f"{source}: {name}")
+            _warn_about_columns(modality, f"{source}: {name}")
 
 
-def report_labels(split: Split, source: str) -> None:
+def warn_about_labels(split: Split, source: str) -> None:
     """Log what keeps metrics of the split from saying much: a single row, a single group, equal labels."""
     if len(split) == 1:
         logger.warning("%s: has a single row", source)
@@ -62,7 +62,7 @@ def report_labels(split: Split, source: str) -> None:
         logger.warning("%s: all %d labels are %g", source, len(split), split.labels[0])
 
 
-def _report_columns(features: Features, source: str) -> None:
+def _warn_about_columns(features: Features, source: str) -> None:
     low, high = features.values.min(axis=0), features.values.max(axis=0)
     constant = np.flatnonzero(low == high)
     if len(constant):
@@ -78,7 +78,7 @@ def _report_columns(features: Features, source: str) -> None:
         )
 
 
-def check(
+def check_splits(
     splits: Mapping[SplitName, Split],
     label_range: tuple[float, float],
     source: str,
@@ -107,10 +107,10 @@ def check(
         problems += _label_problems(f"{name} labels", split.ids, split.labels, label_range)
         for modality, labels in split.unimodal_labels.items():
             problems += _label_problems(f"{name} labels of {modality}", split.ids, labels, label_range)
-    refuse(source, problems)
+    raise_data_error(source, problems)
 
 
-def refuse(source: str, problems: list[Problem]) -> None:
+def raise_data_error(source: str, problems: list[Problem]) -> None:
     """Raise one DataError for all ``problems``, if there are any."""
     if problems:
         raise DataError(f"{source}:\n" + "\n".join(map(str, problems)))
@@ -124,7 +124,7 @@ def _id_problems(splits: Mapping[SplitName, Outline]) -> list[Problem]:
     ]
     if not repeated:
         return []
-    return [Problem("id", some(repeated), "each id must occur once, in one split", "Remove the copies.")]
+    return [Problem("id", first_few(repeated), "each id must occur once, in one split", "Remove the copies.")]
 
 
 def _homes(names: Iterable[tuple[SplitName, Iterable[str]]]) -> dict[str, list[SplitName]]:
@@ -158,11 +158,11 @@ def _label_problems(
     problems = []
     if missing:
         advice = "Remove these rows, or give them labels."
-        problems.append(Problem(what, some(missing), "a label must be a finite number", advice))
+        problems.append(Problem(what, first_few(missing), "a label must be a finite number", advice))
     if outside:
         rule = f"labels must lie within [{low:g}, {high:g}]"
         advice = "Choose the data set whose scale this is, or rescale the labels."
-        problems.append(Problem(what, some(outside), rule, advice))
+        problems.append(Problem(what, first_few(outside), rule, advice))
     return problems
 
 
@@ -172,14 +172,14 @@ def _group_problems(splits: Mapping[SplitName, Outline], allow: bool, source: st
     if not shared:
         return []
     if allow:
-        logger.warning("%s: %d groups lie in several splits: %s", source, len(shared), some(shared))
+        logger.warning("%s: %d groups lie in several splits: %s", source, len(shared), first_few(shared))
         return []
     rule = "a video or speaker must lie in one split, or scores measure recognition of the speaker"
     advice = "Use another split, or set data.allow_shared_groups: true if the published split is like that."
-    return [Problem("groups", some(shared), rule, advice)]
+    return [Problem("groups", first_few(shared), rule, advice)]
 
 
-def some(items: Iterable[object], most: int = _SHOWN) -> str:
+def first_few(items: Iterable[object], most: int = _SHOWN) -> str:
     """The first few of ``items``, each shortened, and how many more there are."""
     items = list(items)
     shown = ", ".join(_short(item) for item in items[:most])
