@@ -111,7 +111,10 @@ class Ledger:
         return list(found.values())
 
     def openings_of_rows(self, rows: RowSet) -> list[Opening]:
-        """The openings, by whatever study, that saw any of ``rows``.
+        """The openings, for any study, that saw any of ``rows``.
+
+        Rows are compared by name, not by digest of the split: features that were extracted again, or a split
+        that was cut anew, leave a row the same row.
 
         Raises:
             DataError: for a line that is not one of ours.

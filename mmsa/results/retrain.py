@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -199,6 +200,7 @@ def _open_test(
     reproduced: bool | None,
     runs: Path,
 ) -> tuple[RetrainReport, Split]:
+    rows = Rows.of(corpus, "test").rows
     opening = Opening(
         data_set=corpus.name,
         config_digest=digest(config),
@@ -208,10 +210,12 @@ def _open_test(
         seeds=[result.seed for result in trained],
         overrides=dict(overrides),
         selected=next((result.seed for result in trained if result.selected), None),
-        test_rows=Rows.of(corpus, "test").rows.text(),
+        test_rows=rows.text(),
     )
     ledger = Ledger(runs / LEDGER)
-    earlier = len(ledger.openings_of(opening.study, opening.config_digest))
+    own = ledger.openings_of(opening.study, opening.config_digest)
+    ids = {entry.id for entry in own}
+    elsewhere = Counter(entry.study for entry in ledger.openings_of_rows(rows) if entry.id not in ids)
     ledger.open(opening)
     test = open_corpus(config.data, ("test",))["test"]
     predictions_SN = np.stack([load_bundle(r.bundle, runs / "cache").predict(test) for r in trained])
@@ -225,7 +229,8 @@ def _open_test(
         exported=exported,
         config=config,
         opening=opening,
-        earlier=earlier,
+        earlier=len(own),
+        elsewhere=elsewhere,
         seeds=seeds,
         reproduced=reproduced,
         intervals=cluster_bootstrap(test.labels, fresh_SN, test.groups, corpus.suite),

@@ -49,6 +49,8 @@ class RetrainReport:
         config: what was run, with the first seed.
         opening: the entry in the ledger.
         earlier: how often test had been opened before for the study, or for a configuration of none.
+        elsewhere: how often rows of this test split had been opened before for anything else, by study; None
+            stands for configurations of no study.
         seeds: one result each, in order; the selected one first, if there is one.
         reproduced: whether the first seed gave exactly the exported value; None where that cannot be asked.
         intervals: of every test metric averaged over fresh seeds.
@@ -65,6 +67,7 @@ class RetrainReport:
     config: RunConfig
     opening: Opening
     earlier: int
+    elsewhere: Mapping[str | None, int]
     seeds: tuple[SeedResult, ...]
     reproduced: bool | None
     intervals: Mapping[str, Interval]
@@ -111,7 +114,7 @@ class RetrainReport:
             lines.append(
                 f"{self.num_groups} groups are few: take these intervals as a lower limit of the doubt"
             )
-        return "\n".join([*lines, *self.notes, *self._information(), self._openings()])
+        return "\n".join([*lines, *self.notes, *self._information(), *self._openings()])
 
     def _information(self) -> list[str]:
         lines = information_table(
@@ -146,14 +149,25 @@ class RetrainReport:
             lines += [f"  {metric} {interval.estimate:.4f} is {verdict}"] if verdict else []
         return lines
 
-    def _openings(self) -> str:
+    def _openings(self) -> list[str]:
         subject = f"study {self.opening.study}" if self.opening.study else "this configuration"
         if self.earlier == 0:
-            return f"test was opened for the first time for {subject}"
-        return (
-            f"test had been opened {self.earlier} times before for {subject}: "
-            "whatever was chosen after the first look is no longer a test of it"
-        )
+            lines = [f"test was opened for the first time for {subject}"]
+        else:
+            lines = [
+                f"test had been opened {self.earlier} times before for {subject}: "
+                "whatever was chosen after the first look is no longer a test of it"
+            ]
+        if self.elsewhere:
+            by_study = ", ".join(
+                f"{f'study {study}' if study else 'configurations of no study'} {count}"
+                for study, count in self.elsewhere.items()
+            )
+            lines.append(
+                f"rows of this test split had been opened {sum(self.elsewhere.values())} times before for "
+                f"others ({by_study}): what was learned there may have found its way here"
+            )
+        return lines
 
 
 def _head(result: SeedResult) -> str:
