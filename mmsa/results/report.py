@@ -7,9 +7,9 @@ from mmsa.results.test_information import information_table
 from mmsa.search.definition.reported import reported_lines
 from mmsa.search.study.cards import study_card, trial_card
 from mmsa.search.study.view import StudyView
+from mmsa.tracking.artifacts import count_outcomes
 from mmsa.tracking.observer import TrialCard, short
 from mmsa.tracking.ranking import ranked
-from mmsa.tracking.summary import count_outcomes
 
 _TOP = 5
 

@@ -27,6 +27,14 @@ VARIABLE = "MLFLOW_TRACKING_URI"
 DATA_SET = "mmsa.data_set"
 """Tag of an experiment: the data set that it was made for, whatever it is called now."""
 
+_ADDRESSES = {
+    "experiments": ("artifact_location",),
+    "runs": ("artifact_uri",),
+    "logged_models": ("artifact_location",),
+    "model_versions": ("source", "storage_location"),
+}
+"""Tables and columns where MLflow 3.17 keeps addresses of files; it has no call that changes one."""
+_SECONDS_TO_WAIT = 60  # for another process that writes
 _PAGE = 1000
 _FILE = "file:"
 _SQLITE = "sqlite"
@@ -169,10 +177,36 @@ class Location:
             return  # somebody chose that place
         own = database.resolve().parent.as_uri() + suffix == self.artifacts
         if own or not _path(artifacts).exists():
-            from mmsa.tracking.moved import follow
-
             assert self.artifacts is not None
-            follow(self.uri, artifacts, self.artifacts)
+            _rewrite_addresses(self.uri, artifacts, self.artifacts)
+
+
+def _rewrite_addresses(database: str, earlier: str, now: str) -> None:
+    """Replace the folder ``earlier`` by ``now`` in every address of files that MLflow keeps.
+
+    Args:
+        database: address of an SQLite file.
+        earlier, now: URIs of a folder, without a slash at the end.
+
+    Raises:
+        SQLAlchemyError: when the database cannot be written; nothing is changed then.
+    """
+    from sqlalchemy import create_engine, inspect, text
+
+    engine = create_engine(database, connect_args={"timeout": _SECONDS_TO_WAIT})
+    known = {"earlier": earlier, "below": f"{earlier}/", "now": now, "length": len(earlier)}
+    try:
+        with engine.begin() as connection:
+            tables = set(inspect(connection).get_table_names())
+            for table, columns in _ADDRESSES.items():
+                for column in columns if table in tables else ():
+                    change = (
+                        f"UPDATE {table} SET {column} = :now || substr({column}, :length + 1) "  # noqa: S608 - our own words
+                        f"WHERE {column} = :earlier OR substr({column}, 1, :length + 1) = :below"
+                    )
+                    connection.execute(text(change), known)
+    finally:
+        engine.dispose()
 
 
 def _empty_again(client: MlflowClient, experiment: Experiment) -> None:

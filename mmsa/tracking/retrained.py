@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mmsa.errors import TrackingError
 from mmsa.information import Measurement
 from mmsa.masking import told
-from mmsa.tracking.information import log_information
+from mmsa.tracking.artifacts import log_information
 from mmsa.tracking.location import Location
 
 if TYPE_CHECKING:

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mmsa.information.panel import metrics as information_metrics
-from mmsa.tracking.front import front_csv, front_figure
-from mmsa.tracking.information import log_information
+from mmsa.tracking.artifacts import count_outcomes, front_csv, front_figure, log_information, trials_csv
 from mmsa.tracking.location import Location
 from mmsa.tracking.observer import StudyCard, TrialCard
 from mmsa.tracking.ranking import front_of, ranked
-from mmsa.tracking.summary import count_outcomes, trials_csv
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Param, Run

@@ -27,8 +27,8 @@ from mmsa.search.study.cards import study_card, trial_card
 from mmsa.search.study.prior_studies import best_points
 from mmsa.search.study.study import Study, read_study
 from mmsa.tracking import TrialCard, ranked
+from mmsa.tracking.artifacts import trials_csv
 from mmsa.tracking.ranking import front_of
-from mmsa.tracking.summary import trials_csv
 
 LR = {"optim.lr": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}}
 BOUND = "valid/acc7 >= 0.8"
