@@ -1,4 +1,4 @@
-"""The data sets mmsa knows by name."""
+"""The data sets that mmsa knows by name, and the registry they are in."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _CMU = f"{_MMSA_PROJECT}; access to the recordings is given by the CMU MultiComp
 
 
 def open_corpus(config: Named, splits: Sequence[SplitName] = ("train", "valid")) -> Corpus:
-    """Open the data set of a ``data`` block; of splits that are not named, only ids, groups and shapes.
+    """Open the named splits of a data set; of the others only ids, groups and widths are read.
 
     Raises:
         DataError: for a file that is missing, damaged, or not what the block says.
@@ -60,7 +60,11 @@ class FileDataSet(DataSet):
         self.name = config.name
 
     def open(self, splits: Sequence[SplitName]) -> Corpus:
-        """Read the named splits, repair or refuse what is wrong with them, and log what is unusual."""
+        """Read the named splits in a process of their own, check them, and log what is unusual.
+
+        Raises:
+            DataError: for a file that is missing, damaged, or not what the configuration says.
+        """
         path = self._path()
         self._identify(path)
         opened, outlines = read_apart(self._reader(path), ("read", [splits]), ("outlines", []))

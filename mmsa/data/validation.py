@@ -1,4 +1,4 @@
-"""What goes wrong in real feature files: repaired and reported where harmless, refused where it is not."""
+"""Checks of the splits of a data set: harmless faults are repaired and logged, the others raise DataError."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _LONGEST = 80  # characters of a name that is shown
 
 
 def replace_non_finite(values: NDArray[np.float32], source: str) -> NDArray[np.float32]:
-    """``values`` (..., D), changed in place: NaN and infinities become 0, and are counted in the log.
+    """Set NaN and infinities in ``values`` (..., D) to 0, in place, and log how many there were.
 
-    COVAREP writes the logarithm of silence as -inf; it has to go before anything is averaged.
+    COVAREP writes -inf for the logarithm of silence, and a single one would spoil every mean over its column.
     """
     bad = ~np.isfinite(values)
     if bad.any():
@@ -40,7 +40,7 @@ def replace_non_finite(values: NDArray[np.float32], source: str) -> NDArray[np.f
 
 
 def warn_about_features(split: Split, source: str) -> None:
-    """Log what a reader of results should know: rows without a modality, constant columns, far outliers."""
+    """Log rows without a modality, constant columns and far outliers."""
     for name, modality in split.modalities().items():
         absent = int((modality.lengths() == 0).sum())
         if absent:
@@ -50,7 +50,7 @@ def warn_about_features(split: Split, source: str) -> None:
 
 
 def warn_about_labels(split: Split, source: str) -> None:
-    """Log what keeps metrics of the split from saying much: a single row, a single group, equal labels."""
+    """Log why metrics on this split would say little: a single row, a single group, equal labels."""
     if len(split) == 1:
         logger.warning("%s: has a single row", source)
     elif len(np.unique(split.groups)) == 1:
@@ -85,15 +85,18 @@ def check_splits(
     allow_shared_groups: bool = False,
     outlines: Mapping[SplitName, Outline] = MappingProxyType({}),
 ) -> None:
-    """Refuse what cannot be repaired.
+    """Check that splits belong together and that their labels are valid.
 
     Args:
-        splits: those that were opened.
-        outlines: of all splits of the data set; those of ``splits`` may be left out.
+        splits: opened splits.
+        label_range: smallest and largest label of the scale.
+        source: file or data set, for messages.
+        allow_shared_groups: only warn of groups that lie in several splits.
+        outlines: of closed splits; those of ``splits`` may be left out.
 
     Raises:
-        DataError: listing every problem: ids that are not unique, groups (videos, speakers) whose rows lie in
-            several splits and widths that differ between splits, opened or not; labels of opened splits that
+        DataError: listing all problems at once. In any split: ids that are not unique, groups (videos or
+            speakers) with rows in several splits, feature widths that differ. In opened splits: labels that
             are missing or out of range.
     """
     known = {name: split.outline() for name, split in splits.items()} | dict(outlines)
@@ -111,7 +114,7 @@ def check_splits(
 
 
 def raise_data_error(source: str, problems: list[Problem]) -> None:
-    """Raise one DataError for all ``problems``, if there are any."""
+    """Raise one DataError that lists all ``problems``, if there are any."""
     if problems:
         raise DataError(f"{source}:\n" + "\n".join(map(str, problems)))
 
@@ -128,7 +131,7 @@ def _id_problems(splits: Mapping[SplitName, Outline]) -> list[Problem]:
 
 
 def _homes(names: Iterable[tuple[SplitName, Iterable[str]]]) -> dict[str, list[SplitName]]:
-    """Where each name occurs."""
+    """The splits in which each name occurs, once per occurrence."""
     homes: dict[str, list[SplitName]] = {}
     for split, members in names:
         for member in members:
@@ -180,7 +183,7 @@ def _group_problems(splits: Mapping[SplitName, Outline], allow: bool, source: st
 
 
 def first_few(items: Iterable[object], most: int = _SHOWN) -> str:
-    """The first few of ``items``, each shortened, and how many more there are."""
+    """The first ``most`` of ``items`` as text, and how many more there are."""
     items = list(items)
     shown = ", ".join(_short(item) for item in items[:most])
     return shown if len(items) <= most else f"{shown} and {len(items) - most} more"

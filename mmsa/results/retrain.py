@@ -1,4 +1,7 @@
-"""Retraining a frozen configuration: several seeds, then the test split, once. Needs no Ray, no Optuna."""
+"""Retraining of a frozen configuration with several seeds, and the one opening of the test split.
+
+Needs neither Ray nor Optuna.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ from mmsa.training.selection import undecidable
 Say = Callable[[str], None]
 
 INFORMATION = "information.json"
-"""Name of the file beside the models that holds all that was measured on test."""
+"""Name of the file, beside the models, with all measurements of information on test."""
 
 _WHERE_DATA_LIES = {"data.path"}
 
@@ -43,25 +46,27 @@ _WHERE_DATA_LIES = {"data.path"}
 def retrain(
     exported: Exported, *, num_seeds: int, overrides: Mapping[str, Any], runs: Path, say: Say
 ) -> RetrainReport:
-    """Train on train and choose the epoch on valid for every seed; then open test once for all of them.
+    """Train a configuration with several seeds, then open test once for all of them.
 
-    An exported trial is trained again with its own seed, which shows that it is reproduced. That seed was
-    chosen because it did well, so the result is the mean over fresh seeds, and the selected one stands beside
-    it. Models go to ``runs``/retrained, and what was measured on test beside them; the opening of test goes
-    into the ledger.
+    Every seed is trained on train, and its epoch selected on valid. An exported trial is first trained again
+    with its own seed, to show that it is reproduced. That seed was selected because it did well, so the result
+    is the mean over fresh seeds, and the selected one stands beside it.
+
+    Models and measurements go to ``runs``/retrained, and the opening of test into the ledger.
 
     Args:
-        exported: the file, see ``load_export``.
-        num_seeds: fresh seeds, at least 1. A configuration that no search chose begins with its own.
+        exported: what ``load_export`` read.
+        num_seeds: number of fresh seeds, at least 1; the first is the configuration's own if no search
+            selected it.
         overrides: changes of the configuration by dotted path.
-        runs: the folder of all runs.
-        say: takes a line of progress.
+        runs: folder of all runs.
+        say: is given lines of progress.
 
     Raises:
-        ConfigError: for overrides that do not fit.
-        DataError: when the data is missing, or not what the search saw; when valid cannot choose; when test
-            lacks something, or holds rows that the search saw.
-        TrainingDiverged: when a seed does; test stays closed then.
+        ConfigError: for overrides that do not fit the configuration.
+        DataError: when the data are missing or not those that the search saw, when valid cannot select an
+            epoch, or when test is incomplete or holds rows that the search saw.
+        TrainingDiverged: when training of a seed diverges; test stays closed then.
     """
     config = with_overrides(exported.config, overrides, "--set")
     corpus = open_corpus(config.data)
@@ -84,7 +89,7 @@ def retrain(
 
 
 def digest(config: RunConfig) -> str:
-    """SHA-256 of a configuration, the seed apart."""
+    """SHA-256 of a configuration without its seed."""
     values = config.model_dump(mode="json", exclude={"seed"})
     if values["data"].get("metrics") == "auto":  # a setting that came later; without it nothing has changed
         del values["data"]["metrics"]
@@ -107,7 +112,11 @@ def _check_same_data(exported: Exported, overrides: Mapping[str, Any], corpus: C
 def _check_test(
     exported: Exported, config: RunConfig, overrides: Mapping[str, Any], corpus: Corpus, say: Say
 ) -> None:
-    """Everything that can be known of test while it is closed, before a seed is trained and it is opened."""
+    """Check the test split while it is still closed, before any seed is trained.
+
+    Raises:
+        DataError: where there is no test split, it is incomplete, or the search saw rows of it.
+    """
     test = corpus.outlines.get("test")
     if test is None:
         raise DataError(f"{corpus.name} has no test split to measure on. {HOW_TO_SPLIT['test']}")
@@ -127,7 +136,7 @@ def _check_test(
 
 
 def _of_data(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The changes that may be another question, and not only where the data lie."""
+    """Overrides that change which rows or features are used, not merely where the file is."""
     return {
         path: value
         for path, value in overrides.items()
@@ -136,13 +145,13 @@ def _of_data(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _seen(exported: Exported, overrides: Mapping[str, Any], corpus: Corpus, say: Say) -> Rows:
-    """The rows that the study of an exported file was trained on, or chose by."""
+    """The rows that the study of an exported file trained on or selected by."""
     known = exported.provenance
     if known is None:
         return Rows()
     if known.seen is not None:
         return known.seen.known()
-    if _of_data(overrides):  # a file of before: what it saw can be looked up where the data still lie
+    if _of_data(overrides):  # an older file does not say what was seen, but the data may still be there
         where = {path: value for path, value in overrides.items() if path in _WHERE_DATA_LIES}
         try:
             corpus = open_corpus(with_overrides(exported.config, where).data)
@@ -170,7 +179,7 @@ def _train(config: RunConfig, corpus: Corpus, bundle: Path, cache: Path, prefix:
 
 
 def _compare(exported: Exported, overrides: Mapping[str, Any], first: SeedResult, say: Say) -> bool | None:
-    """Whether the first seed is the exported trial again, to the last bit."""
+    """Whether the first seed reproduces the exported trial to the last bit; None if that cannot be asked."""
     known = exported.provenance
     if known is None or overrides.keys() - _WHERE_DATA_LIES:
         return None
@@ -244,7 +253,10 @@ def _open_test(
 
 
 def _with_information(report: RetrainReport, test: Split, runs: Path, path: Path, say: Say) -> RetrainReport:
-    """Measured after all metrics are in the ledger: whatever goes wrong here costs no opening."""
+    """The report with measurements of information on test.
+
+    They are made after all metrics are in the ledger, so that an error here costs no opening.
+    """
     config = report.config.information
     if not config.quantities:
         return report

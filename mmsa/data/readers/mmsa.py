@@ -1,6 +1,6 @@
-"""MMSA's layout: ``aligned_50.pkl``, ``unaligned_50.pkl``, ``unaligned_39.pkl`` and the files of MMSA-FET.
+"""Reader of MMSA's layout: ``aligned_50.pkl``, ``unaligned_50.pkl``, ``unaligned_39.pkl``, MMSA-FET's files.
 
-A pickle of ``{split: {key: rows}}``; other top-level keys are ignored.
+The file is a pickle of ``{split: {key: rows}}``; other top-level keys are ignored.
 
 =========================  ============  ===================================================================
 key                        shape         meaning
@@ -55,10 +55,10 @@ Table = Mapping[str, Any]
 
 
 class MmsaReader(Reader):
-    """Reads the layout above, through the restricted unpickler."""
+    """Reader of the layout above; the pickle goes through ``mmsa.data.unpickling``."""
 
     def read(self, splits: Sequence[SplitName]) -> dict[SplitName, Split]:
-        """The named splits."""
+        """Read the named splits."""
         missing = [split for split in splits if split not in self._tables]
         if missing:
             keys = first_few(self._content)
@@ -75,7 +75,7 @@ class MmsaReader(Reader):
         return {name: self._split(table, name) for name, table in tables.items()}
 
     def outlines(self) -> dict[SplitName, Outline]:
-        """Ids and groups, and the shapes of the columns; no label and no feature is looked at."""
+        """Ids, groups and shapes of the columns; no label and no feature is looked at."""
         return {split: self._outline(split, table) for split, table in self._tables.items()}
 
     def _outline(self, split: SplitName, table: Table) -> Outline:
@@ -109,7 +109,7 @@ class MmsaReader(Reader):
 
     @cached_property
     def _tables(self) -> Mapping[SplitName, Table]:
-        """The columns of each split of the file."""
+        """Columns of each split in the file."""
         tables: dict[SplitName, Table] = {}
         for key, table in self._content.items():
             if not (split := split_of(key)):
@@ -126,7 +126,7 @@ class MmsaReader(Reader):
 
     @cached_property
     def _text_form(self) -> TextForm:
-        """The same for every split, so that test is read as train was."""
+        """The form of the text, decided once for all splits so that test is read as train was."""
         if self.config.text != "auto":
             return self.config.text
         with_text = [set(table) for table in self._tables.values() if set(table) & set(_TEXT_KEYS.values())]
@@ -137,7 +137,7 @@ class MmsaReader(Reader):
         return _TEXT_KEYS[self._text_form] if modality == "text" else modality
 
     def _missing(self, split: SplitName, table: Table) -> list[Problem]:
-        """A problem for each column that is not there."""
+        """A problem for each column that is missing."""
         keys = ("id", "regression_labels", *map(self._key_of, self.config.modalities))
         return [
             Problem(f"{split}.{key}", None, "is not in the file", _instead_of(key, table))
@@ -171,7 +171,7 @@ def _instead_of(key: str, table: Table) -> str:
 
 
 def _layout_of(content: Any) -> str:
-    """What a list or tuple holds, where it is what another project writes; empty where it is not."""
+    """Description of a list or tuple that another project writes; empty for anything else."""
     if isinstance(content, list) and content and isinstance(content[0], tuple):
         inner = content[0][0] if content[0] else None
         names = {3: "MAG-BERT writes", 4: "MISA writes", 6: "MMIM (Multimodal-Infomax) writes"}
@@ -196,7 +196,7 @@ def _ids(table: Table, source: str) -> NDArray[np.str_]:
 
 
 def _misshapen(key: str, shape: tuple[int, ...] | None, num_rows: int) -> str:
-    """What is wrong with the shape of a column; empty where it can be read."""
+    """The rule that the shape of a column breaks; empty where it breaks none."""
     if shape is None:
         return "has rows of different shapes"
     if num_rows and shape[:1] != (num_rows,):
@@ -237,7 +237,7 @@ def _text(table: Table, form: TextForm, source: str) -> Strings | Tokens | Featu
 
 
 def _token_mask(table: Table, source: str) -> NDArray[np.bool_]:
-    """(N, T) True on the tokens that the attention mask keeps."""
+    """The attention mask as (N, T) bool."""
     bert_N3T = _numbers(table, "text_bert", source, 3)
     mask_NT = bert_N3T[:, 1] if bert_N3T.shape[1] == 3 else np.full(1, np.nan)
     if not np.isin(mask_NT, (0, 1)).all():
@@ -284,9 +284,10 @@ def _numbers(table: Table, key: str, source: str, ndim: int | None = None) -> ND
 
 
 def _holds_only(values: Any, leaves: tuple[type, ...], kinds: str) -> bool:
-    """Whether ``values`` are nested lists of ``leaves`` and of arrays of those ``kinds``.
+    """Whether ``values`` are nested lists of ``leaves`` and of arrays whose dtype is of ``kinds``.
 
-    Numpy makes an array of anything; one long string among numbers would be the width of them all.
+    Checked before numpy sees them, since numpy makes an array of anything: with one long string among a
+    million numbers, each of them would take the width of that string.
     """
     if not isinstance(values, (list, tuple)):
         return False

@@ -1,4 +1,4 @@
-"""The npz layout: an array for each column, all rows of all splits in one file, and arrays naming the split.
+"""Reader of the npz layout: one array per column, with all rows of all splits, and one that names the split.
 
 ==============  ==========================  =========================================================
 array           shape                       meaning
@@ -38,10 +38,10 @@ logger = logging.getLogger("mmsa.data")
 
 
 class NpzReader(Reader):
-    """Reads the layout above."""
+    """Reader of the layout above."""
 
     def read(self, splits: Sequence[SplitName]) -> dict[SplitName, Split]:
-        """The named splits."""
+        """Read the named splits."""
         with closing(NpzFile(self.path)) as file:
             self._check_names(file)
             self._check_columns(file, self._split_column(file))
@@ -51,7 +51,7 @@ class NpzReader(Reader):
             return {split: self._split(file, split, homes_N == split, names_N) for split in splits}
 
     def outlines(self) -> dict[SplitName, Outline]:
-        """Ids and groups of each split; widths are those of the arrays, which all splits share."""
+        """Ids and groups of each split, and the widths of the arrays, which all splits share."""
         with closing(NpzFile(self.path)) as file:
             homes_N = np.array([split_of(name) for name in self._split_names(file)])
             ids, groups = _ids_and_groups(file, np.ones(len(homes_N), np.bool_))
@@ -100,7 +100,7 @@ class NpzReader(Reader):
         return "text" if self.config.text == "auto" or holds_strings else "raw_text"
 
     def _holds_strings(self, file: NpzFile, array: str) -> bool:
-        """Whether an array is read as strings; what is no string among those is refused later."""
+        """Whether an array is read as strings; items that are none are refused later."""
         return array == "raw_text" or (array == "text" and file.header(array).holds_text)
 
     def _split_column(self, file: NpzFile) -> str:
@@ -117,12 +117,12 @@ class NpzReader(Reader):
         raise DataError(f"{self.path}:\n{Problem('data.split', self.config.split, rule, advice)}")
 
     def _split_names(self, file: NpzFile) -> NDArray[np.str_]:
-        """(N,) what the file calls the split of each row."""
+        """What the file calls the split of each row, (N,)."""
         column = self._split_column(file)
         return strings(file.rows(column), column)
 
     def _check_columns(self, file: NpzFile, split_column: str) -> None:
-        """Refuse, all at once, arrays whose type or shape is not that of the table above."""
+        """Raise for all arrays at once whose type or shape is not that of the table above."""
         arrays = self._modality_arrays(file)
         features = [name for name in arrays if not self._holds_strings(file, name)]
         texts = {split_column, "id", "video_id", *arrays} - {*features}
@@ -294,7 +294,7 @@ def _length_problem(header: Header, num_rows: int) -> _Found:
 
 
 def _count_problems(file: NpzFile, headers: dict[str, Header], features: Iterable[str]) -> list[Problem]:
-    """Frames are counted before anything is repeated so many times."""
+    """Problems of ``length``, found before anything is repeated by it: a wrong one could fill the memory."""
     lengths_N = file.rows("length")
     most = max((headers[name].shape[0] for name in features), default=0)
     wrong_N = ~((lengths_N >= 0) & (lengths_N <= most) & (lengths_N == np.floor(lengths_N)))

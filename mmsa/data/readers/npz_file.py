@@ -78,10 +78,13 @@ class Header:
 
 
 class NpzFile:
-    """The arrays of an npz file; chosen rows are read, the others are passed over in the stream.
+    """The arrays of an npz file, of which single rows can be read.
 
-    No array is read whose header does not fit its place in the file, and no more is inflated in all than a
-    file of this size may.
+    An array is read only if its header fits its entry, and a file may inflate to a size in proportion to its
+    own only. In a compressed entry, rows that are not wanted are inflated and dropped, never kept.
+
+    Raises:
+        DataError: for a file that is not a zip archive.
     """
 
     def __init__(self, path: Path):
@@ -100,20 +103,20 @@ class NpzFile:
         self._archive.close()
 
     def header(self, name: str) -> Header:
-        """What array ``name`` says of itself.
+        """Header of the array ``name``.
 
         Raises:
-            DataError: for a damaged array, one of another type than numbers and text, or too large a one.
+            DataError: for an array that is damaged, too large, or of anything but real numbers and text.
         """
         if name not in self._headers:
             self._headers[name] = self._reading(name, self._read_header)
         return self._headers[name]
 
     def rows(self, name: str, chosen_N: NDArray[np.bool_] | None = None) -> NDArray[Any]:
-        """The rows of array ``name`` where ``chosen_N`` is True, or all of them.
+        """Rows of the array ``name`` where ``chosen_N`` (N,) is True; all rows without it.
 
         Raises:
-            DataError: as ``header``, and for an array with another number of rows.
+            DataError: as ``header``, and for an array whose number of rows is not N.
         """
         header = self.header(name)
         array: NDArray[Any] = self._reading(name, lambda stream, _: _read_rows(stream, header, chosen_N))
@@ -187,6 +190,6 @@ def _read_rows(stream: IO[bytes], header: Header, chosen_N: NDArray[np.bool_] | 
 
 
 def _runs(chosen_N: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(R, 2) first and end positions of the runs of True."""
+    """First and end positions of the runs of True, (R, 2): each run is read in one piece."""
     edges = np.diff(np.concatenate([[False], chosen_N, [False]]).astype(np.int8))
     return np.stack([np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)], axis=1)
