@@ -49,8 +49,8 @@ def retrain(
     """Train a configuration with several seeds, then open test once for all of them.
 
     Every seed is trained on train, and its epoch selected on valid. An exported trial is first trained again
-    with its own seed, to show that it is reproduced. That seed was selected because it did well, so the result
-    is the mean over fresh seeds, and the selected one stands beside it.
+    with its own seed, to show that it is reproduced. That seed was selected because it did well, so the
+    result is the mean over fresh seeds, and the selected one stands beside it.
 
     Models and measurements go to ``runs``/retrained, and the opening of test into the ledger.
 

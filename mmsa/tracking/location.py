@@ -1,4 +1,4 @@
-"""Where the mirror is kept, and the one way to connect to it."""
+"""The MLflow store of a study: its address, and the only way to connect to it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 DEFAULT_RUNS = Path("runs")
 VARIABLE = "MLFLOW_TRACKING_URI"
-"""What MLflow's own programs read."""
+"""Environment variable with the store's address, which MLflow's own programs read too."""
 DATA_SET = "mmsa.data_set"
-"""Tag of an experiment: the data set that it was made for, whatever it is called now."""
+"""Tag of an experiment with the data set it was made for; it stays when the experiment is renamed."""
 
 _ADDRESSES = {
     "experiments": ("artifact_location",),
@@ -52,10 +52,11 @@ _SETTINGS = {
 class Location:
     """An MLflow store.
 
-    uri: a database or a server; it may hold a password, so ``shown`` is what is printed.
-    artifacts: URI of the folder for the files of new experiments; None leaves it to the server.
-    named_by: the option or variable that named it; empty for the one in the folder of runs.
-    options: of a command that is to find the same study and store, with a space before each.
+    Attributes:
+        uri: of a database or a server. It may hold a password: print ``shown`` instead.
+        artifacts: URI of the folder for files of new experiments; None leaves the choice to the server.
+        named_by: option or variable that named the store; empty for the default in the folder of runs.
+        options: command-line options, each after a space, with which a command finds this study and store.
     """
 
     uri: str = field(repr=False)
@@ -65,13 +66,15 @@ class Location:
 
     @classmethod
     def of(cls, runs: Path, uri: str | None = None, storage: str | None = None) -> Location:
-        """The store at ``uri``, or else at ``MLFLOW_TRACKING_URI``, or the database in the folder ``runs``.
+        """The store at ``uri``, else at ``MLFLOW_TRACKING_URI``, else the database in the folder ``runs``.
 
         Args:
-            storage: address of the study's database, for ``options``.
+            runs: folder of all runs.
+            uri: address that the user gave, if any.
+            storage: address of the study's database, if it has one; needed for ``options`` only.
 
         Raises:
-            ConfigError: for an address that is none of a store.
+            ConfigError: for an address that is not one of an MLflow store.
         """
         named_by = "--mlflow-uri" if uri else VARIABLE
         uri = uri or os.environ.get(VARIABLE, "").strip()
@@ -87,21 +90,21 @@ class Location:
 
     @property
     def shown(self) -> str:
-        """The address without its password."""
+        """The address with passwords masked."""
         return masked(self.uri)
 
     def __str__(self) -> str:
         return f"{self.shown} (of {self.named_by})" if self.named_by else self.shown
 
     def how_to_browse(self) -> str:
-        """A command to paste, or the address to open."""
+        """The command to paste, or the address to open, to see the store in a browser."""
         if _kind(self.uri) in _SERVERS:
             return self.shown
         return f"mlflow ui --backend-store-uri {shlex.quote(self.shown)}"
 
     @property
     def _file(self) -> Path | None:
-        """The file of a database that is one."""
+        """The file of an SQLite database; None for other stores."""
         if _kind(self.uri) != _SQLITE:
             return None
         from sqlalchemy.engine import make_url  # takes a while to load, which not every command needs
@@ -111,7 +114,7 @@ class Location:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Hold off other processes: two that meet a new database would both create its tables."""
+        """Lock out other processes: two that find a new database would both create its tables."""
         if (database := self._file) is None:
             yield
             return
@@ -121,7 +124,7 @@ class Location:
             yield
 
     def connect(self) -> MlflowClient:
-        """A client of this store; loads MLflow, which takes seconds. Touches no global state of MLflow."""
+        """A client of this store. Loads MLflow, which takes seconds, and leaves its global state alone."""
         for name, value in _SETTINGS.items():
             os.environ.setdefault(name, value)
         from mlflow import MlflowClient
@@ -132,13 +135,15 @@ class Location:
             return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     def experiment(self, client: MlflowClient, name: str, holding: str = "") -> str:
-        """The id of the experiment for the data set ``name``, made where there is none.
+        """Id of the experiment for the data set ``name``, which is created if it does not exist.
 
-        A renamed one is found by its tag, or by runs that it holds. One in MLflow's bin gives its name
-        back, and nothing that was deleted: MLflow would restore every run of it.
+        A renamed experiment is found by its tag, or by runs that it holds. A deleted one is restored for its
+        name, and its runs are deleted again, because MLflow restores an experiment with all of them.
 
         Args:
-            holding: a filter of runs, which decide where there are any.
+            client: of this store.
+            name: of the data set.
+            holding: filter of runs; an experiment that holds such runs is preferred.
         """
         with self._alone():
             found = self._found(client, name, holding)
@@ -166,9 +171,10 @@ class Location:
         return active
 
     def _bring_along(self, artifacts: str) -> None:
-        """MLflow keeps absolute addresses of files; with a folder of runs that was moved they move, too.
+        """Update the addresses of files after the folder of runs was moved, since MLflow keeps absolute ones.
 
-        So it is in the folder's own database; in another file, where the earlier folder is gone.
+        Done in the database that lies in the folder of runs itself; in a database elsewhere only if the
+        earlier folder is gone.
         """
         database, suffix = self._file, "/artifacts"
         if database is None or self.artifacts in (None, artifacts):
@@ -216,7 +222,7 @@ def _empty_again(client: MlflowClient, experiment: Experiment) -> None:
 
 
 def _all(search: Callable[..., Any], *arguments: Any) -> list[Any]:
-    """Everything that a method of MLflow's client finds, which hands it out in pages."""
+    """All results of a search method of MLflow's client, which returns them in pages."""
     found: list[Any] = []
     token: str | None = None
     while token != "":
@@ -227,7 +233,7 @@ def _all(search: Callable[..., Any], *arguments: Any) -> list[Any]:
 
 
 def _kind(uri: str) -> str:
-    """``sqlite`` of ``sqlite+pysqlite:///x``; a plain path is a ``file``."""
+    """Scheme of an address without its driver: ``sqlite`` of ``sqlite+pysqlite:///x``, ``file`` of a path."""
     scheme, colon, _ = uri.partition(":")
     return scheme.lower().partition("+")[0] if colon or scheme == "databricks" else "file"
 
@@ -251,9 +257,9 @@ def _check(uri: str, named_by: str) -> None:
 
 
 def _database(path: Path) -> str:
-    """The address of an SQLite file; a path may hold what has a meaning in an address.
+    """Address of an SQLite file whose path may hold characters with a meaning in addresses.
 
-    MLflow takes addresses of the shorter form apart by itself, without decoding them.
+    The plain form is preferred: MLflow splits it by itself, without decoding, and fails on an encoded path.
     """
     from sqlalchemy.engine import URL, make_url
 

@@ -1,4 +1,4 @@
-"""A study in MLflow: a parent run, and a child run per trial, found again by their tags."""
+"""A study in MLflow: a parent run and a child run per trial, which are found again by their tags."""
 
 from __future__ import annotations
 
@@ -24,8 +24,15 @@ _STATUS = {"completed": "FINISHED", "pruned": "KILLED"}
 
 @dataclass
 class _TrialRun:
-    """What MLflow holds of a trial. epochs: those logged, None where that is not known yet. ended: what was
-    said at its end, as tags; empty as long as it runs."""
+    """What MLflow is known to hold of a trial.
+
+    Attributes:
+        run_id: of its run.
+        described: whether its configuration was logged.
+        ended: the tags written at its end; empty while it runs.
+        num_epochs: number of logged epochs, if the trial has ended.
+        epochs: the logged epochs; None if they have not been read yet.
+    """
 
     run_id: str
     described: bool
@@ -35,12 +42,16 @@ class _TrialRun:
 
 
 class StudyRuns:
-    """Writes trials into MLflow. Every write is idempotent: what is there already is left alone.
+    """Writer of trials into MLflow. Every write is idempotent: what is there already is left alone.
 
-    Of several runs of one trial, as a run that somebody brought back from MLflow's bin makes them, one stays.
+    If a trial has several runs, as after somebody restored a deleted one, the most complete one is kept.
+
+    Args:
+        location: the store.
+        study: to write.
 
     Raises:
-        Exception: whatever MLflow raises, from every method; the callers decide what that means.
+        Exception: from every method, whatever MLflow raises; callers decide what it means.
     """
 
     def __init__(self, location: Location, study: StudyCard):
@@ -60,7 +71,7 @@ class StudyRuns:
         self._client.log_text(self.parent, study.space_yaml, "space.yaml")
 
     def _existing(self) -> dict[int | None, Run]:
-        """The run of each trial by its number, and the parent run under None."""
+        """Runs by the number of their trial; the parent run is under None."""
         found: dict[int | None, Run] = {}
         for run in self._search():
             tags = run.data.tags
@@ -92,7 +103,7 @@ class StudyRuns:
         return str(run.info.run_id)
 
     def write_trial(self, trial: TrialCard) -> bool:
-        """Bring the run of a trial up to what ``trial`` says; True where anything had to be written."""
+        """Update the run of a trial; returns whether anything had to be written."""
         run = self._trials.get(trial.number)
         if run is None:
             tags = {
@@ -120,7 +131,7 @@ class StudyRuns:
         return True
 
     def _describe(self, run: _TrialRun, trial: TrialCard) -> list[Param]:
-        """Log its configuration where MLflow lacks it; the parameters that are to be logged."""
+        """Log the configuration if MLflow lacks it; returns the parameters that remain to be logged."""
         from mlflow.entities import Param
 
         if run.described:
@@ -160,7 +171,7 @@ class StudyRuns:
         self._client.set_terminated(run_id, status, int(1000 * (finished or time.time())))
 
     def write_summary(self, trials: Sequence[TrialCard]) -> None:
-        """The table of all trials, counts by outcome, the best so far with its configuration."""
+        """Write the table of all trials, counts by outcome, and the best trial with its configuration."""
         from mlflow.entities import RunTag
 
         tags = {f"mmsa.num_{outcome}": str(count) for outcome, count in count_outcomes(trials).items()}
@@ -184,7 +195,7 @@ class StudyRuns:
         )
 
     def set_status(self, *, running: bool, complete: bool) -> None:
-        """The state of the parent run: running, finished with all its trials, or stopped before."""
+        """Set the state of the parent run: running, finished with all trials, or stopped before."""
         if running:
             self._client.update_run(self.parent, "RUNNING")
         else:
@@ -192,7 +203,7 @@ class StudyRuns:
 
 
 def _said_at_the_end(trial: TrialCard) -> dict[str, str]:
-    """Tags of a trial that has ended."""
+    """Tags of a trial that has ended; none while it runs."""
     if trial.outcome == "running":
         return {}
     return {
@@ -209,7 +220,7 @@ def _broken(best: TrialCard | None) -> str:
 
 
 def _trial_run(run: Run) -> _TrialRun:
-    """What an earlier launch wrote; a run that it did not end is described and read again."""
+    """What an earlier launch wrote; a run that it did not end is described again, its epochs read."""
     if not _has_ended(run):
         return _TrialRun(run.info.run_id, described=False)
     return _TrialRun(run.info.run_id, True, run.data.tags, int(run.data.tags["mmsa.epochs"]))
@@ -220,12 +231,12 @@ def _has_ended(run: Run) -> bool:
 
 
 def _completeness(run: Run) -> tuple[bool, int]:
-    """Larger for the run that tells more of the same trial; of equal ones the older stays."""
+    """Sort key: larger for the run that holds more of the same trial."""
     return _has_ended(run), int(run.data.tags.get("mmsa.epochs", 0))
 
 
 def metric(name: str, value: float, step: int) -> Metric:
-    """A point of a curve, as of now."""
+    """A point of a metric's curve, with the present time."""
     from mlflow.entities import Metric
 
     return Metric(name, float(value), int(1000 * time.time()), step)
