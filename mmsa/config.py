@@ -56,6 +56,8 @@ class Block(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _teach(cls, data: Any, handler: Any) -> Any:
+        # In "wrap" mode every block adds advice to its own errors, where its fields are known. Outside, a
+        # ValidationError tells locations but not which block refused a key.
         try:
             return handler(data)
         except ValidationError as error:
@@ -152,7 +154,7 @@ class _OneOf:
         self.registry = registry
 
     def validate(self, value: Any) -> Block:
-        if isinstance(value, Block):
+        if isinstance(value, Block):  # a default, or a copy with changes: it was validated when it was made
             return value
         if not isinstance(value, Mapping):
             raise refuse(
@@ -164,6 +166,8 @@ class _OneOf:
             raise refuse(name, rule, did_you_mean(str(name), self.registry), at=("name",))
         return _config_of(self.registry[str(name)]).model_validate(value)
 
+    # pydantic's discriminated unions need all classes when the field is declared. A registry is looked up
+    # when a value is validated, so components may register later.
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
             self.validate, serialization=core_schema.plain_serializer_function_ser_schema(_dump)

@@ -59,8 +59,9 @@ def shown(value: object, most: int = _MOST_SHOWN) -> str:
 
 def _pieces(value: object, most: int) -> Iterator[str]:
     if isinstance(value, str):
+        # Of str itself: a subclass could bring a __repr__ of its own.
         yield str.__repr__(str.__getitem__(value, slice(most + 1)))
-    elif type(value) is int and value.bit_length() > 4 * most:
+    elif type(value) is int and value.bit_length() > 4 * most:  # the time of repr is quadratic in digits
         yield f"a whole number of about {int(value.bit_length() * 0.30103) + 1} digits"
     elif value is None or type(value) in (bool, int, float, complex):
         yield repr(value)
@@ -128,6 +129,7 @@ class ConfigError(MmsaError):
             lines.append(f"  and {more} more")
         super().__init__(f"{shortened(source)}: {count}\n" + "\n".join(lines))
 
+    # Exceptions are pickled by their message alone, and errors travel from workers to the driver.
     def __reduce__(self) -> tuple[type[ConfigError], tuple[str, tuple[Problem, ...]]]:
         return type(self), (self.source, self.problems)
 
@@ -198,6 +200,8 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
             by_words.setdefault(words_of(candidate), candidate)
     if not wanted or wanted in by_words:
         return by_words.get(wanted)
+    # A slip of a letter or two decides first. Then names that share whole words, since "lr" is no slip of
+    # "optim lr" to difflib. Only then what is merely similar.
     close = difflib.get_close_matches(wanted, by_words, n=1, cutoff=_LIKENESS)
     if close and difflib.SequenceMatcher(None, close[0], wanted).ratio() >= _ALMOST_THE_SAME:
         return by_words[close[0]]

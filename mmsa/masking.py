@@ -56,6 +56,8 @@ def masked_in(text: str, *addresses: str) -> str:
         text = text.replace(address, shown) if hidden else text
         secrets |= {form for secret in hidden for form in _forms(secret)}
         secrets |= {_basic(address, secret) for secret in hidden}
+    # The longest first, or a secret that contains another would keep its rest. A short one is hidden as a
+    # word only: without the letter "a" no message could be read.
     for secret in sorted(secrets - {"", HIDDEN}, key=len, reverse=True):
         pattern = re.escape(secret)
         text = re.sub(pattern if len(secret) >= _LONG else rf"(?<!\w){pattern}(?!\w)", HIDDEN, text)

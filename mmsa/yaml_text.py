@@ -84,7 +84,7 @@ class _Measure:
             if known is None:
                 raise _Refused(node, "*", "holds itself", "Write it out.")
             return known
-        self._known[id(node)] = None
+        self._known[id(node)] = None  # being measured: to meet it again below itself is a cycle
         if isinstance(node, ScalarNode):
             size, height = 1 + len(node.value), 1
         else:

@@ -27,7 +27,7 @@ SUITES: tuple[Suite, ...] = ("mosi", "sims", "regression")
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    view = array.view()
+    view = array.view()  # the flag is the view's: whoever made the array may still write to it
     view.flags.writeable = False
     return view
 
@@ -278,6 +278,7 @@ class Corpus:
             raise SealedTest(f"{self.name}: the test split is sealed; only `launch/retrain.py` opens it")
         raise DataError(f"{self.name} has no {name} split, only {', '.join(self.splits)}")
 
+    # A MappingProxyType cannot be pickled, and workers have no use for the names of all rows.
     def __reduce__(self) -> tuple[type[Corpus], tuple[Any, ...]]:
         return type(self), (self.name, self.label_range, dict(self.splits), self.suite)
 

@@ -120,6 +120,7 @@ class _Helper:
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter, and words of ours
+                # -I: neither PYTHONPATH nor the working folder may shadow what the helper imports.
                 [sys.executable, "-I", "-c", _START, json.dumps(sys.path), str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
@@ -142,7 +143,9 @@ class _Helper:
         cls.lock = threading.Lock()
         if cls.current is not None:
             cls.current._socket.close()
-            cls.current._process.returncode = 0
+            cls.current._process.returncode = (
+                0  # or Popen would warn of, and wait for, a child that is not ours
+            )
             cls.current = None
 
     @classmethod
@@ -263,14 +266,14 @@ def _limit(memory: int, seconds: int) -> None:
 
 
 def _lower(kind: int, wanted: int) -> None:
-    _, most = resource.getrlimit(kind)
+    _, most = resource.getrlimit(kind)  # only the soft limit is ours: the next file may need more
     resource.setrlimit(kind, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
 
 
 def _encode(value: Any, file: IO[bytes]) -> Any:
     """JSON-able form of ``value``; its arrays are written to ``file`` and referred to by position."""
     if isinstance(value, np.ndarray):
-        file.write(b"\0" * (-file.tell() % _ALIGNMENT))
+        file.write(b"\0" * (-file.tell() % _ALIGNMENT))  # numpy and torch are slower on unaligned memory
         start = file.tell()
         if value.size:
             file.write(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)

@@ -106,6 +106,8 @@ def check_characters(flat: NDArray[np.str_]) -> None:
 def _object_array(content: Any, shape: tuple[int, ...], order: Any) -> NDArray[Any]:
     if not isinstance(content, list) or len(content) != math.prod(shape):
         raise ValueError(f"the content of an array does not fill its shape {shown(shape)}")
+    # Item by item: np.array(content, dtype=object) would look into items that are lists, and make axes of
+    # them.
     array = np.empty(len(content), dtype=object)
     array[:] = [None] * len(content)
     for position, item in enumerate(content):

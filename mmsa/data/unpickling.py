@@ -256,6 +256,7 @@ class Machine:
         built = self.build(target, state)
         self.stack.append(built)
         if isinstance(target, ArrayDescription):
+            # The memo was given the description, and later references mean the array.
             self.memo.update(dict.fromkeys(target.memo_keys, built))
 
     def _op_binpersid(self, _: None) -> None:

@@ -99,6 +99,7 @@ def check_splits(
             speakers) with rows in several splits, feature widths that differ. In opened splits: labels that
             are missing or out of range.
     """
+    # Outlines of closed splits take part: a search must not begin on data whose test could never be opened.
     known = {name: split.outline() for name, split in splits.items()} | dict(outlines)
     all_splits = {name: known[name] for name in SPLITS if name in known}
     problems = [

@@ -69,7 +69,7 @@ class Exported(Block):
 def save_export(exported: Exported, path: Path) -> None:
     """Write the file in one step: a reader sees all of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = path.with_name(f".{path.name}.{os.getpid()}")  # beside it: a rename is atomic on one disk only
     partial.write_text(dump_yaml(exported.model_dump(mode="json")), encoding="utf-8")
     partial.replace(path)
 

@@ -75,6 +75,8 @@ def retrain(
     _check_test(exported, config, overrides, corpus, say)
     folder = runs / "retrained" / f"{_subject(exported) or corpus.name}-{digest(config)[:12]}"
     selected = exported.provenance is not None
+    # Derived, not counted on from the configuration's seed: configurations with neighbouring seeds would
+    # share most of their fresh ones.
     derived = [derive_seed("retrain", config.seed, number) for number in range(1, num_seeds + selected)]
     seeds, trained = [config.seed, *derived], []
     for number, seed in enumerate(seeds, 1):
@@ -225,7 +227,7 @@ def _open_test(
     own = ledger.openings_of(opening.study, opening.config_digest)
     ids = {entry.id for entry in own}
     elsewhere = Counter(entry.study for entry in ledger.openings_of_rows(rows) if entry.id not in ids)
-    ledger.open(opening)
+    ledger.open(opening)  # before test is read: an opening that fails was one all the same
     test = open_corpus(config.data, ("test",))["test"]
     predictions_SN = np.stack([load_bundle(r.bundle, runs / "cache").predict(test) for r in trained])
     seeds = tuple(

@@ -63,6 +63,8 @@ def cluster_bootstrap(
     num_groups = len(names)
     # The first row is the split as it is.
     weights_RG = np.vstack([np.ones(num_groups), bootstrap_weights(num_groups, _RESAMPLES, seed)])
+    # A resample is a weight for each group, and metrics are computed from weights: no rows are copied, and
+    # all resamples are one product.
     by_seed = [
         weighted_metrics(labels_N, predictions_N, group_N, weights_RG, suite)
         for predictions_N in predictions_SN

@@ -159,11 +159,13 @@ class Location:
         named = client.get_experiment_by_name(name)
         active = named if named is not None and named.lifecycle_stage == "active" else None
         if holding and not (active and client.search_runs([active.experiment_id], holding, max_results=1)):
-            others = {found.experiment_id: found for found in _all(client.search_experiments)}
+            others = {found.experiment_id: found for found in all_pages(client.search_experiments)}
             if runs := others and client.search_runs(list(others), holding, max_results=1):
                 return others[runs[0].info.experiment_id]
         if active is None:
-            tagged = (found for found in _all(client.search_experiments) if found.tags.get(DATA_SET) == name)
+            tagged = (
+                found for found in all_pages(client.search_experiments) if found.tags.get(DATA_SET) == name
+            )
             active = next(tagged, None)
         if active is None and named is not None:
             _empty_again(client, named)
@@ -217,16 +219,16 @@ def _rewrite_addresses(database: str, earlier: str, now: str) -> None:
 
 def _empty_again(client: MlflowClient, experiment: Experiment) -> None:
     client.restore_experiment(experiment.experiment_id)
-    for run in _all(client.search_runs, [experiment.experiment_id]):
+    for run in all_pages(client.search_runs, [experiment.experiment_id]):
         client.delete_run(run.info.run_id)
 
 
-def _all(search: Callable[..., Any], *arguments: Any) -> list[Any]:
+def all_pages(search: Callable[..., Any], *arguments: Any, **named: Any) -> list[Any]:
     """All results of a search method of MLflow's client, which returns them in pages."""
     found: list[Any] = []
     token: str | None = None
     while token != "":
-        page = search(*arguments, max_results=_PAGE, page_token=token)
+        page = search(*arguments, max_results=_PAGE, page_token=token, **named)
         found += page
         token = page.token or ""
     return found

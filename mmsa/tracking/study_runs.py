@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mmsa.information.panel import metrics as information_metrics
 from mmsa.tracking.artifacts import count_outcomes, front_csv, front_figure, log_information, trials_csv
-from mmsa.tracking.location import Location
+from mmsa.tracking.location import Location, all_pages
 from mmsa.tracking.observer import StudyCard, TrialCard
 from mmsa.tracking.ranking import front_of, ranked
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Param, Run
 
-_PAGE = 1000
 _PARENT = "mlflow.parentRunId"
 _TAG_LENGTH = 1000
 _STATUS = {"completed": "FINISHED", "pruned": "KILLED"}
@@ -83,19 +82,11 @@ class StudyRuns:
                 self._client.delete_run(other.info.run_id)
         return found
 
-    def _search(self) -> Iterator[Run]:
+    def _search(self) -> list[Run]:
         """All runs of the study, oldest first."""
-        token: str | None = None
-        while token != "":
-            page = self._client.search_runs(
-                [self._experiment],
-                self._filter,
-                max_results=_PAGE,
-                order_by=["attributes.start_time ASC"],
-                page_token=token,
-            )
-            yield from (run for run in page if run.data.tags.get("mmsa.role") in ("trial", "study"))
-            token = page.token or ""
+        oldest_first = ["attributes.start_time ASC"]
+        runs = all_pages(self._client.search_runs, [self._experiment], self._filter, order_by=oldest_first)
+        return [run for run in runs if run.data.tags.get("mmsa.role") in ("trial", "study")]
 
     def _create(self, name: str, tags: dict[str, str], started: float | None = None) -> str:
         milliseconds = int(1000 * (started or time.time()))
@@ -115,6 +106,7 @@ class StudyRuns:
             run_id = self._create(f"trial {trial.number}", tags, trial.started)
             run = self._trials[trial.number] = _TrialRun(run_id, described=False, epochs=set())
         said = _said_at_the_end(trial)
+        # Most trials of a study that continues are complete in MLflow: no request is made for them.
         if said and run.ended.items() >= said.items() and run.num_epochs >= len(trial.epochs):
             return False
         params = self._describe(run, trial)
@@ -159,6 +151,8 @@ class StudyRuns:
         measured = [
             metric(name, value, num_epochs) for name, value in information_metrics(trial.information).items()
         ]
+        # One request, with the tags that say the trial has ended: a run has all of its numbers, or is written
+        # again by the next launch.
         self._client.log_batch(
             run.run_id,
             params=params,

@@ -136,6 +136,8 @@ def frames(padded_NTD: NDArray[Any], lengths_N: NDArray[np.int64] | None, source
             f"{source}: {len(lengths_N)} lengths of up to {longest} for {num_rows} rows of {num_steps} steps"
         )
     offsets = np.concatenate([[0], np.cumsum(lengths_N)]).astype(np.int64)
+    # Row by row into the result: a mask over (N, T, D) would need a second copy of a padded file of
+    # gigabytes.
     values = np.empty((offsets[-1], dim), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold becomes inf, and then 0
         for row, (start, length) in enumerate(zip(starts_N, lengths_N, strict=True)):
@@ -217,6 +219,7 @@ def _without_padding(padded_NTD: NDArray[Any]) -> tuple[NDArray[np.int64], NDArr
     empty_N = ~real_NT.any(axis=1)
     before_N = np.where(empty_N, num_steps, real_NT.argmax(axis=1))
     after_N = np.where(empty_N, num_steps, real_NT[:, ::-1].argmax(axis=1))
+    # Silence at either end is zero too, so no single row tells where its padding is; the majority does.
     if (before_N[~empty_N] > 0).sum() > (after_N[~empty_N] > 0).sum():
         return before_N, num_steps - before_N
     return np.zeros(num_rows, np.int64), num_steps - after_N

@@ -139,6 +139,7 @@ class NpzFile:
                 f"its header has {length} bytes; the longest of an array of numbers or text has 200"
             )
         header = _parse(stream.read(length).decode("latin1"), stream.tell(), entry.file_size)
+        # Paid once per array, before its content is read: many arrays, each within bounds, add up.
         self._budget.spend(entry.file_size)
         return header
 
