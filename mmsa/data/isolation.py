@@ -143,9 +143,7 @@ class _Helper:
         cls.lock = threading.Lock()
         if cls.current is not None:
             cls.current._socket.close()
-            cls.current._process.returncode = (
-                0  # or Popen would warn of, and wait for, a child that is not ours
-            )
+            cls.current._process.returncode = 0  # or Popen would wait for a process that is not its child
             cls.current = None
 
     @classmethod

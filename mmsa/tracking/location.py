@@ -163,10 +163,8 @@ class Location:
             if runs := others and client.search_runs(list(others), holding, max_results=1):
                 return others[runs[0].info.experiment_id]
         if active is None:
-            tagged = (
-                found for found in all_pages(client.search_experiments) if found.tags.get(DATA_SET) == name
-            )
-            active = next(tagged, None)
+            every = all_pages(client.search_experiments)
+            active = next((found for found in every if found.tags.get(DATA_SET) == name), None)
         if active is None and named is not None:
             _empty_again(client, named)
             return named
