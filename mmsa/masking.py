@@ -37,7 +37,7 @@ def masked(address: str) -> str:
     return shown
 
 
-def told(error: BaseException, *addresses: str) -> str:
+def masked_message(error: BaseException, *addresses: str) -> str:
     """The message of an error without passwords; its type if the message is empty.
 
     Args:

@@ -43,7 +43,7 @@ from mmsa.data.validation import check_splits, warn_about_labels
 from mmsa.seeding import derive_seed
 
 Bits = Annotated[float, Field(ge=0.0, le=4.0)]
-Rows = Annotated[int, Field(ge=1, le=1_000_000)]
+NumRows = Annotated[int, Field(ge=1, le=1_000_000)]
 Dim = Annotated[int, Field(ge=1, le=65_536)]
 Frames = Annotated[int, Field(ge=1, le=10_000)]
 FrameRange = Annotated[tuple[Frames, Frames], Field(strict=False)]
@@ -145,9 +145,9 @@ class Planted(DataSet):
         synergy_bits: Bits = 0.6
         """Information that the modalities of ``synergy_of`` hold only all together."""
         synergy_of: Modalities = ("audio", "vision")
-        rows_train: Rows = 600
-        rows_valid: Rows = 200
-        rows_test: Rows = 200
+        rows_train: NumRows = 600
+        rows_valid: NumRows = 200
+        rows_test: NumRows = 200
         text_dim: Dim = 24
         audio_dim: Dim = 12
         vision_dim: Dim = 16

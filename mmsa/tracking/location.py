@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from mmsa.errors import ConfigError, Problem
-from mmsa.masking import masked, told
+from mmsa.masking import masked, masked_message
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -250,7 +250,7 @@ def _check(uri: str, named_by: str) -> None:
             if make_url(uri).database in (None, "", ":memory:") and kind == _SQLITE:
                 rule = "is a database in memory, of which nothing would be left"
         except (SQLAlchemyError, ValueError) as error:
-            rule = f"cannot be read as the address of a database: {told(error, uri)}"
+            rule = f"cannot be read as the address of a database: {masked_message(error, uri)}"
     if rule:
         advice = "Write http://HOST:PORT for a server, sqlite:////FOLDER/mlflow.db for a file."
         raise ConfigError("command line", [Problem(named_by, masked(uri), rule, advice)])

@@ -15,7 +15,7 @@ from typing import Any
 from mmsa.config import dump_yaml
 from mmsa.errors import TrackingError
 from mmsa.information import Measurement
-from mmsa.masking import told
+from mmsa.masking import masked_message
 from mmsa.tracking.location import Location
 from mmsa.tracking.observer import NOTHING, BestEpoch, Outcome, Scalar, Stage, StudyCard, TrialCard
 from mmsa.tracking.study_runs import StudyRuns
@@ -172,7 +172,7 @@ class Mirror:
 
     def _warn(self, error: Exception) -> None:
         if not self._warned:
-            cause = told(error, self._location.uri).splitlines()[0][:200]
+            cause = masked_message(error, self._location.uri).splitlines()[0][:200]
             lacking = advice(self._study.name, self._location)
             self._say(f"MLflow cannot be written ({cause}); the search goes on. {lacking}")
             self._warned = True
@@ -200,5 +200,5 @@ def rebuild(location: Location, study: StudyCard, trials: Sequence[TrialCard]) -
         if len(ended) == len(trials):
             runs.set_status(running=False, complete=len(ended) >= study.num_trials)
     except Exception as error:
-        raise TrackingError(f"{location.shown}: {told(error, location.uri)}") from error
+        raise TrackingError(f"{location.shown}: {masked_message(error, location.uri)}") from error
     return written

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmsa.errors import TrackingError
 from mmsa.information import Measurement
-from mmsa.masking import told
+from mmsa.masking import masked_message
 from mmsa.tracking.artifacts import log_information
 from mmsa.tracking.location import Location
 
@@ -89,7 +89,7 @@ def log_retrained(location: Location, card: RetrainCard, model_name: str) -> str
     try:
         return _log(location, card, model_name)
     except Exception as error:
-        raise TrackingError(f"{location.shown}: {told(error, location.uri)}") from error
+        raise TrackingError(f"{location.shown}: {masked_message(error, location.uri)}") from error
 
 
 def _log(location: Location, card: RetrainCard, model_name: str) -> str:
