@@ -67,6 +67,7 @@ class FileDataSet(DataSet):
         """
         path = self._path()
         self._identify(path)
+        # One request for both calls: they share the reader, which parses a pickle once.
         opened, outlines = read_apart(self._reader(path), ("read", [splits]), ("outlines", []))
         check_splits(opened, self.label_range, str(path), self.config.allow_shared_groups, outlines)
         for name, split in opened.items():
@@ -118,7 +119,7 @@ def _layout_of(path: Path) -> str:
         if _holds_arrays(path):
             return "npz"
         raise DataError(f"{path}: is a zip file without npy arrays (torch, Excel). {CONVERT}")
-    if start.startswith(b"\x80"):
+    if start.startswith(b"\x80"):  # PROTO, the first opcode of every pickle since protocol 2
         return "mmsa"
     found = next((what for magic, what in _OTHERS.items() if start.startswith(magic)), "")
     if not found and path.suffix.lower() in _TEXTS:

@@ -179,7 +179,7 @@ class Split(_Arrays):
     def __post_init__(self) -> None:
         super().__post_init__()
         unimodal = {name: _frozen(labels) for name, labels in self.unimodal_labels.items()}
-        object.__setattr__(self, "unimodal_labels", unimodal)
+        object.__setattr__(self, "unimodal_labels", unimodal)  # a mapping, which _Arrays does not look into
         sizes = {"groups": len(self.groups), "labels": len(self.labels)}
         sizes |= {f"{name} labels": len(labels) for name, labels in unimodal.items()}
         sizes |= {name: len(modality) for name, modality in self.modalities().items()}

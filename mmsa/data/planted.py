@@ -223,6 +223,7 @@ class Planted(DataSet):
         bits_NK = generator.random((num_rows, len(parts))) < 0.5
         seen: dict[ModalityName, list[NDArray[np.bool_]]] = {name: [] for name in MODALITIES}
         for part, bit_N in zip(parts, bits_NK.T, strict=True):
+            # Masks are drawn for every part, used or not: a part's draws must not depend on the others' kind.
             flip_N = generator.random(num_rows) < part.flip
             masks_NM = generator.random((num_rows, len(MODALITIES) - 1)) < 0.5
             for name, seen_N in part.observe(bit_N, flip_N, masks_NM).items():
@@ -242,9 +243,12 @@ class Planted(DataSet):
         """Frames whose first K rotated coordinates are the bits as -1 and 1 plus noise, the rest Gaussian."""
         seed, dim = self.config.seed, getattr(self.config, f"{name}_dim")
         least, most = getattr(self.config, f"{name}_frames")
+        # A generator for each modality: leaving one out must not change the frames of the others.
         generator = np.random.default_rng(derive_seed("planted", seed, split, name))
         lengths_N = generator.integers(least, most + 1, len(bits_NK))
         frames_LD = generator.standard_normal((lengths_N.sum(), dim))
+        # Noise below the amplitude of a bit never changes its sign, so the frames hold exactly the bits'
+        # information.
         signs_LK = np.repeat(2.0 * bits_NK - 1.0, lengths_N, axis=0)
         noise_LK = generator.uniform(-self.config.noise, self.config.noise, signs_LK.shape)
         frames_LD[:, : bits_NK.shape[1]] = signs_LK + noise_LK

@@ -45,7 +45,7 @@ class RowSet:
         try:
             content = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
-            content = b"?"
+            content = b"?"  # of a length that is refused below, with the same message
         if len(content) % _BYTES:
             raise DataError(f"{text[:40]!r} is no set of rows as mmsa writes them")
         return cls(frozenset(content[start : start + _BYTES] for start in range(0, len(content), _BYTES)))

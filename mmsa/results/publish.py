@@ -53,6 +53,7 @@ def publish(report: RetrainReport, location: Location, model_name: str | None = 
         seeds=[_seed_card(result) for result in report.seeds],
         registered=report.best_on_valid.seed,
         inputs=report.kinds,
+        # Stored as a name: MLflow imports the module where the model is served, and no object is pickled.
         loader=mmsa.results.served.__name__,
         requirements=[f"{name}=={version}" for name, version in versions().items() if name != "python"],
     )
@@ -77,6 +78,7 @@ def _metrics(report: RetrainReport) -> dict[str, float]:
 def _information(report: RetrainReport) -> dict[str, float]:
     """The decomposition, and the means of what was measured for every fresh seed, in nats."""
     by_seed = [_on_test(result.information) for result in report.fresh]
+    # A quantity that some seed has not measured, or that has no metric by its status, has no mean either.
     common = set.intersection(*(set(metrics) for metrics in by_seed))
     means = {
         name: float(np.mean([metrics[name] for metrics in by_seed]))

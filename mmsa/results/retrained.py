@@ -149,6 +149,7 @@ class RetrainReport:
         lines = [f"{', '.join(self.constants)}: predictors that say the same of every row, known from train"]
         for metric, constant in best_constants(self.constants).items():
             interval = self.intervals[metric]
+            # Beaten for sure is beaten by the worse end of the interval, not by the mean.
             worse_end = interval.high95 if metric in LOWER_IS_BETTER else interval.low95
             verdict = short_of(metric, interval.estimate, worse_end, constant)
             lines += [f"  {metric} {interval.estimate:.4f} is {verdict}"] if verdict else []

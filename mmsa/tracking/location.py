@@ -126,7 +126,7 @@ class Location:
     def connect(self) -> MlflowClient:
         """A client of this store. Loads MLflow, which takes seconds, and leaves its global state alone."""
         for name, value in _SETTINGS.items():
-            os.environ.setdefault(name, value)
+            os.environ.setdefault(name, value)  # before the import, which is when MLflow reads some of them
         from mlflow import MlflowClient
 
         for name in ("mlflow", "alembic", "urllib3.connectionpool"):

@@ -188,6 +188,7 @@ def _layout_of(content: Any) -> str:
 def _ids(table: Table, source: str) -> NDArray[np.str_]:
     values = table["id"]
     if isinstance(values, np.ndarray) or _holds_only(values, (str, bytes), "SUO"):
+        # As objects until their lengths are checked: a str array pads all ids to the longest one.
         values = np.asarray(values, dtype=object)
         if values.size != len(np.atleast_1d(values)):
             raise DataError(f"{source} id: shape {values.shape}; must be one string for each row")
@@ -239,6 +240,7 @@ def _text(table: Table, form: TextForm, source: str) -> Strings | Tokens | Featu
 def _token_mask(table: Table, source: str) -> NDArray[np.bool_]:
     """The attention mask as (N, T) bool."""
     bert_N3T = _numbers(table, "text_bert", source, 3)
+    # NaN is neither 0 nor 1, so another shape is refused by the same message as a mask of other numbers.
     mask_NT = bert_N3T[:, 1] if bert_N3T.shape[1] == 3 else np.full(1, np.nan)
     if not np.isin(mask_NT, (0, 1)).all():
         raise DataError(
@@ -291,6 +293,8 @@ def _holds_only(values: Any, leaves: tuple[type, ...], kinds: str) -> bool:
     """
     if not isinstance(values, (list, tuple)):
         return False
+    # A stack and not recursion, and each shared list once: a file may nest deeply, or share a list a million
+    # times.
     pending, seen = [values], {id(values)}
     while pending:
         for item in pending.pop():

@@ -56,6 +56,7 @@ class NpzReader(Reader):
             homes_N = np.array([split_of(name) for name in self._split_names(file)])
             ids, groups = _ids_and_groups(file, np.ones(len(homes_N), np.bool_))
             widths = {name: self._width(file, name) for name in self.config.modalities}
+            # Without ids a row is its number, which means something in this very file only.
             origin = "" if "id" in file.names else identify(self.path)[0]
             return {
                 split: Outline(ids[homes_N == split], groups[homes_N == split], widths, origin)
