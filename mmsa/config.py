@@ -181,7 +181,7 @@ class _OneOf:
 
 
 class _KeyedBy:
-    """Validates ``{name: settings}`` by the ``Config`` of each key's component; null means defaults."""
+    """Validates ``{name: settings}`` by the ``Config`` each key stands for; ``null`` means the defaults."""
 
     def __init__(self, registry: Registry[Any]):
         self.registry = registry
@@ -245,7 +245,7 @@ def _config_of(component: Any) -> type[Block]:
 
 
 def _schema_of(component: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-    """Reference to the JSON schema of the component's block, which ``handler`` adds to the definitions."""
+    """A reference to the JSON schema of the component's block, which the handler keeps with all others."""
     return handler(_config_of(component).__pydantic_core_schema__)
 
 
