@@ -1,9 +1,9 @@
-"""The strict base of every configuration block, and the one way to change a configuration.
+"""The strict base of every configuration block, and the only way to change a configuration.
 
-A block is a frozen pydantic model that refuses unknown keys and does no guessing about types. A component's
-block stands beside the component's class as its nested ``Config``; ``one_of`` and ``keyed_by`` find it
-through the registry by the name the user wrote. ``with_overrides`` is the only function that turns
-``{dotted path: value}`` into a new configuration: search, retrain, export and the command line use it.
+A block is a frozen pydantic model that refuses unknown keys and converts no types. The block of a component
+is its nested class ``Config``, which ``one_of`` and ``keyed_by`` find through the registry by the name that
+the user wrote. ``with_overrides`` is the only function that turns ``{dotted path: value}`` into a new
+configuration: search, retrain, export and the command line all use it.
 """
 
 from __future__ import annotations
@@ -45,17 +45,19 @@ _QUOTED = re.compile("'([^']*)'")
 _UNKNOWN = "is not a setting of this block"
 
 MISSING = object()
-"""What ``walk`` finds where there is nothing."""
+"""What ``walk`` returns where there is no value."""
 
 
 class Block(BaseModel):
-    """Base of every configuration block: frozen, strict, no unknown keys, all errors at once."""
+    """Base of every configuration block: frozen, strict, without unknown keys, all problems told at once."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
     @model_validator(mode="wrap")
     @classmethod
     def _teach(cls, data: Any, handler: Any) -> Any:
+        # In "wrap" mode every block adds advice to its own errors, where its fields are known. Outside, a
+        # ValidationError tells locations but not which block refused a key.
         try:
             return handler(data)
         except ValidationError as error:
@@ -77,7 +79,11 @@ BlockT = TypeVar("BlockT", bound=Block)
 
 
 def _taught(detail: Any, fields: Mapping[str, Any]) -> InitErrorDetails:
-    """One pydantic error with a next step for the reader; innermost blocks speak first and are kept."""
+    """A pydantic error with a next step for the reader.
+
+    Blocks validate from the inside out, and each wraps the errors of the one inside it: advice that is there
+    already comes from the block that knows best, and is kept.
+    """
     context = detail.get("ctx") or {}
     rule, next_step = detail["msg"], str(context.get("next_step", ""))
     if detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1:
@@ -93,7 +99,7 @@ def _taught(detail: Any, fields: Mapping[str, Any]) -> InitErrorDetails:
 
 
 def without_dot(text: str) -> str:
-    """The next step for a number that YAML reads as text because it lacks a dot; empty for other text."""
+    """Advice for a number such as 1e-3, which YAML 1.1 reads as text for want of a dot; else empty."""
     if not _NUMBER_WITHOUT_DOT.fullmatch(text):
         return ""
     mantissa, exponent = re.split("[eE]", text)
@@ -108,12 +114,19 @@ def _error_at(
 
 
 def refuse(value: object, rule: str, next_step: str = "", at: tuple[int | str, ...] = ()) -> ValidationError:
-    """The error a block's own validator raises: the value, the rule it breaks, what to write instead."""
+    """Error for a block's own validator to raise.
+
+    Args:
+        value: what the user wrote.
+        rule: the rule it breaks, as the rest of a sentence about it.
+        next_step: what to write instead.
+        at: path of the value, relative to the block.
+    """
     return ValidationError.from_exception_data("refused", [_error_at(at, value, rule, next_step)])
 
 
 def refuse_all(problems: Iterable[Problem]) -> ValidationError:
-    """Like ``refuse``, for several problems whose paths are relative to the block."""
+    """Like ``refuse``, for several problems with paths relative to the block."""
     return ValidationError.from_exception_data(
         "refused",
         [_error_at((problem.path,), problem.value, problem.rule, problem.next_step) for problem in problems],
@@ -131,17 +144,17 @@ def _checked_folder_name(name: object) -> object:
 
 
 FolderName = Annotated[str, Field(pattern=f"^{_FOLDER_NAME}$"), BeforeValidator(_checked_folder_name)]
-"""A name that becomes a folder: it can lead nowhere else."""
+"""A name that becomes a folder, and cannot lead anywhere else."""
 
 
 class _OneOf:
-    """Validates a mapping by the ``Config`` of the class its ``name`` stands for."""
+    """Validates a mapping by the ``Config`` of the component that its ``name`` stands for."""
 
     def __init__(self, registry: Registry[Any]):
         self.registry = registry
 
     def validate(self, value: Any) -> Block:
-        if isinstance(value, Block):
+        if isinstance(value, Block):  # a default, or a copy with changes: it was validated when it was made
             return value
         if not isinstance(value, Mapping):
             raise refuse(
@@ -153,6 +166,8 @@ class _OneOf:
             raise refuse(name, rule, did_you_mean(str(name), self.registry), at=("name",))
         return _config_of(self.registry[str(name)]).model_validate(value)
 
+    # pydantic's discriminated unions need all classes when the field is declared. A registry is looked up
+    # when a value is validated, so components may register later.
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
             self.validate, serialization=core_schema.plain_serializer_function_ser_schema(_dump)
@@ -215,7 +230,7 @@ class _KeyedBy:
 
 
 def one_of(registry: Registry[Any]) -> Any:
-    """Annotation of a field that holds the block of one registered component, chosen by its ``name``."""
+    """Annotation of a field that holds the block of one component, chosen by its ``name``."""
     return _OneOf(registry)
 
 
@@ -243,10 +258,15 @@ def _next_step(detail: Any) -> str:
 
 
 def parse(block: type[BlockT], values: Mapping[str, Any], source: str) -> BlockT:
-    """Validate ``values`` as ``block``.
+    """Validate ``values`` as a ``block``.
+
+    Args:
+        block: class of the block.
+        values: what was read.
+        source: names the file in errors.
 
     Raises:
-        ConfigError: with every problem, dotted paths and the nearest valid names. ``source`` names the file.
+        ConfigError: listing all problems, with dotted paths and nearest valid names.
     """
     try:
         return block.model_validate(dict(values))
@@ -255,7 +275,7 @@ def parse(block: type[BlockT], values: Mapping[str, Any], source: str) -> BlockT
 
 
 def _at_home(problem: Problem, root: type[Block]) -> Problem:
-    """A problem with a setting that its block has not, with the place where another block has it."""
+    """A problem with an unknown setting, with the place where another block has a setting of that name."""
     parent, _, name = problem.path.rpartition(".")
     if problem.rule != _UNKNOWN or not problem.next_step.startswith("Known"):
         return problem
@@ -268,9 +288,9 @@ def _at_home(problem: Problem, root: type[Block]) -> Problem:
 
 @cache
 def homes_of_settings(block: type[Block]) -> Mapping[str, frozenset[str]]:
-    """The dotted paths below a block, and below every block it may hold, by the words of their last part.
+    """Dotted paths of all settings below a block, by the words of their last part.
 
-    A setting of the members of a list stands for the list.
+    Includes every block that may stand in a field. The settings of a list's items are at the list's path.
     """
     homes: dict[str, set[str]] = {}
     for name, field in block.model_fields.items():
@@ -284,7 +304,7 @@ def homes_of_settings(block: type[Block]) -> Mapping[str, frozenset[str]]:
 
 
 def _inner_blocks(name: str, field: FieldInfo) -> Iterator[tuple[type[Block], str]]:
-    """The blocks that a field may hold, and the path of each; that of members of a list is empty."""
+    """The blocks that a field may hold, each with its path; the path is empty for items of a list."""
     for choice in field.metadata:
         if isinstance(choice, _OneOf):
             yield from ((_config_of(choice.registry[entry]), name) for entry in choice.registry)
@@ -298,7 +318,7 @@ def _inner_blocks(name: str, field: FieldInfo) -> Iterator[tuple[type[Block], st
 
 
 def problems_of(error: ValidationError) -> list[Problem]:
-    """The problems a pydantic error holds, with dotted paths."""
+    """Problems of a pydantic error, with dotted paths."""
     return [
         Problem(
             ".".join(map(str, detail["loc"])) or "(top level)",
@@ -313,14 +333,16 @@ def problems_of(error: ValidationError) -> list[Problem]:
 def with_overrides(config: BlockT, changes: Mapping[str, Any], source: str = "overrides") -> BlockT:
     """A new configuration with the values at the dotted paths of ``changes`` replaced.
 
-    Naming another component (a path that ends in ``.name``) starts from that component's defaults: the
-    settings of the one it replaces mean nothing to it. Paths below it apply on top.
+    A path that ends in ``.name`` and names another component starts from that component's defaults, because
+    the settings of the replaced one mean nothing to it. Other paths below it apply on top.
 
     Raises:
-        ConfigError: for unknown paths and refused values, all at once.
+        ConfigError: listing all unknown paths and refused values.
     """
     _refuse_malformed(changes, source)
     values = config.model_dump()
+    # Outer paths first, and of one block its name first: a new name clears the block, which must not lose
+    # changes of its settings.
     for path in sorted(changes, key=lambda path: (path.count("."), not path.endswith(".name"))):
         *parents, leaf = path.split(".")
         block = values
@@ -345,7 +367,7 @@ def _refuse_malformed(changes: Mapping[str, Any], source: str) -> None:
 
 
 def walk(values: Any, path: str) -> Any:
-    """The value at a dotted path of nested mappings, ``MISSING`` where there is none."""
+    """The value at a dotted path of nested mappings, or ``MISSING``."""
     for key in path.split("."):
         if not isinstance(values, Mapping) or key not in values:
             return MISSING
@@ -354,7 +376,9 @@ def walk(values: Any, path: str) -> Any:
 
 
 def expand_path(path: str) -> Path:
-    """``path`` with ``${VARIABLE}`` and ``~`` filled in. Records keep the unexpanded form: they travel.
+    """``path`` with ``${VARIABLE}`` and ``~`` expanded.
+
+    Records keep the unexpanded form, so that they mean the same on another machine.
 
     Raises:
         DataError: for a variable that is not set.

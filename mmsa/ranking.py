@@ -1,4 +1,4 @@
-"""Which trial is better: the one order of a study, wherever it is shown or acted upon."""
+"""The one order of trials from best to worst, used wherever trials are shown or acted upon."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from mmsa.interface import Outcome, Stage
 
 
 class Rankable(Protocol):
-    """A trial, as far as its rank goes; the attributes are those of ``TrialCard``."""
+    """What ranking reads of a trial; see ``TrialCard``."""
 
     @property
     def number(self) -> int:
-        """In the study."""
+        """Number in the study."""
 
     @property
     def outcome(self) -> Outcome:
@@ -21,34 +21,35 @@ class Rankable(Protocol):
 
     @property
     def stage(self) -> Stage:
-        """Which part of the study it belongs to."""
+        """The stage of the study it belongs to."""
 
     @property
     def superseded(self) -> bool:
-        """Whether it does not lie in the space as it is now."""
+        """Whether it lies outside the space as it is now."""
 
     @property
     def violation(self) -> float:
-        """By how much it breaks the bounds on metrics as they are now, summed; 0 for a feasible one."""
+        """Sum of the amounts by which it breaks bounds on metrics; 0 if it is feasible."""
 
     @property
     def values(self) -> tuple[float, ...]:
-        """Of the objectives in order."""
+        """Values of the objectives, in their order."""
 
 
 Trial = TypeVar("Trial", bound=Rankable)
 
 
 def ranked(trials: Iterable[Trial], directions: Sequence[str], objective: int = 0) -> list[Trial]:
-    """The completed trials that lie in the space as it is now, best first.
+    """The completed trials in the space as it is now, best first.
 
-    A finalist comes before every trial of the search, whose values are of another task; then the one that
-    breaks its bounds by less, so that a feasible one comes before all others; then the better one by the
-    given objective, then by the others in their order; then the earlier one.
+    Finalists come before all trials of the search, whose values are not comparable with theirs. Within a
+    stage, trials are ordered by violation (so feasible ones come first), by the given objective, by the other
+    objectives in their order, and by number.
 
     Args:
+        trials: of one study.
         directions: ``minimize`` or ``maximize``, one for each objective.
-        objective: which one decides first.
+        objective: index of the objective that decides first.
     """
     order = [objective, *(other for other in range(len(directions)) if other != objective)]
     signs = [1.0 if direction == "minimize" else -1.0 for direction in directions]
@@ -61,10 +62,10 @@ def ranked(trials: Iterable[Trial], directions: Sequence[str], objective: int = 
 
 
 def front_of(trials: Iterable[Trial], directions: Sequence[str]) -> list[Trial]:
-    """Of the trials that ``ranked`` knows those that no other beats in everything, the best one first.
+    """The Pareto front of the trials that ``ranked`` returns, best first.
 
-    Of the finalists once there is one. Where all of them break bounds, to break them by less is one objective
-    more, and the first.
+    It is the front of the finalists once there are any, and of the feasible trials if there are any. Without
+    a feasible trial, the violation is treated as one more objective, before the others.
     """
     order = ranked(trials, directions)
     of_stage = [trial for trial in order if trial.stage == order[0].stage]
@@ -74,14 +75,14 @@ def front_of(trials: Iterable[Trial], directions: Sequence[str]) -> list[Trial]:
 
 
 def pareto_front(points: Sequence[Sequence[float]], directions: Sequence[str]) -> list[int]:
-    """The places of the points that no other dominates, best in the first objective first.
+    """Indices of the points that no other dominates, best in the first objective first.
 
-    A point dominates another when it is nowhere worse and somewhere better.
+    A point dominates another if it is nowhere worse and somewhere better. Of equal points, all are kept.
     """
     signs = [1.0 if direction == "minimize" else -1.0 for direction in directions]
     losses = [[sign * value for sign, value in zip(signs, point, strict=True)] for point in points]
     front: list[int] = []
-    # One that comes later in this order dominates none before it, so the front decides alone.
+    # In lexicographic order no point dominates an earlier one, so comparing with the front so far is enough.
     for place in sorted(range(len(points)), key=lambda place: (losses[place], place)):
         if not any(_dominates(losses[other], losses[place]) for other in front):
             front.append(place)

@@ -1,4 +1,4 @@
-"""The data sets mmsa knows by name."""
+"""The data sets that mmsa knows by name, and the registry they are in."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from mmsa.config import Named, expand_path
-from mmsa.data import hazards
 from mmsa.data.corpus import Corpus, DataSet, ModalityName, SplitName, Suite
-from mmsa.data.hazards import some
 from mmsa.data.isolation import read_apart
 from mmsa.data.planted import Planted
 from mmsa.data.published import identify
 from mmsa.data.readers import LAYOUTS, FileConfig, Reader
 from mmsa.data.readers.base import CONVERT
 from mmsa.data.unpickling import DAMAGE
+from mmsa.data.validation import check_splits, first_few, warn_about_features, warn_about_labels
 from mmsa.errors import DataError
 from mmsa.registry import Registry
 
@@ -33,7 +32,7 @@ _CMU = f"{_MMSA_PROJECT}; access to the recordings is given by the CMU MultiComp
 
 
 def open_corpus(config: Named, splits: Sequence[SplitName] = ("train", "valid")) -> Corpus:
-    """Open the data set of a ``data`` block; of splits that are not named, only ids, groups and shapes.
+    """Open the named splits of a data set; of the others only ids, groups and widths are read.
 
     Raises:
         DataError: for a file that is missing, damaged, or not what the block says.
@@ -61,14 +60,19 @@ class FileDataSet(DataSet):
         self.name = config.name
 
     def open(self, splits: Sequence[SplitName]) -> Corpus:
-        """Read the named splits, repair or refuse what is wrong with them, and log what is unusual."""
+        """Read the named splits in a process of their own, check them, and log what is unusual.
+
+        Raises:
+            DataError: for a file that is missing, damaged, or not what the configuration says.
+        """
         path = self._path()
         self._identify(path)
+        # One request for both calls: they share the reader, which parses a pickle once.
         opened, outlines = read_apart(self._reader(path), ("read", [splits]), ("outlines", []))
-        hazards.check(opened, self.label_range, str(path), self.config.allow_shared_groups, outlines)
+        check_splits(opened, self.label_range, str(path), self.config.allow_shared_groups, outlines)
         for name, split in opened.items():
-            hazards.report_labels(split, f"{path.name} {name}")
-            hazards.report(split, f"{path.name} {name}")
+            warn_about_labels(split, f"{path.name} {name}")
+            warn_about_features(split, f"{path.name} {name}")
         for name in outlines.keys() - opened.keys():
             for problem in outlines[name].problems:
                 logger.warning("%s %s cannot be opened as it is: %s", path.name, name, problem)
@@ -89,7 +93,7 @@ class FileDataSet(DataSet):
         except DataError as error:
             raise DataError(f"{error}. {advice}") from None
         if path.is_dir():
-            inside = some(sorted(entry.name for entry in path.iterdir())) or "nothing"
+            inside = first_few(sorted(entry.name for entry in path.iterdir())) or "nothing"
             raise DataError(f"{path}: is a folder, of {inside}; name a file in data.path. {advice}")
         if not path.is_file():
             raise DataError(f"{path}: there is no such file (data.path is {self.config.path!r}). {advice}")
@@ -115,7 +119,7 @@ def _layout_of(path: Path) -> str:
         if _holds_arrays(path):
             return "npz"
         raise DataError(f"{path}: is a zip file without npy arrays (torch, Excel). {CONVERT}")
-    if start.startswith(b"\x80"):
+    if start.startswith(b"\x80"):  # PROTO, the first opcode of every pickle since protocol 2
         return "mmsa"
     found = next((what for magic, what in _OTHERS.items() if start.startswith(magic)), "")
     if not found and path.suffix.lower() in _TEXTS:

@@ -1,4 +1,4 @@
-"""Tracking: what a search tells its observers, and the MLflow mirror that is one of them."""
+"""Tracking: the observers of a search, and the mirror that keeps MLflow up to date."""
 
 from mmsa.interface import (
     NOTHING,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mmsa.interface import StudyCard, TrialCard
 from mmsa.ranking import front_of, pareto_front
-from mmsa.tracking.front import front_csv, front_figure
+from mmsa.tracking.artifacts import front_csv, front_figure
 
 STUDY = StudyCard("s", "i", "d", ("valid/mae", "valid/pearson"), ("minimize", "maximize"), 4, "")
 

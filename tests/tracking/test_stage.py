@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmsa.interface import StudyCard, TrialCard
 from mmsa.ranking import ranked
-from mmsa.tracking.summary import trials_csv
+from mmsa.tracking.artifacts import trials_csv
 
 STUDY = StudyCard("study", "identity", "planted", ("valid/mae",), ("minimize",), 3, "")
 TRIALS = [

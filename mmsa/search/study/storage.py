@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
 from mmsa.errors import StudyError
-from mmsa.masking import masked, told
+from mmsa.masking import masked, masked_message
 from mmsa.search.study.journal import JOURNAL, Journal, JournalReader, checked
 from mmsa.search.study.lease import Lease
 from mmsa.search.study.lease_stores import FileLease, SqlLease, locked_out
@@ -119,12 +119,12 @@ def _explained(url: str) -> Iterator[None]:
         raise
     except ImportError as error:
         raise StudyError(
-            f"--storage {masked(url)}: its driver is not installed ({told(error, url)}). "
+            f"--storage {masked(url)}: its driver is not installed ({masked_message(error, url)}). "
             f"For PostgreSQL: pip install 'mmsa[postgres]', and write {_WITH_DRIVER}."
         ) from error
     except Exception as error:
         hint = f". {locked_out(_SECONDS_TO_WAIT)}" if "database is locked" in str(error) else ""
-        raise StudyError(f"--storage {masked(url)}: {told(error, url)}{hint}") from error
+        raise StudyError(f"--storage {masked(url)}: {masked_message(error, url)}{hint}") from error
 
 
 def _engine_settings(url: str) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmsa.data import hazards
 from mmsa.data.corpus import Features, Split
+from mmsa.data.validation import check_splits, replace_non_finite, warn_about_features, warn_about_labels
 from mmsa.errors import DataError
 
 
@@ -21,24 +21,24 @@ GOOD = split(["a", "b"], ["g", "g"], [-3.0, 3.0])
 
 def test_what_is_not_finite_becomes_zero_and_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     values = np.array([[1, -np.inf, np.nan], [2, -np.inf, 5], [np.inf, 3, 4]], np.float32)
-    repaired = hazards.finite(values, "file audio")
+    repaired = replace_non_finite(values, "file audio")
     np.testing.assert_array_equal(repaired, [[1, 0, 0], [2, 0, 5], [0, 3, 4]])
     assert caplog.messages == ["file audio: 2 -inf and 1 NaN and 1 inf set to 0, in columns 0, 1, 2"]
 
 
 def test_finite_values_are_left_alone_in_silence(caplog: pytest.LogCaptureFixture) -> None:
-    np.testing.assert_array_equal(hazards.finite(np.ones((2, 2), np.float32), "file"), np.ones((2, 2)))
+    np.testing.assert_array_equal(replace_non_finite(np.ones((2, 2), np.float32), "file"), np.ones((2, 2)))
     assert not caplog.messages
 
 
 def test_good_splits_pass() -> None:
-    hazards.check({"train": GOOD, "valid": split(["c"], ["h"], [0.0])}, (-3.0, 3.0), "file")
+    check_splits({"train": GOOD, "valid": split(["c"], ["h"], [0.0])}, (-3.0, 3.0), "file")
 
 
 def test_every_problem_is_listed_at_once() -> None:
     valid = split(["b", "c", "d"], ["g", "h", "h"], [np.nan, 3.5, 0.0])
     with pytest.raises(DataError) as error:
-        hazards.check({"train": GOOD, "valid": valid}, (-3.0, 3.0), "file.pkl")
+        check_splits({"train": GOOD, "valid": valid}, (-3.0, 3.0), "file.pkl")
     text = str(error.value)
     assert text.startswith("file.pkl:")
     assert "id: 'b (train, valid)'" in text
@@ -49,18 +49,18 @@ def test_every_problem_is_listed_at_once() -> None:
 
 def test_an_infinite_label_is_missing() -> None:
     with pytest.raises(DataError, match="finite number"):
-        hazards.check({"train": split(["a"], ["g"], [-np.inf])}, (-3.0, 3.0), "file")
+        check_splits({"train": split(["a"], ["g"], [-np.inf])}, (-3.0, 3.0), "file")
 
 
 def test_long_lists_are_cut() -> None:
     many = split([f"r{row}" for row in range(9)], list("abcdefghi"), [9.0] * 9)
     with pytest.raises(DataError, match="r0, r1, r2, r3, r4 and 4 more"):
-        hazards.check({"train": many}, (-3.0, 3.0), "file")
+        check_splits({"train": many}, (-3.0, 3.0), "file")
 
 
 def test_shared_groups_are_accepted_on_request_and_reported(caplog: pytest.LogCaptureFixture) -> None:
     valid = split(["c"], ["g"], [0.0])
-    hazards.check({"train": GOOD, "valid": valid}, (-3.0, 3.0), "file", allow_shared_groups=True)
+    check_splits({"train": GOOD, "valid": valid}, (-3.0, 3.0), "file", allow_shared_groups=True)
     assert "1 groups lie in several splits: g (train, valid)" in caplog.text
 
 
@@ -70,7 +70,7 @@ def test_absent_rows_constant_columns_and_outliers_are_reported(caplog: pytest.L
     values[3, 2] = 255.0
     features = Features(values, np.array([0, 1000, 1000]))
     with caplog.at_level(logging.INFO, "mmsa.data"):
-        hazards.report(split(["a", "b"], ["g", "g"], [0.0, 0.0], features), "file train")
+        warn_about_features(split(["a", "b"], ["g", "g"], [0.0, 0.0], features), "file train")
     assert "1 of 2 rows have no audio" in caplog.text
     assert "1 of 3 columns are constant" in caplog.text
     assert "column 2 from" in caplog.text
@@ -89,7 +89,7 @@ def test_absent_rows_constant_columns_and_outliers_are_reported(caplog: pytest.L
 def test_what_keeps_a_split_from_saying_much_is_reported(
     groups: list[str], labels: list[float], said: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    hazards.report_labels(split([f"r{row}" for row in range(len(groups))], groups, labels), "file")
+    warn_about_labels(split([f"r{row}" for row in range(len(groups))], groups, labels), "file")
     assert len(caplog.messages) == len(said)
     for message, start in zip(caplog.messages, said, strict=True):
         assert message.startswith(start)
@@ -98,5 +98,5 @@ def test_what_keeps_a_split_from_saying_much_is_reported(
 def test_ordinary_features_are_not_reported(caplog: pytest.LogCaptureFixture) -> None:
     values = np.random.default_rng(0).standard_normal((100, 3)).astype(np.float32)
     with caplog.at_level(logging.INFO, "mmsa.data"):
-        hazards.report(split(["a"], ["g"], [0.0], Features(values, np.array([0, 100]))), "file")
+        warn_about_features(split(["a"], ["g"], [0.0], Features(values, np.array([0, 100]))), "file")
     assert not caplog.messages

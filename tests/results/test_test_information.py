@@ -6,7 +6,7 @@ import numpy as np
 
 from mmsa.information.copula_panel import CopulaPanel
 from mmsa.measurement import not_measured
-from mmsa.results.informed import information_table
+from mmsa.results.test_information import information_table
 
 
 def test_a_cell_is_a_value_with_its_interval_or_the_reason_why_not() -> None:

@@ -1,4 +1,4 @@
-"""What goes wrong in real feature files: repaired and reported where harmless, refused where it is not."""
+"""Checks of the splits of a data set: harmless faults are repaired and logged, the others raise DataError."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SHOWN = 5
 _LONGEST = 80  # characters of a name that is shown
 
 
-def finite(values: NDArray[np.float32], source: str) -> NDArray[np.float32]:
-    """``values`` (..., D), changed in place: NaN and infinities become 0, and are counted in the log.
+def replace_non_finite(values: NDArray[np.float32], source: str) -> NDArray[np.float32]:
+    """Set NaN and infinities in ``values`` (..., D) to 0, in place, and log how many there were.
 
-    COVAREP writes the logarithm of silence as -inf; it has to go before anything is averaged.
+    COVAREP writes -inf for the logarithm of silence, and a single one would spoil every mean over its column.
     """
     bad = ~np.isfinite(values)
     if bad.any():
@@ -34,23 +34,23 @@ def finite(values: NDArray[np.float32], source: str) -> NDArray[np.float32]:
         }
         counts = " and ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
         columns = np.flatnonzero(bad.reshape(-1, values.shape[-1]).any(axis=0))
-        logger.warning("%s: %s set to 0, in columns %s", source, counts, some(columns.tolist()))
+        logger.warning("%s: %s set to 0, in columns %s", source, counts, first_few(columns.tolist()))
         values[bad] = 0.0
     return values
 
 
-def report(split: Split, source: str) -> None:
-    """Log what a reader of results should know: rows without a modality, constant columns, far outliers."""
+def warn_about_features(split: Split, source: str) -> None:
+    """Log rows without a modality, constant columns and far outliers."""
     for name, modality in split.modalities().items():
         absent = int((modality.lengths() == 0).sum())
         if absent:
             logger.warning("%s: %d of %d rows have no %s", source, absent, len(split), name)
         if isinstance(modality, Features) and len(modality.values):
-            _report_columns(modality, f"{source}: {name}")
+            _warn_about_columns(modality, f"{source}: {name}")
 
 
-def report_labels(split: Split, source: str) -> None:
-    """Log what keeps metrics of the split from saying much: a single row, a single group, equal labels."""
+def warn_about_labels(split: Split, source: str) -> None:
+    """Log why metrics on this split would say little: a single row, a single group, equal labels."""
     if len(split) == 1:
         logger.warning("%s: has a single row", source)
     elif len(np.unique(split.groups)) == 1:
@@ -62,7 +62,7 @@ def report_labels(split: Split, source: str) -> None:
         logger.warning("%s: all %d labels are %g", source, len(split), split.labels[0])
 
 
-def _report_columns(features: Features, source: str) -> None:
+def _warn_about_columns(features: Features, source: str) -> None:
     low, high = features.values.min(axis=0), features.values.max(axis=0)
     constant = np.flatnonzero(low == high)
     if len(constant):
@@ -78,24 +78,28 @@ def _report_columns(features: Features, source: str) -> None:
         )
 
 
-def check(
+def check_splits(
     splits: Mapping[SplitName, Split],
     label_range: tuple[float, float],
     source: str,
     allow_shared_groups: bool = False,
     outlines: Mapping[SplitName, Outline] = MappingProxyType({}),
 ) -> None:
-    """Refuse what cannot be repaired.
+    """Check that splits belong together and that their labels are valid.
 
     Args:
-        splits: those that were opened.
-        outlines: of all splits of the data set; those of ``splits`` may be left out.
+        splits: opened splits.
+        label_range: smallest and largest label of the scale.
+        source: file or data set, for messages.
+        allow_shared_groups: only warn of groups that lie in several splits.
+        outlines: of closed splits; those of ``splits`` may be left out.
 
     Raises:
-        DataError: listing every problem: ids that are not unique, groups (videos, speakers) whose rows lie in
-            several splits and widths that differ between splits, opened or not; labels of opened splits that
+        DataError: listing all problems at once. In any split: ids that are not unique, groups (videos or
+            speakers) with rows in several splits, feature widths that differ. In opened splits: labels that
             are missing or out of range.
     """
+    # Outlines of closed splits take part: a search must not begin on data whose test could never be opened.
     known = {name: split.outline() for name, split in splits.items()} | dict(outlines)
     all_splits = {name: known[name] for name in SPLITS if name in known}
     problems = [
@@ -107,11 +111,11 @@ def check(
         problems += _label_problems(f"{name} labels", split.ids, split.labels, label_range)
         for modality, labels in split.unimodal_labels.items():
             problems += _label_problems(f"{name} labels of {modality}", split.ids, labels, label_range)
-    refuse(source, problems)
+    raise_data_error(source, problems)
 
 
-def refuse(source: str, problems: list[Problem]) -> None:
-    """Raise one DataError for all ``problems``, if there are any."""
+def raise_data_error(source: str, problems: list[Problem]) -> None:
+    """Raise one DataError that lists all ``problems``, if there are any."""
     if problems:
         raise DataError(f"{source}:\n" + "\n".join(map(str, problems)))
 
@@ -124,11 +128,11 @@ def _id_problems(splits: Mapping[SplitName, Outline]) -> list[Problem]:
     ]
     if not repeated:
         return []
-    return [Problem("id", some(repeated), "each id must occur once, in one split", "Remove the copies.")]
+    return [Problem("id", first_few(repeated), "each id must occur once, in one split", "Remove the copies.")]
 
 
 def _homes(names: Iterable[tuple[SplitName, Iterable[str]]]) -> dict[str, list[SplitName]]:
-    """Where each name occurs."""
+    """The splits in which each name occurs, once per occurrence."""
     homes: dict[str, list[SplitName]] = {}
     for split, members in names:
         for member in members:
@@ -158,11 +162,11 @@ def _label_problems(
     problems = []
     if missing:
         advice = "Remove these rows, or give them labels."
-        problems.append(Problem(what, some(missing), "a label must be a finite number", advice))
+        problems.append(Problem(what, first_few(missing), "a label must be a finite number", advice))
     if outside:
         rule = f"labels must lie within [{low:g}, {high:g}]"
         advice = "Choose the data set whose scale this is, or rescale the labels."
-        problems.append(Problem(what, some(outside), rule, advice))
+        problems.append(Problem(what, first_few(outside), rule, advice))
     return problems
 
 
@@ -172,15 +176,15 @@ def _group_problems(splits: Mapping[SplitName, Outline], allow: bool, source: st
     if not shared:
         return []
     if allow:
-        logger.warning("%s: %d groups lie in several splits: %s", source, len(shared), some(shared))
+        logger.warning("%s: %d groups lie in several splits: %s", source, len(shared), first_few(shared))
         return []
     rule = "a video or speaker must lie in one split, or scores measure recognition of the speaker"
     advice = "Use another split, or set data.allow_shared_groups: true if the published split is like that."
-    return [Problem("groups", some(shared), rule, advice)]
+    return [Problem("groups", first_few(shared), rule, advice)]
 
 
-def some(items: Iterable[object], most: int = _SHOWN) -> str:
-    """The first few of ``items``, each shortened, and how many more there are."""
+def first_few(items: Iterable[object], most: int = _SHOWN) -> str:
+    """The first ``most`` of ``items`` as text, and how many more there are."""
     items = list(items)
     shown = ", ".join(_short(item) for item in items[:most])
     return shown if len(items) <= most else f"{shown} and {len(items) - most} more"

@@ -1,4 +1,4 @@
-"""Information on the test split: measured on frozen representations of every seed, told as a table.
+"""Information on the test split, measured on frozen representations of every retrained seed.
 
 Shapes: N rows, D features.
 """
@@ -26,24 +26,31 @@ Vectors = Mapping[str, NDArray[np.float32]]
 
 
 def measure_test(vectors: Vectors, test: Split, config: InformationConfig) -> dict[str, Measurement]:
-    """What a run measures of its valid split, without the decomposition and without a limit of time.
+    """Measure on test what a run measures on valid, in nats.
+
+    Without the decomposition, which ``decompose_test`` computes for one seed only, and without a time budget.
 
     Args:
-        vectors: (N, D) by modality, and the ``fusion``.
+        vectors: (N, D) of each modality and of the ``fusion``.
+        test: the rows.
+        config: which quantities, and the estimator.
     """
     families = [family for family in config.quantities if family != "decomposition"]
     return measure_panel(vectors, test.labels, test.groups, families, estimator=config.estimator)
 
 
 def decompose_test(vectors: Vectors, test: Split) -> Decomposition:
-    """What sets of modalities say about the labels, with brackets; of the principal directions."""
+    """Decompose the information about the labels over sets of modalities, in nats.
+
+    Representations are projected on their principal directions first, as on valid.
+    """
     directions = {name: principal_directions(values) for name, values in vectors.items()}
     fusion = directions.pop(FUSION)
     return decompose(directions, test.labels, test.groups, fusion=fusion, effort=FAST)
 
 
 def save_information(path: Path, seeds: Mapping[int, Information], decomposition: Decomposition) -> None:
-    """Write every record to a JSON file."""
+    """Write all measurements of all seeds, and the decomposition, to a JSON file."""
     content: dict[str, Any] = {
         "split": "test",
         "seeds": {
@@ -56,7 +63,7 @@ def save_information(path: Path, seeds: Mapping[int, Information], decomposition
 
 
 def information_table(title: str, columns: Mapping[str, Information]) -> list[str]:
-    """One line for each quantity: ``Measurement.text`` of each column. No line without a quantity.
+    """Text table with one line per quantity; empty if there is none.
 
     Args:
         title: what was measured, for the first line.
