@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -67,7 +67,13 @@ def conditional_mimrl_code(joint_J: Tensor, product_P: Tensor) -> Tensor:
 
 
 class ConditionalEstimator(EstimatorModule, ABC):
-    """Base: built from its ``Config`` and the numbers of features of x, y and z."""
+    """Base: built from its ``Config`` and the numbers of features of x, y and z.
+
+    Attributes:
+        needs_bank: whether ``bank`` matters; any triples will do otherwise.
+    """
+
+    needs_bank: ClassVar[bool] = False
 
     def forward(self, triples: Triples, bank: Triples) -> Value:
         """Value of one batch of triples; ``bank`` is detached and the same on all processes.
@@ -115,7 +121,8 @@ class NeighbourClassifier(ConditionalEstimator):
 
         name: Literal["cmi_knn"] = "cmi_knn"
 
-    spec = Spec("loss", "plugin", "mean")
+    spec = Spec("loss", "plugin", "mean", reversible=True)
+    needs_bank = True
 
     def __init__(self, config: NeighbourConfig, x_dim: int, y_dim: int, z_dim: int):
         super().__init__()

@@ -162,3 +162,34 @@ class Joint(Critic):
         """Scores (R, C); memory R x C x hidden."""
         scores_RC1: Tensor = self.network(x_RE[:, None] + y_CE[None])
         return scores_RC1.squeeze(-1)
+
+
+@CRITICS.register("prediction")
+class PredictionCritic(Critic):
+    """f = cosine of y and its prediction from x, as CPC and MMIM score a fused vector against a modality."""
+
+    class Config(Named):
+        """Shape of the prediction."""
+
+        name: Literal["prediction"] = "prediction"
+        layers: Annotated[int, Field(ge=1, le=4)] = 1
+        """Linear layers, with tanh in between."""
+
+    score_range = 2.0
+
+    def __init__(self, config: Config, x_dim: int, y_dim: int):
+        super().__init__()
+        deeper = [part for _ in range(config.layers - 1) for part in (nn.Tanh(), nn.Linear(y_dim, y_dim))]
+        self.predict = nn.Sequential(nn.Linear(x_dim, y_dim), *deeper)
+
+    def embed_x(self, x_RD: Tensor) -> Tensor:
+        """The direction of the predicted y, (R, y_dim)."""
+        return F.normalize(self.predict(x_RD), dim=1)
+
+    def embed_y(self, y_CD: Tensor) -> Tensor:
+        """The direction of y, (C, y_dim)."""
+        return F.normalize(y_CD, dim=1)
+
+    def score(self, x_RE: Tensor, y_CE: Tensor) -> Tensor:
+        """Cosines (R, C)."""
+        return x_RE @ y_CE.T

@@ -37,6 +37,9 @@ class Spec:
     unit: nats, or None where the number has no unit. ceiling: the largest reading a batch of n can give.
     reducible: how the objective follows from blocks of rows, each scored against all columns: as their
     ``mean``, as the log of a mean of exponentials (``logmeanexp``), or only from the whole (``gather``).
+    reversible: whether the objective is bounded, so that a loss may be raised and a penalty lowered as well:
+    against a critic that is fitted apart, as in a GAN, this is a game with an end (FactorVAE, Kim and Mnih
+    2018).
     """
 
     role: Literal["loss", "penalty", "measure"]
@@ -44,6 +47,7 @@ class Spec:
     reducible: Literal["mean", "logmeanexp", "gather"]
     unit: Literal["nat"] | None = "nat"
     ceiling: Callable[[int], float] = unbounded
+    reversible: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,11 +66,17 @@ class Value:
 class EstimatorModule(nn.Module):
     """What estimators of information and of conditional information share.
 
-    State that outlives a batch is in the state dict. ``group`` names the processes a batch is spread over
-    (None: this one holds it all); see ``mmsa.information.distributed``.
+    State that outlives a batch is in the state dict.
+
+    Attributes:
+        spec: what it declares about itself.
+        smallest_batch: rows that a batch has at least.
+        group: the processes a batch is spread over, see ``mmsa.information.distributed``; None where this
+            one holds it all.
     """
 
     spec: ClassVar[Spec]
+    smallest_batch: ClassVar[int] = 2
     group: ProcessGroup | None = None
 
     def spread_over(self, group: ProcessGroup | None) -> Self:

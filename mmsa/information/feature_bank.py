@@ -12,10 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmsa.information.neighbours import Triples, draw_anchors, nearest_neighbours, standardise
+from mmsa.information.neighbours import Triples, draw_anchors, nearest_neighbours, search_points
 from mmsa.seeding import derive_seed
-
-_TIE_NOISE = 1e-3
 
 Condition = tuple[str, str, str]
 """The columns x, y and z of I(x; y | z)."""
@@ -94,17 +92,13 @@ class FeatureBank(nn.Module):
         return self._nearest[name, k]
 
     def search_points(self, name: str) -> Tensor:
-        """A column as neighbours see it, (N, D_c): standardised, and without ties if it is a single feature.
+        """A column as neighbours see it, (N, D_c)."""
+        return search_points(self._columns(self.rows)[name], derive_seed("ties", self.seed))
 
-        Equal labels have random neighbours among themselves: without noise of a thousandth of the deviation,
-        all anchors with one label would be given the same few x.
-        """
-        points_ND = standardise(self._columns(self.rows)[name])
-        if self.widths[name] > 1:
-            return points_ND
-        generator = torch.Generator().manual_seed(derive_seed("ties", self.seed))
-        noise_ND = torch.randn(points_ND.shape, generator=generator)
-        return points_ND + _TIE_NOISE * noise_ND.to(points_ND)
+    def triples(self, condition: Condition) -> Triples:
+        """The rows as samples of the three columns."""
+        columns = self._columns(self.rows)
+        return Triples(*(columns[name] for name in condition))
 
     def _columns(self, rows_NW: Tensor) -> dict[str, Tensor]:
         return dict(zip(self.widths, torch.split(rows_NW, list(self.widths.values()), 1), strict=True))

@@ -13,8 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmsa.errors import DataError
+from mmsa.seeding import derive_seed
 
 _BLOCK = 64
+_TIE_NOISE = 1e-3
 _ANCHORS_AT_ONCE = 256
 
 
@@ -62,6 +64,19 @@ def standardise(features_ND: Tensor) -> Tensor:
     return torch.where(deviation_D > 0, features_ND / deviation_D, 0.0)
 
 
+def search_points(features_ND: Tensor, seed: int) -> Tensor:
+    """Features as a search for neighbours sees them: standardised, and without ties if there is only one.
+
+    Equal labels have random neighbours among themselves: without noise of a thousandth of the deviation, all
+    anchors with one label would be given the same few x.
+    """
+    points_ND = standardise(features_ND)
+    if features_ND.shape[1] > 1:
+        return points_ND
+    noise_ND = torch.randn(points_ND.shape, generator=torch.Generator().manual_seed(seed))
+    return points_ND + _TIE_NOISE * noise_ND.to(points_ND)
+
+
 def product_batch(bank: Triples, size: int, k: int, generator: torch.Generator) -> Triples:
     """About ``size`` samples of p(x|z) p(y, z) by nearest neighbours (CMINE, Molavipour et al. 2020).
 
@@ -73,7 +88,8 @@ def product_batch(bank: Triples, size: int, k: int, generator: torch.Generator) 
         DataError: for a bank too small for the anchors or the neighbours.
     """
     anchors_M = draw_anchors(len(bank.z), size, k, generator)
-    neighbours_MK = nearest_neighbours(standardise(bank.z), anchors_M, k)
+    points_ND = search_points(bank.z, derive_seed("ties", generator.initial_seed()))
+    neighbours_MK = nearest_neighbours(points_ND, anchors_M, k)
     repeated_P = anchors_M.repeat_interleave(k)
     return Triples(bank.x[neighbours_MK.flatten()], bank.y[repeated_P], bank.z[repeated_P])
 

@@ -95,7 +95,7 @@ class InfoNCEAnchor(ScoreEstimator):
         anchor: Annotated[float, Field(gt=0.0, le=100.0)] = 1.0
         """Weight of the class "none of the candidates", against 1 for each candidate."""
 
-    spec = Spec("loss", "plugin", "mean")
+    spec = Spec("loss", "plugin", "mean", reversible=True)
 
     def __init__(self, config: Config, x_dim: int, y_dim: int):
         super().__init__(config, x_dim, y_dim)
@@ -123,7 +123,7 @@ class JensenShannon(ScoreEstimator):
 
         name: Literal["jsd"] = "jsd"
 
-    spec = Spec("loss", "surrogate", "mean", ceiling=lambda n: LOG_2)
+    spec = Spec("loss", "surrogate", "mean", ceiling=lambda n: LOG_2, reversible=True)
 
     def objective(self, scores_NN: Tensor, x_ND: Tensor, y_ND: Tensor) -> Tensor:
         """The divergence."""
@@ -139,7 +139,7 @@ class GanDime(JensenShannon):
 
         name: Literal["gan_dime"] = "gan_dime"
 
-    spec = Spec("loss", "plugin", "mean")
+    spec = Spec("loss", "plugin", "mean", reversible=True)
 
     def reading(self, scores_NN: Tensor, objective: Tensor) -> Tensor:
         """The mean log ratio of the joint pairs."""
@@ -303,7 +303,7 @@ class SMILE(ScoreEstimator):
         clip: Annotated[float, Field(gt=0.0, le=50.0)] = 5.0
         """Scores of product pairs are clipped to [-clip, clip]: small overestimates, large varies."""
 
-    spec = Spec("loss", "plugin", "logmeanexp")
+    spec = Spec("loss", "plugin", "logmeanexp", reversible=True)
 
     def __init__(self, config: Config, x_dim: int, y_dim: int):
         super().__init__(config, x_dim, y_dim)

@@ -50,7 +50,6 @@ def unbiased_hsic(kernel_NN: Tensor, other_NN: Tensor) -> Tensor:
 class Surrogate(Estimator):
     """Base: a statistic of the whole batch. As a ``penalty`` it is minimised, as a ``loss`` maximised."""
 
-    smallest_batch: ClassVar[int] = 2
     same_space: ClassVar[bool] = False
 
     def __init__(self, config: Block, x_dim: int, y_dim: int):
@@ -87,7 +86,7 @@ class HSIC(Surrogate):
 
         name: Literal["hsic"] = "hsic"
 
-    spec = Spec("penalty", "surrogate", "gather", unit=None)
+    spec = Spec("penalty", "surrogate", "gather", unit=None, reversible=True)
     smallest_batch = 4
 
     def statistic(self, x_ND: Tensor, y_ND: Tensor) -> Tensor:
@@ -104,7 +103,7 @@ class CKA(Surrogate):
 
         name: Literal["cka"] = "cka"
 
-    spec = Spec("loss", "surrogate", "gather", unit=None, ceiling=lambda n: 1.0)
+    spec = Spec("loss", "surrogate", "gather", unit=None, ceiling=lambda n: 1.0, reversible=True)
 
     def statistic(self, x_ND: Tensor, y_ND: Tensor) -> Tensor:
         """||Y'X||^2 / (||X'X|| ||Y'Y||) of centred samples; 0 when either is constant."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field
 from torch import Tensor, nn
 
 from mmsa.config import Block
 from mmsa.data.targets import Targets, TargetSpec
-from mmsa.models.base import Representations
+from mmsa.models.base import RepresentationDims, Representations
 from mmsa.registry import Registry
 
 Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
@@ -55,6 +55,15 @@ class Term(nn.Module):
 
     never_negative: ClassVar[bool] = False
     requests: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def named(cls, name: str, config: Any, dims: RepresentationDims) -> Self:
+        """The term as it stands under ``name`` in an objective.
+
+        A term whose ``Config`` has the field ``term`` may stand under any name and as often as one likes; it
+        keeps the name for its monitors.
+        """
+        return cls(config, dims)
 
     def prepare(self, spec: TargetSpec) -> None:
         """Called once before training; terms that keep state for each row make room for it.

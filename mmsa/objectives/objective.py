@@ -20,6 +20,8 @@ from mmsa.objectives.strategies import STRATEGIES, Alternating, Joint
 from mmsa.objectives.tasks import MeanAbsoluteError
 from mmsa.objectives.weighting import WEIGHTINGS, Fixed
 
+_LOSSES = ("task", "uncertainty", "estimator")
+_NO_TERMS = nn.ModuleDict()  # whose attributes no term can be called
 _STRATEGY, _WEIGHTING = ("strategy", "name"), ("weighting", "name")
 
 
@@ -27,13 +29,25 @@ class ObjectiveConfig(Block):
     """What is minimised, and in which passes."""
 
     task: Annotated[Named, one_of(TASKS)] = MeanAbsoluteError.Config()
-    terms: Annotated[Mapping[str, TermConfig], keyed_by(TERMS)] = {}
+    terms: Annotated[Mapping[str, TermConfig], keyed_by(TERMS, own="term")] = {}
     strategy: Annotated[Named, one_of(STRATEGIES)] = Joint.Config()
     weighting: Annotated[Named, one_of(WEIGHTINGS)] = Fixed.Config()
+
+    def kind_of(self, name: str) -> type[Term]:
+        """The term that stands under a name: the registered one, or what the entry says it is."""
+        return TERMS[getattr(self.terms[name], "term", name)]
 
     def built(self) -> dict[str, float]:
         """The terms with a weight above 0, which are the ones that are built, and their weights."""
         return {name: term.weight for name, term in self.terms.items() if term.weight > 0}
+
+    @model_validator(mode="after")
+    def _names_are_free(self) -> ObjectiveConfig:
+        for name in self.terms:
+            if name not in TERMS and (name in _LOSSES or hasattr(_NO_TERMS, name)):
+                rule = "means something else among the losses"
+                raise refuse(name, rule, f"Call the term {name}_term, for instance.", at=("terms", name))
+        return self
 
     @model_validator(mode="after")
     def _fit_each_other(self) -> ObjectiveConfig:
@@ -42,7 +56,7 @@ class ObjectiveConfig(Block):
         if terms and not STRATEGIES[strategy].takes_terms:
             rule = f"shows a model one modality at a time, where {', '.join(terms)} would relate nothing"
             raise refuse(strategy, rule, "Write strategy: {name: joint}, or leave the terms out.", _STRATEGY)
-        negative = [name for name in terms if not TERMS[name].never_negative]
+        negative = [name for name in terms if not self.kind_of(name).never_negative]
         if negative and not WEIGHTINGS[weighting].takes_negative:
             rule = f"needs losses that are never below 0, and {', '.join(negative)} can be: no weight is best"
             raise refuse(weighting, rule, "Write weighting: {name: fixed}, or leave them out.", _WEIGHTING)
@@ -54,7 +68,7 @@ def warnings(config: ObjectiveConfig) -> list[str]:
     return [
         f"objective.terms.{name}: {warning}"
         for name, term in config.terms.items()
-        for warning in TERMS[name].warnings(term)
+        for warning in config.kind_of(name).warnings(term)
     ]
 
 
@@ -88,7 +102,9 @@ class Objective(nn.Module):
         super().__init__()
         self.weights = config.built()
         self.task = TASKS[config.task.name](config.task)
-        self.terms = nn.ModuleDict({name: TERMS[name](config.terms[name], dims) for name in self.weights})
+        self.terms = nn.ModuleDict(
+            {name: config.kind_of(name).named(name, config.terms[name], dims) for name in self.weights}
+        )
         self.weighting = WEIGHTINGS[config.weighting.name](config.weighting, ["task", *self.weights])
         self.head_projection = _head_projection(config.strategy, dims)
         self.requests = frozenset[str]().union(*(term.requests for _, term in self._each_term()))

@@ -82,6 +82,27 @@ CASES: dict[str, dict[str, Any]] = {
         "model": {"name": "late_fusion", "text": {"name": "gru"}, "fusion": {"name": "average"}},
         "objective": {"terms": {"dependency": {}}},
     },
+    "information": {
+        "model": {"name": "late_fusion"},
+        "objective": {
+            "terms": {
+                "raised": {"term": "information", "between": ["fusion", "text"]},
+                "lowered": {
+                    "term": "information",
+                    "between": ["text", "audio"],
+                    "estimator": {"name": "club"},
+                    "sense": "minimise",
+                },
+                "conditional": {
+                    "term": "information",
+                    "between": ["text", "audio"],
+                    "given": "label",
+                    "estimator": {"name": "cmi_knn"},
+                    "normalise": False,
+                },
+            }
+        },
+    },
     "mimrl": {"model": {"name": "late_fusion"}, "objective": {"terms": {"mimrl": {"weight": 100.0}}}},
     "mimrl_as_in_its_code": {
         "model": {"name": "late_fusion"},

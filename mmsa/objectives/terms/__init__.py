@@ -6,6 +6,7 @@ from mmsa.objectives.terms.coral import CovarianceAlignment
 from mmsa.objectives.terms.cpc import CPC
 from mmsa.objectives.terms.dependency import Dependency
 from mmsa.objectives.terms.fdmer import Independence, Similarity
+from mmsa.objectives.terms.information import InformationTerm
 from mmsa.objectives.terms.mimrl import MIMRL
 from mmsa.objectives.terms.misa import CentralMomentDiscrepancy, Orthogonality, Reconstruction
 from mmsa.objectives.terms.relational import RelationalDistance
@@ -20,6 +21,7 @@ __all__ = [
     "CrossModal",
     "Dependency",
     "Independence",
+    "InformationTerm",
     "Orthogonality",
     "Reconstruction",
     "RelationalDistance",

@@ -8,14 +8,13 @@ label. Shapes: B rows of a batch, P of a product batch, G estimators, Q quantiti
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Literal, TypeVar, cast
+from typing import Annotated, Literal, cast
 
 import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
 from mmsa.config import Block, Named, one_of, refuse
-from mmsa.data.corpus import ModalityName
 from mmsa.data.targets import Targets
 from mmsa.errors import ConfigError, Problem
 from mmsa.information import CONDITIONAL_ESTIMATORS, ESTIMATORS
@@ -33,16 +32,9 @@ from mmsa.information.grouped import Grouped
 from mmsa.information.score_estimators import InfoNCE, ScoreEstimator
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.objectives.base import TERMS, Term, TermConfig, TermValue, Weight
-from mmsa.objectives.terms.mimrl_quantities import (
-    FUSION,
-    LABEL,
-    cancellations,
-    net_coefficients,
-    quantities,
-)
+from mmsa.objectives.terms.mimrl_quantities import cancellations, net_coefficients, quantities
+from mmsa.objectives.terms.vectors import FUSION, LABEL, by_name, columns_of
 from mmsa.registry import Registry
-
-T = TypeVar("T")
 
 
 class ModalityWeights(Block):
@@ -147,7 +139,7 @@ class MIMRL(Term):
             raise _nothing_to_estimate(dims)
         self.pairs = {name: (i.x, i.y) for name, i in parts.items() if i.z is None}
         self.conditions = {name: (i.x, i.y, i.z) for name, i in parts.items() if i.z is not None}
-        self._build(config, {FUSION: dims.fusion, LABEL: 1, **_by_name(dims.unimodal)})
+        self._build(config, {FUSION: dims.fusion, LABEL: 1, **by_name(dims.unimodal)})
         order = [parts[name] for name in (*self.critics.order, *self.classifiers.order)]
         self.quantities = {
             name: any(i.z is not None for i in table[name]) for name in table if coefficients[name] > 0
@@ -183,7 +175,7 @@ class MIMRL(Term):
 
         A single row says nothing about information: its loss is 0.
         """
-        columns = _columns(representations, targets.labels)
+        columns = columns_of(representations, targets.labels)
         parts = self._parts(columns) if len(targets) > 1 else []
         if self.training and self.conditions:
             self.bank.remember(columns)
@@ -214,7 +206,7 @@ class MIMRL(Term):
 
     def estimator_loss(self, representations: Representations, targets: Targets) -> Tensor | None:
         """Minus the bounds, plus the cross-entropies; None where a batch fits nothing."""
-        columns = _columns(representations, targets.labels)
+        columns = columns_of(representations, targets.labels)
         losses: list[Tensor] = []
         if self.pairs and len(targets) > 1:
             losses.append(self._score(columns)[0].sum())
@@ -251,15 +243,6 @@ class MIMRL(Term):
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """``estimator``: all critics and classifiers."""
         return {"estimator": list(self.parameters())}
-
-
-def _columns(representations: Representations, labels_B: Tensor) -> dict[str, Tensor]:
-    return {FUSION: representations.fusion, LABEL: labels_B[:, None], **_by_name(representations.unimodal)}
-
-
-def _by_name(of_modalities: Mapping[ModalityName, T]) -> Mapping[str, T]:
-    """The same mapping; the keys of a ``Mapping`` are invariant to a type checker."""
-    return cast(Mapping[str, T], of_modalities)
 
 
 def _loss_and_monitor(value: Value) -> tuple[Tensor, Tensor]:

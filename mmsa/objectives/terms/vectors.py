@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import combinations
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -12,7 +13,11 @@ from mmsa.data.corpus import ModalityName
 from mmsa.errors import ConfigError, Problem
 from mmsa.models.base import RepresentationDims, Representations
 
+T = TypeVar("T")
 Pair = tuple[ModalityName, ModalityName]
+
+FUSION, LABEL = "fusion", "label"
+"""What the fused vector and the label are called beside the modalities."""
 
 
 def modality_pairs(term: str, dims: RepresentationDims) -> tuple[Pair, ...]:
@@ -24,6 +29,17 @@ def modality_pairs(term: str, dims: RepresentationDims) -> tuple[Pair, ...]:
     if len(dims.unimodal) < 2:
         raise unfit(term, f"relates modalities, and the data set brings {', '.join(dims.unimodal)} only")
     return tuple(combinations(dims.unimodal, 2))
+
+
+def by_name(of_modalities: Mapping[ModalityName, T]) -> Mapping[str, T]:
+    """The same mapping; the keys of a ``Mapping`` are invariant to a type checker."""
+    return cast(Mapping[str, T], of_modalities)
+
+
+def columns_of(representations: Representations, labels_B: Tensor) -> dict[str, Tensor]:
+    """Every vector of a batch by name: the fused one, the label as a column, and those of the modalities."""
+    columns = {FUSION: representations.fusion, LABEL: labels_B[:, None]}
+    return columns | dict(by_name(representations.unimodal))
 
 
 def offered_width(term: str, kind: str, dims: RepresentationDims) -> int:

@@ -1,0 +1,223 @@
+"""Information between two representations, raised or lowered by whichever estimator a user names.
+
+Shapes: B rows of a batch, D_v the width of vector v.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from mmsa.config import Named, one_of, refuse
+from mmsa.data.targets import Targets
+from mmsa.errors import ConfigError, Problem, did_you_mean
+from mmsa.information import CONDITIONAL_ESTIMATORS, ESTIMATORS, SURROGATES
+from mmsa.information.conditional import ConditionalEstimator
+from mmsa.information.estimators import EstimatorModule, Value
+from mmsa.information.feature_bank import FeatureBank
+from mmsa.information.gradients import GradientNormaliser
+from mmsa.information.neighbours import Triples
+from mmsa.information.score_estimators import InfoNCE
+from mmsa.information.surrogates import Surrogate
+from mmsa.models.base import RepresentationDims, Representations
+from mmsa.objectives.base import TERMS, Term, TermConfig, TermValue
+from mmsa.objectives.terms.vectors import FUSION, LABEL, by_name, columns_of, nothing, unfit
+from mmsa.registry import Registry
+
+EVERY_ESTIMATOR: Registry[EstimatorModule] = Registry.joining(
+    "estimator of information", ESTIMATORS, CONDITIONAL_ESTIMATORS, SURROGATES
+)
+
+Sense = Literal["maximise", "minimise"]
+
+
+def _refusal(estimator: type[EstimatorModule], sense: Sense, conditional: bool) -> str | None:
+    """Why an estimator cannot be used in this way; None where it can.
+
+    Raising what bounds information from above, or lowering what bounds it from below, leaves the information
+    where it was: the gap grows instead. An unbounded objective that is turned round has no end either, since
+    an encoder can run from a density as far as it likes.
+    """
+    spec = estimator.spec
+    if spec.role == "measure":
+        return "has no gradient: it measures, and trains nothing"
+    if issubclass(estimator, ConditionalEstimator) != conditional:
+        return "needs a third vector, `given`" if not conditional else "knows no third vector, `given`"
+    if spec.reversible:
+        return None
+    if issubclass(estimator, Surrogate) and estimator.same_space:
+        apart = "compares two distributions, and driving them apart has no end"
+        return apart if sense == "minimise" else None
+    if sense == "minimise" and spec.role == "loss":
+        below = "bounds information from below: lowered, it leaves the information where it was"
+        return below if spec.kind == "lower" else "has no lower end, so that nothing stops an encoder"
+    if sense == "maximise" and spec.role == "penalty":
+        return "bounds information from above: raised, it leaves the information where it was"
+    return None
+
+
+def _is_raised(estimator: type[EstimatorModule], sense: Sense) -> bool:
+    """Whether minus the estimator's own loss is minimised.
+
+    Two distributions share the more, the smaller their discrepancy is (MISA, DMSI): to maximise is to lower
+    it, as its own loss does.
+    """
+    if issubclass(estimator, Surrogate) and estimator.same_space:
+        return False
+    return (estimator.spec.role == "loss") == (sense == "minimise")
+
+
+@TERMS.register("information")
+class InformationTerm(Term):
+    """Information between two vectors, or what is left of it given a third; any number of these may be used.
+
+    ``maximise`` makes the vectors say more about each other, ``minimise`` less. The estimator is the group
+    ``estimator`` and is fitted by ``estimator_loss`` with a coefficient of 1, whatever the weight; the main
+    loss passes through it. Estimators with a bank of neighbours compare with the epoch before, so that they
+    do nothing in the first one.
+    """
+
+    class Config(TermConfig):
+        """Between what, by which estimator, and in which direction."""
+
+        term: Literal["information"] = "information"
+        """What this entry is. Under a name of your own it has to be written."""
+        between: Annotated[tuple[str, str], Field(strict=False)]
+        """Two of: ``fusion``, the name of a modality, ``label``, or a vector that the fusion offers, such as
+        ``private/text``. Estimators with a density predict the second from the first."""
+        given: str | None = None
+        """A third one: what the two say about each other beyond it, by a conditional estimator."""
+        estimator: Annotated[Named, one_of(EVERY_ESTIMATOR)] = InfoNCE.Config()
+        """Any estimator with a gradient, also a surrogate without unit."""
+        sense: Sense = "maximise"
+        """Upper bounds are minimised only and lower bounds maximised only; some estimators take both."""
+        normalise: bool = True
+        """Divide the loss by the running size of its gradient: one range of weights fits every estimator."""
+
+        @model_validator(mode="after")
+        def _fits(self) -> InformationTerm.Config:
+            vectors = [*self.between, *([] if self.given is None else [self.given])]
+            if len(set(vectors)) < len(vectors):
+                advice = "Name different vectors."
+                raise refuse(vectors, "names a vector twice", advice, at=("between",))
+            conditional = self.given is not None
+            rule = _refusal(EVERY_ESTIMATOR[self.estimator.name], self.sense, conditional)
+            if rule:
+                usable = [
+                    name
+                    for name in EVERY_ESTIMATOR
+                    if not _refusal(EVERY_ESTIMATOR[name], self.sense, conditional)
+                ]
+                wanted = f"To {self.sense}{' conditional' if conditional else ''} information"
+                advice = f"{wanted}, use one of {', '.join(usable)}."
+                raise refuse(self.estimator.name, rule, advice, at=("estimator", "name"))
+            return self
+
+    def __init__(self, config: Config, dims: RepresentationDims, name: str = "information"):
+        """Build the estimator.
+
+        Raises:
+            ConfigError: for vectors that model and data do not have, or whose widths the estimator cannot
+                compare.
+        """
+        super().__init__()
+        self.name = name
+        widths: dict[str, int] = {FUSION: dims.fusion, LABEL: 1, **by_name(dims.unimodal), **dims.extra}
+        self.vectors = (*config.between, *([] if config.given is None else [config.given]))
+        self._refuse_unknown(config, widths)
+        kind = EVERY_ESTIMATOR[config.estimator.name]
+        dims_of_vectors = [widths[vector] for vector in self.vectors]
+        if issubclass(kind, Surrogate) and kind.same_space and len(set(dims_of_vectors)) > 1:
+            rule = f"compares vectors of one width, and these have {' and '.join(map(str, dims_of_vectors))}"
+            raise unfit(name, rule, "Use hsic or cka, or give the encoders one output width.")
+        self.estimator = kind(config.estimator, *dims_of_vectors)
+        self.sign = -1.0 if _is_raised(kind, config.sense) else 1.0
+        self.in_nats = kind.spec.unit is not None
+        self.fitted = bool(self.estimator.critic_parameters())
+        self.normaliser = GradientNormaliser() if config.normalise else None
+        self.bank = (
+            FeatureBank({vector: widths[vector] for vector in self.vectors}, seed=0)
+            if isinstance(self.estimator, ConditionalEstimator) and self.estimator.needs_bank
+            else None
+        )
+
+    @classmethod
+    def named(cls, name: str, config: Any, dims: RepresentationDims) -> Self:
+        """Under this name in monitors and errors."""
+        return cls(config, dims, name)
+
+    def _refuse_unknown(self, config: Config, widths: Mapping[str, int]) -> None:
+        fields = dict.fromkeys(config.between, "between") | {config.given: "given"}
+        problems = [
+            Problem(
+                f"objective.terms.{self.name}.{fields[vector]}",
+                vector,
+                "is no vector of this model and these data",
+                did_you_mean(vector, widths),
+            )
+            for vector in self.vectors
+            if vector not in widths
+        ]
+        if problems:
+            raise ConfigError("objective", problems)
+
+    def forward(self, representations: Representations, targets: Targets) -> TermValue:
+        """The loss, and the monitor ``bound/<name>`` in nats, where the estimator has a unit."""
+        vectors = self._vectors(representations, targets)
+        value = self._value(vectors) if self._can_estimate(targets) else None
+        if self.training and self.bank is not None:
+            self.bank.remember(dict(zip(self.vectors, vectors, strict=True)))
+        if value is None:
+            return TermValue(nothing(vectors))
+        loss = self.sign * value.loss
+        if self.normaliser is not None:
+            loss = self.normaliser(loss, vectors)
+        return TermValue(loss, {f"bound/{self.name}": value.monitor} if self.in_nats else {})
+
+    def estimator_loss(self, representations: Representations, targets: Targets) -> Tensor | None:
+        """What fits critic and densities; None where there are none, or where a batch fits nothing."""
+        if not self._can_estimate(targets):
+            return None
+        vectors = self._vectors(representations, targets)
+        losses = [self._value(vectors).loss] if self.fitted else []
+        inner = (
+            self.estimator.inner_loss(Triples(*vectors), self._bank_for(vectors))
+            if isinstance(self.estimator, ConditionalEstimator)
+            else self.estimator.inner_loss(*vectors)
+        )
+        if inner is not None:
+            losses.append(inner)
+        return sum(losses[1:], losses[0]) if losses else None
+
+    def _value(self, vectors: tuple[Tensor, ...]) -> Value:
+        value: Value = (
+            self.estimator(Triples(*vectors), self._bank_for(vectors))
+            if isinstance(self.estimator, ConditionalEstimator)
+            else self.estimator(*vectors)
+        )
+        return value
+
+    def _bank_for(self, vectors: tuple[Tensor, ...]) -> Triples:
+        if self.bank is None:
+            return Triples(*(vector.detach() for vector in vectors))
+        x, y, z = self.vectors
+        return self.bank.triples((x, y, z))
+
+    def _can_estimate(self, targets: Targets) -> bool:
+        return len(targets) >= self.estimator.smallest_batch and (self.bank is None or len(self.bank) > 0)
+
+    def _vectors(self, representations: Representations, targets: Targets) -> tuple[Tensor, ...]:
+        known = {**columns_of(representations, targets.labels), **representations.extra}
+        return tuple(known[vector] for vector in self.vectors)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Neighbours are now searched in the epoch before."""
+        if self.bank is not None:
+            self.bank.turn_over()
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """``estimator``: all of it."""
+        return {"estimator": list(self.estimator.parameters())}
