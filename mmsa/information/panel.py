@@ -20,7 +20,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from mmsa.information.copula import Array
 from mmsa.information.decomposed import decomposition_names
 from mmsa.information.measurement import ABSENT, Measurement, Status, not_measured, signed_status
 from mmsa.information.null import LEVEL
-from mmsa.information.target.mimrl import FUSION, TARGET, Estimate, mimrl_shares
+from mmsa.information.target.mimrl import FUSION, TARGET, Between, Shares, mimrl_shares
 
 Family = Literal["invariant", "fusion", "target", "conditional", "mimrl", "decomposition"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
@@ -40,22 +40,6 @@ _CENTRE = "text"
 _WORSE: tuple[Status, ...] = ("disagree", "incoherent", "saturated")
 """Of a part, these are the statuses of the sum; the last of them that a part has."""
 _WITHOUT_METRIC: tuple[Status, ...] = (*ABSENT, "disagree", "incoherent")
-
-
-class Between(NamedTuple):
-    """I(x; y), or I(x; y | given), of sources by name."""
-
-    x: str
-    y: str
-    given: str | None = None
-
-    @property
-    def estimate(self) -> Estimate:
-        """The same without an order of x and y."""
-        return frozenset({self.x, self.y}), self.given
-
-    def __str__(self) -> str:
-        return f"{self.x}-{self.y}" + (f"-given-{self.given}" if self.given else "")
 
 
 def pairs(families: Sequence[Family], modalities: Sequence[str]) -> dict[str, Between]:
@@ -90,7 +74,7 @@ def _conditional(modalities: Sequence[str]) -> dict[str, Between]:
 
 
 def _mimrl(modalities: Sequence[str]) -> dict[str, Between]:
-    needed = {part for parts in _shares(modalities).values() for part in parts}
+    needed = {part.estimate for parts in _shares(modalities).values() for part in parts}
     candidates = _invariant(modalities) | _conditional(modalities)
     return {name: between for name, between in candidates.items() if between.estimate in needed}
 
@@ -104,7 +88,7 @@ _FAMILY_PAIRS: Mapping[Family, Callable[[Sequence[str]], dict[str, Between]]] = 
 }
 
 
-def _shares(modalities: Sequence[str]) -> dict[str, Mapping[Estimate, float]]:
+def _shares(modalities: Sequence[str]) -> dict[str, Shares]:
     """The sums of MIMRL's code that exist among the modalities."""
     return mimrl_shares(modalities) if _CENTRE in modalities and len(modalities) > 1 else {}
 
@@ -115,7 +99,7 @@ def sums(families: Sequence[Family], modalities: Sequence[str]) -> dict[str, dic
         return {}
     names = {between.estimate: name for name, between in _mimrl(modalities).items()}
     return {
-        f"mimrl/{name}": {names[part]: share for part, share in parts.items()}
+        f"mimrl/{name}": {names[part.estimate]: share for part, share in parts.items()}
         for name, parts in _shares(modalities).items()
     }
 

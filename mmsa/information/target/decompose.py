@@ -45,10 +45,10 @@ from mmsa.information.target.decomposition import (
     is_signed,
 )
 from mmsa.information.target.labels import Target
+from mmsa.information.target.mimrl import FUSION
 from mmsa.information.target.ordinal import ordered_probit
 from mmsa.information.target.posterior import Posterior, cross_fit
 from mmsa.information.target.quantities import (
-    FUSION,
     GAIN,
     INFORMATION,
     Subset,

@@ -8,28 +8,63 @@ so it is a heuristic and may be negative; see ``mmsa.information.target`` for qu
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from mmsa.errors import DataError
 
 FUSION, TARGET = "fusion", "target"
+Estimate = tuple[frozenset[str], str | None]
+"""({a, b}, c) for I(a; b | c), and ({a, b}, None) for I(a; b)."""
 Pairwise = Mapping[frozenset[str], float]
 """I(a; b) by {a, b}, such as {"text", "audio"} and {"fusion", "text"}."""
 Conditional = Mapping[tuple[frozenset[str], str], float]
 """I(a; b | c) by ({a, b}, c), such as ({"audio", "target"}, "text") and ({"text", "audio"}, "target")."""
-Estimate = tuple[frozenset[str], str | None]
-"""({a, b}, c) for I(a; b | c), and ({a, b}, None) for I(a; b)."""
-Shares = Mapping[Estimate, float]
 
 
-def mimrl_shares(modalities: Sequence[str], centre: str = "text") -> dict[str, Shares]:
+class Between(NamedTuple):
+    """I(x; y), or I(x; y | given), of vectors by name. As text it is ``x-y`` or ``x-y-given-z``."""
+
+    x: str
+    y: str
+    given: str | None = None
+
+    @property
+    def estimate(self) -> Estimate:
+        """The same without an order of x and y."""
+        return frozenset({self.x, self.y}), self.given
+
+    @property
+    def formula(self) -> str:
+        """``I(x; y | given)``."""
+        return f"I({self.x}; {self.y}" + (f" | {self.given})" if self.given else ")")
+
+    def __str__(self) -> str:
+        return f"{self.x}-{self.y}" + (f"-given-{self.given}" if self.given else "")
+
+
+Shares = Mapping[Between, float]
+"""How often each estimate is added to a sum."""
+
+
+def mimrl_shares(modalities: Sequence[str], centre: str = "text", target: str = TARGET) -> dict[str, Shares]:
     """``invariant``, ``specific/m`` and ``complementary``: how often each estimate is added.
 
     For each other modality m: invariant adds I(centre; m), complementary adds I(centre; m | target),
     specific/m is I(m; target | centre) - I(centre; m | target), and specific/centre adds
     I(centre; target | m) - I(centre; m | target). Absent modalities leave out their terms.
 
+    Args:
+        modalities: those that are there.
+        centre: the one that every pair contains.
+        target: what the target is called in the estimates.
+
     Raises:
         DataError: where the centre is not among the modalities, or is alone.
+
+    Examples:
+        >>> shares = mimrl_shares(["text", "audio"])
+        >>> {part.formula: share for part, share in shares["specific/audio"].items()}
+        {'I(audio; target | text)': 1.0, 'I(text; audio | target)': -1.0}
     """
     others = [name for name in modalities if name != centre]
     if centre not in modalities or not others:
@@ -37,13 +72,13 @@ def mimrl_shares(modalities: Sequence[str], centre: str = "text") -> dict[str, S
             f"modalities {', '.join(modalities)}: needs the centre {centre!r} and at least one other; "
             "name another centre"
         )
-    shared: dict[str, Estimate] = {name: (frozenset({centre, name}), TARGET) for name in others}
-    centres: dict[Estimate, float] = {(frozenset({centre, TARGET}), name): 1.0 for name in others}
-    specific: dict[str, Shares] = {f"specific/{centre}": centres | {shared[name]: -1.0 for name in others}}
+    shared = {name: Between(centre, name, target) for name in others}
+    own = {Between(centre, target, name): 1.0 for name in others}
+    specific: dict[str, Shares] = {f"specific/{centre}": own | {shared[name]: -1.0 for name in others}}
     for name in others:
-        specific[f"specific/{name}"] = {(frozenset({name, TARGET}), centre): 1.0, shared[name]: -1.0}
+        specific[f"specific/{name}"] = {Between(name, target, centre): 1.0, shared[name]: -1.0}
     return {
-        "invariant": {(frozenset({centre, name}), None): 1.0 for name in others},
+        "invariant": {Between(centre, name): 1.0 for name in others},
         **specific,
         "complementary": {shared[name]: 1.0 for name in others},
     }
@@ -60,18 +95,12 @@ def mimrl_code(
     shares = mimrl_shares(modalities, centre)
     known: dict[Estimate, float] = {(pair, None): value for pair, value in pairwise.items()}
     known |= {(pair, given): value for (pair, given), value in conditional.items()}
-    missing = {part: None for parts in shares.values() for part in parts if part not in known}
+    missing = {part: None for parts in shares.values() for part in parts if part.estimate not in known}
     if missing:
-        order = [*modalities, TARGET]
-        raise DataError(f"estimates are missing: {', '.join(_written(part, order) for part in missing)}")
-    fused = {f"fusion/{name}": (frozenset({FUSION, name}), None) for name in modalities}
-    return {
-        **{name: known[part] for name, part in fused.items() if part in known},
-        **{name: sum(n * known[part] for part, n in parts.items()) for name, parts in shares.items()},
+        raise DataError(f"estimates are missing: {', '.join(part.formula for part in missing)}")
+    fused = {f"fusion/{name}": Between(FUSION, name).estimate for name in modalities}
+    sums = {
+        name: sum(share * known[part.estimate] for part, share in parts.items())
+        for name, parts in shares.items()
     }
-
-
-def _written(estimate: Estimate, order: Sequence[str]) -> str:
-    pair, given = estimate
-    x, y = sorted(pair, key=order.index)
-    return f"I({x}; {y}" + (f" | {given})" if given else ")")
+    return {**{name: known[part] for name, part in fused.items() if part in known}, **sums}

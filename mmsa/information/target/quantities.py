@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mmsa.information.target.mimrl import FUSION
+
 Floats = NDArray[np.float64]
 Subset = frozenset[str]
 Informations = Mapping[Subset, Floats]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmsa.data.targets import Targets, TargetSpec
+from mmsa.information.target.mimrl import FUSION
 
 FUSION = "fusion"
 Zeros = Literal["neither", "positive"]

@@ -7,7 +7,7 @@ label. Shapes: B rows of a batch, P of a product batch, G estimators, Q quantiti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Literal, cast
 
 import torch
@@ -15,6 +15,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from mmsa.config import Block, Named, one_of, refuse
+from mmsa.data.corpus import MODALITIES, ModalityName
 from mmsa.data.targets import Targets
 from mmsa.errors import ConfigError, Problem
 from mmsa.information import CONDITIONAL_ESTIMATORS, ESTIMATORS
@@ -30,11 +31,14 @@ from mmsa.information.estimators import Estimator, EstimatorModule, Value
 from mmsa.information.feature_bank import FeatureBank
 from mmsa.information.grouped import Grouped
 from mmsa.information.score_estimators import InfoNCE, ScoreEstimator
+from mmsa.information.target.mimrl import Between, Shares, mimrl_shares
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.objectives.base import TERMS, Term, TermConfig, TermValue, Weight
-from mmsa.objectives.terms.mimrl_quantities import cancellations, net_coefficients, quantities
 from mmsa.objectives.terms.vectors import FUSION, LABEL, by_name, columns_of
 from mmsa.registry import Registry
+
+_CENTRE = "text"
+_OVER_PAIRS = ("invariant", f"specific/{_CENTRE}", "complementary")
 
 
 class ModalityWeights(Block):
@@ -62,6 +66,61 @@ _FITS: Mapping[str, tuple[_EstimatorRegistry, Callable[[type[EstimatorModule]], 
         "does not read a classifier on neighbours",
     ),
 }
+
+
+Quantities = Mapping[str, Shares]
+
+
+def mimrl_quantities(modalities: Collection[ModalityName], average: bool) -> Quantities:
+    """What each quantity that exists among ``modalities`` is made of.
+
+    ``fusion_m`` is I(F; m); the others are the sums of MIMRL's code (``mimrl_shares``), C the label.
+    ``average`` divides those over the pairs of text by the number of pairs, as the paper has it.
+    """
+    table: dict[str, Shares] = {f"fusion_{m}": {Between(FUSION, m): 1.0} for m in modalities}
+    if _CENTRE not in modalities or len(modalities) < 2:
+        return table
+    share = 1.0 / (len(modalities) - 1) if average else 1.0
+    for name, parts in mimrl_shares([*modalities], _CENTRE, LABEL).items():
+        weight = share if name in _OVER_PAIRS else 1.0
+        table[name.replace("/", "_")] = {part: weight * times for part, times in parts.items()}
+    return table
+
+
+def net_coefficients(table: Quantities, weights: Mapping[str, float]) -> dict[Between, float]:
+    """What each estimator is multiplied by when the quantities of ``table`` are maximised by ``weights``.
+
+    Only estimators that a quantity of a weight above 0 is made of are listed. A negative coefficient means
+    that the information is minimised in the end.
+    """
+    net: dict[Between, float] = {}
+    for name, parts in table.items():
+        for information, share in parts.items():
+            if weights[name] > 0:
+                net[information] = net.get(information, 0.0) + weights[name] * share
+    return net
+
+
+def cancellations(table: Quantities, weights: Mapping[str, float]) -> list[str]:
+    """One sentence for each kind of information that ``weights`` ask for and minimise nevertheless.
+
+    Specific information subtracts I(T; m | C), which complementary information adds: with equal weights, the
+    complementary information is driven down by what is meant to raise it.
+    """
+    parts = table.get("complementary", {})
+    if not parts or not weights["complementary"] > 0:
+        return []
+    net = net_coefficients(table, weights)
+    sentences = []
+    for information, share in parts.items():
+        if net[information] < 0:
+            needed = weights["complementary"] - net[information] / share
+            sentences.append(
+                f"{information.formula} is minimised (net coefficient {net[information]:.3g}), because specific "
+                f"information subtracts more of it than complementary information adds; with a weight of "
+                f"complementary above {needed:.3g} it is maximised"
+            )
+    return sentences
 
 
 @TERMS.register("mimrl")
@@ -119,7 +178,7 @@ class MIMRL(Term):
     @classmethod
     def warnings(cls, config: Config) -> list[str]:
         """Conditional information that the coefficients want large and make small."""
-        table = quantities(ModalityWeights.model_fields, config.pairs == "average")
+        table = mimrl_quantities(MODALITIES, config.pairs == "average")
         return cancellations(table, config.coefficients())
 
     _net: Tensor
@@ -132,20 +191,25 @@ class MIMRL(Term):
             ConfigError: where the quantities with a coefficient are all of absent modalities.
         """
         super().__init__()
-        table, coefficients = quantities(dims.unimodal, config.pairs == "average"), config.coefficients()
-        net = {i.name: value for i, value in net_coefficients(table, coefficients).items()}
-        parts = {i.name: i for quantity in table.values() for i in quantity if i.name in net}
+        table, coefficients = (
+            mimrl_quantities(dims.unimodal, config.pairs == "average"),
+            config.coefficients(),
+        )
+        net = {str(part): value for part, value in net_coefficients(table, coefficients).items()}
+        parts = {str(part): part for shares in table.values() for part in shares if str(part) in net}
         if not net and any(coefficients.values()):
             raise _nothing_to_estimate(dims)
-        self.pairs = {name: (i.x, i.y) for name, i in parts.items() if i.z is None}
-        self.conditions = {name: (i.x, i.y, i.z) for name, i in parts.items() if i.z is not None}
+        self.pairs = {name: (part.x, part.y) for name, part in parts.items() if part.given is None}
+        self.conditions = {
+            name: (part.x, part.y, part.given) for name, part in parts.items() if part.given is not None
+        }
         self._build(config, {FUSION: dims.fusion, LABEL: 1, **by_name(dims.unimodal)})
         order = [parts[name] for name in (*self.critics.order, *self.classifiers.order)]
         self.quantities = {
-            name: any(i.z is not None for i in table[name]) for name in table if coefficients[name] > 0
+            name: any(part.given for part in table[name]) for name in table if coefficients[name] > 0
         }
-        shares = [[table[name].get(i, 0.0) for i in order] for name in self.quantities]
-        self.register_buffer("_net", torch.tensor([net[i.name] for i in order]), persistent=False)
+        shares = [[table[name].get(part, 0.0) for part in order] for name in self.quantities]
+        self.register_buffer("_net", torch.tensor([net[str(part)] for part in order]), persistent=False)
         self.register_buffer("_shares", torch.tensor(shares), persistent=False)
 
     def _build(self, config: Config, widths: Mapping[str, int]) -> None:

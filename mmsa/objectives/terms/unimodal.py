@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from mmsa.config import Block
 from mmsa.data.corpus import ModalityName
 from mmsa.data.targets import Targets, TargetSpec
+from mmsa.information.target.mimrl import FUSION
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.models.encoders import Dropout, Width
 from mmsa.models.layers import UniformDropout
 from mmsa.objectives.base import TERMS, Term, TermConfig, TermValue, Weight
-from mmsa.objectives.terms.generated_labels import FUSION, LabelGenerator, Zeros
+from mmsa.objectives.terms.generated_labels import LabelGenerator, Zeros
 from mmsa.objectives.terms.vectors import unfit
 
 
