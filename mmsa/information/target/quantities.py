@@ -20,7 +20,6 @@ Floats = NDArray[np.float64]
 Subset = frozenset[str]
 Informations = Mapping[Subset, Floats]
 
-FUSION = "fusion"
 INFORMATION, GAIN = "information/", "gain/"
 SIGNED = ("whole_minus_sum", "co_information", "o_information", "sufficiency_gap")
 """Quantities that may well be negative."""

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from mmsa.data.targets import Targets, TargetSpec
 from mmsa.information.target.mimrl import FUSION
 
-FUSION = "fusion"
 Zeros = Literal["neither", "positive"]
 
 _EPSILON = 1e-8

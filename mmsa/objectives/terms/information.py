@@ -22,9 +22,10 @@ from mmsa.information.gradients import GradientNormaliser
 from mmsa.information.neighbours import Triples
 from mmsa.information.score_estimators import InfoNCE
 from mmsa.information.surrogates import Surrogate
+from mmsa.information.target.mimrl import FUSION
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.objectives.base import TERMS, Term, TermConfig, TermValue
-from mmsa.objectives.terms.vectors import FUSION, LABEL, by_name, columns_of, nothing, unfit
+from mmsa.objectives.terms.vectors import LABEL, by_name, columns_of, nothing, unfit
 from mmsa.registry import Registry
 
 EVERY_ESTIMATOR: Registry[EstimatorModule] = Registry.joining(

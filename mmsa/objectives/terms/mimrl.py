@@ -31,10 +31,10 @@ from mmsa.information.estimators import Estimator, EstimatorModule, Value
 from mmsa.information.feature_bank import FeatureBank
 from mmsa.information.grouped import Grouped
 from mmsa.information.score_estimators import InfoNCE, ScoreEstimator
-from mmsa.information.target.mimrl import Between, Shares, mimrl_shares
+from mmsa.information.target.mimrl import FUSION, Between, Shares, mimrl_shares
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.objectives.base import TERMS, Term, TermConfig, TermValue, Weight
-from mmsa.objectives.terms.vectors import FUSION, LABEL, by_name, columns_of
+from mmsa.objectives.terms.vectors import LABEL, by_name, columns_of
 from mmsa.registry import Registry
 
 _CENTRE = "text"
@@ -66,8 +66,6 @@ _FITS: Mapping[str, tuple[_EstimatorRegistry, Callable[[type[EstimatorModule]], 
         "does not read a classifier on neighbours",
     ),
 }
-
-
 Quantities = Mapping[str, Shares]
 
 
@@ -116,9 +114,9 @@ def cancellations(table: Quantities, weights: Mapping[str, float]) -> list[str]:
         if net[information] < 0:
             needed = weights["complementary"] - net[information] / share
             sentences.append(
-                f"{information.formula} is minimised (net coefficient {net[information]:.3g}), because specific "
-                f"information subtracts more of it than complementary information adds; with a weight of "
-                f"complementary above {needed:.3g} it is maximised"
+                f"{information.formula} is minimised (net coefficient {net[information]:.3g}), because "
+                "specific information subtracts more of it than complementary information adds; with a "
+                f"weight of complementary above {needed:.3g} it is maximised"
             )
     return sentences
 
@@ -191,10 +189,8 @@ class MIMRL(Term):
             ConfigError: where the quantities with a coefficient are all of absent modalities.
         """
         super().__init__()
-        table, coefficients = (
-            mimrl_quantities(dims.unimodal, config.pairs == "average"),
-            config.coefficients(),
-        )
+        table = mimrl_quantities(dims.unimodal, config.pairs == "average")
+        coefficients = config.coefficients()
         net = {str(part): value for part, value in net_coefficients(table, coefficients).items()}
         parts = {str(part): part for shares in table.values() for part in shares if str(part) in net}
         if not net and any(coefficients.values()):

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from mmsa.data.corpus import ModalityName
 from mmsa.errors import ConfigError, Problem
+from mmsa.information.target.mimrl import FUSION
 from mmsa.models.base import RepresentationDims, Representations
 
 T = TypeVar("T")
 Pair = tuple[ModalityName, ModalityName]
 
-FUSION, LABEL = "fusion", "label"
-"""What the fused vector and the label are called beside the modalities."""
+LABEL = "label"
+"""What the label is called beside the modalities and ``FUSION``."""
 
 
 def modality_pairs(term: str, dims: RepresentationDims) -> tuple[Pair, ...]:
