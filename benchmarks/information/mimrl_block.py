@@ -37,8 +37,7 @@ from torch import Tensor, nn
 
 from mmsa.config import parse
 from mmsa.data.targets import Targets
-from mmsa.information.feature_bank import FeatureBank
-from mmsa.information.neighbours import nearest_neighbours
+from mmsa.information.neighbours import FeatureBank, nearest_neighbours
 from mmsa.models import RepresentationDims, Representations
 from mmsa.objectives.terms import MIMRL
 

@@ -71,7 +71,7 @@ class EstimatorModule(nn.Module):
     Attributes:
         spec: what it declares about itself.
         smallest_batch: rows that a batch has at least.
-        group: the processes a batch is spread over, see ``mmsa.information.distributed``; None where this
+        group: the processes a batch is spread over, see ``mmsa.information.gradients``; None where this
             one holds it all.
     """
 

@@ -16,13 +16,13 @@ from threadpoolctl import threadpool_limits
 from mmsa.information.budget import Budget
 from mmsa.information.copula import Array, normal_scores
 from mmsa.information.copula_panel import CopulaPanel
-from mmsa.information.decomposed import as_measurements, not_decomposed
 from mmsa.information.groups import Rows, group_codes
 from mmsa.information.measure import measure
 from mmsa.information.measurement import Measurement, not_measured
 from mmsa.information.null import FEWEST_REFITS
 from mmsa.information.panel import Between, Family, added, pairs, sums
-from mmsa.information.target.decompose import FAST, decompose
+from mmsa.information.target.decomposing import FAST, decompose
+from mmsa.information.target.decomposition import as_measurements, not_decomposed
 from mmsa.information.target.mimrl import FUSION, TARGET
 from mmsa.information.within import group_means, is_of_groups, less_group_means, less_offsets, scope_of
 

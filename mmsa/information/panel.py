@@ -9,7 +9,7 @@
 ``mimrl/…``                   the sums of MIMRL's code: ``invariant``, ``specific/text``, ``complementary``,
                               see ``mmsa.information.target.mimrl_shares``
 ``decomposition/…``           what sets of modalities say about the target, in brackets: all of
-                              ``mmsa.information.decomposed``, by networks of its own, in tens of seconds
+                              ``mmsa.information.target.decomposition``, by networks, in tens of seconds
 ============================  ==========================================================================
 
 As metrics they are called ``information/`` and the name.
@@ -25,10 +25,11 @@ from typing import Literal, get_args
 import numpy as np
 
 from mmsa.information.copula import Array
-from mmsa.information.decomposed import decomposition_names
 from mmsa.information.measurement import ABSENT, Measurement, Status, not_measured, signed_status
 from mmsa.information.null import LEVEL
-from mmsa.information.target.mimrl import FUSION, TARGET, Between, Shares, mimrl_shares
+from mmsa.information.target.decomposition import decomposition_names
+from mmsa.information.target.mimrl import FUSION, TARGET, Shares, mimrl_shares
+from mmsa.information.target.mimrl import Between as Between
 
 Family = Literal["invariant", "fusion", "target", "conditional", "mimrl", "decomposition"]
 FAMILIES: tuple[Family, ...] = get_args(Family)

@@ -14,8 +14,8 @@ from torch import Tensor
 from mmsa.config import Named, one_of
 from mmsa.information import bounds
 from mmsa.information.critics import CRITICS, MLPConfig, Separable, mlp
-from mmsa.information.distributed import gather_rows
 from mmsa.information.estimators import ESTIMATORS, Estimator, Spec, Value, refuse_fewer_than_two
+from mmsa.information.gradients import gather_rows
 
 LOG_2 = math.log(2)
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from mmsa.config import Block, Named
 from mmsa.errors import DataError
 from mmsa.information.bounds import mean_off_diagonal, off_diagonal
-from mmsa.information.distributed import gather_rows
 from mmsa.information.estimators import Estimator, Spec, Value
+from mmsa.information.gradients import gather_rows
 from mmsa.registry import Registry
 
 SURROGATES: Registry[Surrogate] = Registry("dependence surrogate")

@@ -9,14 +9,13 @@ import torch
 
 from mmsa.data.planted import Planted
 from mmsa.errors import DataError
-from mmsa.information.decomposed import as_measurements
+from mmsa.information.distributions.three_sources import BEDS
 from mmsa.information.groups import group_folds
 from mmsa.information.target import FAST, Decomposition, Effort, Target, decompose
-from mmsa.information.target.combined import combined
+from mmsa.information.target.decomposition import as_measurements
 from mmsa.information.target.ordinal import ordered_probit
-from mmsa.information.target.posterior import Posterior, cross_fit
-from mmsa.information.target.summaries import cells, most_cells, tables
-from mmsa.information.three_sources import BEDS
+from mmsa.information.target.pid import cells, most_cells, tables
+from mmsa.information.target.predictive import Posterior, combined, cross_fit
 
 QUICK = Effort(folds=3, seeds=1, permutations=0, resamples=200)
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from mmsa.data.planted import Planted
+from mmsa.information.distributions.three_sources import GaussianSources
 from mmsa.information.groups import group_codes, group_folds, permuted_rows
 from mmsa.information.target import Effort, decompose
 from mmsa.information.target.labels import Target
 from mmsa.information.target.ordinal import ordered_probit
-from mmsa.information.target.posterior import cross_fit
-from mmsa.information.three_sources import GaussianSources
+from mmsa.information.target.predictive import cross_fit
 
 BED = GaussianSources()
 

@@ -9,8 +9,7 @@ import pytest
 from scipy import integrate, special, stats
 
 from mmsa.information.copula import gaussian_copula_information
-from mmsa.information.ksg import ksg_information
-from mmsa.information.truths import (
+from mmsa.information.distributions import (
     BENCHMARK_40,
     DEVELOPED,
     FAMILIES,
@@ -24,8 +23,9 @@ from mmsa.information.truths import (
     model_f,
     model_g,
 )
-from mmsa.information.truths.benchmark40 import student_entropy
-from mmsa.information.truths.families import _entropy_on_grid, _log_chi, normal_mixture, random_sign
+from mmsa.information.distributions.benchmark40 import student_entropy
+from mmsa.information.distributions.families import _entropy_on_grid, _log_chi, normal_mixture, random_sign
+from mmsa.information.ksg import ksg_information
 
 PUBLISHED = {
     "1v1-normal-0.75": 0.4133,

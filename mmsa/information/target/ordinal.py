@@ -19,7 +19,7 @@ from sklearn.linear_model import RidgeCV
 from torch import Tensor
 
 from mmsa.information.groups import Rows
-from mmsa.information.target.posterior import Posterior, log_frequencies, standardised
+from mmsa.information.target.predictive import Posterior, log_frequencies, standardised
 
 Floats = NDArray[np.float64]
 _PENALTIES = np.logspace(-1, 5, 13)

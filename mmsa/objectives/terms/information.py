@@ -17,9 +17,8 @@ from mmsa.errors import ConfigError, Problem, did_you_mean
 from mmsa.information import CONDITIONAL_ESTIMATORS, ESTIMATORS, SURROGATES
 from mmsa.information.conditional import ConditionalEstimator
 from mmsa.information.estimators import EstimatorModule, Value
-from mmsa.information.feature_bank import FeatureBank
 from mmsa.information.gradients import GradientNormaliser
-from mmsa.information.neighbours import Triples
+from mmsa.information.neighbours import FeatureBank, Triples
 from mmsa.information.score_estimators import InfoNCE
 from mmsa.information.surrogates import Surrogate
 from mmsa.information.target.mimrl import FUSION

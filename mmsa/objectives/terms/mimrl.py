@@ -26,10 +26,9 @@ from mmsa.information.conditional import (
     NeighbourNWJ,
     conditional_jsd,
 )
-from mmsa.information.critics import mlp
+from mmsa.information.critics import Grouped, mlp
 from mmsa.information.estimators import Estimator, EstimatorModule, Value
-from mmsa.information.feature_bank import FeatureBank
-from mmsa.information.grouped import Grouped
+from mmsa.information.neighbours import FeatureBank
 from mmsa.information.score_estimators import InfoNCE, ScoreEstimator
 from mmsa.information.target.mimrl import FUSION, Between, Shares, mimrl_shares
 from mmsa.models.base import RepresentationDims, Representations

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from mmsa.information.truths.base import Floats, Truth
-from mmsa.information.truths.benchmark40 import student_entropy
-from mmsa.information.truths.gaussian import independent, multinormal
+from mmsa.information.distributions.benchmark40 import student_entropy
+from mmsa.information.distributions.closed_form import Floats, Truth, independent, multinormal
 from mmsa.seeding import derive_seed
 
 Family = Callable[[np.random.Generator], Truth]

@@ -34,8 +34,6 @@ from mmsa.information.groups import (
     permuted_rows,
 )
 from mmsa.information.null import Null
-from mmsa.information.pid import broja_redundancy
-from mmsa.information.target.combined import best_of, combined
 from mmsa.information.target.decomposition import (
     Decomposition,
     Missing,
@@ -47,7 +45,8 @@ from mmsa.information.target.decomposition import (
 from mmsa.information.target.labels import Target
 from mmsa.information.target.mimrl import FUSION
 from mmsa.information.target.ordinal import ordered_probit
-from mmsa.information.target.posterior import Posterior, cross_fit
+from mmsa.information.target.pid import broja_redundancy, cells, most_cells, tables
+from mmsa.information.target.predictive import Posterior, best_of, combined, cross_fit
 from mmsa.information.target.quantities import (
     GAIN,
     INFORMATION,
@@ -59,7 +58,6 @@ from mmsa.information.target.quantities import (
     quantities,
     subsets_of,
 )
-from mmsa.information.target.summaries import cells, most_cells, tables
 from mmsa.seeding import derive_seed
 
 Floats = NDArray[np.float64]
