@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-class Budget:
+class TimeBudget:
     """A deadline, and how this machine compares with what was expected of it.
 
     More than the budget is spent only by what a single task takes longer than the slowest one before it did,

@@ -69,7 +69,7 @@ class Critic(nn.Module):
 
 
 @CRITICS.register("separable")
-class Separable(Critic):
+class SeparableCritic(Critic):
     """f = g(x) . h(y): 2N network passes and one product; the choice for large batches."""
 
     class Config(MLPConfig, Named):
@@ -99,10 +99,10 @@ class Separable(Critic):
 
 
 @CRITICS.register("cosine")
-class Cosine(Separable):
+class CosineCritic(SeparableCritic):
     """f = cosine of g(x) and h(y), in [-1, 1]: meant for InfoNCE with a temperature well below 1."""
 
-    class Config(Separable.Config):
+    class Config(SeparableCritic.Config):
         """Shape of both towers."""
 
         name: Literal["cosine"] = "cosine"  # type: ignore[assignment]
@@ -115,7 +115,7 @@ class Cosine(Separable):
 
 
 @CRITICS.register("bilinear")
-class Bilinear(Critic):
+class BilinearCritic(Critic):
     """f = x' W y: the cheapest, for representations that are already learned."""
 
     class Config(Named):
@@ -138,7 +138,7 @@ class Bilinear(Critic):
 
 
 @CRITICS.register("joint")
-class Joint(Critic):
+class JointCritic(Critic):
     """f = network([x, y]): N^2 passes; less bias than a separable critic, overfits small sets sooner."""
 
     class Config(MLPConfig, Named):

@@ -111,12 +111,6 @@ def names(families: Sequence[Family], modalities: Sequence[str]) -> list[str]:
     return [*pairs(families, modalities), *sums(families, modalities), *decomposed]
 
 
-def metric_names(families: Sequence[Family], modalities: Sequence[str]) -> list[str]:
-    """Of the values and the ends of intervals of all quantities."""
-    values = [METRIC + name for name in names(families, modalities)]
-    return [*values, *(f"{value}/{end}" for value in values for end in ("low", "high"))]
-
-
 def added(parts: Sequence[tuple[float, Measurement]]) -> Measurement:
     """The sum of share times measurement over measurements of the same rows.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmsa.config import Named, one_of
 from mmsa.information import bounds
-from mmsa.information.critics import CRITICS, MLPConfig, Separable, mlp
+from mmsa.information.critics import CRITICS, MLPConfig, SeparableCritic, mlp
 from mmsa.information.estimators import ESTIMATORS, Estimator, Spec, Value, refuse_fewer_than_two
 from mmsa.information.gradients import gather_rows
 
@@ -23,7 +23,7 @@ LOG_2 = math.log(2)
 class ScoreConfig(Named):
     """Settings shared by every estimator with a critic."""
 
-    critic: Annotated[Named, one_of(CRITICS)] = Separable.Config()
+    critic: Annotated[Named, one_of(CRITICS)] = SeparableCritic.Config()
 
 
 class ScoreEstimator(Estimator):

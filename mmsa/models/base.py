@@ -72,14 +72,14 @@ class Model(nn.Module, ABC):
     predict: nn.Linear
     numbers_per_row: int = 0
 
-    offered: frozenset[str] = frozenset()
+    requested: frozenset[str] = frozenset()
 
-    def offer(self, names: Collection[str]) -> None:
-        """Give these among the further vectors of every batch in training.
+    def request(self, names: Collection[str]) -> None:
+        """Also compute these named vectors in training.
 
         ``shuffled``: (B, D) fused vectors of rows whose modalities come from different rows of the batch.
         """
-        self.offered = frozenset(names)
+        self.requested = frozenset(names)
 
     @abstractmethod
     def forward(self, batch: Batch) -> Representations:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from mmsa.config import Named, one_of
 from mmsa.models.base import MODELS
 from mmsa.models.encoders import ENCODERS, TEXT_ENCODERS
-from mmsa.models.framewise import Linear, SummedDirections
+from mmsa.models.framewise import LinearEncoder, SummedDirections
 from mmsa.models.fusions import FUSIONS, CubeMLP
 from mmsa.models.modalities import MultimodalConfig, MultimodalModel
 
@@ -28,7 +28,7 @@ class MIMRL(MultimodalModel):
         """Encoders and fusion."""
 
         name: Literal["mimrl"] = "mimrl"
-        text: Annotated[Named, one_of(TEXT_ENCODERS)] = Linear.Config(output=128)
+        text: Annotated[Named, one_of(TEXT_ENCODERS)] = LinearEncoder.Config(output=128)
         audio: Annotated[Named, one_of(ENCODERS)] = SummedDirections.Config()
         vision: Annotated[Named, one_of(ENCODERS)] = SummedDirections.Config()
         fusion: Annotated[Named, one_of(FUSIONS)] = CubeMLP.Config()

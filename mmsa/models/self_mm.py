@@ -10,17 +10,17 @@ from typing import Annotated, Literal
 
 from mmsa.config import Named, one_of
 from mmsa.models.base import MODELS
-from mmsa.models.encoders import ENCODERS, LSTM
-from mmsa.models.fusions import FUSIONS, MLP
+from mmsa.models.encoders import ENCODERS, LSTMEncoder
+from mmsa.models.fusions import FUSIONS, MLPFusion
 from mmsa.models.modalities import MultimodalConfig, MultimodalModel
 
 
 class SelfMMConfig(MultimodalConfig):
     """Encoders and fusion."""
 
-    audio: Annotated[Named, one_of(ENCODERS)] = LSTM.Config(hidden=16, output=16, dropout=0.0)
-    vision: Annotated[Named, one_of(ENCODERS)] = LSTM.Config(hidden=32, output=32, dropout=0.0)
-    fusion: Annotated[Named, one_of(FUSIONS)] = MLP.Config(activation="relu")
+    audio: Annotated[Named, one_of(ENCODERS)] = LSTMEncoder.Config(hidden=16, output=16, dropout=0.0)
+    vision: Annotated[Named, one_of(ENCODERS)] = LSTMEncoder.Config(hidden=32, output=32, dropout=0.0)
+    fusion: Annotated[Named, one_of(FUSIONS)] = MLPFusion.Config(activation="relu")
 
 
 @MODELS.register("self_mm")

@@ -3,7 +3,7 @@
 from mmsa.objectives.base import TASKS, TERMS, Term, TermConfig, TermValue
 from mmsa.objectives.objective import Objective, ObjectiveConfig, warnings
 from mmsa.objectives.strategies import STRATEGIES, Pass, Strategy
-from mmsa.objectives.terms import CPC, BarberAgakov
+from mmsa.objectives.terms import CPC, BarberAgakovTerm
 from mmsa.objectives.weighting import WEIGHTINGS
 
 __all__ = [
@@ -12,7 +12,7 @@ __all__ = [
     "TASKS",
     "TERMS",
     "WEIGHTINGS",
-    "BarberAgakov",
+    "BarberAgakovTerm",
     "Objective",
     "ObjectiveConfig",
     "Pass",

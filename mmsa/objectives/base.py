@@ -50,7 +50,7 @@ class Term(nn.Module):
 
     Attributes:
         never_negative: whether no batch can give a loss below 0.
-        requests: further vectors it reads, which a model computes when asked (``Model.offer``).
+        requests: further vectors it reads, which a model computes when asked (``Model.request``).
     """
 
     never_negative: ClassVar[bool] = False

@@ -16,7 +16,7 @@ from mmsa.errors import ConfigError, Problem
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.objectives.base import TASKS, TERMS, Term, TermConfig
 from mmsa.objectives.head_projection import HeadProjection
-from mmsa.objectives.strategies import STRATEGIES, Alternating, Joint
+from mmsa.objectives.strategies import STRATEGIES, AlternatingStrategy, JointStrategy
 from mmsa.objectives.tasks import MeanAbsoluteError
 from mmsa.objectives.weighting import WEIGHTINGS, Fixed
 
@@ -30,7 +30,7 @@ class ObjectiveConfig(Block):
 
     task: Annotated[Named, one_of(TASKS)] = MeanAbsoluteError.Config()
     terms: Annotated[Mapping[str, TermConfig], keyed_by(TERMS, own="term")] = {}
-    strategy: Annotated[Named, one_of(STRATEGIES)] = Joint.Config()
+    strategy: Annotated[Named, one_of(STRATEGIES)] = JointStrategy.Config()
     weighting: Annotated[Named, one_of(WEIGHTINGS)] = Fixed.Config()
 
     def kind_of(self, name: str) -> type[Term]:
@@ -92,7 +92,7 @@ class Objective(nn.Module):
     """Task loss + sum of weight x term. A term of weight 0 is not built at all.
 
     Attributes:
-        requests: the further vectors that its terms read (``Model.offer``).
+        requests: the further vectors that its terms read (``Model.request``).
 
     Raises:
         ConfigError: for a term or strategy that does not fit the model or the data.
@@ -156,7 +156,7 @@ def _head_projection(strategy: Named, dims: RepresentationDims) -> HeadProjectio
     Raises:
         ConfigError: where it needs a head that modalities have in common, and this model has none.
     """
-    if not isinstance(strategy, Alternating.Config):
+    if not isinstance(strategy, AlternatingStrategy.Config):
         return None
     if dims.mixture < 2:
         rule = "trains a head that several modalities have in common, and with this fusion they have none"

@@ -50,7 +50,7 @@ class Strategy(ABC):
 
 
 @STRATEGIES.register("joint")
-class Joint(Strategy):
+class JointStrategy(Strategy):
     """Everything in one pass: estimators and model step together."""
 
     class Config(Named):
@@ -67,7 +67,7 @@ class Joint(Strategy):
 
 
 @STRATEGIES.register("two_stage")
-class TwoStage(Strategy):
+class TwoStageStrategy(Strategy):
     """Fit the estimators first, then train the model with the estimators frozen (MMIM section 3.4, MIMRL)."""
 
     class Config(Named):
@@ -89,7 +89,7 @@ class TwoStage(Strategy):
 
 
 @STRATEGIES.register("alternating")
-class Alternating(Strategy):
+class AlternatingStrategy(Strategy):
     """MLA: each batch trains one modality after the other through the common head, never all together.
 
     Zhang et al., "Multimodal Representation Learning by Alternating Unimodal Adaptation", CVPR 2024, which

@@ -80,7 +80,7 @@ def blueprint(config: RunConfig, inputs: InputSpec, targets: TargetSpec) -> Blue
     with paper:
         model = build_model(config.model, inputs, weights=False)
         objective = Objective(config.objective, model.dims, targets)
-        model.offer(objective.requests)
+        model.request(objective.requests)
     groups = trained_parameters(model, objective)
     trained = {name for name, members in groups.items() if members}
     description = _Description()

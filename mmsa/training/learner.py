@@ -45,7 +45,7 @@ class Learner:
         self.model = build_model(config.model, self.inputs).to(runtime.device)
         targets = TargetSpec.of(self.corpus)
         self.objective = Objective(config.objective, self.model.dims, targets).to(runtime.device)
-        self.model.offer(self.objective.requests)
+        self.model.request(self.objective.requests)
         self.groups = trained_parameters(self.model, self.objective)
 
     @property

@@ -128,7 +128,7 @@ def losses(case: str) -> list[dict[str, float]]:
     torch.manual_seed(0)
     model = build_model(config.model, InputSpec.of(corpus))
     objective = Objective(config.objective, model.dims, TargetSpec.of(corpus))
-    model.offer(objective.requests)
+    model.request(objective.requests)
     parameters = [p for p in (*model.parameters(), *objective.parameters()) if p.requires_grad]
     batches = Batches(corpus["train"], 20)
     steps = []

@@ -7,10 +7,10 @@ from mmsa.information.distributions.closed_form import (
     Truth,
     correlated_gaussians,
     gaussian_chain,
-    gaussian_information,
     independent,
     model_f,
     model_g,
+    normal_information,
 )
 from mmsa.information.distributions.families import DEVELOPED, FAMILIES, UNSEEN, family_truth
 
@@ -25,8 +25,8 @@ __all__ = [
     "correlated_gaussians",
     "family_truth",
     "gaussian_chain",
-    "gaussian_information",
     "independent",
     "model_f",
     "model_g",
+    "normal_information",
 ]

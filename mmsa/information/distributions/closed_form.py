@@ -56,7 +56,7 @@ class ConditionalTruth:
         return self.draw(n, np.random.default_rng(seed))
 
 
-def gaussian_information(covariance: Floats, x_dim: int) -> float:
+def normal_information(covariance: Floats, x_dim: int) -> float:
     """I(X; Y) = 1/2 ln(|S_x| |S_y| / |S|) of the first ``x_dim`` variables and the others."""
     x_block, y_block = covariance[:x_dim, :x_dim], covariance[x_dim:, x_dim:]
     log_determinants = [np.linalg.slogdet(matrix)[1] for matrix in (x_block, y_block, covariance)]
@@ -71,7 +71,7 @@ def multinormal(name: str, covariance: Floats, x_dim: int) -> Truth:
         points = rng.standard_normal((n, len(covariance))) @ factor.T
         return points[:, :x_dim], points[:, x_dim:]
 
-    return Truth(name, gaussian_information(covariance, x_dim), draw)
+    return Truth(name, normal_information(covariance, x_dim), draw)
 
 
 def correlated_gaussians(information: float, dim: int) -> Truth:

@@ -27,7 +27,7 @@ _NOISE = 0.5
 
 
 @dataclass(frozen=True)
-class Sample:
+class ThreeSourceSample:
     """N rows of one bed: features (N, D) of each source, and the target (N,)."""
 
     sources: Mapping[ModalityName, Floats]
@@ -64,7 +64,7 @@ class BitSources:
         joint = self.table(subset)
         return float(entr(joint.sum(0)).sum() + entr(joint.sum(1)).sum() - entr(joint).sum())
 
-    def sample(self, num_rows: int, seed: int, dim: int = 8) -> Sample:
+    def sample(self, num_rows: int, seed: int, dim: int = 8) -> ThreeSourceSample:
         """Draw rows; each source has ``dim`` features."""
         generator = np.random.default_rng(derive_seed("three sources", seed))
         bits_NK = generator.random((num_rows, self.num_bits)) < 0.5
@@ -74,7 +74,7 @@ class BitSources:
             name: _lift(bits_NK[:, list(bits)], dim, generator, rotation(seed, name, dim))
             for name, bits in self.seen.items()
         }
-        return Sample(sources, target_N)
+        return ThreeSourceSample(sources, target_N)
 
     def _bits(self, group: Collection[ModalityName]) -> list[int]:
         return sorted({bit for name in group for bit in self.seen[name]})
@@ -110,7 +110,7 @@ class GaussianSources:
         conditional = entr(np.diff(cumulative, axis=1)).sum(1) @ (weights / weights.sum())
         return float(math.log(num_bins) - conditional)
 
-    def sample(self, num_rows: int, seed: int, dim: int = 8) -> Sample:
+    def sample(self, num_rows: int, seed: int, dim: int = 8) -> ThreeSourceSample:
         """Draw rows; the first rotated feature of each source carries what it sees, the others noise."""
         generator = np.random.default_rng(derive_seed("three sources", seed))
         target_N, noise_N = generator.standard_normal((2, num_rows)) * [[1.0], [self.noise]]
@@ -119,7 +119,7 @@ class GaussianSources:
             features_ND = generator.standard_normal((num_rows, dim))
             features_ND[:, 0] = sees_y * target_N + noise_N + self.error * features_ND[:, 0]
             sources[name] = features_ND @ rotation(seed, name, dim)
-        return Sample(sources, target_N)
+        return ThreeSourceSample(sources, target_N)
 
 
 def _lift(bits_NK: Bools, dim: int, generator: np.random.Generator, rotation_DD: Floats) -> Floats:

@@ -19,14 +19,14 @@ from sklearn.linear_model import RidgeCV
 from torch import Tensor
 
 from mmsa.information.groups import Rows
-from mmsa.information.target.predictive import Posterior, log_frequencies, standardised
+from mmsa.information.target.predictive import PredictiveDistribution, log_frequencies, standardised
 
 Floats = NDArray[np.float64]
 _PENALTIES = np.logspace(-1, 5, 13)
 _ITERATIONS = 100
 
 
-def ordered_probit(x_ND: Floats, class_N: Rows, fold_N: Rows) -> Posterior:
+def ordered_probit(x_ND: Floats, class_N: Rows, fold_N: Rows) -> PredictiveDistribution:
     """Predictive distributions of every row by an index and thresholds fitted on the other folds.
 
     The direction of the index comes from ridge regression of the normal scores of the classes. Slope and
@@ -56,7 +56,7 @@ def ordered_probit(x_ND: Floats, class_N: Rows, fold_N: Rows) -> Posterior:
         slope, threshold_C = _link(index[~held], classes[~held], num_classes)
         conditional_NC[held] = _log_probabilities(index[held], slope, threshold_C)
         marginal_NC[held] = log_frequencies(classes[~held], num_classes).double()
-    return Posterior.mixed(conditional_NC.numpy(), marginal_NC.numpy())
+    return PredictiveDistribution.mixed(conditional_NC.numpy(), marginal_NC.numpy())
 
 
 def _link(index_N: Tensor, classes: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:

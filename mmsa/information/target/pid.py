@@ -26,7 +26,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from mmsa.errors import DataError
 from mmsa.information.groups import Rows
-from mmsa.information.target.predictive import Posterior
+from mmsa.information.target.predictive import PredictiveDistribution
 
 Floats = NDArray[np.float64]
 _MOST_SWEEPS, _SWEEPS_PER_CHECK = 2000, 20
@@ -131,9 +131,9 @@ def most_cells(num_rows: int, num_classes: int) -> int:
     return int(np.clip(1 + _CELLS_PER_ROW * num_rows / (num_classes - 1), 2, _MOST_CELLS))
 
 
-def cells(posterior: Posterior, num_cells: int, seed: int) -> Rows:
+def cells(predicted: PredictiveDistribution, num_cells: int, seed: int) -> Rows:
     """(N,) cell of each row: k-means in the space where distance is Hellinger's between predictions."""
-    moved_NC = np.exp(0.5 * posterior.conditional) - np.exp(0.5 * posterior.marginal)
+    moved_NC = np.exp(0.5 * predicted.conditional) - np.exp(0.5 * predicted.marginal)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different predictions than cells
         cell_N: Rows = KMeans(num_cells, n_init=3, random_state=seed).fit_predict(moved_NC).astype(np.int64)

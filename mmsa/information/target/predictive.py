@@ -48,7 +48,7 @@ one or two, and where they are chosen by chance a subset reads less than its par
 
 
 @dataclass(frozen=True)
-class Posterior:
+class PredictiveDistribution:
     """Held-out log p(y | x) and log p(y), (N, C) nats; both from the same training rows."""
 
     conditional: Floats
@@ -77,7 +77,9 @@ class Posterior:
         return terms_N
 
 
-def cross_fit(x_ND: Floats, class_N: Rows, fold_N: Rows, *, num_seeds: int, seed: int) -> Posterior:
+def cross_fit(
+    x_ND: Floats, class_N: Rows, fold_N: Rows, *, num_seeds: int, seed: int
+) -> PredictiveDistribution:
     """Predictive distributions of every row by networks fitted on the other folds.
 
     Args:
@@ -97,7 +99,7 @@ def cross_fit(x_ND: Floats, class_N: Rows, fold_N: Rows, *, num_seeds: int, seed
     rounds = _Training(x, classes, folds, marginal_KC, num_seeds, seed).rounds()
     odds_TNC = torch.stack(list(_until_stale(rounds, marginal_NC, classes)))
     conditional_NC = _chosen(odds_TNC, marginal_NC, classes, folds)
-    return Posterior.mixed(conditional_NC.double().numpy(), marginal_NC.double().numpy())
+    return PredictiveDistribution.mixed(conditional_NC.double().numpy(), marginal_NC.double().numpy())
 
 
 class _Bent(nn.Module):
@@ -259,15 +261,15 @@ def log_frequencies(classes: Tensor, num_classes: int) -> Tensor:
 
 
 def combined(
-    own: Mapping[Subset, Posterior],
+    own: Mapping[Subset, PredictiveDistribution],
     class_N: Rows,
     fold_N: Rows,
     *,
     num_seeds: int,
     seed: int,
     fusion_of: Collection[str] = (),
-    known: Mapping[Subset, Posterior] | None = None,
-) -> dict[Subset, Posterior]:
+    known: Mapping[Subset, PredictiveDistribution] | None = None,
+) -> dict[Subset, PredictiveDistribution]:
     """The best predictions from every subset, smaller subsets first; seeds as in ``cross_fit``.
 
     Subsets that know the same, with and without a fusion computed from them, get the same.
@@ -277,12 +279,12 @@ def combined(
         fusion_of: the sources that the fusion is computed from; none where it knows more than they do.
         known: the best predictions from other subsets, which are their parts.
     """
-    best = {closure(subset, fusion_of): posterior for subset, posterior in (known or {}).items()}
+    best = {closure(subset, fusion_of): predicted for subset, predicted in (known or {}).items()}
     for whole in sorted({closure(subset, fusion_of) for subset in own}, key=len):
         same = [subset for subset in own if closure(subset, fusion_of) == whole]
         alone = [own[subset] for subset in same]
         parts = [part for part in sorted(best, key=sorted) if part < whole]
-        of_parts = [Posterior.ignorant(alone[0].marginal), *(best[part] for part in parts)]
+        of_parts = [PredictiveDistribution.ignorant(alone[0].marginal), *(best[part] for part in parts)]
         candidates = [*alone, *_products(parts, best, {*same, whole}, alone[0])]
         if len(parts) > 1:
             odds_NF = np.hstack([best[part].conditional - best[part].marginal for part in parts])
@@ -293,22 +295,28 @@ def combined(
 
 
 def _products(
-    parts: Collection[Subset], best: Mapping[Subset, Posterior], wholes: Collection[Subset], own: Posterior
-) -> Iterator[Posterior]:
+    parts: Collection[Subset],
+    best: Mapping[Subset, PredictiveDistribution],
+    wholes: Collection[Subset],
+    own: PredictiveDistribution,
+) -> Iterator[PredictiveDistribution]:
     for part, rest in itertools.combinations(parts, 2):
         if not part & rest and part | rest in wholes:
             odds_NC = best[part].conditional + best[rest].conditional - 2 * own.marginal
-            yield _posterior(odds_NC, own)
-            yield _posterior((odds_NC + own.conditional - own.marginal) / 2, own)
+            yield _predicted(odds_NC, own)
+            yield _predicted((odds_NC + own.conditional - own.marginal) / 2, own)
 
 
-def _posterior(odds_NC: Floats, like: Posterior) -> Posterior:
-    return Posterior.mixed(log_softmax(like.marginal + odds_NC, axis=1), like.marginal)
+def _predicted(odds_NC: Floats, like: PredictiveDistribution) -> PredictiveDistribution:
+    return PredictiveDistribution.mixed(log_softmax(like.marginal + odds_NC, axis=1), like.marginal)
 
 
 def best_of(
-    candidates: Sequence[Posterior], class_N: Rows, fold_N: Rows, of_parts: Sequence[Posterior] = ()
-) -> Posterior:
+    candidates: Sequence[PredictiveDistribution],
+    class_N: Rows,
+    fold_N: Rows,
+    of_parts: Sequence[PredictiveDistribution] = (),
+) -> PredictiveDistribution:
     """For each fold the candidate that serves the other folds best; more than ``of_parts`` has its price."""
     every = [*of_parts, *candidates]
     terms_AN = np.stack([candidate.terms(class_N) for candidate in every])
@@ -318,4 +326,4 @@ def best_of(
         others_AK[len(of_parts) :] -= _PRICE
     choice_N = others_AK.argmax(0)[fold_N]
     conditional_ANC = np.stack([candidate.conditional for candidate in every])
-    return Posterior(conditional_ANC[choice_N, np.arange(len(fold_N))], every[0].marginal)
+    return PredictiveDistribution(conditional_ANC[choice_N, np.arange(len(fold_N))], every[0].marginal)

@@ -15,7 +15,7 @@ from mmsa.models.fusions.base import FUSIONS, Fused, Fusion, refused
 
 
 @FUSIONS.register("average")
-class Average(Fusion):
+class AverageFusion(Fusion):
     """sum_m w_m h_m, w the softmax of a learnt scalar over the modalities that a row has.
 
     A linear head on it predicts the same average of what it predicts from each modality: late fusion with one

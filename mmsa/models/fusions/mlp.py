@@ -17,7 +17,7 @@ from mmsa.models.layers import UniformDropout
 
 
 @FUSIONS.register("mlp")
-class MLP(Fusion):
+class MLPFusion(Fusion):
     """concat - dropout - linear - tanh - linear - tanh: the fusion network of MMIM (``SubNet``).
 
     What comes out of the first layer is offered as ``hidden``. Self-MM has ReLU instead of tanh.

@@ -52,7 +52,7 @@ def _one_hidden_layer(x_dim: int, hidden: int, y_dim: int) -> nn.Sequential:
 
 
 @TERMS.register("barber_agakov")
-class BarberAgakov(Term):
+class BarberAgakovTerm(Term):
     """Minus the bound, in nats, averaged over the pairs text -> audio and text -> vision (MMIM section 3.3).
 
     MMIM sums over its two pairs: its coefficient beta is a weight of 2 beta here, where the weight means the

@@ -121,7 +121,7 @@ def cancellations(table: Quantities, weights: Mapping[str, float]) -> list[str]:
 
 
 @TERMS.register("mimrl")
-class MIMRL(Term):
+class MIMRLTerm(Term):
     """Minus the weighted sum of the four kinds of information, each in nats.
 
     The estimators are the group ``estimator``. ``estimator_loss`` fits each with a coefficient of 1: the
@@ -155,7 +155,7 @@ class MIMRL(Term):
         """Any reading of a classifier on neighbours."""
 
         @model_validator(mode="after")
-        def _fits_the_block(self) -> MIMRL.Config:
+        def _fits_the_block(self) -> MIMRLTerm.Config:
             for field, (registry, fits, rule) in _FITS.items():
                 name = getattr(self, field).name
                 if not fits(registry[name]):
