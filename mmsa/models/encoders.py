@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmsa.config import Named, refuse
 from mmsa.data.batches import Sequence
 from mmsa.data.inputs import FeatureInput
-from mmsa.models.encoded import Encoded, States
+from mmsa.models.base import Encoded, States
 from mmsa.models.layers import FeatureNorm, UniformDropout, masked_mean
 from mmsa.models.recurrence import final_of, states_of
 from mmsa.registry import Registry

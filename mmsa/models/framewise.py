@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmsa.config import Named
 from mmsa.data.batches import Sequence
 from mmsa.data.inputs import FeatureInput
-from mmsa.models.encoded import States
+from mmsa.models.base import States
 from mmsa.models.encoders import ENCODERS, TEXT_ENCODERS, Dropout, FeatureEncoder, Kernel, Width
 from mmsa.models.layers import UniformDropout, masked_mean
 from mmsa.models.recurrence import states_of

@@ -12,8 +12,7 @@ from mmsa.config import Named, one_of
 from mmsa.data.batches import Batch
 from mmsa.data.corpus import ModalityName
 from mmsa.data.inputs import FeatureInput, InputSpec, TextInput
-from mmsa.models.base import Model, RepresentationDims, Representations
-from mmsa.models.encoded import Encoded
+from mmsa.models.base import Encoded, Model, RepresentationDims, Representations
 from mmsa.models.encoders import ENCODERS, TEXT_ENCODERS, Encoder, LSTMEncoder
 from mmsa.models.framewise import Framewise as Framewise
 from mmsa.models.fusions import FUSIONS, MLPFusion

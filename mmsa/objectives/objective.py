@@ -15,10 +15,8 @@ from mmsa.data.targets import UNKNOWN, Targets, TargetSpec
 from mmsa.errors import ConfigError, Problem
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.objectives.base import TASKS, TERMS, Term, TermConfig
-from mmsa.objectives.head_projection import HeadProjection
-from mmsa.objectives.strategies import STRATEGIES, AlternatingStrategy, JointStrategy
-from mmsa.objectives.tasks import MeanAbsoluteError
-from mmsa.objectives.weighting import WEIGHTINGS, Fixed
+from mmsa.objectives.losses import WEIGHTINGS, Fixed, MeanAbsoluteError
+from mmsa.objectives.strategies import STRATEGIES, AlternatingStrategy, HeadProjection, JointStrategy
 
 _LOSSES = ("task", "uncertainty", "estimator")
 _NO_TERMS = nn.ModuleDict()  # whose attributes no term can be called

@@ -1,4 +1,7 @@
-"""Strategies: which passes over the training split make up an epoch, and what each of them trains."""
+"""Strategies: which passes over the training split make up an epoch, and what each of them trains.
+
+Shapes: B rows of a batch, D the width of the fused vector.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
+import torch
 from pydantic import Field
+from torch import Tensor, nn
 
 from mmsa.config import Named
 from mmsa.registry import Registry
@@ -119,3 +124,28 @@ class AlternatingStrategy(Strategy):
             Pass("main", ("pretrained", "main"), alternating=True),
             Pass("main", ("mixture",), self.config.mixture),
         )
+
+
+class HeadProjection(nn.Module):
+    """The matrix P that the gradient of the head is multiplied by; it shrinks along directions already used.
+
+    With r the mean input of the head in a batch and k = P r: P <- P - k k' / (alpha + r'k), divided by its
+    Frobenius norm. The denominator is the scalar of recursive least squares; the released code divides by an
+    outer product. A batch counts from the next one on: its own direction is what it has to be trained along.
+    """
+
+    projection: Tensor
+
+    def __init__(self, width: int, alpha: float):
+        super().__init__()
+        self.alpha = alpha
+        self.register_buffer("projection", torch.eye(width))
+
+    @torch.no_grad()
+    def forward(self, gradient: Tensor, input_BD: Tensor) -> None:
+        """Project the head's gradient (1, D) in place, and take the directions of this batch into account."""
+        gradient.copy_(gradient @ self.projection)
+        mean_D = input_BD.mean(0)
+        used_D = self.projection @ mean_D
+        self.projection -= used_D.outer(used_D) / (self.alpha + mean_D @ used_D)
+        self.projection /= torch.linalg.matrix_norm(self.projection)

@@ -14,7 +14,7 @@ from mmsa.errors import ConfigError
 from mmsa.information.densities import class_gaussian_entropy
 from mmsa.models import RepresentationDims, Representations
 from mmsa.objectives import BarberAgakovTerm
-from mmsa.objectives.terms.barber_agakov import GaussianPredictor
+from mmsa.objectives.terms.mmim import GaussianPredictor
 
 ROWS = 40
 LABELS = torch.linspace(-3, 3, ROWS)
