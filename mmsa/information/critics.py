@@ -27,7 +27,7 @@ Width = Annotated[int, Field(ge=1, le=4096)]
 
 
 class MLPConfig(Block):
-    """The shape of a perceptron with ReLU units."""
+    """Shape of a multilayer perceptron with ReLU units."""
 
     hidden: Width = 256
     layers: Annotated[int, Field(ge=1, le=8)] = 2
@@ -36,7 +36,16 @@ class MLPConfig(Block):
 
 
 def mlp(config: MLPConfig, inputs: int, outputs: int) -> nn.Sequential:
-    """Perceptron from ``inputs`` to ``outputs`` features."""
+    """Build a multilayer perceptron from ``inputs`` to ``outputs`` features.
+
+    Examples:
+        >>> mlp(MLPConfig(hidden=8, layers=1), 3, 2)
+        Sequential(
+          (0): Linear(in_features=3, out_features=8, bias=True)
+          (1): ReLU()
+          (2): Linear(in_features=8, out_features=2, bias=True)
+        )
+    """
     layers: list[nn.Module] = []
     for layer in range(config.layers):
         layers.append(nn.Linear(config.hidden if layer else inputs, config.hidden))
@@ -47,30 +56,34 @@ def mlp(config: MLPConfig, inputs: int, outputs: int) -> nn.Sequential:
 
 
 class Critic(nn.Module):
-    """Base of all critics. ``score_range`` is the largest difference between two scores it can give."""
+    """Base class of all critics.
+
+    Attributes:
+        score_range: The largest possible difference between two scores.
+    """
 
     score_range: float = math.inf
 
     def embed_x(self, x_RD: Tensor) -> Tensor:
-        """What ``score`` needs of each x."""
+        """Embed each x as ``score`` needs it."""
         return x_RD
 
     def embed_y(self, y_CD: Tensor) -> Tensor:
-        """What ``score`` needs of each y."""
+        """Embed each y as ``score`` needs it."""
         return y_CD
 
     def score(self, x_RE: Tensor, y_CE: Tensor) -> Tensor:
-        """Scores (R, C) of embedded rows against embedded columns."""
+        """Score embedded rows against embedded columns, (R, C)."""
         raise NotImplementedError
 
     def forward(self, x_RD: Tensor, y_CD: Tensor) -> Tensor:
-        """Scores (R, C) of rows against columns."""
+        """Score rows against columns, (R, C)."""
         return self.score(self.embed_x(x_RD), self.embed_y(y_CD))
 
 
 @CRITICS.register("separable")
 class SeparableCritic(Critic):
-    """f = g(x) . h(y): 2N network passes and one product; the choice for large batches."""
+    """f = g(x) . h(y), which takes 2N network passes and one product: the choice for large batches."""
 
     class Config(MLPConfig, Named):
         """Shape of both towers."""
@@ -100,7 +113,7 @@ class SeparableCritic(Critic):
 
 @CRITICS.register("cosine")
 class CosineCritic(SeparableCritic):
-    """f = cosine of g(x) and h(y), in [-1, 1]: meant for InfoNCE with a temperature well below 1."""
+    """f = cosine of g(x) and h(y), in [-1, 1], meant for InfoNCE with a temperature well below 1."""
 
     class Config(SeparableCritic.Config):
         """Shape of both towers."""
@@ -116,7 +129,7 @@ class CosineCritic(SeparableCritic):
 
 @CRITICS.register("bilinear")
 class BilinearCritic(Critic):
-    """f = x' W y: the cheapest, for representations that are already learned."""
+    """f = x' W y, the cheapest critic, for representations that are already learned."""
 
     class Config(Named):
         """No settings."""
@@ -139,7 +152,7 @@ class BilinearCritic(Critic):
 
 @CRITICS.register("joint")
 class JointCritic(Critic):
-    """f = network([x, y]): N^2 passes; less bias than a separable critic, overfits small sets sooner."""
+    """f = network([x, y]), which takes N^2 passes: less bias than ``separable``, but overfits sooner."""
 
     class Config(MLPConfig, Named):
         """Shape of the network."""
@@ -203,9 +216,9 @@ Read = Callable[[Any], Any]
 
 
 class Stack(nn.Module):
-    """Modules of one class and one shape, as one module whose parameters and buffers count them first.
+    """Modules of one class and shape as one module, whose parameters and buffers have a leading member axis.
 
-    What a member gives is turned into tensors by ``read``. Random members (dropout) are not supported.
+    ``read`` turns the output of a member into tensors. Random members (dropout) are not supported.
     """
 
     def __init__(self, members: Sequence[nn.Module], read: Read):
@@ -220,7 +233,7 @@ class Stack(nn.Module):
             setattr(*self._places[name], stacked)
 
     def forward(self, *inputs_G: Tensor) -> Any:
-        """What each member gives on its slice of the inputs, (G, ...)."""
+        """Return the output of each member on its slice of the inputs, (G, ...)."""
         state = {name: getattr(*place) for name, place in self._places.items()}
         return torch.vmap(self._call)(state, *inputs_G)
 
@@ -229,23 +242,22 @@ class Stack(nn.Module):
 
 
 def _place(module: nn.Module, name: str) -> tuple[nn.Module, str]:
-    """The submodule that holds a parameter or buffer, and the name it has there."""
+    """Return the submodule that holds a parameter or buffer, and its name there."""
     owner, _, leaf = name.rpartition(".")
     return module.get_submodule(owner), leaf
 
 
 def _as_gradients_come(stacked: Tensor) -> Tensor:
-    """The same values; matrices lie in memory by columns, the layout in which batched products give their
-    gradients, which would be copied into any other.
-    """
+    """Lay matrices out by columns, with the same values."""
+    # Batched products give the gradients of weights in this layout; every step would copy them into another.
     return stacked.mT.contiguous().mT if stacked.ndim == 3 else stacked
 
 
 class Grouped(nn.Module):
-    """Named modules of one class; those whose parameters have the same shapes are computed together.
+    """Named modules of one class, of which those with parameters of the same shapes are computed together.
 
     Attributes:
-        order: the names in the order of the results.
+        order: The names in the order of the results.
     """
 
     def __init__(self, members: Mapping[str, nn.Module], read: Read = lambda output: output):
@@ -258,7 +270,7 @@ class Grouped(nn.Module):
         self.stacks = nn.ModuleList(Stack([members[name] for name in names], read) for names in self._names)
 
     def forward(self, inputs: Mapping[str, tuple[Tensor, ...]]) -> Any:
-        """What each member gives on its inputs, in ``order`` along the first axis; needs a member."""
+        """Return the output of each member on its inputs, in ``order`` along the first axis."""
         parts = [
             stack(*map(torch.stack, zip(*(inputs[name] for name in names), strict=True)))
             for names, stack in zip(self._names, self.stacks, strict=True)

@@ -44,20 +44,20 @@ ENTROPIES: Registry[Entropy] = Registry("entropy")
 
 
 class Entropy(nn.Module):
-    """Base of all entropies: built from its ``Config`` and the number of features."""
+    """Base class of all entropies, built from a ``Config`` and the number of features."""
 
     def forward(self, y_ND: Tensor, group: ProcessGroup | None) -> Tensor:
-        """h(Y) of the batch that ``group`` holds together, scalar, with gradients into y only."""
+        """Return h(Y) of the batch that ``group`` holds together, a scalar with gradients into y only."""
         raise NotImplementedError
 
     def inner_loss(self, y_ND: Tensor, group: ProcessGroup | None) -> Tensor | None:
-        """The loss that fits the density, for detached y; None where nothing is learned."""
+        """Return the loss that fits the density to detached y, or None if nothing is learned."""
         return None
 
 
 @ENTROPIES.register("gaussian")
 class GaussianEntropy(Entropy):
-    """The entropy of the Gaussian with the batch's covariance, shrunk as by Ledoit and Wolf; >= h(Y)."""
+    """Entropy of the Gaussian with the covariance of the batch, shrunk by Ledoit and Wolf; >= h(Y)."""
 
     class Config(Named):
         """No settings."""
@@ -68,15 +68,16 @@ class GaussianEntropy(Entropy):
         super().__init__()
 
     def forward(self, y_ND: Tensor, group: ProcessGroup | None) -> Tensor:
-        """Needs clearly more samples than features; with fewer the shrinkage dominates."""
+        """Return h(Y). With no more samples than features, the shrinkage dominates."""
         return gaussian_entropy(gather_rows(y_ND, group)).to(y_ND.dtype)
 
 
 @ENTROPIES.register("kde")
 class KernelEntropy(Entropy):
-    """-mean log of a leave-one-out kernel density with Silverman's bandwidth.
+    """Entropy by a leave-one-out kernel density with Silverman's bandwidth.
 
-    For few dimensions and one cluster: the width is that of a Gaussian, far too wide for several clusters.
+    It is meant for few dimensions and one cluster: the width is that of a Gaussian, far too wide for several
+    clusters.
     """
 
     class Config(Named):
@@ -88,7 +89,8 @@ class KernelEntropy(Entropy):
         super().__init__()
 
     def forward(self, y_ND: Tensor, group: ProcessGroup | None) -> Tensor:
-        """The bandwidth follows the batch, without gradient."""
+        """Return h(Y)."""
+        # The bandwidth follows the batch without gradient: the gradient is that of where the samples lie.
         y_ND = at_least_float32(gather_rows(y_ND, group))
         count, dims = y_ND.shape
         silverman = (4 / (dims + 2) / count) ** (1 / (dims + 4))
@@ -104,32 +106,32 @@ class KernelEntropy(Entropy):
 
 
 class LearnedDensityEntropy(Entropy):
-    """Base of the entropies that are cross-entropies with a learned density."""
+    """Base class of the entropies that are cross-entropies with a learned density."""
 
     def density(self) -> Distribution:
-        """The learned density of y."""
+        """Return the learned density of y."""
         raise NotImplementedError
 
     def inner_loss(self, y_ND: Tensor, group: ProcessGroup | None) -> Tensor:
-        """-mean log q(y)."""
+        """Return -mean log q(y)."""
         log_density_N = self.density().log_prob(at_least_float32(y_ND))
         return -gather_rows(log_density_N, group).mean()
 
     def forward(self, y_ND: Tensor, group: ProcessGroup | None) -> Tensor:
-        """The same number, with gradients into y and not into the density."""
+        """Return the same number, with gradients into y and not into the density."""
         with frozen(self):
             return self.inner_loss(y_ND, group)
 
 
 class MixtureConfig(Named):
-    """The size of a mixture."""
+    """Size of a mixture."""
 
     components: Annotated[int, Field(ge=1, le=256)] = 8
 
 
 @ENTROPIES.register("gmm")
 class MixtureEntropy(LearnedDensityEntropy):
-    """Cross-entropy with a learned mixture of Gaussians with independent features."""
+    """Cross-entropy with a learned mixture of Gaussians whose features are independent."""
 
     class Config(MixtureConfig):
         """Size of the mixture."""
@@ -150,7 +152,7 @@ class MixtureEntropy(LearnedDensityEntropy):
 
 @ENTROPIES.register("knife")
 class KnifeEntropy(LearnedDensityEntropy):
-    """KNIFE (Pichler et al. 2022): learned Gaussian kernels with full covariances."""
+    """KNIFE (Pichler et al. 2022), cross-entropy with learned Gaussian kernels of full covariance."""
 
     class Config(MixtureConfig):
         """Number of kernels."""
@@ -178,9 +180,9 @@ def _mixture(logits_K: Tensor, components: Distribution) -> Distribution:
 
 @ESTIMATORS.register("barber_agakov")
 class BarberAgakov(Estimator):
-    """E log q(y|x) + h(Y): Barber and Agakov's lower bound (2003) where h is exact.
+    """E log q(y|x) + h(Y), which with an exact h is the lower bound of Barber and Agakov (2003).
 
-    With an estimated h it is McAllester and Stratos's difference of entropies (2020) and no bound: the
+    With an estimated h it is the difference of entropies of McAllester and Stratos (2020) and no bound: the
     Gaussian entropy and the cross-entropies ``gmm`` and ``knife`` are above h(Y).
     """
 
@@ -199,14 +201,14 @@ class BarberAgakov(Estimator):
         self.entropy = ENTROPIES[config.entropy.name](config.entropy, y_dim)
 
     def estimate(self, x_ND: Tensor, y_ND: Tensor) -> Value:
-        """The negative estimate as a loss."""
+        """Return the negative estimate as the loss."""
         log_density_N = gather_rows(self.conditional.log_density(x_ND, y_ND), self.group)
         refuse_fewer_than_two(len(log_density_N))
         estimate = log_density_N.mean() + self.entropy(y_ND, self.group)
         return Value(-estimate, estimate.detach(), self.ceiling(len(log_density_N)))
 
     def inner_loss(self, x_ND: Tensor, y_ND: Tensor) -> Tensor | None:
-        """Fits the density behind the entropy, where there is one."""
+        """Return the loss of the density behind the entropy, if there is one."""
         return self.entropy.inner_loss(y_ND, self.group)
 
     def inner_parameters(self) -> list[nn.Parameter]:
@@ -216,10 +218,10 @@ class BarberAgakov(Estimator):
 
 @ESTIMATORS.register("barber_agakov_mmim_code")
 class BarberAgakovMMIMCode(Estimator):
-    """The likelihood term of MMIM's released code: -1/2 E sum (y - mean)^2 / variance.
+    """Likelihood term of MMIM's released code, -1/2 E sum (y - mean)^2 / variance, for comparison only.
 
-    Without -1/2 log variance it is a surrogate without unit: a large variance brings it to 0 whatever the
-    dependence. For comparison only.
+    Without -1/2 log variance it is a surrogate without a unit: a large variance brings it to 0 whatever the
+    dependence.
     """
 
     class Config(Named):
@@ -235,7 +237,7 @@ class BarberAgakovMMIMCode(Estimator):
         self.conditional = DiagonalGaussian(config.conditional, x_dim, y_dim)
 
     def estimate(self, x_ND: Tensor, y_ND: Tensor) -> Value:
-        """The negative term as a loss."""
+        """Return the negative term as the loss."""
         mean_ND, scale_ND = self.conditional.mean_and_scale(x_ND)
         quadratic_N = gaussian_log_density_mmim_code(y_ND, mean_ND, 2 * scale_ND.log())
         quadratic_N = gather_rows(quadratic_N, self.group)
@@ -251,31 +253,31 @@ class PenaltyConfig(Named):
 
 
 class DensityPenalty(Estimator):
-    """Base of the penalties on log q(y_j | x_i) of all pairs; q is fitted by ``inner_loss`` alone."""
+    """Base class of the penalties on log q(y_j | x_i) of all pairs. Only ``inner_loss`` fits q."""
 
     def __init__(self, config: PenaltyConfig, x_dim: int, y_dim: int):
         super().__init__()
         self.conditional = conditional_density(config.conditional, x_dim, y_dim)
 
     def log_densities(self, x_ND: Tensor, y_ND: Tensor) -> Tensor:
-        """[i, j] = log q(y_j | x_i) of the whole batch. Each process computes the rows of its own samples."""
+        """Return [i, j] = log q(y_j | x_i) of the whole batch. Each process computes its own rows."""
         with frozen(self.conditional):
             columns_CD = gather_rows(y_ND, self.group)
             refuse_fewer_than_two(len(columns_CD))
             return gather_rows(self.conditional.log_densities(x_ND, columns_CD), self.group)
 
     def estimate(self, x_ND: Tensor, y_ND: Tensor) -> Value:
-        """The penalty as a loss."""
+        """Return the penalty as the loss."""
         log_density_NN = self.log_densities(x_ND, y_ND)
         penalty = self.penalty(log_density_NN)
         return Value(penalty, penalty.detach(), self.ceiling(len(log_density_NN)))
 
     def penalty(self, log_density_NN: Tensor) -> Tensor:
-        """What is minimised, scalar."""
+        """Return what is minimised, a scalar."""
         raise NotImplementedError
 
     def inner_loss(self, x_ND: Tensor, y_ND: Tensor) -> Tensor:
-        """-mean log q(y|x)."""
+        """Return -mean log q(y|x)."""
         return -gather_rows(self.conditional.log_density(x_ND, y_ND), self.group).mean()
 
     def inner_parameters(self) -> list[nn.Parameter]:
@@ -285,7 +287,7 @@ class DensityPenalty(Estimator):
 
 @ESTIMATORS.register("club")
 class CLUB(DensityPenalty):
-    """CLUB: information plus the reverse divergence at a perfect q, so a penalty and never a reading."""
+    """CLUB, which with a perfect q is information plus the reverse divergence: a penalty, never a reading."""
 
     class Config(PenaltyConfig):
         """The conditional density."""
@@ -301,7 +303,7 @@ class CLUB(DensityPenalty):
 
 @ESTIMATORS.register("l1out")
 class L1Out(DensityPenalty):
-    """Leave-one-out upper bound, closer to the information than CLUB."""
+    """Leave-one-out upper bound, which is closer to the information than CLUB."""
 
     class Config(PenaltyConfig):
         """The conditional density."""

@@ -98,8 +98,8 @@ class SelfMM(MultimodalModel):
 class DMSI(MultimodalModel):
     """Deep modal shared information: the encoders and the fusion of Self-MM, on whose code it builds.
 
-    Lai et al., IJCNN 2024. The private path of its figure is the term ``unimodal``, the shared one ``coral``. Its own settings are
-    not published.
+    Lai et al., IJCNN 2024. The private path of its figure is the term ``unimodal``, the shared one ``coral``.
+    Its own settings are not published.
     """
 
     class Config(SelfMMConfig):

@@ -46,12 +46,18 @@ _MISSING: Mapping[Missing, str] = {
 class Quantity:
     """One number in bits.
 
-    raw: never clipped. low, high: 90 % interval by bootstrap over groups, the same resamples for all
-    quantities, wider the fewer groups there are; it holds 0 where a test does not exclude 0.
-    null_mean, null_bound: of refits with whole groups permuted, of the targets for informations, of the
-    modality for gains: their mean, and the bound that 95 % of them stay below where they are enough to tell.
-    p_value: the largest of the tests there are, resamples of held-out rows and refits; None for what may be
-    negative. signed: whether the truth may be negative.
+    Attributes:
+        raw: The number, never clipped.
+        low: Lower end of the 90 % interval by bootstrap over groups, with the same resamples for all
+            quantities, wider the fewer groups there are. It holds 0 if a test does not exclude 0.
+        high: Upper end.
+        null_mean: Mean of refits with whole groups permuted, those of the target for informations, of the
+            modality for gains.
+        null_bound: What 95 % of the refits stay below, if they are enough to tell.
+        p_value: The largest of the tests there are, by resamples of held-out rows and by refits. None for a
+            quantity that may be negative.
+        signed: Whether the truth may be negative.
+        status: What the tests say.
     """
 
     raw: float
@@ -65,16 +71,32 @@ class Quantity:
 
     @property
     def value(self) -> float:
-        """``raw``, or 0 where the truth cannot be negative and ``raw`` is."""
+        """``raw``, or 0 if the truth cannot be negative and ``raw`` is."""
         return self.raw if self.signed else max(0.0, self.raw)
 
 
 @dataclass(frozen=True)
 class Decomposition:
-    """All quantities in bits, and what was done to get them. See ``quantities`` for the names.
+    """All quantities in bits, and how they were obtained. See ``quantities`` for the names.
 
-    status: ok, or why nothing was measured. entropy: H(target), the most there is to know. cells: of the
-    summaries behind the ``broja`` points. permutations: refits of the null that were made.
+    Attributes:
+        quantities: By name.
+        modalities: In their order.
+        status: ok, or why nothing was measured.
+        entropy: H(target), the most there is to know.
+        num_samples: Rows.
+        num_groups: Groups of rows.
+        num_classes: Classes of the target.
+        binned: Whether they are bins of numbers.
+        cells: Of the summaries behind the ``broja`` points.
+        folds: Of the cross-fit.
+        seeds: Networks in each fold.
+        permutations: Refits of the null that were made.
+        resamples: Of the bootstrap.
+        seed: What decided everything random.
+        seconds: What it took.
+        unit: Always bits.
+        level: Of the intervals.
     """
 
     quantities: Mapping[str, Quantity]
@@ -99,7 +121,7 @@ class Decomposition:
         return self.quantities[name]
 
     def to_dict(self) -> dict[str, Any]:
-        """Content for JSON; ``value`` of each quantity is written for readers."""
+        """Return content for JSON, with the ``value`` of each quantity for readers."""
         written = {
             name: {**asdict(quantity), "value": quantity.value} for name, quantity in self.quantities.items()
         }
@@ -107,7 +129,7 @@ class Decomposition:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Inverse of ``to_dict``."""
+        """Read what ``to_dict`` gave."""
         found = {
             name: Quantity(**{key: entry[key] for key in entry if key != "value"})
             for name, entry in content["quantities"].items()
@@ -115,7 +137,7 @@ class Decomposition:
         return cls(**{**content, "modalities": tuple(content["modalities"]), "quantities": found})
 
     def text(self, *, brackets: bool = True) -> str:
-        """A table: numbers first, then one line for each bracket with its point, unless left out."""
+        """Write a table: numbers first, then one line for each bracket with its point, unless left out."""
         heads = [
             f"information about the target in bits; H(target) = {self.entropy:.3f}"
             + (f", {self.num_classes} bins" if self.binned else f", {self.num_classes} classes"),
@@ -138,12 +160,12 @@ class Decomposition:
 
 
 def is_signed(name: str) -> bool:
-    """Whether the quantity of this name may be negative in truth."""
+    """Return whether the quantity of this name may be negative in truth."""
     return name in SIGNED
 
 
 def can_be_negative(name: str) -> bool:
-    """Whether the number may be negative in truth, also where it bounds a quantity that may not."""
+    """Return whether the number may be negative in truth, even if it bounds a quantity that may not."""
     return is_signed(name) or name.endswith("/least")
 
 
@@ -156,13 +178,13 @@ _WRITTEN = {"information/": "subset/", "+": "_", ",": "-", "|": "-without-"}
 
 
 def decomposition_names(modalities: Sequence[str]) -> list[str]:
-    """Of all quantities with a test that ``decompose`` gives for the modalities and a fusion."""
+    """Return the names of all quantities with a test that ``decompose`` gives for modalities and a fusion."""
     known = {subset: np.zeros(1) for subset in subsets_of(modalities, fusion=True)}
     return [_name(quantity) for quantity in quantities(known, modalities)]
 
 
 def as_measurements(found: Decomposition) -> dict[str, Measurement]:
-    """Every quantity of a decomposition by its name; the record's status where nothing was measured."""
+    """Turn a decomposition into measurements by name, in nats, with its status if it measured nothing."""
     if found.status != "ok":
         return not_decomposed(found.status, found.modalities, found.num_samples, found.num_groups)
     return {
@@ -175,7 +197,7 @@ def as_measurements(found: Decomposition) -> dict[str, Measurement]:
 def not_decomposed(
     status: Absent, modalities: Sequence[str], num_samples: int, num_groups: int
 ) -> dict[str, Measurement]:
-    """Every quantity of a decomposition that did not take place."""
+    """Return every quantity of a decomposition that did not take place."""
     record = not_measured(status, num_samples=num_samples, num_groups=num_groups, dims=())
     return dict.fromkeys(decomposition_names(modalities), record)
 
@@ -187,7 +209,7 @@ def _name(quantity: str) -> str:
 
 
 def _measurement(quantity: Quantity, found: Decomposition) -> Measurement:
-    """In nats, with the entropy of the target as ceiling."""
+    """Convert a quantity to nats, with the entropy of the target as its ceiling."""
 
     def nats(bits: float | None) -> float | None:
         return None if bits is None else bits * math.log(2)

@@ -1,8 +1,9 @@
 """The four kinds of information as MIMRL's released code defines them, from given estimates.
 
-The code is centred on text: it looks at (text, audio) and (text, vision), never at (audio, vision). All terms
-are sums, without averages. Specific information subtracts two conditional informations that do not overlap,
-so it is a heuristic and may be negative; see ``mmsa.information.target`` for quantities with a meaning.
+The code is centred on text: it looks at (text, audio) and (text, vision), never at (audio, vision). All
+quantities are sums, without averages. Specific information subtracts two conditional informations that do not
+overlap, so it is a heuristic and may be negative. For quantities with a meaning see
+``mmsa.information.target``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,18 @@ Conditional = Mapping[tuple[frozenset[str], str], float]
 
 
 class Between(NamedTuple):
-    """I(x; y), or I(x; y | given), of vectors by name. As text it is ``x-y`` or ``x-y-given-z``."""
+    """I(x; y), or I(x; y | given), of vectors by name.
+
+    Attributes:
+        x: Name of a vector.
+        y: Name of another one.
+        given: Name of a third one, or None.
+
+    Examples:
+        >>> between = Between("text", "audio", "target")
+        >>> str(between), between.formula
+        ('text-audio-given-target', 'I(text; audio | target)')
+    """
 
     x: str
     y: str
@@ -30,7 +42,7 @@ class Between(NamedTuple):
 
     @property
     def estimate(self) -> Estimate:
-        """The same without an order of x and y."""
+        """Key of the estimate, in which x and y have no order."""
         return frozenset({self.x, self.y}), self.given
 
     @property
@@ -47,19 +59,19 @@ Shares = Mapping[Between, float]
 
 
 def mimrl_shares(modalities: Sequence[str], centre: str = "text", target: str = TARGET) -> dict[str, Shares]:
-    """``invariant``, ``specific/m`` and ``complementary``: how often each estimate is added.
+    """Return how often each estimate is added to ``invariant``, ``specific/m`` and ``complementary``.
 
     For each other modality m: invariant adds I(centre; m), complementary adds I(centre; m | target),
     specific/m is I(m; target | centre) - I(centre; m | target), and specific/centre adds
     I(centre; target | m) - I(centre; m | target). Absent modalities leave out their terms.
 
     Args:
-        modalities: those that are there.
-        centre: the one that every pair contains.
-        target: what the target is called in the estimates.
+        modalities: The modalities that are present.
+        centre: The one that every pair contains.
+        target: What the target is called in the estimates.
 
     Raises:
-        DataError: where the centre is not among the modalities, or is alone.
+        DataError: If the centre is not among the modalities, or is alone.
 
     Examples:
         >>> shares = mimrl_shares(["text", "audio"])
@@ -87,10 +99,23 @@ def mimrl_shares(modalities: Sequence[str], centre: str = "text", target: str = 
 def mimrl_code(
     pairwise: Pairwise, conditional: Conditional, modalities: Sequence[str], centre: str = "text"
 ) -> dict[str, float]:
-    """``fusion/m`` where given, and the sums of ``mimrl_shares``, in the given unit.
+    """Return the quantities of MIMRL's code from estimates, in their unit.
+
+    These are ``fusion/m``, as far as given, and the sums of ``mimrl_shares``.
 
     Raises:
-        DataError: as ``mimrl_shares``, and where estimates are missing; names all of them.
+        DataError: As ``mimrl_shares``, and if estimates are missing, with all of them.
+
+    Examples:
+        >>> pairwise = {frozenset({"text", "audio"}): 0.5}
+        >>> conditional = {
+        ...     (frozenset({"text", "target"}), "audio"): 0.3,
+        ...     (frozenset({"audio", "target"}), "text"): 0.1,
+        ...     (frozenset({"text", "audio"}), "target"): 0.2,
+        ... }
+        >>> found = mimrl_code(pairwise, conditional, ["text", "audio"])
+        >>> {name: round(value, 1) for name, value in found.items()}
+        {'invariant': 0.5, 'specific/text': 0.1, 'specific/audio': -0.1, 'complementary': 0.2}
     """
     shares = mimrl_shares(modalities, centre)
     known: dict[Estimate, float] = {(pair, None): value for pair, value in pairwise.items()}

@@ -49,29 +49,32 @@ one or two, and where they are chosen by chance a subset reads less than its par
 
 @dataclass(frozen=True)
 class PredictiveDistribution:
-    """Held-out log p(y | x) and log p(y), (N, C) nats; both from the same training rows."""
+    """Held-out predictions of a target, of which both parts come from the same training rows.
+
+    Attributes:
+        conditional: (N, C) log p(y | x) in nats.
+        marginal: (N, C) log p(y) in nats.
+    """
 
     conditional: Floats
     marginal: Floats
 
     @classmethod
     def mixed(cls, conditional: Floats, marginal: Floats) -> Self:
-        """Predictions with one part in N of the frequencies, so that no row loses more than log N nats.
-
-        One row predicted with certainty and wrongly could otherwise outweigh all others. It costs the others
-        1 / N nats.
-        """
+        """Mix one part in N of the frequencies into predictions: no row then loses more than log N nats."""
+        # One row that is predicted with certainty, and wrongly, could otherwise outweigh all others. It costs
+        # those 1 / N nats.
         num_rows = len(conditional)
         kept = math.log1p(-1 / num_rows) if num_rows > 1 else -math.inf
         return cls(np.logaddexp(kept + conditional, marginal - math.log(num_rows)), marginal)
 
     @classmethod
     def ignorant(cls, marginal: Floats) -> Self:
-        """Predictions that know the frequencies alone."""
+        """Return predictions that know only the frequencies."""
         return cls(marginal, marginal)
 
     def terms(self, class_N: Rows) -> Floats:
-        """(N,) pointwise information log p(y|x) - log p(y), nats; the mean estimates I(X; Y)."""
+        """Return (N,) pointwise information log p(y|x) - log p(y) in nats, whose mean estimates I(X; Y)."""
         rows = np.arange(len(class_N))
         terms_N: Floats = self.conditional[rows, class_N] - self.marginal[rows, class_N]
         return terms_N
@@ -80,14 +83,14 @@ class PredictiveDistribution:
 def cross_fit(
     x_ND: Floats, class_N: Rows, fold_N: Rows, *, num_seeds: int, seed: int
 ) -> PredictiveDistribution:
-    """Predictive distributions of every row by networks fitted on the other folds.
+    """Predict the class of every row by networks that were fitted on the other folds.
 
     Args:
-        x_ND: features; standardised here over all rows, which says nothing about the target.
-        class_N: the target as 0 .. C - 1.
-        fold_N: fold of each row.
-        num_seeds: networks per fold, whose log-odds are averaged.
-        seed: decides initial weights and the order of rows.
+        x_ND: Features. They are standardised here over all rows, which says nothing about the target.
+        class_N: The target as 0 .. C - 1.
+        fold_N: Fold of each row.
+        num_seeds: Networks per fold, whose log-odds are averaged.
+        seed: Decides initial weights and the order of rows.
     """
     x, classes = standardised(x_ND), torch.from_numpy(class_N)
     folds = torch.from_numpy(fold_N)
@@ -103,7 +106,7 @@ def cross_fit(
 
 
 class _Bent(nn.Module):
-    """Log-odds against the class frequencies: a perceptron plus a linear map, both zero at first."""
+    """Log-odds against the class frequencies, by a perceptron plus a linear map, both zero at first."""
 
     def __init__(self, inputs: int, num_classes: int):
         super().__init__()
@@ -135,7 +138,7 @@ class _Layers(nn.Module):
 
 
 class _Stack(nn.Module):
-    """Networks as one; ``grouped.Stack`` does it for any module, but takes twice as long with small ones."""
+    """Networks as one. ``critics.Stack`` does so for any module, but takes twice as long with small ones."""
 
     def __init__(self, members: Sequence[_Bent]):
         super().__init__()
@@ -173,9 +176,9 @@ class _Training:
         self.rows = min(map(len, self.train))
 
     def rounds(self) -> Iterator[Tensor]:
-        """Held-out log-odds (N, C), averaged over seeds, before training and after each round of it.
+        """Yield held-out log-odds (N, C), averaged over seeds, before training and after each round of it.
 
-        Averaged also over recent rounds, at ``_RATE``, against the noise of gradient steps.
+        They are also averaged over recent rounds, at ``_RATE``, against the noise of gradient steps.
         """
         average_NC = self._held_out()
         yield average_NC
@@ -210,7 +213,7 @@ class _Training:
 
 
 def _until_stale(rounds: Iterator[Tensor], marginal_NC: Tensor, classes: Tensor) -> Iterator[Tensor]:
-    """The rounds up to the one after which the pooled held-out cross-entropy no longer fell."""
+    """Yield the rounds until the pooled held-out cross-entropy no longer falls."""
     best, waited = math.inf, 0
     for odds_NC in rounds:
         yield odds_NC
@@ -221,7 +224,7 @@ def _until_stale(rounds: Iterator[Tensor], marginal_NC: Tensor, classes: Tensor)
 
 
 def _losses(odds_NC: Tensor, marginal_NC: Tensor, classes: Tensor) -> Tensor:
-    """-log p(y | x) for each trust, (trusts, N)."""
+    """Return -log p(y | x) for each trust, (trusts, N)."""
     logits = marginal_NC + _TRUST[:, None, None] * odds_NC
     return F.cross_entropy(logits.flatten(0, 1), classes.repeat(len(_TRUST)), reduction="none").view(
         len(_TRUST), -1
@@ -229,7 +232,7 @@ def _losses(odds_NC: Tensor, marginal_NC: Tensor, classes: Tensor) -> Tensor:
 
 
 def _chosen(odds_TNC: Tensor, marginal_NC: Tensor, classes: Tensor, folds: Tensor) -> Tensor:
-    """log p(y | x), (N, C), at the round and trust that serve the other folds best."""
+    """Return log p(y | x), (N, C), at the round and trust that serve the other folds best."""
     num_folds = int(folds.max()) + 1
     loss_TAK = torch.stack(
         [
@@ -248,14 +251,14 @@ def _chosen(odds_TNC: Tensor, marginal_NC: Tensor, classes: Tensor, folds: Tenso
 
 
 def standardised(x_ND: Floats) -> Tensor:
-    """(N, D) features of mean 0 and variance 1, what lies beyond 10 deviations moved there."""
+    """Return (N, D) features of mean 0 and variance 1, with outliers moved to 10 deviations."""
     spread_D = x_ND.std(0)
     scaled_ND = (x_ND - x_ND.mean(0)) / np.where(spread_D > 0, spread_D, 1.0)
     return torch.from_numpy(scaled_ND.clip(-_LARGEST_INPUT, _LARGEST_INPUT)).float()
 
 
 def log_frequencies(classes: Tensor, num_classes: int) -> Tensor:
-    """(C,) with half a count added to each class, so that none is impossible (Krichevsky & Trofimov)."""
+    """Return (C,) log frequencies with half a count more of each class (Krichevsky & Trofimov)."""
     counts_C = torch.bincount(classes, minlength=num_classes) + 0.5
     return (counts_C / counts_C.sum()).log()
 
@@ -270,14 +273,18 @@ def combined(
     fusion_of: Collection[str] = (),
     known: Mapping[Subset, PredictiveDistribution] | None = None,
 ) -> dict[Subset, PredictiveDistribution]:
-    """The best predictions from every subset, smaller subsets first; seeds as in ``cross_fit``.
+    """Find the best predictions from every subset, smaller subsets first; seeds as in ``cross_fit``.
 
-    Subsets that know the same, with and without a fusion computed from them, get the same.
+    Subsets that know the same, with and without a fusion that is computed from them, get the same.
 
     Args:
-        own: predictions of networks and others that saw the features of the subset.
-        fusion_of: the sources that the fusion is computed from; none where it knows more than they do.
-        known: the best predictions from other subsets, which are their parts.
+        own: Predictions of networks and others that saw the features of the subset.
+        class_N: The target as 0 .. C - 1.
+        fold_N: Fold of each row.
+        num_seeds: Networks per fold.
+        seed: Decides initial weights and the order of rows.
+        fusion_of: The sources that the fusion is computed from; none if it knows more than they do.
+        known: The best predictions from other subsets, which are their parts.
     """
     best = {closure(subset, fusion_of): predicted for subset, predicted in (known or {}).items()}
     for whole in sorted({closure(subset, fusion_of) for subset in own}, key=len):
@@ -317,7 +324,7 @@ def best_of(
     fold_N: Rows,
     of_parts: Sequence[PredictiveDistribution] = (),
 ) -> PredictiveDistribution:
-    """For each fold the candidate that serves the other folds best; more than ``of_parts`` has its price."""
+    """Take for each fold the candidate that serves the other folds best; ``of_parts`` have an advantage."""
     every = [*of_parts, *candidates]
     terms_AN = np.stack([candidate.terms(class_N) for candidate in every])
     by_fold_AK = np.stack([np.bincount(fold_N, terms_N) for terms_N in terms_AN])
