@@ -27,7 +27,7 @@ class MeanAbsoluteError(nn.Module):
         super().__init__()
 
     def forward(self, prediction_B: Tensor, labels_B: Tensor) -> Tensor:
-        """Scalar loss."""
+        """Return the scalar loss."""
         return (prediction_B - labels_B).abs().mean()
 
 
@@ -44,13 +44,13 @@ class MeanSquaredError(nn.Module):
         super().__init__()
 
     def forward(self, prediction_B: Tensor, labels_B: Tensor) -> Tensor:
-        """Scalar loss."""
+        """Return the scalar loss."""
         return (prediction_B - labels_B).square().mean()
 
 
 @TASKS.register("huber")
 class Huber(nn.Module):
-    """Quadratic within ``delta`` of the label, linear beyond."""
+    """Huber loss, which is quadratic within ``delta`` of the label and linear beyond."""
 
     class Config(Named):
         """Where it turns linear."""
@@ -63,7 +63,7 @@ class Huber(nn.Module):
         self.delta = config.delta
 
     def forward(self, prediction_B: Tensor, labels_B: Tensor) -> Tensor:
-        """Scalar loss."""
+        """Return the scalar loss."""
         return torch.nn.functional.huber_loss(prediction_B, labels_B, delta=self.delta)
 
 
@@ -73,22 +73,22 @@ _LARGEST_LOG_VARIANCE = 10.0
 
 
 class Weighting(nn.Module):
-    """Base of all weightings: built from its ``Config`` and the names of the losses.
+    """Base class of all weightings, built from a ``Config`` and the names of the losses.
 
     Attributes:
-        takes_negative: whether it makes sense of a loss that may fall below 0.
+        takes_negative: Whether losses that may fall below 0 make sense with it.
     """
 
     takes_negative: ClassVar[bool] = True
 
     def forward(self, losses: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The losses to be added up, and detached monitors."""
+        """Return the losses that are added up, and detached monitors."""
         raise NotImplementedError
 
 
 @WEIGHTINGS.register("fixed")
 class Fixed(Weighting):
-    """The losses as the weights of the terms make them."""
+    """Leaves the losses as the weights of the terms make them."""
 
     class Config(Named):
         """No settings."""
@@ -99,17 +99,17 @@ class Fixed(Weighting):
         super().__init__()
 
     def forward(self, losses: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The same losses."""
+        """Return the same losses."""
         return dict(losses), {}
 
 
 @WEIGHTINGS.register("uncertainty")
 class Uncertainty(Weighting):
-    """sum_i e^(-s_i) L_i + s_i with a learnt log-variance s_i of each loss (Kendall et al., CVPR 2018).
+    """Learns a log-variance s_i of each loss: sum_i e^(-s_i) L_i + s_i (Kendall et al., CVPR 2018).
 
-    A term's own weight multiplies L_i and is a start only: e^(-s_i) balances it away. A loss that may fall
-    below 0, as all bounds on information do, has no best s_i, and is refused. s_i lies within +-10, which it
-    approaches smoothly.
+    The weight of a term multiplies L_i and is only a start, since e^(-s_i) balances it away. A loss that may
+    fall below 0, as all bounds on information do, has no best s_i and is refused. s_i lies within +-10, which
+    it approaches smoothly.
     """
 
     class Config(Named):
@@ -124,7 +124,7 @@ class Uncertainty(Weighting):
         self.log_variances = nn.ParameterDict({name: nn.Parameter(torch.zeros(())) for name in names})
 
     def forward(self, losses: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The scaled losses and ``uncertainty``, the sum of s_i; monitors ``weight/<loss>`` are e^(-s_i)."""
+        """Return scaled losses and ``uncertainty``, the sum of s_i. Monitors ``weight/<loss>``: e^(-s_i)."""
         log_variances = {name: self._bounded(name) for name in losses}
         scales = {name: (-value).exp() for name, value in log_variances.items()}
         scaled = {name: scales[name] * loss for name, loss in losses.items()}

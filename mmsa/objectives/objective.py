@@ -1,4 +1,4 @@
-"""The objective: a task loss, named terms, and how they are put together."""
+"""The objective: a task loss, named terms, and how they are combined."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class ObjectiveConfig(Block):
     weighting: Annotated[Named, one_of(WEIGHTINGS)] = Fixed.Config()
 
     def kind_of(self, name: str) -> type[Term]:
-        """The term that stands under a name: the registered one, or what the entry says it is."""
+        """Return the term that stands under a name: the registered one, or what the entry says it is."""
         return TERMS[getattr(self.terms[name], "term", name)]
 
     def built(self) -> dict[str, float]:
-        """The terms with a weight above 0, which are the ones that are built, and their weights."""
+        """Return the weights of the terms that are built, which are those with a weight above 0."""
         return {name: term.weight for name, term in self.terms.items() if term.weight > 0}
 
     @model_validator(mode="after")
@@ -62,7 +62,7 @@ class ObjectiveConfig(Block):
 
 
 def warnings(config: ObjectiveConfig) -> list[str]:
-    """What the settings of the terms do that their user may not expect, with the path of the term."""
+    """Return what the settings of the terms do that a user may not expect, with the path of each term."""
     return [
         f"objective.terms.{name}: {warning}"
         for name, term in config.terms.items()
@@ -74,15 +74,16 @@ def warnings(config: ObjectiveConfig) -> list[str]:
 class ObjectiveValue:
     """The parts of the loss on one batch.
 
-    losses: each weighted loss by name (``task``, and the terms with a weight above 0), with gradients.
-    monitors: detached scalars by name.
+    Attributes:
+        losses: Each weighted loss by name (``task``, and the terms with a weight above 0), with gradients.
+        monitors: Detached scalars by name.
     """
 
     losses: Mapping[str, Tensor]
     monitors: Mapping[str, Tensor]
 
     def total(self) -> Tensor:
-        """The scalar that is back-propagated."""
+        """Return the scalar that is back-propagated."""
         return torch.stack([loss.float() for loss in self.losses.values()]).sum()
 
 
@@ -90,10 +91,11 @@ class Objective(nn.Module):
     """Task loss + sum of weight x term. A term of weight 0 is not built at all.
 
     Attributes:
-        requests: the further vectors that its terms read (``Model.request``).
+        weights: Of the terms that are built, by name.
+        requests: The further vectors that its terms read (``Model.request``).
 
     Raises:
-        ConfigError: for a term or strategy that does not fit the model or the data.
+        ConfigError: If a term or strategy does not fit the model or the data.
     """
 
     def __init__(self, config: ObjectiveConfig, dims: RepresentationDims, spec: TargetSpec = UNKNOWN):
@@ -113,7 +115,7 @@ class Objective(nn.Module):
         return [(name, term) for name, term in self.terms.items() if isinstance(term, Term)]
 
     def forward(self, representations: Representations, targets: Targets) -> ObjectiveValue:
-        """The main loss: task and weighted terms."""
+        """Compute the main loss, of task and weighted terms."""
         losses = {"task": self.task(representations.prediction, targets.labels)}
         monitors: dict[str, Tensor] = {}
         for name, term in self._each_term():
@@ -124,23 +126,23 @@ class Objective(nn.Module):
         return ObjectiveValue(losses, monitors | weights)
 
     def after_backward(self, head: nn.Linear, representations: Representations) -> None:
-        """Call when a main loss has given its gradients: a strategy may change the one of the head."""
+        """Let the strategy change the gradient of the head, after the backward pass of a main loss."""
         if self.head_projection is not None and head.weight.grad is not None:
             self.head_projection(head.weight.grad, representations.fusion.detach())
 
     def estimator_losses(self, representations: Representations, targets: Targets) -> dict[str, Tensor]:
-        """The losses that fit the terms' own estimators, by term; empty where no term has one."""
+        """Return the losses that fit the estimators of the terms, by term."""
         detached = representations.detach()
         losses = {name: term.estimator_loss(detached, targets) for name, term in self._each_term()}
         return {name: loss for name, loss in losses.items() if loss is not None}
 
     def start_epoch(self, epoch: int) -> None:
-        """Tell every term that ``epoch`` (counted from 0) begins."""
+        """Tell every term that ``epoch``, counted from 0, begins."""
         for _, term in self._each_term():
             term.start_epoch(epoch)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The trained parameters of all terms, and of the weighting, by group."""
+        """Return the trained parameters of all terms and of the weighting, by group."""
         groups: dict[str, list[nn.Parameter]] = {"main": list(self.weighting.parameters())}
         for _, term in self._each_term():
             for group, parameters in term.parameter_groups().items():
@@ -149,10 +151,10 @@ class Objective(nn.Module):
 
 
 def _head_projection(strategy: Named, dims: RepresentationDims) -> HeadProjection | None:
-    """The projection that ``strategy`` asks for.
+    """Build the projection that ``strategy`` needs, if any.
 
     Raises:
-        ConfigError: where it needs a head that modalities have in common, and this model has none.
+        ConfigError: If it needs a head that modalities have in common, and this model has none.
     """
     if not isinstance(strategy, AlternatingStrategy.Config):
         return None

@@ -86,12 +86,17 @@ CASES: dict[str, dict[str, Any]] = {
         "model": {"name": "late_fusion"},
         "objective": {
             "terms": {
-                "raised": {"term": "information", "between": ["fusion", "text"]},
+                "raised": {
+                    "term": "information",
+                    "between": ["fusion", "text"],
+                    "estimator": {"name": "infonce", "critic": {"name": "prediction"}, "temperature": 0.2},
+                },
                 "lowered": {
                     "term": "information",
                     "between": ["text", "audio"],
                     "estimator": {"name": "club"},
                     "sense": "minimise",
+                    "normalise": False,
                 },
                 "conditional": {
                     "term": "information",

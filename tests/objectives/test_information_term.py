@@ -69,7 +69,7 @@ def test_a_configuration_survives_its_dump_and_every_way_of_changing_it() -> Non
         ({"shard": {"between": ["text", "audio"]}}, "Under a name of your own, write term: information"),
         ({"barber_agakow": {}}, "Did you mean 'barber_agakov'"),
         ({"shared": {**AUDIO_TEXT, "term": "informaton"}}, "Did you mean 'information'"),
-        ({"sharp": {"term": "cpc"}}, "can stand under its own name only. Write cpc: instead of sharp:"),
+        ({"sharp": {"term": "cpc"}}, "can stand under its own name only.*Write cpc: instead of sharp:"),
         ({"a.b": AUDIO_TEXT}, "Write letters, digits and _"),
         ({"task": AUDIO_TEXT}, "Call the term task_term"),
         ({"train": AUDIO_TEXT}, "Call the term train_term"),

@@ -85,14 +85,14 @@ class OneAtATime:
         return rows @ weights[f"critic.{side}.4.weight"].T + weights[f"critic.{side}.4.bias"]
 
     def pair(self, x: str, y: str, given: dict[str, Tensor]) -> Tensor:
-        name = f"{x}_{y}"
+        name = f"{x}-{y}"
         scores = self.tower(name, "x_tower", given[x]) @ self.tower(name, "y_tower", given[y]).T
         apart = ~torch.eye(len(scores), dtype=torch.bool)
         return 1 + scores.diagonal().mean() - scores[apart].exp().mean()
 
     def logits(self, condition: tuple[str, str, str], given: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         x, y, z = condition
-        name = f"{x}_{y}_given_{z}"
+        name = f"{x}-{y}-given-{z}"
         draws = self.term.bank.draws
         product = torch.cat(
             self.term.bank.product_batches({name: condition}, len(given[x]), self.term.k)[name], 1
@@ -178,7 +178,7 @@ def test_the_first_epoch_has_no_conditional_information():
 def test_only_what_a_coefficient_asks_for_is_built():
     off = {"text": 0.0, "audio": 0.0, "vision": 0.0}
     term = build(fusion={**off, "audio": 1.0}, invariant=0.0, specific=off, complementary=0.0)
-    assert [*term.critics.order, *term.classifiers.order] == ["fusion_audio"]
+    assert [*term.critics.order, *term.classifiers.order] == ["fusion-audio"]
     nothing = build(fusion=off, invariant=0.0, specific=off, complementary=0.0)
     assert nothing(*batch(12, 1)).loss.item() == 0.0
     assert nothing.estimator_loss(*batch(12, 1)) is None

@@ -61,6 +61,7 @@ def test_terms_that_may_be_negative_are_the_bounds() -> None:
         "cpc",
         "dependency",
         "infonce",
+        "information",
         "mimrl",
     }
 

@@ -104,9 +104,9 @@ def quantities(known: Informations, modalities: Sequence[str]) -> dict[str, Floa
       lacks, and ``synergy/...``: the ends of the brackets of each pair.
 
     Examples:
-        >>> known = {frozenset({"text"}): 0.5, frozenset({"audio"}): 0.2, frozenset({"text", "audio"}): 0.6}
-        >>> found = quantities({subset: np.array(value) for subset, value in known.items()}, ["text",
-        "audio"])
+        >>> text, audio = frozenset({"text"}), frozenset({"audio"})
+        >>> known = {text: np.array(0.5), audio: np.array(0.2), text | audio: np.array(0.6)}
+        >>> found = quantities(known, ["text", "audio"])
         >>> round(float(found["gain/audio"]), 1), round(float(found["redundancy/text,audio/most"]), 1)
         (0.1, 0.2)
     """

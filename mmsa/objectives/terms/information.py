@@ -1,7 +1,4 @@
-"""Information between two representations, raised or lowered by whichever estimator a user names.
-
-Shapes: B rows of a batch, D_v the width of vector v.
-"""
+"""Information between two vectors of a model, raised or lowered by any estimator."""
 
 from __future__ import annotations
 
@@ -35,12 +32,11 @@ Sense = Literal["maximise", "minimise"]
 
 
 def _refusal(estimator: type[EstimatorModule], sense: Sense, conditional: bool) -> str | None:
-    """Why an estimator cannot be used in this way; None where it can.
-
-    Raising what bounds information from above, or lowering what bounds it from below, leaves the information
-    where it was: the gap grows instead. An unbounded objective that is turned round has no end either, since
-    an encoder can run from a density as far as it likes.
-    """
+    """Return why an estimator cannot be used in this way, or None if it can."""
+    # Raising what bounds information from above, or lowering what bounds it from below, may leave the
+    # information where it was and widen the gap (Poole et al. 2019, Cheng et al. 2020). An unbounded
+    # objective has no end if it is used in the other direction: an encoder can run from a density as far as
+    # it likes.
     spec = estimator.spec
     if spec.role == "measure":
         return "has no gradient: it measures, and trains nothing"
@@ -60,11 +56,8 @@ def _refusal(estimator: type[EstimatorModule], sense: Sense, conditional: bool) 
 
 
 def _is_raised(estimator: type[EstimatorModule], sense: Sense) -> bool:
-    """Whether minus the estimator's own loss is minimised.
-
-    Two distributions share the more, the smaller their discrepancy is (MISA, DMSI): to maximise is to lower
-    it, as its own loss does.
-    """
+    """Return whether minus the loss of the estimator is minimised."""
+    # Two distributions share more if their discrepancy is smaller (MISA, DMSI), which its own loss lowers.
     if issubclass(estimator, Surrogate) and estimator.same_space:
         return False
     return (estimator.spec.role == "loss") == (sense == "minimise")
@@ -72,30 +65,31 @@ def _is_raised(estimator: type[EstimatorModule], sense: Sense) -> bool:
 
 @TERMS.register("information")
 class InformationTerm(Term):
-    """Information between two vectors, or what is left of it given a third; any number of these may be used.
+    """Information between two vectors, optionally given a third one.
 
-    ``maximise`` makes the vectors say more about each other, ``minimise`` less. The estimator is the group
-    ``estimator`` and is fitted by ``estimator_loss`` with a coefficient of 1, whatever the weight; the main
-    loss passes through it. Estimators with a bank of neighbours compare with the epoch before, so that they
-    do nothing in the first one.
+    An objective may have any number of these, under names of the user's own. ``maximise`` makes the vectors
+    say more about each other, ``minimise`` less. The estimator is the group ``estimator``. It is fitted by
+    ``estimator_loss`` with a coefficient of 1, whatever the weight, and the main loss passes through it.
+    Estimators that compare with neighbours take them from the epoch before, so that they begin with the
+    second one.
     """
 
     class Config(TermConfig):
         """Between what, by which estimator, and in which direction."""
 
         term: Literal["information"] = "information"
-        """What this entry is. Under a name of your own it has to be written."""
+        """What this entry is; needed under a name of your own."""
         between: Annotated[tuple[str, str], Field(strict=False)]
-        """Two of: ``fusion``, the name of a modality, ``label``, or a vector that the fusion offers, such as
+        """Two vectors: ``fusion``, a modality, ``label``, or one that the fusion offers, such as
         ``private/text``. Estimators with a density predict the second from the first."""
         given: str | None = None
-        """A third one: what the two say about each other beyond it, by a conditional estimator."""
+        """A third vector: conditional information is what the two say about each other beyond it."""
         estimator: Annotated[Named, one_of(EVERY_ESTIMATOR)] = InfoNCE.Config()
-        """Any estimator with a gradient, also a surrogate without unit."""
+        """Any estimator with a gradient, including surrogates that have no unit."""
         sense: Sense = "maximise"
-        """Upper bounds are minimised only and lower bounds maximised only; some estimators take both."""
+        """Upper bounds can only be minimised, and lower bounds only maximised; some estimators take both."""
         normalise: bool = True
-        """Divide the loss by the running size of its gradient: one range of weights fits every estimator."""
+        """Divide the loss by the running size of its gradient, so that one range of weights fits them all."""
 
         @model_validator(mode="after")
         def _fits(self) -> InformationTerm.Config:
@@ -120,8 +114,8 @@ class InformationTerm(Term):
         """Build the estimator.
 
         Raises:
-            ConfigError: for vectors that model and data do not have, or whose widths the estimator cannot
-                compare.
+            ConfigError: If model and data do not have the vectors, or the estimator cannot compare their
+                widths.
         """
         super().__init__()
         self.name = name
@@ -146,7 +140,7 @@ class InformationTerm(Term):
 
     @classmethod
     def named(cls, name: str, config: Any, dims: RepresentationDims) -> Self:
-        """Under this name in monitors and errors."""
+        """Build the term with a name for monitors and errors."""
         return cls(config, dims, name)
 
     def _refuse_unknown(self, config: Config, widths: Mapping[str, int]) -> None:
@@ -165,7 +159,7 @@ class InformationTerm(Term):
             raise ConfigError("objective", problems)
 
     def forward(self, representations: Representations, targets: Targets) -> TermValue:
-        """The loss, and the monitor ``bound/<name>`` in nats, where the estimator has a unit."""
+        """Compute the loss, and the monitor ``bound/<name>`` in nats if the estimator has a unit."""
         vectors = self._vectors(representations, targets)
         value = self._value(vectors) if self._can_estimate(targets) else None
         if self.training and self.bank is not None:
@@ -178,7 +172,7 @@ class InformationTerm(Term):
         return TermValue(loss, {f"bound/{self.name}": value.monitor} if self.in_nats else {})
 
     def estimator_loss(self, representations: Representations, targets: Targets) -> Tensor | None:
-        """What fits critic and densities; None where there are none, or where a batch fits nothing."""
+        """Return the loss that fits critic and densities, or None if there is nothing to fit."""
         if not self._can_estimate(targets):
             return None
         vectors = self._vectors(representations, targets)
@@ -214,10 +208,10 @@ class InformationTerm(Term):
         return tuple(known[vector] for vector in self.vectors)
 
     def start_epoch(self, epoch: int) -> None:
-        """Neighbours are now searched in the epoch before."""
+        """Search neighbours in the epoch before from now on."""
         if self.bank is not None:
             self.bank.turn_over()
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """``estimator``: all of it."""
+        """Return the group ``estimator``, which has all parameters."""
         return {"estimator": list(self.estimator.parameters())}
