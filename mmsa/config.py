@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -245,7 +245,10 @@ class _KeyedBy:
     ) -> JsonSchemaValue:
         settings = {name: _schema_of(self.registry[name], handler) for name in self.registry}
         properties = {name: {"anyOf": [schema, {"type": "null"}]} for name, schema in settings.items()}
-        others = [{"allOf": [settings[name], {"required": [self.own]}]} for name in self._repeatable()]
+        others = [
+            {"allOf": [_schema_of(self.registry[name], handler), {"required": [self.own]}]}
+            for name in self._repeatable()
+        ]
         return {
             "type": "object",
             "properties": properties,
@@ -273,7 +276,14 @@ def _config_of(component: Any) -> type[Block]:
 
 def _schema_of(component: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
     """A reference to the JSON schema of the component's block, which the handler keeps with all others."""
-    return handler(_config_of(component).__pydantic_core_schema__)
+    config = _config_of(component)
+    schema = config.__pydantic_core_schema__
+    if schema["type"] == "definitions":
+        return handler(schema)
+    # Without a name of its own it would be written out wherever it may stand, with all that it may hold.
+    name = f"{config.__module__}.{config.__qualname__}:{id(config)}"
+    named = cast(CoreSchema, {**schema, "ref": name})
+    return handler(core_schema.definitions_schema(core_schema.definition_reference_schema(name), [named]))
 
 
 def _dump(block: Block) -> dict[str, Any]:

@@ -46,6 +46,10 @@ OBJECTIVES |= {
 OBJECTIVES |= {
     f"weighting-{name}": {"terms": NEVER_NEGATIVE, "weighting": {"name": name}} for name in WEIGHTINGS
 }
+NAMED = {
+    f"term_{index}": {"term": "information", **s} for index, s in enumerate(test_terms.CASES["information"])
+}
+OBJECTIVES["own-names"] = {"terms": NAMED, "strategy": {"name": "two_stage"}}
 OBJECTIVES |= {f"task-{name}": {"task": {"name": name}} for name in TASKS}
 CASES = {name: {"model": MISA, "objective": objective} for name, objective in OBJECTIVES.items()}
 AVERAGE = test_models.CASES["average"]
