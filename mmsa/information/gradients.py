@@ -103,7 +103,8 @@ class GradientNormaliser(nn.Module):
 
         Args:
             loss: A mean over samples, computed from ``representations``.
-            representations: The (N, D) inputs of the estimator. Those without a gradient are ignored.
+            representations: The (N, D) inputs of the estimator, none of which is computed from another.
+                Those without a gradient are ignored.
             group: The processes that the batch is spread over.
         """
         reached = [value for value in representations if value.requires_grad]

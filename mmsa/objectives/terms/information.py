@@ -205,7 +205,9 @@ class InformationTerm(Term):
 
     def _vectors(self, representations: Representations, targets: Targets) -> tuple[Tensor, ...]:
         known = {**columns_of(representations, targets.labels), **representations.extra}
-        return tuple(known[vector] for vector in self.vectors)
+        # As views, which are the end of the graph for the normaliser: the fused vector is computed from the
+        # modalities, and the size of a gradient that also came through it would count it twice.
+        return tuple(known[vector].view_as(known[vector]) for vector in self.vectors)
 
     def start_epoch(self, epoch: int) -> None:
         """Search neighbours in the epoch before from now on."""
