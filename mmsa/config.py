@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -39,6 +39,7 @@ from mmsa.yaml_text import read_yaml as read_yaml
 _NUMBER_WITHOUT_DOT = re.compile(r"[-+]?\d+[eE][-+]?\d+")
 _PATH = re.compile(r"\w+(\.\w+)*")
 _LONGEST_PATH = 200
+_OWN_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 _ENVIRONMENT_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 _QUOTED = re.compile("'([^']*)'")
@@ -181,10 +182,14 @@ class _OneOf:
 
 
 class _KeyedBy:
-    """Validates ``{name: settings}`` by the ``Config`` each key stands for; ``null`` means the defaults."""
+    """Validates ``{name: settings}`` by the ``Config`` each key stands for; ``null`` means the defaults.
 
-    def __init__(self, registry: Registry[Any]):
-        self.registry = registry
+    With ``own``, a component whose ``Config`` has a field of that name may stand under any other key too, and
+    as often as one likes: its settings say there which one it is.
+    """
+
+    def __init__(self, registry: Registry[Any], own: str | None):
+        self.registry, self.own = registry, own
 
     def validate(self, value: Any) -> dict[str, Block]:
         if not isinstance(value, Mapping):
@@ -194,24 +199,53 @@ class _KeyedBy:
         for name, settings in value.items():
             if isinstance(settings, Block):
                 blocks[name] = settings
-            elif name not in self.registry:
-                rule = f"is not {self.registry.one}"
-                problems.append(
-                    _error_at((str(name),), settings, rule, did_you_mean(str(name), self.registry))
-                )
-            else:
-                try:
-                    blocks[name] = _config_of(self.registry[name]).model_validate(
-                        {} if settings is None else settings
-                    )
-                except ValidationError as error:
-                    problems += [
-                        _error_at((name, *detail["loc"]), detail["input"], detail["msg"], _next_step(detail))
-                        for detail in error.errors()
-                    ]
+                continue
+            try:
+                config = _config_of(self.registry[self._component(str(name), settings)])
+                blocks[name] = config.model_validate({} if settings is None else settings)
+            except ValidationError as error:
+                problems += [
+                    _error_at((str(name), *detail["loc"]), detail["input"], detail["msg"], _next_step(detail))
+                    for detail in error.errors()
+                ]
         if problems:
             raise ValidationError.from_exception_data(self.registry.kind, problems)
         return blocks
+
+    def _component(self, name: str, settings: object) -> str:
+        """The registered name that an entry stands for: its key, or what is said under a key of one's own.
+
+        Raises:
+            ValidationError: where neither is registered, or the component stands under its own name only.
+        """
+        if name in self.registry:
+            return name
+        named = settings.get(self.own) if self.own and isinstance(settings, Mapping) else None
+        repeatable = self._repeatable()
+        if named is None:
+            advice = did_you_mean(name, self.registry)
+            if repeatable and not nearest(name, self.registry):
+                advice += f" Under a name of your own, write {self.own}: {' or '.join(repeatable)}."
+            raise refuse(settings, f"is not {self.registry.one}", advice)
+        if named in self.registry and named not in repeatable:
+            advice = f"Write {named}: instead of {name}:, or {self.own}: {' or '.join(repeatable)}."
+            raise refuse(named, "can stand under its own name only", advice, at=(str(self.own),))
+        if named not in repeatable:
+            raise refuse(
+                named,
+                f"is not {self.registry.one}",
+                did_you_mean(str(named), repeatable),
+                at=(str(self.own),),
+            )
+        if not _OWN_NAME.fullmatch(name):
+            raise refuse(
+                name, "is no name for an entry", "Write letters, digits and _, beginning with a letter."
+            )
+        return str(named)
+
+    def _repeatable(self) -> list[str]:
+        """The components that may stand under other names than their own."""
+        return [name for name in self.registry if self.own in _config_of(self.registry[name]).model_fields]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
@@ -226,7 +260,15 @@ class _KeyedBy:
     ) -> JsonSchemaValue:
         settings = {name: _schema_of(self.registry[name], handler) for name in self.registry}
         properties = {name: {"anyOf": [schema, {"type": "null"}]} for name, schema in settings.items()}
-        return {"type": "object", "properties": properties, "additionalProperties": False}
+        others = [
+            {"allOf": [_schema_of(self.registry[name], handler), {"required": [self.own]}]}
+            for name in self._repeatable()
+        ]
+        return {
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": {"anyOf": others} if others else False,
+        }
 
 
 def one_of(registry: Registry[Any]) -> Any:
@@ -234,9 +276,12 @@ def one_of(registry: Registry[Any]) -> Any:
     return _OneOf(registry)
 
 
-def keyed_by(registry: Registry[Any]) -> Any:
-    """Annotation of a field that maps registered names to their blocks."""
-    return _KeyedBy(registry)
+def keyed_by(registry: Registry[Any], own: str | None = None) -> Any:
+    """Annotation of a field that maps registered names to their blocks.
+
+    With ``own``, other keys may hold a block that says by this setting what it is.
+    """
+    return _KeyedBy(registry, own)
 
 
 def _config_of(component: Any) -> type[Block]:
@@ -246,7 +291,14 @@ def _config_of(component: Any) -> type[Block]:
 
 def _schema_of(component: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
     """A reference to the JSON schema of the component's block, which the handler keeps with all others."""
-    return handler(_config_of(component).__pydantic_core_schema__)
+    config = _config_of(component)
+    schema = config.__pydantic_core_schema__
+    if schema["type"] == "definitions":
+        return handler(schema)
+    # Without a name of its own it would be written out wherever it may stand, with all that it may hold.
+    name = f"{config.__module__}.{config.__qualname__}:{id(config)}"
+    named = cast(CoreSchema, {**schema, "ref": name})
+    return handler(core_schema.definitions_schema(core_schema.definition_reference_schema(name), [named]))
 
 
 def _dump(block: Block) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from collections import ChainMap
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any, Generic, TypeVar
 
 from mmsa.errors import ConfigError, Problem, did_you_mean
 
@@ -22,7 +23,14 @@ class Registry(Generic[T]):
 
     def __init__(self, kind: str):
         self.kind = kind
-        self._entries: dict[str, type[T]] = {}
+        self._entries: MutableMapping[str, type[T]] = {}
+
+    @classmethod
+    def joining(cls, kind: str, *parts: Registry[Any]) -> Registry[T]:
+        """The entries of all ``parts`` as one kind, with those that are registered later."""
+        joined = cls(kind)
+        joined._entries = ChainMap(*(part._entries for part in reversed(parts)))  # which reads the last first
+        return joined
 
     @property
     def one(self) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from bmi40 import Outcome, outcome_of
 
-from mmsa.information.truths import FAMILIES, UNSEEN, family_truth
+from mmsa.information.distributions import FAMILIES, UNSEEN, family_truth
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from figures import Figure, record

@@ -3,8 +3,7 @@
 Usable by itself on any tensors. Importing it fills the registries.
 """
 
-from mmsa.information.conditional import CONDITIONAL_ESTIMATORS, ConditionalEstimator
-from mmsa.information.conditional_cross_entropy import CrossEntropyDifference
+from mmsa.information.conditional import CONDITIONAL_ESTIMATORS, ConditionalEstimator, CrossEntropyDifference
 from mmsa.information.copula import GaussianCopula, gaussian_copula_information
 from mmsa.information.critics import CRITICS
 from mmsa.information.density_estimators import CLUB, BarberAgakov, L1Out

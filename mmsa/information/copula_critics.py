@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mmsa.information.copula import LARGEST_SQUARED_CORRELATION, Array, normal_scores
-from mmsa.information.critics import Critic, MLPConfig, Separable, mlp
+from mmsa.information.critics import Critic, MLPConfig, SeparableCritic, mlp
 
 _MOST_PAIRS, _LEAST_PAIRS = 32, 4
 
@@ -177,11 +177,11 @@ class Warped(Copula):
         return torch.cat([variates * cross_K, separable, own - 0.5 * (variates**2 @ square_K)[:, None]], 1)
 
 
-class Radial(Separable):
+class Radial(SeparableCritic):
     """A separable critic of the norms alone, which are the last two inputs; at first zero."""
 
     def __init__(self) -> None:
-        super().__init__(Separable.Config(hidden=32, embedding=8), 2, 2)
+        super().__init__(SeparableCritic.Config(hidden=32, embedding=8), 2, 2)
         _start_at_zero(self.y_tower)
 
     def embed_x(self, x_RD: Tensor) -> Tensor:

@@ -69,6 +69,12 @@ def measure(
 
     Raises:
         DataError: for arrays that do not fit together or are not finite.
+
+    Examples:
+        >>> x, noise = np.random.default_rng(0).standard_normal((2, 400))
+        >>> found = measure(x, x + noise)  # 0.3466 nats
+        >>> found.status, found.low < 0.3466 < found.high
+        ('ok', True)
     """
     sample = Sample.of(x, y, z, group_codes(groups, len(np.asarray(x))))
     scope = scope_between([np.asarray(part) for part in (x, y, z) if part is not None], sample.group)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmsa.config import Named, refuse
 from mmsa.data.batches import Sequence
 from mmsa.data.inputs import FeatureInput
-from mmsa.models.encoded import Encoded, States
+from mmsa.models.base import Encoded, States
 from mmsa.models.layers import FeatureNorm, UniformDropout, masked_mean
 from mmsa.models.recurrence import final_of, states_of
 from mmsa.registry import Registry
@@ -116,7 +116,7 @@ class Recurrent(FeatureEncoder):
 
 @TEXT_ENCODERS.register("lstm")
 @ENCODERS.register("lstm")
-class LSTM(Recurrent):
+class LSTMEncoder(Recurrent):
     """Long short-term memory, the acoustic and visual encoder of MMIM and Self-MM."""
 
     network = nn.LSTM
@@ -129,7 +129,7 @@ class LSTM(Recurrent):
 
 @TEXT_ENCODERS.register("gru")
 @ENCODERS.register("gru")
-class GRU(Recurrent):
+class GRUEncoder(Recurrent):
     """Gated recurrent unit, the acoustic and visual encoder of MIMRL's recorded runs."""
 
     network = nn.GRU
@@ -142,7 +142,7 @@ class GRU(Recurrent):
 
 @TEXT_ENCODERS.register("mlp")
 @ENCODERS.register("mlp")
-class MLP(FeatureEncoder):
+class MLPEncoder(FeatureEncoder):
     """The mean over time through one hidden layer; the encoder for data that brings one vector a row."""
 
     class Config(Named):

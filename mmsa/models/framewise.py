@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmsa.config import Named
 from mmsa.data.batches import Sequence
 from mmsa.data.inputs import FeatureInput
-from mmsa.models.encoded import States
+from mmsa.models.base import States
 from mmsa.models.encoders import ENCODERS, TEXT_ENCODERS, Dropout, FeatureEncoder, Kernel, Width
 from mmsa.models.layers import UniformDropout, masked_mean
 from mmsa.models.recurrence import states_of
@@ -38,7 +38,7 @@ class Framewise(FeatureEncoder):
 
 @TEXT_ENCODERS.register("linear")
 @ENCODERS.register("linear")
-class Linear(Framewise):
+class LinearEncoder(Framewise):
     """linear without bias - dropout: MIMRL's text projection; frames for fusions with LSTMs of their own."""
 
     class Config(Named):
@@ -110,7 +110,7 @@ class SummedDirections(_Finished):
 
 @TEXT_ENCODERS.register("conv")
 @ENCODERS.register("conv")
-class Conv(_Finished):
+class ConvEncoder(_Finished):
     """A convolution over time, MIMRL's third choice."""
 
     class Config(Named):

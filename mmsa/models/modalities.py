@@ -12,11 +12,10 @@ from mmsa.config import Named, one_of
 from mmsa.data.batches import Batch
 from mmsa.data.corpus import ModalityName
 from mmsa.data.inputs import FeatureInput, InputSpec, TextInput
-from mmsa.models.base import Model, RepresentationDims, Representations
-from mmsa.models.encoded import Encoded
-from mmsa.models.encoders import ENCODERS, LSTM, TEXT_ENCODERS, Encoder
+from mmsa.models.base import Encoded, Model, RepresentationDims, Representations
+from mmsa.models.encoders import ENCODERS, TEXT_ENCODERS, Encoder, LSTMEncoder
 from mmsa.models.framewise import Framewise as Framewise
-from mmsa.models.fusions import FUSIONS, MLP
+from mmsa.models.fusions import FUSIONS, MLPFusion
 from mmsa.models.pretrained import layers_above
 from mmsa.models.text import FrozenText, PretrainedConfig, PretrainedText, does_not_read
 
@@ -24,10 +23,10 @@ from mmsa.models.text import FrozenText, PretrainedConfig, PretrainedText, does_
 class MultimodalConfig(Named):
     """An encoder for each modality, and a fusion; encoders of modalities that the data lack are not built."""
 
-    text: Annotated[Named, one_of(TEXT_ENCODERS)] = LSTM.Config(hidden=64, output=64)
-    audio: Annotated[Named, one_of(ENCODERS)] = LSTM.Config()
-    vision: Annotated[Named, one_of(ENCODERS)] = LSTM.Config()
-    fusion: Annotated[Named, one_of(FUSIONS)] = MLP.Config()
+    text: Annotated[Named, one_of(TEXT_ENCODERS)] = LSTMEncoder.Config(hidden=64, output=64)
+    audio: Annotated[Named, one_of(ENCODERS)] = LSTMEncoder.Config()
+    vision: Annotated[Named, one_of(ENCODERS)] = LSTMEncoder.Config()
+    fusion: Annotated[Named, one_of(FUSIONS)] = MLPFusion.Config()
 
 
 def _build_encoder(config: Named, inputs: TextInput | FeatureInput, weights: bool) -> Encoder:
@@ -64,7 +63,7 @@ class MultimodalModel(Model):
         fused = self.fusion(encoded)
         unimodal = {name: part.vector for name, part in encoded.items()}
         extra = dict(fused.extra)
-        if self.training and "shuffled" in self.offered:
+        if self.training and "shuffled" in self.requested:
             extra["shuffled"] = self.fusion(_shuffled(encoded)).vector
         return Representations(unimodal, fused.vector, self.predict(fused.vector).squeeze(-1), extra)
 

@@ -17,7 +17,7 @@ from mmsa.config import Named
 from mmsa.data.batches import Sequence, TokenSequence
 from mmsa.data.inputs import FeatureInput
 from mmsa.errors import ConfigError, Problem
-from mmsa.models.encoded import Encoded, States
+from mmsa.models.base import Encoded, States
 from mmsa.models.encoders import TEXT_ENCODERS, Dropout, Encoder, FeatureEncoder
 from mmsa.models.layers import AttentionPooling, UniformDropout, masked_mean, with_uniform_dropout
 from mmsa.models.pretrained import encoder_folder, layers_above, load_backbone

@@ -8,9 +8,9 @@ import numpy as np
 
 import mmsa.results.served
 from mmsa.config import dump_yaml
-from mmsa.information.decomposed import as_measurements
 from mmsa.information.panel import METRIC
 from mmsa.information.panel import metrics as information_metrics
+from mmsa.information.target.decomposition import as_measurements
 from mmsa.measurement import Measurement
 from mmsa.provenance import git_state, versions
 from mmsa.results.retrained import RetrainReport, SeedResult

@@ -24,7 +24,7 @@ from mmsa.data.inputs import InputSpec
 from mmsa.data.targets import TargetSpec
 from mmsa.experiment import RunConfig
 from mmsa.models.base import Model
-from mmsa.models.build import build_model
+from mmsa.models.systems import build_model
 from mmsa.models.text import PretrainedConfig
 from mmsa.objectives.objective import Objective
 from mmsa.objectives.strategies import STRATEGIES
@@ -84,7 +84,7 @@ def blueprint(config: RunConfig, inputs: InputSpec, targets: TargetSpec) -> Blue
     with paper:
         model = build_model(config.model, inputs, weights=False)
         objective = Objective(config.objective, model.dims, targets)
-        model.offer(objective.requests)
+        model.request(objective.requests)
     groups = trained_parameters(model, objective)
     trained = {name for name, members in groups.items() if members}
     description = _Description()

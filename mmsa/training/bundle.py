@@ -20,8 +20,8 @@ from mmsa.config import dump_yaml, load_yaml, parse
 from mmsa.data.inputs import InputSpec
 from mmsa.errors import DataError
 from mmsa.experiment import RunConfig
-from mmsa.models.build import build_model
 from mmsa.models.modalities import MultimodalConfig
+from mmsa.models.systems import build_model
 from mmsa.models.text_input import save_text_frontend, with_text_frontend
 from mmsa.training.checkpoint import UNREADABLE, reason_of
 from mmsa.training.predictor import Predictor, Result

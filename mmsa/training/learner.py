@@ -14,7 +14,7 @@ from mmsa.data.inputs import InputSpec
 from mmsa.data.targets import TargetSpec
 from mmsa.experiment import OptimConfig, RunConfig
 from mmsa.models.base import Representations
-from mmsa.models.build import build_model
+from mmsa.models.systems import build_model
 from mmsa.objectives.objective import Objective
 from mmsa.seeding import derive_seed, seed_everything
 from mmsa.training.optimisers import clip_gradient, trained_parameters
@@ -49,7 +49,7 @@ class Learner:
         self.model = build_model(config.model, self.inputs).to(runtime.device)
         targets = TargetSpec.of(self.corpus)
         self.objective = Objective(config.objective, self.model.dims, targets).to(runtime.device)
-        self.model.offer(self.objective.requests)
+        self.model.request(self.objective.requests)
         self.groups = trained_parameters(self.model, self.objective)
 
     @property

@@ -16,7 +16,7 @@ from torch import nn
 
 from mmsa.data.corpus import Corpus
 from mmsa.experiment import RunConfig
-from mmsa.information.budget import Budget
+from mmsa.information.budget import TimeBudget
 from mmsa.information.measure_panel import measure_panel
 from mmsa.information.panel import metrics as information_metrics
 from mmsa.measurement import Measurement
@@ -189,7 +189,7 @@ def _measure(trainer: Trainer, model: nn.Module) -> dict[str, Measurement]:
     if trainer.team.rank > 0:  # only the first process reports
         return {}
     times = 1 + len(config.epochs)
-    budget = Budget(None if config.budget is None else config.budget * trainer.seconds / times)
+    budget = TimeBudget(None if config.budget is None else config.budget * trainer.seconds / times)
     with trainer.runtime.active():
         representations = represent(
             model, valid, trainer.config.train.eval_batch_size, trainer.runtime.device

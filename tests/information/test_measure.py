@@ -7,8 +7,8 @@ import torch
 
 from mmsa.errors import DataError
 from mmsa.information import measure
-from mmsa.information.truths import BENCHMARK_40, correlated_gaussians, independent, model_f
-from mmsa.information.truths.families import random_sign
+from mmsa.information.distributions import BENCHMARK_40, correlated_gaussians, independent, model_f
+from mmsa.information.distributions.families import random_sign
 from mmsa.measurement import Measurement
 
 FAST = {"permutations": 0, "extrapolate": False}

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from mmsa.information.distributions import Truth, independent
+from mmsa.information.distributions.families import normal_mixture, random_sign
 from mmsa.information.stacking import HeldOut, other_ratios
-from mmsa.information.truths import Truth, independent
-from mmsa.information.truths.families import normal_mixture, random_sign
 
 PRODUCTS = 8
 

@@ -9,8 +9,7 @@ import pytest
 from scipy import integrate, special, stats
 
 from mmsa.information.copula import gaussian_copula_information
-from mmsa.information.ksg import ksg_information
-from mmsa.information.truths import (
+from mmsa.information.distributions import (
     BENCHMARK_40,
     DEVELOPED,
     FAMILIES,
@@ -19,13 +18,14 @@ from mmsa.information.truths import (
     correlated_gaussians,
     family_truth,
     gaussian_chain,
-    gaussian_information,
     independent,
     model_f,
     model_g,
+    normal_information,
 )
-from mmsa.information.truths.benchmark40 import student_entropy
-from mmsa.information.truths.families import _entropy_on_grid, _log_chi, normal_mixture, random_sign
+from mmsa.information.distributions.benchmark40 import student_entropy
+from mmsa.information.distributions.families import _entropy_on_grid, _log_chi, normal_mixture, random_sign
+from mmsa.information.ksg import ksg_information
 
 PUBLISHED = {
     "1v1-normal-0.75": 0.4133,
@@ -158,7 +158,7 @@ def test_additive_noise_by_quadrature(half_width: float) -> None:
 
 
 def test_gaussian_information_of_one_pair() -> None:
-    assert gaussian_information(np.array([[1, 0.6], [0.6, 1]]), 1) == pytest.approx(-0.5 * math.log(0.64))
+    assert normal_information(np.array([[1, 0.6], [0.6, 1]]), 1) == pytest.approx(-0.5 * math.log(0.64))
 
 
 @pytest.mark.parametrize("information", [2.0, 10.0])

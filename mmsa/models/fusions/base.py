@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mmsa.config import BlockT, Named, refuse
 from mmsa.data.corpus import ModalityName
 from mmsa.errors import ConfigError, Problem
-from mmsa.models.encoded import Encoded
+from mmsa.models.base import Encoded
 from mmsa.registry import Registry
 
 FUSIONS: Registry[Fusion] = Registry("fusion")

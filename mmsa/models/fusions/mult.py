@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mmsa.config import Named
 from mmsa.data.batches import Sequence
 from mmsa.data.corpus import ModalityName
-from mmsa.models.encoded import Encoded
+from mmsa.models.base import Encoded
 from mmsa.models.encoders import Dropout, Kernel, Width
 from mmsa.models.fusions.base import FUSIONS, Fused, Fusion, refuse_heads
 from mmsa.models.layers import UniformDropout, resample

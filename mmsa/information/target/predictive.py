@@ -5,13 +5,22 @@ rows and bend away from them. How long to train and how far to trust what was le
 log-odds against the frequencies, 0 where nothing was learnt) is chosen for each fold on the held-out rows of
 the *other* folds, so that no rows are lost to validation and no row takes part in a choice about itself.
 
-Shapes: N rows, D features, C classes, M networks, B rows of a batch, H held-out rows, T rounds.
+A network that sees more sources has more to learn and may come out worse than one that sees fewer, which
+would turn informations upside down. So a subset may also use the predictions from a smaller one, or the
+product of two parts, p(y|a) p(y|b) / p(y), which is exact where a and b are independent given y, or the
+geometric mean of its own and such a product, or what a second network makes of the predictions from all its
+parts, which are few numbers where the sources are many (stacking; Wolpert 1992), or the frequencies alone. A
+fusion is a part of what it is computed from. Again each fold takes what serves the other folds best.
+
+Shapes: N rows, D features, C classes, M networks, B rows of a batch, H held-out rows, T rounds, A candidates,
+K folds.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -19,10 +28,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 from torch import Tensor, nn
 
 from mmsa.information.critics import MLPConfig, mlp
 from mmsa.information.groups import Rows
+from mmsa.information.target.quantities import Subset, closure
 from mmsa.seeding import derive_seed
 
 Floats = NDArray[np.float64]
@@ -31,47 +42,55 @@ _STEPS_OF_ROUND, _ROUNDS, _PATIENCE = 15, 150, 12
 _RATE = 0.2
 _LARGEST_INPUT = 10.0
 _TRUST = torch.linspace(0.0, 1.5, 16)
+_PRICE = 2.0
+"""Nats in all that predictions of a subset must gain on those of its parts on the other folds. Chance gains
+one or two, and where they are chosen by chance a subset reads less than its part."""
 
 
 @dataclass(frozen=True)
-class Posterior:
-    """Held-out log p(y | x) and log p(y), (N, C) nats; both from the same training rows."""
+class PredictiveDistribution:
+    """Held-out predictions of a target, of which both parts come from the same training rows.
+
+    Attributes:
+        conditional: (N, C) log p(y | x) in nats.
+        marginal: (N, C) log p(y) in nats.
+    """
 
     conditional: Floats
     marginal: Floats
 
     @classmethod
     def mixed(cls, conditional: Floats, marginal: Floats) -> Self:
-        """Predictions with one part in N of the frequencies, so that no row loses more than log N nats.
-
-        One row predicted with certainty and wrongly could otherwise outweigh all others. It costs the others
-        1 / N nats.
-        """
+        """Mix one part in N of the frequencies into predictions: no row then loses more than log N nats."""
+        # One row that is predicted with certainty, and wrongly, could otherwise outweigh all others. It costs
+        # those 1 / N nats.
         num_rows = len(conditional)
         kept = math.log1p(-1 / num_rows) if num_rows > 1 else -math.inf
         return cls(np.logaddexp(kept + conditional, marginal - math.log(num_rows)), marginal)
 
     @classmethod
     def ignorant(cls, marginal: Floats) -> Self:
-        """Predictions that know the frequencies alone."""
+        """Return predictions that know only the frequencies."""
         return cls(marginal, marginal)
 
     def terms(self, class_N: Rows) -> Floats:
-        """(N,) pointwise information log p(y|x) - log p(y), nats; the mean estimates I(X; Y)."""
+        """Return (N,) pointwise information log p(y|x) - log p(y) in nats, whose mean estimates I(X; Y)."""
         rows = np.arange(len(class_N))
         terms_N: Floats = self.conditional[rows, class_N] - self.marginal[rows, class_N]
         return terms_N
 
 
-def cross_fit(x_ND: Floats, class_N: Rows, fold_N: Rows, *, num_seeds: int, seed: int) -> Posterior:
-    """Predictive distributions of every row by networks fitted on the other folds.
+def cross_fit(
+    x_ND: Floats, class_N: Rows, fold_N: Rows, *, num_seeds: int, seed: int
+) -> PredictiveDistribution:
+    """Predict the class of every row by networks that were fitted on the other folds.
 
     Args:
-        x_ND: features; standardised here over all rows, which says nothing about the target.
-        class_N: the target as 0 .. C - 1.
-        fold_N: fold of each row.
-        num_seeds: networks per fold, whose log-odds are averaged.
-        seed: decides initial weights and the order of rows.
+        x_ND: Features. They are standardised here over all rows, which says nothing about the target.
+        class_N: The target as 0 .. C - 1.
+        fold_N: Fold of each row.
+        num_seeds: Networks per fold, whose log-odds are averaged.
+        seed: Decides initial weights and the order of rows.
     """
     x, classes = standardised(x_ND), torch.from_numpy(class_N)
     folds = torch.from_numpy(fold_N)
@@ -83,11 +102,11 @@ def cross_fit(x_ND: Floats, class_N: Rows, fold_N: Rows, *, num_seeds: int, seed
     rounds = _Training(x, classes, folds, marginal_KC, num_seeds, seed).rounds()
     odds_TNC = torch.stack(list(_until_stale(rounds, marginal_NC, classes)))
     conditional_NC = _chosen(odds_TNC, marginal_NC, classes, folds)
-    return Posterior.mixed(conditional_NC.double().numpy(), marginal_NC.double().numpy())
+    return PredictiveDistribution.mixed(conditional_NC.double().numpy(), marginal_NC.double().numpy())
 
 
 class _Bent(nn.Module):
-    """Log-odds against the class frequencies: a perceptron plus a linear map, both zero at first."""
+    """Log-odds against the class frequencies, by a perceptron plus a linear map, both zero at first."""
 
     def __init__(self, inputs: int, num_classes: int):
         super().__init__()
@@ -119,7 +138,7 @@ class _Layers(nn.Module):
 
 
 class _Stack(nn.Module):
-    """Networks as one; ``grouped.Stack`` does it for any module, but takes twice as long with small ones."""
+    """Networks as one. ``critics.Stack`` does so for any module, but takes twice as long with small ones."""
 
     def __init__(self, members: Sequence[_Bent]):
         super().__init__()
@@ -157,9 +176,9 @@ class _Training:
         self.rows = min(map(len, self.train))
 
     def rounds(self) -> Iterator[Tensor]:
-        """Held-out log-odds (N, C), averaged over seeds, before training and after each round of it.
+        """Yield held-out log-odds (N, C), averaged over seeds, before training and after each round of it.
 
-        Averaged also over recent rounds, at ``_RATE``, against the noise of gradient steps.
+        They are also averaged over recent rounds, at ``_RATE``, against the noise of gradient steps.
         """
         average_NC = self._held_out()
         yield average_NC
@@ -194,7 +213,7 @@ class _Training:
 
 
 def _until_stale(rounds: Iterator[Tensor], marginal_NC: Tensor, classes: Tensor) -> Iterator[Tensor]:
-    """The rounds up to the one after which the pooled held-out cross-entropy no longer fell."""
+    """Yield the rounds until the pooled held-out cross-entropy no longer falls."""
     best, waited = math.inf, 0
     for odds_NC in rounds:
         yield odds_NC
@@ -205,7 +224,7 @@ def _until_stale(rounds: Iterator[Tensor], marginal_NC: Tensor, classes: Tensor)
 
 
 def _losses(odds_NC: Tensor, marginal_NC: Tensor, classes: Tensor) -> Tensor:
-    """-log p(y | x) for each trust, (trusts, N)."""
+    """Return -log p(y | x) for each trust, (trusts, N)."""
     logits = marginal_NC + _TRUST[:, None, None] * odds_NC
     return F.cross_entropy(logits.flatten(0, 1), classes.repeat(len(_TRUST)), reduction="none").view(
         len(_TRUST), -1
@@ -213,7 +232,7 @@ def _losses(odds_NC: Tensor, marginal_NC: Tensor, classes: Tensor) -> Tensor:
 
 
 def _chosen(odds_TNC: Tensor, marginal_NC: Tensor, classes: Tensor, folds: Tensor) -> Tensor:
-    """log p(y | x), (N, C), at the round and trust that serve the other folds best."""
+    """Return log p(y | x), (N, C), at the round and trust that serve the other folds best."""
     num_folds = int(folds.max()) + 1
     loss_TAK = torch.stack(
         [
@@ -232,13 +251,86 @@ def _chosen(odds_TNC: Tensor, marginal_NC: Tensor, classes: Tensor, folds: Tenso
 
 
 def standardised(x_ND: Floats) -> Tensor:
-    """(N, D) features of mean 0 and variance 1, what lies beyond 10 deviations moved there."""
+    """Return (N, D) features of mean 0 and variance 1, with outliers moved to 10 deviations."""
     spread_D = x_ND.std(0)
     scaled_ND = (x_ND - x_ND.mean(0)) / np.where(spread_D > 0, spread_D, 1.0)
     return torch.from_numpy(scaled_ND.clip(-_LARGEST_INPUT, _LARGEST_INPUT)).float()
 
 
 def log_frequencies(classes: Tensor, num_classes: int) -> Tensor:
-    """(C,) with half a count added to each class, so that none is impossible (Krichevsky & Trofimov)."""
+    """Return (C,) log frequencies with half a count more of each class (Krichevsky & Trofimov)."""
     counts_C = torch.bincount(classes, minlength=num_classes) + 0.5
     return (counts_C / counts_C.sum()).log()
+
+
+def combined(
+    own: Mapping[Subset, PredictiveDistribution],
+    class_N: Rows,
+    fold_N: Rows,
+    *,
+    num_seeds: int,
+    seed: int,
+    fusion_of: Collection[str] = (),
+    known: Mapping[Subset, PredictiveDistribution] | None = None,
+) -> dict[Subset, PredictiveDistribution]:
+    """Find the best predictions from every subset, smaller subsets first; seeds as in ``cross_fit``.
+
+    Subsets that know the same, with and without a fusion that is computed from them, get the same.
+
+    Args:
+        own: Predictions of networks and others that saw the features of the subset.
+        class_N: The target as 0 .. C - 1.
+        fold_N: Fold of each row.
+        num_seeds: Networks per fold.
+        seed: Decides initial weights and the order of rows.
+        fusion_of: The sources that the fusion is computed from; none if it knows more than they do.
+        known: The best predictions from other subsets, which are their parts.
+    """
+    best = {closure(subset, fusion_of): predicted for subset, predicted in (known or {}).items()}
+    for whole in sorted({closure(subset, fusion_of) for subset in own}, key=len):
+        same = [subset for subset in own if closure(subset, fusion_of) == whole]
+        alone = [own[subset] for subset in same]
+        parts = [part for part in sorted(best, key=sorted) if part < whole]
+        of_parts = [PredictiveDistribution.ignorant(alone[0].marginal), *(best[part] for part in parts)]
+        candidates = [*alone, *_products(parts, best, {*same, whole}, alone[0])]
+        if len(parts) > 1:
+            odds_NF = np.hstack([best[part].conditional - best[part].marginal for part in parts])
+            stacked = derive_seed("stacked", seed, sorted(whole))
+            candidates.append(cross_fit(odds_NF, class_N, fold_N, num_seeds=num_seeds, seed=stacked))
+        best[whole] = best_of(candidates, class_N, fold_N, of_parts)
+    return {subset: best[closure(subset, fusion_of)] for subset in own}
+
+
+def _products(
+    parts: Collection[Subset],
+    best: Mapping[Subset, PredictiveDistribution],
+    wholes: Collection[Subset],
+    own: PredictiveDistribution,
+) -> Iterator[PredictiveDistribution]:
+    for part, rest in itertools.combinations(parts, 2):
+        if not part & rest and part | rest in wholes:
+            odds_NC = best[part].conditional + best[rest].conditional - 2 * own.marginal
+            yield _predicted(odds_NC, own)
+            yield _predicted((odds_NC + own.conditional - own.marginal) / 2, own)
+
+
+def _predicted(odds_NC: Floats, like: PredictiveDistribution) -> PredictiveDistribution:
+    return PredictiveDistribution.mixed(log_softmax(like.marginal + odds_NC, axis=1), like.marginal)
+
+
+def best_of(
+    candidates: Sequence[PredictiveDistribution],
+    class_N: Rows,
+    fold_N: Rows,
+    of_parts: Sequence[PredictiveDistribution] = (),
+) -> PredictiveDistribution:
+    """Take for each fold the candidate that serves the other folds best; ``of_parts`` have an advantage."""
+    every = [*of_parts, *candidates]
+    terms_AN = np.stack([candidate.terms(class_N) for candidate in every])
+    by_fold_AK = np.stack([np.bincount(fold_N, terms_N) for terms_N in terms_AN])
+    others_AK = by_fold_AK.sum(1, keepdims=True) - by_fold_AK
+    if of_parts:
+        others_AK[len(of_parts) :] -= _PRICE
+    choice_N = others_AK.argmax(0)[fold_N]
+    conditional_ANC = np.stack([candidate.conditional for candidate in every])
+    return PredictiveDistribution(conditional_ANC[choice_N, np.arange(len(fold_N))], every[0].marginal)

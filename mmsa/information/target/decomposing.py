@@ -1,10 +1,11 @@
 """How much each modality, and each group of them, says about a target, and in which way.
 
 I(X_S; Y) of every subset S of the modalities is the held-out gain of predicting Y with X_S over predicting it
-without: one kind of network for all subsets, ordered probit beside it where the target has an order, the same
-folds, so that differences between subsets are paired row by row. Everything else follows from these numbers.
-A network that learns too little makes I(X_S; Y) too small; to a difference of two subsets this can do either.
-What no joint distribution can have, a subset that reads less than a part of it, is called incoherent.
+without. All subsets have one kind of network, ordered probit beside it if the target has an order, and the
+same folds, so that differences between subsets are paired row by row. Everything else follows from these
+numbers. A network that learns too little makes I(X_S; Y) too small, and a difference of two subsets too small
+or too large. What no joint distribution can have, a subset that reads less than a part of it, is called
+incoherent.
 
 Shapes: N rows, Q quantities, G groups, R resamples, P permutations.
 """
@@ -34,8 +35,6 @@ from mmsa.information.groups import (
     permuted_rows,
 )
 from mmsa.information.null import Null
-from mmsa.information.pid import broja_redundancy
-from mmsa.information.target.combined import best_of, combined
 from mmsa.information.target.decomposition import (
     Decomposition,
     Missing,
@@ -45,10 +44,11 @@ from mmsa.information.target.decomposition import (
     is_signed,
 )
 from mmsa.information.target.labels import Target
+from mmsa.information.target.mimrl import FUSION
 from mmsa.information.target.ordinal import ordered_probit
-from mmsa.information.target.posterior import Posterior, cross_fit
+from mmsa.information.target.pid import broja_redundancy, cells, most_cells, tables
+from mmsa.information.target.predictive import PredictiveDistribution, best_of, combined, cross_fit
 from mmsa.information.target.quantities import (
-    FUSION,
     GAIN,
     INFORMATION,
     Subset,
@@ -59,7 +59,6 @@ from mmsa.information.target.quantities import (
     quantities,
     subsets_of,
 )
-from mmsa.information.target.summaries import cells, most_cells, tables
 from mmsa.seeding import derive_seed
 
 Floats = NDArray[np.float64]
@@ -67,17 +66,19 @@ _FEWEST_ROWS, _FEWEST_GROUPS = 60, 5
 _TAILS = (0.05, 0.95)
 _RESAMPLES_OF_POINTS = 200
 _ROUNDING = 1e-9
-"""Bits. What is 0 by a sum of equal numbers may come out as more or less."""
+"""In bits. A sum of equal numbers that is 0 may come out as slightly more or less."""
 
 
 @dataclass(frozen=True)
 class Effort:
     """How much work goes into a decomposition.
 
-    folds: a network predicts the fold it was not fitted on. seeds: networks per fold, averaged. permutations:
-    refits of the null with one seed each; 19 are the fewest that give a level of 5 %, and fewer decide
-    nothing. Without them quantities are tested by the resamples of held-out rows alone. resamples: of the
-    bootstrap.
+    Attributes:
+        folds: Of the cross-fit: a network predicts the fold that it was not fitted on.
+        seeds: Networks per fold, which are averaged.
+        permutations: Refits of the null, with one seed each. 19 are the fewest that give a level of 5 %, and
+            fewer decide nothing. Without them quantities are tested by the resamples of held-out rows alone.
+        resamples: Of the bootstrap.
     """
 
     folds: int = 5
@@ -102,23 +103,35 @@ def decompose(
     budget_s: float | None = None,
     seed: int = 0,
 ) -> Decomposition:
-    """Information of one to three modalities about a target, in bits, with intervals and a test of each.
+    """Decompose what one to three modalities say about a target, in bits, with intervals and tests.
 
     Args:
-        modalities: (N,) or (N, D) numbers by name; absent modalities are left out.
+        modalities: (N,) or (N, D) numbers by name. Absent modalities are left out.
         target: (N,). Texts, booleans and integers are classes; floating-point numbers are binned.
-        groups: (N,) video or speaker of each row; folds, resamples and permutations keep groups whole.
-        fusion: (N, D) fused representation: what it keeps of the total and shares with each modality.
-        fusion_of: the modalities that the fusion is computed from, which together know what it knows; by
-            default all that are given. ``()`` for one that was computed from anything else.
-        bins: of a floating-point target; by default one for each 100 rows, from 3 to 8.
+        groups: (N,) video or speaker of each row. Folds, resamples and permutations keep groups whole.
+        fusion: (N, D) fused representation, to see what it keeps of the total and shares with each modality.
+        fusion_of: The modalities that the fusion is computed from, which together know what it knows; by
+            default all that are given. ``()`` for a fusion that was computed from anything else.
+        bins: Of a floating-point target; by default one for each 100 rows, from 3 to 8.
         effort: ``FULL`` to publish, ``FAST`` to watch.
-        budget_s: wall-clock seconds after which no further permutation begins; values do not depend on it.
-        seed: decides everything random.
+        budget_s: Wall-clock seconds after which no further permutation begins. Values do not depend on it.
+        seed: Decides everything random.
+
+    Returns:
+        All quantities by name, see ``mmsa.information.target.quantities``.
 
     Raises:
-        DataError: for arrays that do not fit together or are not finite, unknown names, or a target that
-            cannot be used; see ``Target.of``.
+        DataError: If arrays do not fit together or are not finite, names are unknown, or the target cannot
+            be used; see ``Target.of``.
+
+    Examples:
+        >>> rng = np.random.default_rng(0)
+        >>> text, audio = rng.standard_normal((2, 300))
+        >>> found = decompose({"text": text, "audio": audio}, text > 0, effort=FAST)
+        >>> found["information/text"].status, found["information/audio"].status
+        ('ok', 'below_null')
+        >>> 0.8 < found["information/text"].value <= found.entropy < 1.001
+        True
     """
     started = time.monotonic()
     found = Target.of(target, bins)
@@ -130,10 +143,10 @@ def decompose(
     missing = fit.missing()
     if missing:
         return fit.record({}, permutations=0, seconds=time.monotonic() - started, status=missing)
-    posteriors = fit.posteriors(sources, found.classes, effort.seeds, seed)
+    predictions = fit.predictions(sources, found.classes, effort.seeds, seed)
     deadline = math.inf if budget_s is None else started + budget_s
-    refits = fit.refits(posteriors, time.monotonic() - started, deadline)
-    read = fit.read(posteriors, refits)
+    refits = fit.refits(predictions, time.monotonic() - started, deadline)
+    read = fit.read(predictions, refits)
     return fit.record(read, permutations=len(refits), seconds=time.monotonic() - started)
 
 
@@ -171,14 +184,14 @@ class _Fit:
         enough = self.num_groups >= 2 * self.effort.folds and effective_groups(self.group_N) >= _FEWEST_GROUPS
         return None if enough else "too_few_groups"
 
-    def posteriors(
+    def predictions(
         self,
         sources: Mapping[str, Floats],
         class_N: Rows,
         num_seeds: int,
         seed: int,
-        known: Mapping[Subset, Posterior] | None = None,
-    ) -> dict[Subset, Posterior]:
+        known: Mapping[Subset, PredictiveDistribution] | None = None,
+    ) -> dict[Subset, PredictiveDistribution]:
         """Held-out predictions from every subset, or from all modalities where those of others are known.
 
         All with the same folds.
@@ -187,7 +200,7 @@ class _Fit:
         own = {}
         for subset in self.subsets if known is None else [frozenset(self.modalities)]:
             x_ND = np.hstack([sources[name] for name in sources if name in subset])
-            of_subset = derive_seed("posterior", seed, sorted(subset))
+            of_subset = derive_seed("predicted", seed, sorted(subset))
             candidates = [cross_fit(x_ND, class_N, fold_N, num_seeds=num_seeds, seed=of_subset)]
             if self.target.ordered:
                 candidates.append(ordered_probit(x_ND, class_N, fold_N))
@@ -197,7 +210,7 @@ class _Fit:
         )
 
     def refits(
-        self, posteriors: Mapping[Subset, Posterior], seconds_of_one: float, deadline: float
+        self, predictions: Mapping[Subset, PredictiveDistribution], seconds_of_one: float, deadline: float
     ) -> list[dict[str, float]]:
         """Informations with whole groups of targets permuted, and gains with those of the modality."""
         values = []
@@ -207,20 +220,22 @@ class _Fit:
                 break
             seed = derive_seed("null", self.seed, permutation)
             source_N = permuted_rows(self.group_N, np.random.default_rng(seed))
-            values.append(self._informations(source_N, seed) | self._gains(posteriors, source_N, seed))
+            values.append(self._informations(source_N, seed) | self._gains(predictions, source_N, seed))
             seconds_of_one = time.monotonic() - begun
         return values
 
     def _informations(self, source_N: Rows, seed: int) -> dict[str, float]:
         class_N = self.target.classes[source_N]
-        posteriors = self.posteriors(self.sources, class_N, 1, seed)
+        predictions = self.predictions(self.sources, class_N, 1, seed)
         order = (*self.modalities, FUSION)
         return {
-            f"{INFORMATION}{label(subset, order)}": _mean(posterior, class_N)
-            for subset, posterior in posteriors.items()
+            f"{INFORMATION}{label(subset, order)}": _mean(predicted, class_N)
+            for subset, predicted in predictions.items()
         }
 
-    def _gains(self, posteriors: Mapping[Subset, Posterior], source_N: Rows, seed: int) -> dict[str, float]:
+    def _gains(
+        self, predictions: Mapping[Subset, PredictiveDistribution], source_N: Rows, seed: int
+    ) -> dict[str, float]:
         """What a modality of other rows adds to the others, with the target and the others as they are.
 
         What subsets without the modality say stays as it is, and that of subsets with it and not all others
@@ -229,27 +244,27 @@ class _Fit:
         everything, class_N, found = frozenset(self.modalities), self.target.classes, {}
         for name in self.modalities if len(self.modalities) > 1 else ():
             gone = {name, *({FUSION} if name in self.fusion_of else ())}
-            known = {subset: fitted for subset, fitted in posteriors.items() if not subset & gone}
+            known = {subset: fitted for subset, fitted in predictions.items() if not subset & gone}
             sources = {**self.sources, name: self.sources[name][source_N]}
-            total = self.posteriors(sources, class_N, 1, derive_seed("gain", seed, name), known)[everything]
-            rest = posteriors[everything - {name}]
+            total = self.predictions(sources, class_N, 1, derive_seed("gain", seed, name), known)[everything]
+            rest = predictions[everything - {name}]
             found[f"{GAIN}{name}"] = _mean(total, class_N) - _mean(rest, class_N)
         return found
 
     def read(
-        self, posteriors: Mapping[Subset, Posterior], refits: Sequence[Mapping[str, float]]
+        self, predictions: Mapping[Subset, PredictiveDistribution], refits: Sequence[Mapping[str, float]]
     ) -> dict[str, Quantity]:
         """Every quantity from the predictions; the first row of weights is the data as they are."""
         draws_RG = bootstrap_weights(
             self.num_groups, self.effort.resamples, derive_seed("bootstrap", self.seed)
         )
         weights_RG = np.vstack([np.ones(self.num_groups), draws_RG])
-        terms_QN = np.stack([posteriors[subset].terms(self.target.classes) for subset in self.subsets])
+        terms_QN = np.stack([predictions[subset].terms(self.target.classes) for subset in self.subsets])
         sums_QG = group_sums(np.vstack([terms_QN, np.ones(len(self.group_N))]), self.group_N)
         totals_QR = sums_QG @ weights_RG.T
         known = dict(zip(self.subsets, totals_QR[:-1] / totals_QR[-1] / math.log(2), strict=True))
         values = quantities(known, self.modalities)
-        values |= self._points(posteriors, known, weights_RG[: 1 + _RESAMPLES_OF_POINTS])
+        values |= self._points(predictions, known, weights_RG[: 1 + _RESAMPLES_OF_POINTS])
         impossible = self._impossible(known)
         return {
             name: _quantity(
@@ -282,14 +297,17 @@ class _Fit:
         return {name for name, values_R in found.items() if np.isnan(values_R).any()}
 
     def _points(
-        self, posteriors: Mapping[Subset, Posterior], known: Mapping[Subset, Floats], weights_RG: Floats
+        self,
+        predictions: Mapping[Subset, PredictiveDistribution],
+        known: Mapping[Subset, Floats],
+        weights_RG: Floats,
     ) -> dict[str, Floats]:
         pairs = pairs_of(self.modalities, self.with_fusion)
         used = {subset for pair in pairs for subset in (pair.first, pair.second)}
         seed = derive_seed("cells", self.seed)
         counted = {
             subset: tables(
-                cells(posteriors[subset], self.cells, seed), self.target.classes, self.group_N, weights_RG
+                cells(predictions[subset], self.cells, seed), self.target.classes, self.group_N, weights_RG
             )
             for subset in used
         }
@@ -327,8 +345,8 @@ class _Fit:
         )
 
 
-def _mean(posterior: Posterior, class_N: Rows) -> float:
-    return float(posterior.terms(class_N).mean())
+def _mean(predicted: PredictiveDistribution, class_N: Rows) -> float:
+    return float(predicted.terms(class_N).mean())
 
 
 def _told(low: float, high: float) -> QuantityStatus:

@@ -1,9 +1,9 @@
-"""Three sources and a target whose every information is known: the test-beds of target information.
+"""Test-beds of target information: three sources and a target whose every information is known.
 
-Independent fair bits are dealt to text, audio and vision; the target is a function of them, each of its bits
-flipped with probability ``error``, so that a fair bit of the target is worth 1 - h(error) bits. A random
+Independent fair bits are dealt to text, audio and vision. The target is a function of them, of which each bit
+is flipped with probability ``error``, so that a fair bit of the target is worth 1 - h(error) bits. A random
 rotation lifts what a source sees into R^D, with noise that is bounded along the bits and Gaussian across
-them: the bits can be read back, hence I(features; target) = I(bits; target).
+them. The bits can be read back, hence I(features; target) = I(bits; target).
 """
 
 from __future__ import annotations
@@ -27,8 +27,13 @@ _NOISE = 0.5
 
 
 @dataclass(frozen=True)
-class Sample:
-    """N rows of one bed: features (N, D) of each source, and the target (N,)."""
+class ThreeSourceSample:
+    """N rows of one bed.
+
+    Attributes:
+        sources: Features of each source, (N, D).
+        target: (N,).
+    """
 
     sources: Mapping[ModalityName, Floats]
     target: NDArray[np.int64] | Floats
@@ -36,9 +41,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class BitSources:
-    """Which of ``num_bits`` fair bits each source sees, and the bits of the target as a function of them.
+    """Sources that see fair bits, and a target that is a function of these.
 
-    target: maps (N, K) bits to (N, J) bits.
+    Attributes:
+        num_bits: K.
+        seen: Which bits each source sees.
+        target: Maps (N, K) bits to (N, J) bits.
+        error: Probability that a bit of the target is flipped.
     """
 
     num_bits: int
@@ -47,7 +56,7 @@ class BitSources:
     error: float = 0.05
 
     def table(self, *groups: Collection[ModalityName]) -> Floats:
-        """Exact probabilities of (what each group of sources sees, target), one axis each."""
+        """Return exact probabilities of (what each group of sources sees, target), one axis each."""
         states_SK = _all_patterns(self.num_bits)
         clean_S = _number(self.target(states_SK))
         num_target = self.target(states_SK).shape[1]
@@ -60,12 +69,17 @@ class BitSources:
         return probability
 
     def information(self, subset: Collection[ModalityName]) -> float:
-        """I(X_S; Y) in nats."""
+        """Return I(X_S; Y) in nats.
+
+        Examples:
+            >>> round(BEDS["parity"].information(["text", "audio"]), 4)  # nothing without vision
+            0.0
+        """
         joint = self.table(subset)
         return float(entr(joint.sum(0)).sum() + entr(joint.sum(1)).sum() - entr(joint).sum())
 
-    def sample(self, num_rows: int, seed: int, dim: int = 8) -> Sample:
-        """Draw rows; each source has ``dim`` features."""
+    def sample(self, num_rows: int, seed: int, dim: int = 8) -> ThreeSourceSample:
+        """Draw rows, with ``dim`` features of each source."""
         generator = np.random.default_rng(derive_seed("three sources", seed))
         bits_NK = generator.random((num_rows, self.num_bits)) < 0.5
         clean_NJ = self.target(bits_NK)
@@ -74,7 +88,7 @@ class BitSources:
             name: _lift(bits_NK[:, list(bits)], dim, generator, rotation(seed, name, dim))
             for name, bits in self.seen.items()
         }
-        return Sample(sources, target_N)
+        return ThreeSourceSample(sources, target_N)
 
     def _bits(self, group: Collection[ModalityName]) -> list[int]:
         return sorted({bit for name in group for bit in self.seen[name]})
@@ -82,25 +96,27 @@ class BitSources:
 
 @dataclass(frozen=True)
 class GaussianSources:
-    """Text and vision see the target through one common noise, audio sees that noise: synergy by cancelling.
+    """Synergy by cancelling: text and vision see the target through one common noise, which audio sees.
 
-    text = y + n + e1, audio = n + e2, vision = y + n + e3, with all parts independent and Gaussian.
+    text = y + n + e1, audio = n + e2, vision = y + n + e3, where all parts are independent and Gaussian.
+
+    Attributes:
+        noise: Standard deviation of n; that of y is 1.
+        error: Standard deviation of e1, e2 and e3.
     """
 
     noise: float = 1.0
-    """Standard deviation of n; y has 1."""
     error: float = 0.5
-    """Standard deviation of e1, e2 and e3."""
 
     def correlation(self, subset: Collection[ModalityName]) -> float:
-        """The multiple correlation of the target with the sources in ``subset``."""
+        """Return the multiple correlation of the target with the sources in ``subset``."""
         chosen = [MODALITIES.index(name) for name in MODALITIES if name in subset]
         sees_y, noise = np.array([1.0, 0.0, 1.0])[chosen], self.noise**2
         covariance = np.outer(sees_y, sees_y) + noise + self.error**2 * np.eye(len(chosen))
         return float(math.sqrt(sees_y @ np.linalg.solve(covariance, sees_y)))
 
     def information(self, subset: Collection[ModalityName], num_bins: int | None = None) -> float:
-        """I(X_S; Y) in nats; with ``num_bins``, of the target in as many equally likely bins."""
+        """Return I(X_S; Y) in nats; with ``num_bins``, of the target in as many equally likely bins."""
         rho = self.correlation(subset)
         if num_bins is None:
             return -0.5 * math.log1p(-(rho**2))
@@ -110,8 +126,8 @@ class GaussianSources:
         conditional = entr(np.diff(cumulative, axis=1)).sum(1) @ (weights / weights.sum())
         return float(math.log(num_bins) - conditional)
 
-    def sample(self, num_rows: int, seed: int, dim: int = 8) -> Sample:
-        """Draw rows; the first rotated feature of each source carries what it sees, the others noise."""
+    def sample(self, num_rows: int, seed: int, dim: int = 8) -> ThreeSourceSample:
+        """Draw rows. The first rotated feature of each source carries what it sees, the others are noise."""
         generator = np.random.default_rng(derive_seed("three sources", seed))
         target_N, noise_N = generator.standard_normal((2, num_rows)) * [[1.0], [self.noise]]
         sources: dict[ModalityName, Floats] = {}
@@ -119,7 +135,7 @@ class GaussianSources:
             features_ND = generator.standard_normal((num_rows, dim))
             features_ND[:, 0] = sees_y * target_N + noise_N + self.error * features_ND[:, 0]
             sources[name] = features_ND @ rotation(seed, name, dim)
-        return Sample(sources, target_N)
+        return ThreeSourceSample(sources, target_N)
 
 
 def _lift(bits_NK: Bools, dim: int, generator: np.random.Generator, rotation_DD: Floats) -> Floats:
@@ -134,7 +150,7 @@ def _all_patterns(num_bits: int) -> Bools:
 
 
 def _number(bits_NK: Bools) -> NDArray[np.int64]:
-    """The number each row of bits writes."""
+    """Return the number that each row of bits writes."""
     return bits_NK.astype(np.int64) @ (1 << np.arange(bits_NK.shape[1], dtype=np.int64))
 
 

@@ -1,9 +1,9 @@
-"""Families of distributions: each draw has its own parameters, and a truth that no estimator was asked for.
+"""Families of distributions with random parameters, whose information is found without any estimator.
 
 Truths are closed forms, integrals on a grid, or the mean log density ratio of 200,000 draws (standard error
-below .005 nats); which one a family uses is said by its function. ``DEVELOPED`` are the families that
-``measure`` was improved on, with other seeds than those it is judged on; ``UNSEEN`` were run for the first
-time when the settings stood.
+below .005 nats), as the function of each family says. ``DEVELOPED`` are the families that ``measure`` was
+improved on, with other seeds than those that it is judged on. ``UNSEEN`` were run for the first time when all
+settings were fixed.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from mmsa.information.truths.base import Floats, Truth
-from mmsa.information.truths.benchmark40 import student_entropy
-from mmsa.information.truths.gaussian import independent, multinormal
+from mmsa.information.distributions.benchmark40 import student_entropy
+from mmsa.information.distributions.closed_form import Floats, Truth, independent, multinormal
 from mmsa.seeding import derive_seed
 
 Family = Callable[[np.random.Generator], Truth]
@@ -32,13 +31,13 @@ def _averaged(
     draw: Callable[[int, np.random.Generator], Pair],
     log_ratio: Callable[[Floats, Floats], Floats],
 ) -> Truth:
-    """The mean of the exact log density ratio over many draws."""
+    """Average the exact log density ratio over many draws."""
     ratio = log_ratio(*draw(_DRAWS, np.random.default_rng(0)))
     return Truth(name, float(ratio.mean()), draw)
 
 
 def _entropy_on_grid(density: Callable[[Floats], Floats], low: float, high: float) -> float:
-    """-integral of p ln p of one variable, p normalised on the grid."""
+    """Return -integral of p ln p of one variable, with p normalised on the grid."""
     grid = np.linspace(low, high, _GRID)
     values = np.maximum(density(grid), 1e-300)
     values = values / np.trapezoid(values, grid)
@@ -51,7 +50,7 @@ def _rotation(dim: int, rng: np.random.Generator) -> Floats:
 
 
 def _mixed(density: Callable[[Floats], Floats], values: Floats, shifts: Floats, weights: Floats) -> Floats:
-    """Density of a variable plus another that takes the values ``shifts``."""
+    """Return the density of a variable plus another one that takes the values ``shifts``."""
     total: Floats = np.zeros_like(values)
     for shift, weight in zip(shifts, weights / weights.sum(), strict=True):
         if weight:
@@ -60,7 +59,7 @@ def _mixed(density: Callable[[Floats], Floats], values: Floats, shifts: Floats, 
 
 
 def _seen_in_noise(signal: Callable[[Floats], Floats], noise_density: Callable[[Floats], Floats]) -> float:
-    """I(X; s(X) + E) of a normal X: h(s(X) + E) - h(E), both on a grid."""
+    """Return I(X; s(X) + E) of a normal X as h(s(X) + E) - h(E), both on a grid."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(120)
 
     def density(values: Floats) -> Floats:
@@ -85,7 +84,12 @@ def _uniform_noise(dim: int) -> Family:
 
 
 def random_sign(pairs: int, correlation: float) -> Truth:
-    """``pairs`` normal pairs of one correlation, and one random sign for all of them. Mean log ratio."""
+    """``pairs`` normal pairs of one correlation with one random sign for all of them. Mean log ratio.
+
+    Examples:
+        >>> random_sign(pairs=8, correlation=0.7).name
+        'signs-8-0.70'
+    """
     unexplained = 1 - correlation**2
 
     def draw(n: int, rng: np.random.Generator) -> Pair:
@@ -515,5 +519,10 @@ FAMILIES: Mapping[str, Family] = {**DEVELOPED, **UNSEEN}
 
 
 def family_truth(name: str, seed: int) -> Truth:
-    """The distribution that draw ``seed`` of a family has; its rows take a seed of their own."""
+    """Return the distribution that draw ``seed`` of a family has. Its rows take a seed of their own.
+
+    Examples:
+        >>> family_truth("circle", seed=0).information == family_truth("circle", seed=0).information
+        True
+    """
     return FAMILIES[name](np.random.default_rng(derive_seed("family", name, seed)))

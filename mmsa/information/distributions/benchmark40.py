@@ -13,8 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import digamma, gammaln, ndtr
 
-from mmsa.information.truths.base import Floats, Truth
-from mmsa.information.truths.gaussian import multinormal
+from mmsa.information.distributions.closed_form import Floats, Truth, multinormal
 
 _GRID = np.linspace(-10.0, 15.0, 20_001)
 
