@@ -18,8 +18,8 @@ from mmsa.config import Block, Named, one_of, refuse
 from mmsa.data.corpus import MODALITIES, ModalityName
 from mmsa.data.targets import Targets
 from mmsa.errors import ConfigError, Problem
-from mmsa.information import CONDITIONAL_ESTIMATORS, ESTIMATORS
 from mmsa.information.conditional import (
+    CONDITIONAL_ESTIMATORS,
     ConditionalEstimator,
     NeighbourClassifier,
     NeighbourConfig,
@@ -27,7 +27,7 @@ from mmsa.information.conditional import (
     conditional_jsd,
 )
 from mmsa.information.critics import Grouped, mlp
-from mmsa.information.estimators import Estimator, EstimatorModule, Value
+from mmsa.information.estimators import ESTIMATORS, Estimator, EstimatorModule, Value
 from mmsa.information.neighbours import FeatureBank
 from mmsa.information.score_estimators import InfoNCE, ScoreEstimator
 from mmsa.information.target.mimrl import FUSION, Between, Shares, mimrl_shares
