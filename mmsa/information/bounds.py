@@ -14,10 +14,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmsa.information.densities import at_least_float32
-
 LOG_RATIO_CAP = 20.0
 """Where ``soft_cap`` begins, in nats. No batch is large enough to average e^f at such values."""
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Raise ``values`` to float32 if they are narrower.
+
+    Examples:
+        >>> at_least_float32(torch.zeros(1, dtype=torch.bfloat16)).dtype
+        torch.float32
+    """
+    return values if values.dtype == torch.float64 else values.float()
 
 
 def soft_cap(log_ratio: Tensor, cap: float = LOG_RATIO_CAP) -> Tensor:

@@ -23,6 +23,7 @@ from torch.distributions import (
 )
 
 from mmsa.config import Named
+from mmsa.information.bounds import at_least_float32
 from mmsa.information.critics import MLPConfig, mlp
 from mmsa.registry import Registry
 
@@ -31,11 +32,6 @@ Shrinkage = float | Literal["ledoit_wolf"]
 LOG_2PI = math.log(2 * math.pi)
 VARIANCE_FLOOR = 1e-8
 """Added to every variance, in units of max(1, largest |feature|)^2: so a constant has a finite entropy."""
-
-
-def at_least_float32(values: Tensor) -> Tensor:
-    """Raise ``values`` to float32 if they are narrower."""
-    return values if values.dtype == torch.float64 else values.float()
 
 
 def gaussian_log_density(y_BD: Tensor, mean_BD: Tensor, log_variance_BD: Tensor) -> Tensor:

@@ -24,12 +24,11 @@ from torch.distributions import (
 
 from mmsa.config import Named, one_of
 from mmsa.information import bounds
-from mmsa.information.bounds import off_diagonal
+from mmsa.information.bounds import at_least_float32, off_diagonal
 from mmsa.information.densities import (
     CONDITIONAL_DENSITIES,
     LOG_2PI,
     DiagonalGaussian,
-    at_least_float32,
     cholesky_factor,
     conditional_density,
     gaussian_entropy,

@@ -11,20 +11,19 @@ from torch import Tensor, nn
 from mmsa.config import Named, one_of, refuse
 from mmsa.data.targets import Targets
 from mmsa.errors import ConfigError, Problem, did_you_mean
-from mmsa.information import CONDITIONAL_ESTIMATORS, ESTIMATORS, SURROGATES
-from mmsa.information.conditional import ConditionalEstimator
-from mmsa.information.estimators import EstimatorModule, Value
+from mmsa.information.conditional import CONDITIONAL_ESTIMATORS, ConditionalEstimator
+from mmsa.information.estimators import ESTIMATORS, Estimator, EstimatorModule, Value
 from mmsa.information.gradients import GradientNormaliser
 from mmsa.information.neighbours import FeatureBank, Triples
 from mmsa.information.score_estimators import InfoNCE
-from mmsa.information.surrogates import Surrogate
+from mmsa.information.surrogates import SURROGATES, Surrogate
 from mmsa.information.target.mimrl import FUSION
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.objectives.base import TERMS, Term, TermConfig, TermValue
 from mmsa.objectives.terms.vectors import LABEL, by_name, columns_of, nothing, unfit
 from mmsa.registry import Registry
 
-EVERY_ESTIMATOR: Registry[EstimatorModule] = Registry.joining(
+EVERY_ESTIMATOR: Registry[Estimator | ConditionalEstimator] = Registry.joining(
     "estimator of information", ESTIMATORS, CONDITIONAL_ESTIMATORS, SURROGATES
 )
 
@@ -127,7 +126,7 @@ class InformationTerm(Term):
         if issubclass(kind, Surrogate) and kind.same_space and len(set(dims_of_vectors)) > 1:
             rule = f"compares vectors of one width, and these have {' and '.join(map(str, dims_of_vectors))}"
             raise unfit(name, rule, "Use hsic or cka, or give the encoders one output width.")
-        self.estimator = kind(config.estimator, *dims_of_vectors)
+        self.estimator: Estimator | ConditionalEstimator = kind(config.estimator, *dims_of_vectors)
         self.sign = -1.0 if _is_raised(kind, config.sense) else 1.0
         self.in_nats = kind.spec.unit is not None
         self.fitted = bool(self.estimator.critic_parameters())
@@ -177,28 +176,24 @@ class InformationTerm(Term):
             return None
         vectors = self._vectors(representations, targets)
         losses = [self._value(vectors).loss] if self.fitted else []
-        inner = (
-            self.estimator.inner_loss(Triples(*vectors), self._bank_for(vectors))
-            if isinstance(self.estimator, ConditionalEstimator)
-            else self.estimator.inner_loss(*vectors)
-        )
+        inner = self.estimator.inner_loss(*self._inputs(vectors))
         if inner is not None:
             losses.append(inner)
         return sum(losses[1:], losses[0]) if losses else None
 
     def _value(self, vectors: tuple[Tensor, ...]) -> Value:
-        value: Value = (
-            self.estimator(Triples(*vectors), self._bank_for(vectors))
-            if isinstance(self.estimator, ConditionalEstimator)
-            else self.estimator(*vectors)
-        )
+        value: Value = self.estimator(*self._inputs(vectors))
         return value
 
-    def _bank_for(self, vectors: tuple[Tensor, ...]) -> Triples:
+    def _inputs(self, vectors: tuple[Tensor, ...]) -> tuple[Any, ...]:
+        """Return what the estimator takes: two vectors, or triples and a bank of them."""
+        if not isinstance(self.estimator, ConditionalEstimator):
+            return vectors
+        triples = Triples(*vectors)
         if self.bank is None:
-            return Triples(*(vector.detach() for vector in vectors))
+            return triples, Triples(*(vector.detach() for vector in vectors))
         x, y, z = self.vectors
-        return self.bank.triples((x, y, z))
+        return triples, self.bank.triples((x, y, z))
 
     def _can_estimate(self, targets: Targets) -> bool:
         return len(targets) >= self.estimator.smallest_batch and (self.bank is None or len(self.bank) > 0)
