@@ -65,7 +65,7 @@ def test_most_of_the_information_is_found_and_not_more(truth, short):
 def test_a_sign_that_many_pairs_share_needs_no_mixture():
     truth = random_sign(20, 0.5)
     found = readings(truth, 800)
-    assert list(found) == ["trees"]
+    assert found["mixture"] < found["trees"]
     assert 0.5 * truth.information < found["trees"] < truth.information
 
 
