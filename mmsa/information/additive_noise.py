@@ -13,17 +13,16 @@ import math
 import warnings
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from sklearn.decomposition import FastICA
 from sklearn.exceptions import ConvergenceWarning
 
 from mmsa.information.copula import Array
 from mmsa.information.copula_critics import whitening
-
-Rows = NDArray[np.int64]
+from mmsa.information.groups import Rows
 
 _CELLS, _BEYOND = 400, 0.25
+"""Cells of a grid, and how far it reaches beyond the values, in units of their range."""
 _STEPS = 100
 
 
@@ -71,8 +70,9 @@ class _GridDensity:
     def __init__(self, values_N: Array):
         low, high = values_N.min(), values_N.max()
         margin = _BEYOND * (high - low)
-        counts_C, self._edges = np.histogram(values_N, _CELLS, (low - margin, high + margin))
-        width = float(self._edges[1] - self._edges[0])
+        counts_C, edges = np.histogram(values_N, _CELLS, (low - margin, high + margin))
+        self._centres = (edges[1:] + edges[:-1]) / 2
+        width = float(edges[1] - edges[0])
         quartiles = np.quantile(values_N, (0.25, 0.75))
         # Narrower than Silverman's for normal variables, whose density has no edges and peaks.
         bandwidth = 0.5 * float(np.diff(quartiles)[0]) / 1.349 * len(values_N) ** -0.2
@@ -82,6 +82,5 @@ class _GridDensity:
 
     def __call__(self, values_N: Array) -> Array:
         """(N,)."""
-        centres = (self._edges[1:] + self._edges[:-1]) / 2
-        log_N: Array = np.interp(values_N, centres, self._log_C, left=self._least, right=self._least)
+        log_N: Array = np.interp(values_N, self._centres, self._log_C, left=self._least, right=self._least)
         return log_N

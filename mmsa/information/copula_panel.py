@@ -61,8 +61,9 @@ class CopulaPanel:
     Exact for Gaussian copulas, whatever the marginals; of any other dependence it sees a part. It fits
     nothing but correlations, whose bias is known and taken off, so it needs no held-out rows (Ince et al.
     2017). Where ``excess_over_products`` shows that variates are not jointly normal, as of features that are
-    curves of few latents, the closed form would read too much; the larger of two lower bounds is read then,
-    the closed form less its excess and ``leading_copula_terms``.
+    curves of few latents, the closed form would read too much. Then the larger of two lower bounds is read,
+    the closed form less its excess and ``leading_copula_terms``, and the interval reaches up to the closed
+    form.
 
     Where groups have two rows or more on average, information is measured within groups: see
     ``mmsa.information.within``. Rows of one group may follow one another; the null then keeps every group as
@@ -121,6 +122,8 @@ class CopulaPanel:
         drift = closed - float(np.mean(halves))
         low, high = interval_of_mean(terms_N, self.group_N, _LEVEL)
         low, high = min(value, low + min(0.0, drift)), max(value, high + max(0.0, drift))
+        if excess > _NOT_NORMAL:
+            high = max(high, closed)  # two bounds from below say nothing of what they miss
         null = Null.of(closed, list(test_P - bias))  # a test of independence, whatever is normal
         return Measurement(
             value=value,

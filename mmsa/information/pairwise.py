@@ -21,13 +21,14 @@ from sklearn.preprocessing import SplineTransformer
 
 from mmsa.information.copula import Array
 from mmsa.information.copula_critics import whitening
+from mmsa.information.groups import Rows
 
-Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 _KNOTS = np.array([-2.5, -1.0, 0.0, 1.0, 2.5])
-_MOST_SELECTED = 8
-_LEVEL = 0.01
+"""Of normal scores; beyond, splines go on as lines, as the log ratio of normal variables nearly does."""
+_MOST_SELECTED, _LEVEL = 8, 0.01
+"""Pairs of features whose splines are multiplied, and how often one is selected by chance."""
 
 
 class Pairs(NamedTuple):

@@ -167,7 +167,7 @@ def _information(
 
 
 def _copula_reading(x_ND: Array, y_ND: Array) -> Reading:
-    """The closed form, less its excess."""
+    """The closed form less its excess, which leaves at most the information also of curved features."""
     scores = normal_scores(x_ND), normal_scores(y_ND)
     closed = gaussian_information(*scores)
     terms_N = closed + copula_terms(*scores)

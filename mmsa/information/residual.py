@@ -5,7 +5,7 @@ the norms of x and y (the dependence of heavy tails); the warped part bends the 
 separable term. Both start at zero and are trained as classifiers of joint against product pairs (GAN-DIME).
 Each is kept only if it raises the held-out objective by several standard errors, else the copula stands.
 
-Last, a mixture and trees (``mmsa.information.stacking``) take the place of the sum where they raise the
+Last, the best of the critics of ``mmsa.information.stacking`` takes the place of the sum where it raises the
 objective further.
 
 No fold is scored by a network that saw it. What scores is the average of a network over its last steps, which

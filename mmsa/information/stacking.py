@@ -1,11 +1,14 @@
 """What other kinds of critic say of held-out pairs, alone and stacked on the score of the networks.
 
-Networks blur sharp edges, and a separable one cannot see that one random sign decides over all products. So
-pairs, joint and product, get further features, none of which has seen the rows of their fold: the log ratio
-of a mixture of normal distributions (clusters, hidden classes, scales), the residuals of linear regressions
-in both directions (noise with edges), and the bilinear form x' M y of the largest variance (a hidden sign).
-Boosted trees learn the log density ratio from all of them and the score of the networks, on the other folds
-(Wolpert 1992). The mixture's is one by itself.
+Networks blur sharp edges, need many rows for what two features say of one another, and separable ones cannot
+see that one random sign decides over all products. So there are further critics, none of which has seen the
+rows of its fold: a mixture of normal distributions (clusters, hidden classes), a sum over pairs of features
+(``mmsa.information.pairwise``: spread, tails) and linear regression with independent noise in both directions
+(``mmsa.information.additive_noise``: edges and peaks, however turned). Each is a candidate by itself.
+
+What they say is put together in two ways, learnt on the other folds (Wolpert 1992): as a weighted sum of the
+log ratios, by logistic regression; and by boosted trees, which also see the features, the residuals of linear
+regressions and the bilinear form x' M y of the largest variance (a hidden sign).
 
 Shapes: N rows, D features, F rows of a fold, S products of each row, P = (1 + S) F pairs with the joint ones
 first, Q features of a pair, R features of the space of a mixture.
@@ -39,15 +42,18 @@ from mmsa.seeding import derive_seed
 Mask = NDArray[np.bool_]
 
 _MOST_FEATURES = 24
-"""Of x and y together: beyond, trees get no features of their own, and no mixture is fitted."""
+"""Of x and y together: beyond, trees get no features of their own, and other critics see leading variates."""
 _OWN_SHAPES, _ONE_SHAPE = (1, 2, 3, 4, 6), (4, 8)
 """How many components are tried, each of a covariance of its own, or all of one."""
 _RIDGE = 1e-3
 _LEADING, _VARIATE_RIDGE = 6, 0.05
 _PAIRS_TO_LEARN = 15_000
+"""About how many pairs the sum over pairs of features learns from: eight to two products of each row."""
 _PENALTIES = (0.03, 0.3)
+"""Inverse ridge penalties of its weights, which are of functions of unit variance."""
 _POWER_STEPS = 40
 _MOST = 12.0
+"""Log ratios beyond count as this in the weighted sum: no density is known so well."""
 
 
 @dataclass(frozen=True)
@@ -86,13 +92,13 @@ def _other_ratios(x_ND: Array, y_ND: Array, folds: Sequence[HeldOut], seed: int)
     if few:
         critics["noise_of_y"] = _noise_ratios(scaled[0], scaled[1], folds, seed)
         critics["noise_of_x"] = _noise_ratios(scaled[1], scaled[0], folds, seed, swapped=True)
-    features = []
+    features, scores = [], []
     for number, fold in enumerate(folds):
         i, j, known_N = fold.x_rows, fold.y_rows, fold.known_of(len(x_ND))
         bilinear_seed = derive_seed("bilinear", seed, number)
+        scores.append(np.stack([fold.scores, *(ratios[number] for ratios in critics.values())], 1))
         columns = [
-            fold.scores,
-            *(ratios[number] for ratios in critics.values()),
+            *scores[-1].T,
             np.abs(_bilinear(x_scores, y_scores, fold, known_N, bilinear_seed)),
             np.linalg.norm(x_scores, axis=1)[i],
             np.linalg.norm(y_scores, axis=1)[j],
@@ -103,7 +109,6 @@ def _other_ratios(x_ND: Array, y_ND: Array, folds: Sequence[HeldOut], seed: int)
                 columns += [*(y_part[j] - _predicted(x_part, y_part, known_N)[i]).T]
                 columns += [*(x_part[i] - _predicted(y_part, x_part, known_N)[j]).T]
         features.append(np.stack(columns, 1))
-    scores = [np.stack([part[:, k] for k in range(1 + len(critics))], 1) for part in features]
     critics["sum"] = [_weighted_sum(scores, folds, fold) for fold in range(len(folds))]
     trees = [_tree_ratios(features, folds, fold, seed) for fold in range(len(folds))]
     return {**critics, "trees": trees}
@@ -185,21 +190,14 @@ def _pairwise_ratios(parts: Sequence[tuple[Array, Array]], folds: Sequence[HeldO
     penalties, ratios = _PENALTIES, []
     for number, (fold, (x_ND, y_ND)) in enumerate(zip(folds, parts, strict=True)):
         others = [other for k, other in enumerate(folds) if k != number]
-        products = max(1, _PAIRS_TO_LEARN // sum(other.joint for other in others) - 1)
-        others = [_fewer_products(other, products) for other in others]
+        num_joint = sum(other.joint for other in others)
+        products = max(1, _PAIRS_TO_LEARN // num_joint - 1)
         joint = [slice(other.joint) for other in others]
-        product = [slice(other.joint, None) for other in others]
-        x_rows, y_rows = (
-            np.concatenate(
-                [
-                    getattr(pairs, side)[part]
-                    for kind in (joint, product)
-                    for pairs, part in zip(others, kind, strict=True)
-                ]
-            )
-            for side in ("x_rows", "y_rows")
-        )
-        known = Pairs(x_rows, y_rows, sum(other.joint for other in others))
+        product = [slice(other.joint, (1 + products) * other.joint) for other in others]
+        chosen = [*zip(others, joint, strict=True), *zip(others, product, strict=True)]
+        x_rows = np.concatenate([pairs.x_rows[part] for pairs, part in chosen])
+        y_rows = np.concatenate([pairs.y_rows[part] for pairs, part in chosen])
+        known = Pairs(x_rows, y_rows, num_joint)
         ratios_P, penalty = pairwise_ratios(
             x_ND, y_ND, known, Pairs(fold.x_rows, fold.y_rows, fold.joint), penalties
         )
@@ -218,11 +216,6 @@ def _noise_ratios(
         rows = (fold.y_rows, fold.x_rows) if swapped else (fold.x_rows, fold.y_rows)
         ratios.append(additive_noise_ratios(given_ND, sought_ND, known_K, *rows, derive_seed("noise", seed)))
     return ratios
-
-
-def _fewer_products(fold: HeldOut, products: int) -> Pairs:
-    end = (1 + products) * fold.joint
-    return Pairs(fold.x_rows[:end], fold.y_rows[:end], fold.joint)
 
 
 def _mixture_ratios(parts: Sequence[tuple[Array, Array]], folds: Sequence[HeldOut], seed: int) -> list[Array]:

@@ -199,7 +199,10 @@ def test_curves_of_two_latents_are_not_read_higher_than_they_are():
     assert measurement.low < truth.information
 
 
-def test_a_spread_that_the_other_variable_decides_is_seen():
-    truth = family_truth("heteroscedastic", 0)
+@pytest.mark.parametrize(("family", "error"), [("heteroscedastic", 0.09), ("clayton", 0.15)])
+def test_what_pairs_of_features_say_of_one_another_is_read(family, error):
+    """A spread that x decides, and tails in one corner: .11 and .24 too little were read."""
+    truth = family_truth(family, 0)
     measurement = measure(*truth.sample(800), **FAST)
-    assert measurement.value == pytest.approx(truth.information, abs=0.2)
+    assert measurement.value == pytest.approx(truth.information, abs=error)
+    assert measurement.low < truth.information < measurement.high
