@@ -49,10 +49,10 @@ def measure(
     the bias-corrected Gaussian copula and the best of several cross-fitted critics, networks and those of
     ``mmsa.information.stacking`` (where that reads less, its calibrated reading). All of them read at most
     the information, up to sampling error: from the closed form of the copula is taken what it reads too much
-    where features are curves of few latents (``excess_over_products``). Discrete values (integers, booleans) are spread by
-    bounded noise, from which they can be read back, so the information stays the same. With a condition, x
-    and y are first replaced by their residuals of a linear regression on z, which changes no I(X; Y | Z);
-    what is left is I(X; Y, Z) - I(X; Z).
+    where features are curves of few latents (``excess_over_products``). Discrete values (integers, booleans)
+    are spread by bounded noise, from which they can be read back, so the information stays the same. With a
+    condition, x and y are first replaced by their residuals of a linear regression on z, which changes no
+    I(X; Y | Z); what is left is I(X; Y, Z) - I(X; Z).
 
     With two rows a group on average, what differs within groups is measured (``mmsa.information.within``),
     unless an array differs between groups alone; ``scope`` says which it was. Where groups have several rows,
