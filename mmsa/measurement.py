@@ -64,7 +64,8 @@ class Measurement:
         readings of more neighbours.
     ceiling: about what a method without assumptions can show with n samples, ln n.
     estimator: the one whose reading ``value`` is; witnesses: the readings of all.
-    parts: what was added to the copula: radial and warped (networks), mixture, trees.
+    parts: what was added to the copula: radial and warped (networks), and the best of the critics of
+        ``mmsa.information.stacking``, if it is better.
     folds, seeds: of the networks; 0 where no estimator has any.
     scope: what varied.
     """

@@ -46,13 +46,13 @@ def measure(
     """I(X; Y), or I(X; Y | Z), in nats, with a 90 % interval, a refitted null and a verdict.
 
     Up to three features in all the value is that of neighbour counts on normal scores; beyond, the larger of
-    the bias-corrected Gaussian copula and the best of three cross-fitted critics, networks, a mixture of
-    normal distributions and trees (where that reads less, its calibrated reading). Held-out critics read at
-    most the information, up to sampling error; the copula too where normal scores are jointly normal, but
-    more where many features are curves of few latents. Discrete values (integers, booleans) are spread by
-    bounded noise, from which they can be read back, so the information stays the same. With a condition, x
-    and y are first replaced by their residuals of a linear regression on z, which changes no I(X; Y | Z);
-    what is left is I(X; Y, Z) - I(X; Z).
+    the bias-corrected Gaussian copula and the best of several cross-fitted critics, networks and those of
+    ``mmsa.information.stacking`` (where that reads less, its calibrated reading). All of them read at most
+    the information, up to sampling error: from the closed form of the copula is taken what it reads too much
+    where features are curves of few latents (``excess_over_products``). Discrete values (integers, booleans)
+    are spread by bounded noise, from which they can be read back, so the information stays the same. With a
+    condition, x and y are first replaced by their residuals of a linear regression on z, which changes no
+    I(X; Y | Z); what is left is I(X; Y, Z) - I(X; Z).
 
     With two rows a group on average, what differs within groups is measured (``mmsa.information.within``),
     unless an array differs between groups alone; ``scope`` says which it was. Where groups have several rows,

@@ -486,6 +486,55 @@ def _independent(rng: np.random.Generator) -> Truth:
     return Truth(f"independent-heavy-{dims[0]}-{dims[1]}", 0.0, draw)
 
 
+def _exponential_noise(rng: np.random.Generator) -> Truth:
+    """Independent y_i = x_i + exponential noise of normal x, turned on either side. Grid."""
+    dim, scale = int(rng.integers(2, 5)), rng.uniform(0.3, 1.0)
+    first, second = _rotation(dim, rng), _rotation(dim, rng)
+
+    def draw(n: int, rng: np.random.Generator) -> Pair:
+        x_ND = rng.standard_normal((n, dim))
+        return x_ND @ first, (x_ND + rng.exponential(scale, (n, dim))) @ second
+
+    entropy = _entropy_on_grid(lambda y: stats.exponnorm.pdf(y, scale), -10, 40)
+    information = entropy - 1 - math.log(scale)
+    return Truth(f"exponential-{dim}-{scale:.2f}", dim * information, draw)
+
+
+def _frank(rng: np.random.Generator) -> Truth:
+    """Independent pairs with Frank copulas, uniform marginals. Mean log ratio."""
+    dim, theta = int(rng.integers(1, 5)), rng.uniform(3.0, 12.0)
+
+    def draw(n: int, rng: np.random.Generator) -> Pair:
+        first, level = rng.uniform(1e-9, 1 - 1e-9, (2, n, dim))
+        share = level / (
+            level + np.exp(-theta * first) * (1 - level)
+        )  # the conditional distribution, inverted
+        return first, -np.log1p(share * math.expm1(-theta)) / theta
+
+    def log_ratio(x_ND: Floats, y_ND: Floats) -> Floats:
+        product = np.expm1(-theta * x_ND) * np.expm1(-theta * y_ND)
+        log_density = math.log(-theta * math.expm1(-theta)) - theta * (x_ND + y_ND)
+        ratio: Floats = (log_density - 2 * np.log(-(math.expm1(-theta) + product))).sum(1)
+        return ratio
+
+    return _averaged(f"frank-{dim}-{theta:.1f}", draw, log_ratio)
+
+
+def _sines(rng: np.random.Generator) -> Truth:
+    """Three correlated pairs, each side seen through 30 sines without noise. Closed form."""
+    correlations = rng.uniform(0.4, 0.9, 3)
+    waves = [(rng.standard_normal((3, 30)), rng.uniform(-math.pi, math.pi, 30)) for _ in range(2)]
+
+    def draw(n: int, rng: np.random.Generator) -> Pair:
+        x_N3, noise_N3 = rng.standard_normal((2, n, 3))
+        y_N3 = correlations * x_N3 + np.sqrt(1 - correlations**2) * noise_N3
+        return tuple(
+            np.sin(part @ weights + shift) for part, (weights, shift) in zip((x_N3, y_N3), waves, strict=True)
+        )
+
+    return Truth("sines", float(-0.5 * np.log1p(-(correlations**2)).sum()), draw)
+
+
 DEVELOPED: Mapping[str, Family] = {
     "uniform_noise_2": _uniform_noise(2),
     "uniform_noise_3": _uniform_noise(3),
@@ -495,25 +544,28 @@ DEVELOPED: Mapping[str, Family] = {
     "curves": _curves,
     "latent_pairs": _latent_pairs,
     "heteroscedastic": _heteroscedastic,
+    "laplace_noise": _laplace_noise,
+    "clayton": _clayton,
+    "gumbel": _gumbel,
+    "circle": _circle,
+    "manifold": _manifold,
 }
 UNSEEN: Mapping[str, Family] = {
     "multiplicative": _multiplicative,
-    "laplace_noise": _laplace_noise,
     "classes": _classes,
     "counts": _counts,
-    "clayton": _clayton,
-    "gumbel": _gumbel,
     "student": _student,
     "sign_products": _sign_products,
     "periodic": _periodic,
-    "circle": _circle,
-    "manifold": _manifold,
     "mixture": _mixture,
     "gate": _gate,
     "interaction": _interaction,
     "hidden_turn": _hidden_turn,
     "normal": _normal,
     "independent": _independent,
+    "exponential_noise": _exponential_noise,
+    "frank": _frank,
+    "sines": _sines,
 }
 FAMILIES: Mapping[str, Family] = {**DEVELOPED, **UNSEEN}
 
