@@ -45,7 +45,7 @@ check: env  ## format, lint, types, architecture, shell and YAML
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python .ci/import_chain.py
+	@$(BIN)/python .ci/architecture.py
 	@$(BIN)/shellcheck .ci/run
 	@$(BIN)/yamllint --strict .
 

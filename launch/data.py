@@ -23,7 +23,7 @@ def arguments() -> argparse.Namespace:
 
 
 def import_mmsa(args: argparse.Namespace) -> int:
-    from mmsa.search.importing import import_mmsa
+    from mmsa.importing import import_mmsa
 
     spaces, left_out = import_mmsa(args.run, args.tune, args.out)
     for space in spaces:

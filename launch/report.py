@@ -21,7 +21,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     args = arguments()
     from mmsa.results.ledger import LEDGER, Ledger
-    from mmsa.results.report import report
+    from mmsa.results.report import study_report
     from mmsa.search.study.cards import study_card, trial_card
     from mmsa.search.study.view import read_study
     from mmsa.tracking import Location, rebuild
@@ -34,7 +34,7 @@ def main() -> int:
         print(f"MLflow at {location} lacked {written} of {len(trials)} trials.")
         print(f"to browse: {location.how_to_browse()}")
     else:
-        print(report(study, Ledger(args.runs / LEDGER)))
+        print(study_report(study, Ledger(args.runs / LEDGER)))
     return 0
 
 

@@ -18,8 +18,7 @@ from mmsa.cli import (
     positive,
 )
 from mmsa.errors import ConfigError
-from mmsa.search.definition.files import find_space
-from mmsa.search.definition.spelling import misspelt
+from mmsa.search.definition.files import find_space, misspelt
 
 
 def arguments() -> argparse.Namespace:
@@ -74,11 +73,12 @@ def main() -> int:
 
     from rich.console import Console
 
-    from mmsa.search.costs import Budget
+    from mmsa.interface import Observer
+    from mmsa.search.costs import SearchBudget
     from mmsa.search.execution.executor import SearchOptions, run_search
     from mmsa.search.preview import dry_run
     from mmsa.search.progress import ProgressDisplay
-    from mmsa.tracking import Location, MirrorProcess, Observer
+    from mmsa.tracking import Location, MirrorProcess
 
     if args.dry_run:
         for paragraph in dry_run(config, args.runs, args.storage):
@@ -101,7 +101,7 @@ def main() -> int:
         args.ray_address,
         concurrency=args.concurrency,
         retry_failed=args.retry_failed,
-        budget=Budget(args.time_budget, args.gpu_hours),
+        budget=SearchBudget(args.time_budget, args.gpu_hours),
     )
     summary = run_search(config, options, observers, say)
     say(summary.text(browse))

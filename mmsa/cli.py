@@ -1,4 +1,4 @@
-"""What every script in ``launch/`` shares: arguments, and errors told as a message and an exit code."""
+"""What all scripts in ``launch/`` share: arguments, and errors as a message with an exit code."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from mmsa.masking import masked_in
 from mmsa.yaml_text import read_yaml
 
 USER_ERROR = 2
-"""Exit code of everything a user can put right: a file, a setting, a study."""
+"""Exit code for errors that the user can put right: a file, a setting, a study."""
 OUTPUT_LOST = 1
-"""Exit code of a command whose result is what it prints, where that could not be written."""
+"""Exit code of a command whose result is its output, if that could not be written."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it (128 + SIGINT)."""
 
@@ -31,7 +31,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def add_runs_argument(parser: argparse.ArgumentParser) -> None:
-    """``--runs``."""
+    """Add ``--runs``."""
     parser.add_argument(
         "--runs",
         type=Path,
@@ -42,7 +42,7 @@ def add_runs_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """``--runs`` and ``--set``, which mean the same in every script."""
+    """Add ``--runs`` and ``--set``, which mean the same in every script."""
     add_runs_argument(parser)
     parser.add_argument(
         "--set",
@@ -55,7 +55,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_mlflow_uri_argument(parser: argparse._ActionsContainer) -> None:
-    """``--mlflow-uri``."""
+    """Add ``--mlflow-uri``."""
     parser.add_argument(
         "--mlflow-uri",
         metavar="URI",
@@ -64,14 +64,14 @@ def add_mlflow_uri_argument(parser: argparse._ActionsContainer) -> None:
 
 
 def add_tracking_arguments(parser: argparse.ArgumentParser) -> None:
-    """``--mlflow-uri`` or ``--no-mlflow``."""
+    """Add ``--mlflow-uri`` and ``--no-mlflow``, of which one may be given."""
     group = parser.add_mutually_exclusive_group()
     add_mlflow_uri_argument(group)
     group.add_argument("--no-mlflow", action="store_true", help="write nothing to MLflow")
 
 
 def positive(text: str) -> int:
-    """Type of an argument that counts something."""
+    """Argument type: a whole number from 1 on."""
     number = int(text)
     if number < 1:
         raise ValueError(text)
@@ -79,7 +79,7 @@ def positive(text: str) -> int:
 
 
 def duration(text: str) -> float:
-    """Seconds of an argument such as ``90s``, ``30m``, ``2h``, ``1d`` or ``1h30m``."""
+    """Argument type: a duration such as ``90s``, ``30m``, ``2h``, ``1d`` or ``1h30m``, in seconds."""
     parts = _DURATION.findall(text)
     seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
     if "".join(map("".join, parts)) != text or not seconds:
@@ -89,7 +89,7 @@ def duration(text: str) -> float:
 
 
 def hours(text: str) -> float:
-    """A number of hours above 0."""
+    """Argument type: a positive number of hours."""
     if not re.fullmatch(_NUMBER, text) or not float(text):
         raise argparse.ArgumentTypeError(
             f"{text!r} is no number of hours above 0: write 12 or 0.5, without a unit"
@@ -98,10 +98,10 @@ def hours(text: str) -> float:
 
 
 def overrides(assignments: Sequence[str]) -> dict[str, Any]:
-    """``{dotted path: value}`` of ``key=value`` texts; values are read as YAML, as in a space file.
+    """Parse ``key=value`` texts to ``{dotted path: value}``; values are YAML, as in a space file.
 
     Raises:
-        ConfigError: for texts without ``=``, values that are not YAML, and a key given twice, all at once.
+        ConfigError: listing all texts without ``=``, values that are not YAML, and repeated keys.
     """
     values: dict[str, Any] = {}
     problems: list[Problem] = []
@@ -125,9 +125,12 @@ def overrides(assignments: Sequence[str]) -> dict[str, Any]:
 
 
 class LastingStream:
-    """A text stream whose reader may go, or whose disk may be full: what cannot be written is lost.
+    """A text stream that drops what cannot be written, because the reader left or the disk is full.
 
-    Work of hours does not end because nobody listens any more. ``error`` says what happened last.
+    A search of many hours must not end because its terminal was closed.
+
+    Attributes:
+        error: the last error of writing; None without one.
     """
 
     def __init__(self, stream: TextIO):
@@ -135,7 +138,7 @@ class LastingStream:
         self.error: OSError | None = None
 
     def write(self, text: str) -> int:
-        """Write, or lose, ``text``."""
+        """Write ``text``, or drop it."""
         try:
             return self._stream.write(text)
         except OSError as error:
@@ -143,14 +146,14 @@ class LastingStream:
             return len(text)
 
     def flush(self) -> None:
-        """Write what is left."""
+        """Write what is buffered."""
         try:
             self._stream.flush()
         except OSError as error:
             self.error = error
 
     def close(self) -> None:
-        """Write what is left; what cannot be written is not tried again when Python ends."""
+        """Write what is buffered, and let Python not try again at exit what could not be written."""
         self.flush()
         if self.error is not None:
             nothing = os.open(os.devnull, os.O_WRONLY)
@@ -163,7 +166,7 @@ class LastingStream:
 
 @contextmanager
 def lasting_output() -> Iterator[LastingStream | None]:
-    """Let standard output and error be ``LastingStream``; the first, or None where there is none."""
+    """Make standard output and error ``LastingStream``; yields the former, None where it is closed."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
@@ -181,10 +184,14 @@ def lasting_output() -> Iterator[LastingStream | None]:
 
 
 def exit_code(command: Callable[[], int], *, prints_its_result: bool = False) -> int:
-    """Run a script's ``command`` and return its exit code; mmsa's own errors come without a traceback.
+    """Run the command of a script and return its exit code; errors of mmsa are printed without a traceback.
 
-    A command goes on when standard output is closed or full, which is said on standard error at its end
-    unless a reader such as ``head`` had enough. Where what it prints is its result, it has failed then.
+    The command goes on when its output can no longer be written. At the end this is noted on standard error,
+    unless the reader simply left, as ``head`` does.
+
+    Args:
+        command: what to run.
+        prints_its_result: output that was lost makes the command fail.
     """
     with lasting_output() as output:
         code = _exit_code(command)

@@ -1,9 +1,9 @@
-"""The strict base of every configuration block, and the one way to change a configuration.
+"""The strict base of every configuration block, and the only way to change a configuration.
 
-A block is a frozen pydantic model that refuses unknown keys and does no guessing about types. A component's
-block stands beside the component's class as its nested ``Config``; ``one_of`` and ``keyed_by`` find it
-through the registry by the name the user wrote. ``with_overrides`` is the only function that turns
-``{dotted path: value}`` into a new configuration: search, retrain, export and the command line use it.
+A block is a frozen pydantic model that refuses unknown keys and converts no types. The block of a component
+is its nested class ``Config``, which ``one_of`` and ``keyed_by`` find through the registry by the name that
+the user wrote. ``with_overrides`` is the only function that turns ``{dotted path: value}`` into a new
+configuration: search, retrain, export and the command line all use it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -39,23 +39,26 @@ from mmsa.yaml_text import read_yaml as read_yaml
 _NUMBER_WITHOUT_DOT = re.compile(r"[-+]?\d+[eE][-+]?\d+")
 _PATH = re.compile(r"\w+(\.\w+)*")
 _LONGEST_PATH = 200
+_OWN_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 _ENVIRONMENT_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 _QUOTED = re.compile("'([^']*)'")
 _UNKNOWN = "is not a setting of this block"
 
 MISSING = object()
-"""What ``walk`` finds where there is nothing."""
+"""What ``walk`` returns where there is no value."""
 
 
 class Block(BaseModel):
-    """Base of every configuration block: frozen, strict, no unknown keys, all errors at once."""
+    """Base of every configuration block: frozen, strict, without unknown keys, all problems told at once."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
     @model_validator(mode="wrap")
     @classmethod
     def _teach(cls, data: Any, handler: Any) -> Any:
+        # In "wrap" mode every block adds advice to its own errors, where its fields are known. Outside, a
+        # ValidationError tells locations but not which block refused a key.
         try:
             return handler(data)
         except ValidationError as error:
@@ -64,11 +67,24 @@ class Block(BaseModel):
             ) from None
 
 
+class Named(Block):
+    """Base of the blocks among which a user chooses by ``name``: each pins its own with a ``Literal``."""
+
+    if TYPE_CHECKING:
+        # No field at run time: it would come first in every subclass, and the order of fields is the order
+        # of keys in exported files.
+        name: str
+
+
 BlockT = TypeVar("BlockT", bound=Block)
 
 
 def _taught(detail: Any, fields: Mapping[str, Any]) -> InitErrorDetails:
-    """One pydantic error with a next step for the reader; innermost blocks speak first and are kept."""
+    """A pydantic error with a next step for the reader.
+
+    Blocks validate from the inside out, and each wraps the errors of the one inside it: advice that is there
+    already comes from the block that knows best, and is kept.
+    """
     context = detail.get("ctx") or {}
     rule, next_step = detail["msg"], str(context.get("next_step", ""))
     if detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1:
@@ -84,7 +100,7 @@ def _taught(detail: Any, fields: Mapping[str, Any]) -> InitErrorDetails:
 
 
 def without_dot(text: str) -> str:
-    """The next step for a number that YAML reads as text because it lacks a dot; empty for other text."""
+    """Advice for a number such as 1e-3, which YAML 1.1 reads as text for want of a dot; else empty."""
     if not _NUMBER_WITHOUT_DOT.fullmatch(text):
         return ""
     mantissa, exponent = re.split("[eE]", text)
@@ -99,12 +115,19 @@ def _error_at(
 
 
 def refuse(value: object, rule: str, next_step: str = "", at: tuple[int | str, ...] = ()) -> ValidationError:
-    """The error a block's own validator raises: the value, the rule it breaks, what to write instead."""
+    """Error for a block's own validator to raise.
+
+    Args:
+        value: what the user wrote.
+        rule: the rule it breaks, as the rest of a sentence about it.
+        next_step: what to write instead.
+        at: path of the value, relative to the block.
+    """
     return ValidationError.from_exception_data("refused", [_error_at(at, value, rule, next_step)])
 
 
 def refuse_all(problems: Iterable[Problem]) -> ValidationError:
-    """Like ``refuse``, for several problems whose paths are relative to the block."""
+    """Like ``refuse``, for several problems with paths relative to the block."""
     return ValidationError.from_exception_data(
         "refused",
         [_error_at((problem.path,), problem.value, problem.rule, problem.next_step) for problem in problems],
@@ -122,17 +145,17 @@ def _checked_folder_name(name: object) -> object:
 
 
 FolderName = Annotated[str, Field(pattern=f"^{_FOLDER_NAME}$"), BeforeValidator(_checked_folder_name)]
-"""A name that becomes a folder: it can lead nowhere else."""
+"""A name that becomes a folder, and cannot lead anywhere else."""
 
 
 class _OneOf:
-    """Validates a mapping by the ``Config`` of the class its ``name`` stands for."""
+    """Validates a mapping by the ``Config`` of the component that its ``name`` stands for."""
 
     def __init__(self, registry: Registry[Any]):
         self.registry = registry
 
     def validate(self, value: Any) -> Block:
-        if isinstance(value, Block):
+        if isinstance(value, Block):  # a default, or a copy with changes: it was validated when it was made
             return value
         if not isinstance(value, Mapping):
             raise refuse(
@@ -144,6 +167,8 @@ class _OneOf:
             raise refuse(name, rule, did_you_mean(str(name), self.registry), at=("name",))
         return _config_of(self.registry[str(name)]).model_validate(value)
 
+    # pydantic's discriminated unions need all classes when the field is declared. A registry is looked up
+    # when a value is validated, so components may register later.
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
             self.validate, serialization=core_schema.plain_serializer_function_ser_schema(_dump)
@@ -157,10 +182,14 @@ class _OneOf:
 
 
 class _KeyedBy:
-    """Validates ``{name: settings}`` by the ``Config`` each key stands for; ``null`` means the defaults."""
+    """Validates ``{name: settings}`` by the ``Config`` each key stands for; ``null`` means the defaults.
 
-    def __init__(self, registry: Registry[Any]):
-        self.registry = registry
+    With ``own``, a component whose ``Config`` has a field of that name may stand under any other key too, and
+    as often as one likes: its settings say there which one it is.
+    """
+
+    def __init__(self, registry: Registry[Any], own: str | None):
+        self.registry, self.own = registry, own
 
     def validate(self, value: Any) -> dict[str, Block]:
         if not isinstance(value, Mapping):
@@ -170,24 +199,53 @@ class _KeyedBy:
         for name, settings in value.items():
             if isinstance(settings, Block):
                 blocks[name] = settings
-            elif name not in self.registry:
-                rule = f"is not {self.registry.one}"
-                problems.append(
-                    _error_at((str(name),), settings, rule, did_you_mean(str(name), self.registry))
-                )
-            else:
-                try:
-                    blocks[name] = _config_of(self.registry[name]).model_validate(
-                        {} if settings is None else settings
-                    )
-                except ValidationError as error:
-                    problems += [
-                        _error_at((name, *detail["loc"]), detail["input"], detail["msg"], _next_step(detail))
-                        for detail in error.errors()
-                    ]
+                continue
+            try:
+                config = _config_of(self.registry[self._component(str(name), settings)])
+                blocks[name] = config.model_validate({} if settings is None else settings)
+            except ValidationError as error:
+                problems += [
+                    _error_at((str(name), *detail["loc"]), detail["input"], detail["msg"], _next_step(detail))
+                    for detail in error.errors()
+                ]
         if problems:
             raise ValidationError.from_exception_data(self.registry.kind, problems)
         return blocks
+
+    def _component(self, name: str, settings: object) -> str:
+        """The registered name that an entry stands for: its key, or what is said under a key of one's own.
+
+        Raises:
+            ValidationError: where neither is registered, or the component stands under its own name only.
+        """
+        if name in self.registry:
+            return name
+        named = settings.get(self.own) if self.own and isinstance(settings, Mapping) else None
+        repeatable = self._repeatable()
+        if named is None:
+            advice = did_you_mean(name, self.registry)
+            if repeatable and not nearest(name, self.registry):
+                advice += f" Under a name of your own, write {self.own}: {' or '.join(repeatable)}."
+            raise refuse(settings, f"is not {self.registry.one}", advice)
+        if named in self.registry and named not in repeatable:
+            advice = f"Write {named}: instead of {name}:, or {self.own}: {' or '.join(repeatable)}."
+            raise refuse(named, "can stand under its own name only", advice, at=(str(self.own),))
+        if named not in repeatable:
+            raise refuse(
+                named,
+                f"is not {self.registry.one}",
+                did_you_mean(str(named), repeatable),
+                at=(str(self.own),),
+            )
+        if not _OWN_NAME.fullmatch(name):
+            raise refuse(
+                name, "is no name for an entry", "Write letters, digits and _, beginning with a letter."
+            )
+        return str(named)
+
+    def _repeatable(self) -> list[str]:
+        """The components that may stand under other names than their own."""
+        return [name for name in self.registry if self.own in _config_of(self.registry[name]).model_fields]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
@@ -202,17 +260,28 @@ class _KeyedBy:
     ) -> JsonSchemaValue:
         settings = {name: _schema_of(self.registry[name], handler) for name in self.registry}
         properties = {name: {"anyOf": [schema, {"type": "null"}]} for name, schema in settings.items()}
-        return {"type": "object", "properties": properties, "additionalProperties": False}
+        others = [
+            {"allOf": [_schema_of(self.registry[name], handler), {"required": [self.own]}]}
+            for name in self._repeatable()
+        ]
+        return {
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": {"anyOf": others} if others else False,
+        }
 
 
 def one_of(registry: Registry[Any]) -> Any:
-    """Annotation of a field that holds the block of one registered component, chosen by its ``name``."""
+    """Annotation of a field that holds the block of one component, chosen by its ``name``."""
     return _OneOf(registry)
 
 
-def keyed_by(registry: Registry[Any]) -> Any:
-    """Annotation of a field that maps registered names to their blocks."""
-    return _KeyedBy(registry)
+def keyed_by(registry: Registry[Any], own: str | None = None) -> Any:
+    """Annotation of a field that maps registered names to their blocks.
+
+    With ``own``, other keys may hold a block that says by this setting what it is.
+    """
+    return _KeyedBy(registry, own)
 
 
 def _config_of(component: Any) -> type[Block]:
@@ -222,7 +291,14 @@ def _config_of(component: Any) -> type[Block]:
 
 def _schema_of(component: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
     """A reference to the JSON schema of the component's block, which the handler keeps with all others."""
-    return handler(_config_of(component).__pydantic_core_schema__)
+    config = _config_of(component)
+    schema = config.__pydantic_core_schema__
+    if schema["type"] == "definitions":
+        return handler(schema)
+    # Without a name of its own it would be written out wherever it may stand, with all that it may hold.
+    name = f"{config.__module__}.{config.__qualname__}:{id(config)}"
+    named = cast(CoreSchema, {**schema, "ref": name})
+    return handler(core_schema.definitions_schema(core_schema.definition_reference_schema(name), [named]))
 
 
 def _dump(block: Block) -> dict[str, Any]:
@@ -234,10 +310,15 @@ def _next_step(detail: Any) -> str:
 
 
 def parse(block: type[BlockT], values: Mapping[str, Any], source: str) -> BlockT:
-    """Validate ``values`` as ``block``.
+    """Validate ``values`` as a ``block``.
+
+    Args:
+        block: class of the block.
+        values: what was read.
+        source: names the file in errors.
 
     Raises:
-        ConfigError: with every problem, dotted paths and the nearest valid names. ``source`` names the file.
+        ConfigError: listing all problems, with dotted paths and nearest valid names.
     """
     try:
         return block.model_validate(dict(values))
@@ -246,7 +327,7 @@ def parse(block: type[BlockT], values: Mapping[str, Any], source: str) -> BlockT
 
 
 def _at_home(problem: Problem, root: type[Block]) -> Problem:
-    """A problem with a setting that its block has not, with the place where another block has it."""
+    """A problem with an unknown setting, with the place where another block has a setting of that name."""
     parent, _, name = problem.path.rpartition(".")
     if problem.rule != _UNKNOWN or not problem.next_step.startswith("Known"):
         return problem
@@ -259,9 +340,9 @@ def _at_home(problem: Problem, root: type[Block]) -> Problem:
 
 @cache
 def homes_of_settings(block: type[Block]) -> Mapping[str, frozenset[str]]:
-    """The dotted paths below a block, and below every block it may hold, by the words of their last part.
+    """Dotted paths of all settings below a block, by the words of their last part.
 
-    A setting of the members of a list stands for the list.
+    Includes every block that may stand in a field. The settings of a list's items are at the list's path.
     """
     homes: dict[str, set[str]] = {}
     for name, field in block.model_fields.items():
@@ -275,19 +356,21 @@ def homes_of_settings(block: type[Block]) -> Mapping[str, frozenset[str]]:
 
 
 def _inner_blocks(name: str, field: FieldInfo) -> Iterator[tuple[type[Block], str]]:
-    """The blocks that a field may hold, and the path of each; that of members of a list is empty."""
+    """The blocks that a field may hold, each with its path; the path is empty for items of a list."""
     for choice in field.metadata:
         if isinstance(choice, _OneOf):
             yield from ((_config_of(choice.registry[entry]), name) for entry in choice.registry)
-        elif isinstance(choice, _KeyedBy):
+            return
+        if isinstance(choice, _KeyedBy):
             yield from ((_config_of(choice.registry[entry]), f"{name}.{entry}") for entry in choice.registry)
+            return
     for kind in (field.annotation, *get_args(field.annotation)):
-        if isinstance(kind, type) and issubclass(kind, Block) and kind is not Block:
+        if isinstance(kind, type) and issubclass(kind, Block):
             yield kind, "" if kind is not field.annotation and get_origin(field.annotation) is tuple else name
 
 
 def problems_of(error: ValidationError) -> list[Problem]:
-    """The problems a pydantic error holds, with dotted paths."""
+    """Problems of a pydantic error, with dotted paths."""
     return [
         Problem(
             ".".join(map(str, detail["loc"])) or "(top level)",
@@ -302,14 +385,16 @@ def problems_of(error: ValidationError) -> list[Problem]:
 def with_overrides(config: BlockT, changes: Mapping[str, Any], source: str = "overrides") -> BlockT:
     """A new configuration with the values at the dotted paths of ``changes`` replaced.
 
-    Naming another component (a path that ends in ``.name``) starts from that component's defaults: the
-    settings of the one it replaces mean nothing to it. Paths below it apply on top.
+    A path that ends in ``.name`` and names another component starts from that component's defaults, because
+    the settings of the replaced one mean nothing to it. Other paths below it apply on top.
 
     Raises:
-        ConfigError: for unknown paths and refused values, all at once.
+        ConfigError: listing all unknown paths and refused values.
     """
     _refuse_malformed(changes, source)
     values = config.model_dump()
+    # Outer paths first, and of one block its name first: a new name clears the block, which must not lose
+    # changes of its settings.
     for path in sorted(changes, key=lambda path: (path.count("."), not path.endswith(".name"))):
         *parents, leaf = path.split(".")
         block = values
@@ -334,7 +419,7 @@ def _refuse_malformed(changes: Mapping[str, Any], source: str) -> None:
 
 
 def walk(values: Any, path: str) -> Any:
-    """The value at a dotted path of nested mappings, ``MISSING`` where there is none."""
+    """The value at a dotted path of nested mappings, or ``MISSING``."""
     for key in path.split("."):
         if not isinstance(values, Mapping) or key not in values:
             return MISSING
@@ -343,7 +428,9 @@ def walk(values: Any, path: str) -> Any:
 
 
 def expand_path(path: str) -> Path:
-    """``path`` with ``${VARIABLE}`` and ``~`` filled in. Records keep the unexpanded form: they travel.
+    """``path`` with ``${VARIABLE}`` and ``~`` expanded.
+
+    Records keep the unexpanded form, so that they mean the same on another machine.
 
     Raises:
         DataError: for a variable that is not set.

@@ -1,4 +1,4 @@
-"""Every error a user of mmsa can meet.
+"""The errors that mmsa raises on purpose, and how their messages are written.
 
 MmsaError
 ├── ConfigError             a configuration or a search space is wrong; lists all problems at once
@@ -40,14 +40,14 @@ _ALSO_CALLED = {
     "val": "valid",
     "validation": "valid",
 }
-"""What other tools call what is meant here, as words."""
+"""Words of other tools, and the words for the same things here."""
 
 
 def shown(value: object, most: int = _MOST_SHOWN) -> str:
-    """``value`` on one line of a message: as Python writes it, cut after about ``most`` characters.
+    """``repr(value)`` on one line, cut after about ``most`` characters.
 
-    Never more work than that, whatever a file made of it. Of an object that is neither plain data nor a path
-    only the type is shown: nothing of it is called.
+    Values may come from an untrusted file, so ``repr`` itself is not called: it could take for ever. No more
+    is looked at than is shown, and of objects other than plain data and paths only the type is shown.
     """
     text = ""
     for piece in _pieces(value, most):
@@ -59,8 +59,9 @@ def shown(value: object, most: int = _MOST_SHOWN) -> str:
 
 def _pieces(value: object, most: int) -> Iterator[str]:
     if isinstance(value, str):
+        # Of str itself: a subclass could bring a __repr__ of its own.
         yield str.__repr__(str.__getitem__(value, slice(most + 1)))
-    elif type(value) is int and value.bit_length() > 4 * most:
+    elif type(value) is int and value.bit_length() > 4 * most:  # the time of repr is quadratic in digits
         yield f"a whole number of about {int(value.bit_length() * 0.30103) + 1} digits"
     elif value is None or type(value) in (bool, int, float, complex):
         yield repr(value)
@@ -88,7 +89,14 @@ def _collection(value: object, most: int) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong in a user's file: where, what was found, the rule it breaks, what to write instead."""
+    """One thing wrong in a user's file.
+
+    Attributes:
+        path: where, as a dotted path.
+        value: what was found there.
+        rule: the rule it breaks, as the rest of a sentence about the value.
+        next_step: what to write instead; empty where the rule says enough.
+    """
 
     path: str
     value: object
@@ -105,7 +113,12 @@ class MmsaError(Exception):
 
 
 class ConfigError(MmsaError):
-    """A configuration or search space is wrong. Carries every problem found, not only the first."""
+    """A configuration or a search space is wrong.
+
+    Attributes:
+        source: the file, or what else was read.
+        problems: every problem that was found, not only the first.
+    """
 
     def __init__(self, source: str, problems: Sequence[Problem]):
         self.source = source
@@ -116,6 +129,7 @@ class ConfigError(MmsaError):
             lines.append(f"  and {more} more")
         super().__init__(f"{shortened(source)}: {count}\n" + "\n".join(lines))
 
+    # Exceptions are pickled by their message alone, and errors travel from workers to the driver.
     def __reduce__(self) -> tuple[type[ConfigError], tuple[str, tuple[Problem, ...]]]:
         return type(self), (self.source, self.problems)
 
@@ -136,9 +150,9 @@ class TrainingDiverged(MmsaError):
     """A loss term or the gradient stopped being finite.
 
     Attributes:
-        step: optimiser step (counted over all epochs) at which it happened.
+        step: optimiser step, counted over all epochs.
         term: name of the offending term, such as ``task``, ``barber_agakov`` or ``gradient``.
-        value: what it was.
+        value: its value, which is not finite.
     """
 
     def __init__(self, step: int, term: str, value: float):
@@ -166,17 +180,16 @@ class TrackingError(MmsaError):
 
 
 def shortened(text: str, most: int = 2 * _MOST_SHOWN) -> str:
-    """A name or path from somebody's file, cut after ``most`` characters, on one line."""
+    """A name or path from a file, on one line, cut after ``most`` characters."""
     line = text if text.isprintable() else ascii(text[: most + 1])[1:-1]
     return line if len(line) <= most else line[:most] + "..."
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate most like ``name``, or None when none is close enough to be a likely slip.
+    """The candidate most like ``name``, or None if none is close enough to be a likely slip.
 
-    Case and what stands between words do not count, some words of other tools are known, and a name may lack
-    words that the candidate has, or have some in addition: ``lr`` is like ``optim.lr``, ``grace_period`` like
-    ``grace``.
+    Case and separators of words are ignored, and words of other tools are translated. A name may lack words
+    of the candidate or have additional ones: ``lr`` is like ``optim.lr``, ``grace_period`` like ``grace``.
     """
     if len(name) > _LONGEST_NAME:
         return None
@@ -187,6 +200,8 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
             by_words.setdefault(words_of(candidate), candidate)
     if not wanted or wanted in by_words:
         return by_words.get(wanted)
+    # A slip of a letter or two decides first. Then names that share whole words, since "lr" is no slip of
+    # "optim lr" to difflib. Only then what is merely similar.
     close = difflib.get_close_matches(wanted, by_words, n=1, cutoff=_LIKENESS)
     if close and difflib.SequenceMatcher(None, close[0], wanted).ratio() >= _ALMOST_THE_SAME:
         return by_words[close[0]]
@@ -203,7 +218,7 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
 
 @lru_cache(4096)
 def words_of(name: str) -> str:
-    """A name in lower case with single spaces between its words, synonyms exchanged."""
+    """The words of a name in lower case, with those of other tools translated."""
     words = " ".join(re.split(r"[\W_]+", name.casefold())).strip()
     for other, ours in _ALSO_CALLED.items():
         words = re.sub(rf"\b{other}\b", ours, words)
@@ -211,7 +226,7 @@ def words_of(name: str) -> str:
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """A next step for an unknown name: the nearest valid one, or the list of all."""
+    """Advice for an unknown name: the nearest valid one, or the list of all."""
     known = sorted(candidates)
     if close := nearest(name, known):
         return f"Did you mean {close!r}?"

@@ -1,7 +1,7 @@
 """One experiment on one page: ``RunConfig`` composes the blocks of all components.
 
-The settings of optimiser and loop stand here because the loop itself (``mmsa.training``) is a function of
-them.
+The settings of the optimiser and the loop are here because the loop itself (``mmsa.training``) is a function
+of them. Registries are imported from the modules that define them; any import from their packages fills them.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from mmsa.config import Block, one_of, refuse, refuse_all, walk, with_overrides
-from mmsa.data import DATA_SETS
+from mmsa.config import Block, Named, one_of, refuse, refuse_all, walk, with_overrides
+from mmsa.data.catalogue import DATA_SETS
 from mmsa.errors import ConfigError, Problem, did_you_mean
-from mmsa.information.measure_panel import EstimatorName
-from mmsa.information.panel import CORE, FAMILIES, Family
-from mmsa.models import MODELS
-from mmsa.objectives import ObjectiveConfig
+from mmsa.information.panel import CORE, FAMILIES, EstimatorName, Family
+from mmsa.models.base import MODELS
+from mmsa.objectives.objective import ObjectiveConfig
 
 PositiveFloat = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
@@ -34,7 +33,7 @@ _CONTINUABLE = re.compile(
 )
 
 
-class OptimConfig(Block):
+class OptimConfig(Named):
     """The optimiser. Groups of parameters: ``main``, ``pretrained`` (a fine-tuned encoder), ``estimator``."""
 
     name: Literal["adam", "adamw"] = "adamw"
@@ -124,8 +123,10 @@ class InformationConfig(Block):
 
 
 def continuable(path: str) -> bool:
-    """Whether a setting, by dotted path, may change between two epochs: one that each step reads anew, and
-    nothing is built from."""
+    """Whether a setting, by dotted path, may change between two epochs.
+
+    It may if each step reads it again and nothing is built from it.
+    """
     return _CONTINUABLE.fullmatch(path) is not None
 
 
@@ -141,8 +142,8 @@ class Change(Block):
 class RunConfig(Block):
     """Everything that determines a training run, and nothing else."""
 
-    data: Annotated[Block, one_of(DATA_SETS)]
-    model: Annotated[Block, one_of(MODELS)]
+    data: Annotated[Named, one_of(DATA_SETS)]
+    model: Annotated[Named, one_of(MODELS)]
     objective: ObjectiveConfig = ObjectiveConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
@@ -151,8 +152,8 @@ class RunConfig(Block):
     """How settings change during the run, in the order of epochs; a search by ``pbt`` writes it."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
-    def during(self, epoch: int) -> RunConfig:
-        """What holds in an epoch, counted from 1: the changes before it made, and no course."""
+    def at_epoch(self, epoch: int) -> RunConfig:
+        """The configuration in an epoch, counted from 1: all earlier changes made, and no course left."""
         changes: dict[str, float] = {}
         for change in self.course:
             if change.after < epoch:
@@ -203,7 +204,7 @@ class RunConfig(Block):
         for position, change in enumerate(self.course):
             at = f"course.{position}.set"
             try:
-                during = self.during(change.after + 1)
+                during = self.at_epoch(change.after + 1)
             except ConfigError as error:
                 problems = (Problem(f"{at}.{p.path}", p.value, p.rule, p.next_step) for p in error.problems)
                 raise refuse_all(problems) from None

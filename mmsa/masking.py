@@ -1,8 +1,8 @@
-"""Addresses of databases and servers as they may be shown: without what opens them.
+"""Hiding of passwords in addresses of databases and servers, and in messages that quote such addresses.
 
-A password may stand before the ``@``, in the query, or where a slip put it; where it cannot be told from its
-surroundings, these are hidden with it. Whoever prints an address, or what a library says that was given one,
-goes through here.
+A password may stand before the ``@``, in the query, or wherever a slip put it; where it cannot be told from
+its surroundings, these are hidden as well. Every address that is printed, and every message of a library that
+was given one, goes through this module.
 """
 
 from __future__ import annotations
@@ -28,33 +28,36 @@ _LONG = 4  # characters from which on a secret is hidden inside of a longer word
 
 
 def masked(address: str) -> str:
-    """A URL, or what was meant to be one, with ``***`` for every password in it.
+    """A URL, or what was meant as one, with ``***`` for every password.
 
-    It need not be readable as a URL: of ``u:p@ss@host`` everything from the first colon to the last ``@`` is
-    hidden. The user's name stays, but for HTTP, where a name without a password is a token.
+    It need not parse as a URL: of ``u:p@ss@host`` everything from the first colon to the last ``@`` is
+    hidden. The user name stays, except in HTTP, where a name without a password is a token.
     """
     shown, _ = _taken_apart(address)
     return shown
 
 
-def told(error: BaseException, *addresses: str) -> str:
-    """What an error says, fit to be printed; its type where it says nothing.
+def masked_message(error: BaseException, *addresses: str) -> str:
+    """The message of an error without passwords; its type if the message is empty.
 
     Args:
-        addresses: that the library was given which raised it.
+        error: raised by a library.
+        addresses: addresses that the library was given.
     """
     text = masked_in(str(error), *addresses) or type(error).__name__
     return text + "".join(_advice(address) for address in addresses)
 
 
 def masked_in(text: str, *addresses: str) -> str:
-    """A text without the passwords of these addresses, in full or in parts, and of any URL in it."""
+    """``text`` without the passwords of ``addresses``, in full or in parts, and of any URL in it."""
     secrets: set[str] = set()
     for address in addresses:
         shown, hidden = _taken_apart(address)
         text = text.replace(address, shown) if hidden else text
         secrets |= {form for secret in hidden for form in _forms(secret)}
         secrets |= {_basic(address, secret) for secret in hidden}
+    # The longest first, or a secret that contains another would keep its rest. A short one is hidden as a
+    # word only: without the letter "a" no message could be read.
     for secret in sorted(secrets - {"", HIDDEN}, key=len, reverse=True):
         pattern = re.escape(secret)
         text = re.sub(pattern if len(secret) >= _LONG else rf"(?<!\w){pattern}(?!\w)", HIDDEN, text)
@@ -62,7 +65,7 @@ def masked_in(text: str, *addresses: str) -> str:
 
 
 def _taken_apart(address: str) -> tuple[str, list[str]]:
-    """An address as it may be shown, and what is hidden of it."""
+    """The masked address, and the secrets that were hidden."""
     scheme = _SCHEME.match(address)
     start, rest = (scheme[0], address[scheme.end() :]) if scheme else ("", address)
     hidden: list[str] = []
@@ -82,7 +85,7 @@ def _taken_apart(address: str) -> tuple[str, list[str]]:
 
 
 def _part(part: str, hidden: list[str]) -> str:
-    """One ``name=value`` of a query."""
+    """A masked ``name=value`` of a query; its secret is added to ``hidden``."""
     if found := _NAMED.search(part):
         hidden.append(part[found.end(1) :])
         return part[: found.end(1)] + HIDDEN
@@ -97,7 +100,7 @@ def _only_name(found: re.Match[str]) -> str:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """As libraries may show it: decoded, encoded, with escapes, or the parts they took it for."""
+    """A secret as libraries may print it: decoded, encoded, with escapes, or the parts they split it into."""
     plain = unquote(secret)
     for form in (secret, plain, unquote_plus(secret)):
         yield from (form, quote(form), quote(form, safe=""), quote_plus(form), repr(form)[1:-1])
@@ -105,14 +108,14 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _basic(address: str, secret: str) -> str:
-    """The header of HTTP that carries it."""
+    """The secret as the header of HTTP basic authentication carries it."""
     scheme = _SCHEME.match(address)
     user = _COLON.split(address[scheme.end() if scheme else 0 :], maxsplit=1)[0]
     return base64.b64encode(f"{unquote(user)}:{unquote(secret)}".encode()).decode()
 
 
 def _advice(address: str) -> str:
-    """A likely slip: characters that end a password unless they are encoded."""
+    """Advice for a likely slip: characters that end a password unless they are percent-encoded."""
     scheme = _SCHEME.match(address)
     before, at, _ = address[scheme.end() if scheme else 0 :].rpartition("@")
     _, *secret = _COLON.split(before, maxsplit=1)

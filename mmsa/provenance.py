@@ -1,4 +1,4 @@
-"""Which code made a result: where it lies, the commit it ran from, and the versions of what it ran on."""
+"""Provenance of results: the code that ran, its commit, and the versions of the packages it ran on."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ _FIND = "import importlib.util; spec = importlib.util.find_spec('mmsa'); print(s
 
 @dataclass(frozen=True)
 class Code:
-    """The mmsa that a process runs.
+    """The copy of mmsa that a process runs.
 
-    path: of its folder. digest: of its files, the same wherever it lies.
+    Attributes:
+        path: of its folder.
+        digest: of its files, the same wherever they lie.
     """
 
     path: str
@@ -33,13 +35,13 @@ class Code:
 
 @cache
 def running_code() -> Code:
-    """The code of this process, as it was on disk when this was first asked."""
+    """The code of this process, as it was on disk at the first call."""
     folder = Path(__file__).parent
     return Code(str(folder), digest_of(folder))
 
 
 def found_code() -> tuple[str, str]:
-    """Folder and digest of the mmsa that this Python would import, empty without one. Nothing of it runs."""
+    """Folder and digest of the mmsa that this Python would import, without importing it; else empty."""
     spec = find_spec("mmsa")
     if spec is None or spec.origin is None:
         return "", ""
@@ -48,7 +50,7 @@ def found_code() -> tuple[str, str]:
 
 
 def digest_of(folder: Path) -> str:
-    """Of the Python files below ``folder``, with their names."""
+    """Digest of the names and contents of all Python files below ``folder``."""
     digest = blake2b(digest_size=16)
     for file in sorted(folder.rglob("*.py")):
         digest.update(blake2b(str(file.relative_to(folder)).encode()).digest())
@@ -58,7 +60,7 @@ def digest_of(folder: Path) -> str:
 
 @cache
 def python_path() -> str:
-    """The ``PYTHONPATH`` with which another Python, started in any folder, runs the code of this process."""
+    """The ``PYTHONPATH`` with which another Python runs the code of this process from any folder."""
     given = os.environ.get("PYTHONPATH", "")
     entries = [str(Path(entry).absolute()) for entry in given.split(os.pathsep)] if given else []
     command = [sys.executable, "-P", "-c", _FIND]  # -P: not what lies in the folder it is started in
@@ -72,10 +74,9 @@ def python_path() -> str:
 
 @cache
 def git_state() -> tuple[str, bool] | None:
-    """The commit that mmsa runs from, and whether files of it were changed; None for an installed package."""
-    if (
-        _git("ls-files", "--error-unmatch", __file__) is None
-    ):  # not ours: a repository may hold the environment
+    """The commit that mmsa runs from, and whether tracked files were changed; None if it is installed."""
+    # An installed package may lie in somebody's repository too, but is not tracked by it.
+    if _git("ls-files", "--error-unmatch", __file__) is None:
         return None
     commit = _git("rev-parse", "HEAD")
     changes = _git("status", "--porcelain", "--untracked-files=no")
@@ -96,5 +97,5 @@ def _git(*arguments: str) -> str | None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of every package that a result can depend on."""
+    """Versions of Python and of all packages that a result can depend on."""
     return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}

@@ -1,9 +1,10 @@
-"""Names for interchangeable components: the word a user writes in YAML, and the class it stands for."""
+"""Registries: from the name of a component, as users write it in YAML, to its class."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from collections import ChainMap
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any, Generic, TypeVar
 
 from mmsa.errors import ConfigError, Problem, did_you_mean
 
@@ -11,23 +12,33 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """A closed vocabulary of one kind of component, such as models or loss terms.
+    """The components of one kind, such as models or loss terms, by name.
+
+    Args:
+        kind: what a component is called in messages.
 
     Raises:
-        ConfigError: from ``registry[name]`` for a name that is not registered, with the nearest one that is.
+        ConfigError: from ``registry[name]`` for a name that is not registered, with the nearest valid one.
     """
 
     def __init__(self, kind: str):
         self.kind = kind
-        self._entries: dict[str, type[T]] = {}
+        self._entries: MutableMapping[str, type[T]] = {}
+
+    @classmethod
+    def joining(cls, kind: str, *parts: Registry[Any]) -> Registry[T]:
+        """The entries of all ``parts`` as one kind, with those that are registered later."""
+        joined = cls(kind)
+        joined._entries = ChainMap(*(part._entries for part in reversed(parts)))  # which reads the last first
+        return joined
 
     @property
     def one(self) -> str:
-        """The kind with its article, for sentences: an encoder, a fusion."""
+        """The kind with its article: an encoder, a fusion."""
         return f"{'an' if self.kind[0] in 'aeiou' else 'a'} {self.kind}"
 
     def register(self, name: str) -> Callable[[type[T]], type[T]]:
-        """Class decorator that makes ``name`` stand for the class."""
+        """Class decorator that registers the class under ``name``."""
 
         def add(entry: type[T]) -> type[T]:
             if name in self._entries:

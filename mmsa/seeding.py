@@ -1,4 +1,4 @@
-"""Randomness that does not depend on the order or the place in which work is done."""
+"""Seeds that do not depend on the order or the place in which work is done."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _SEED_BITS = 31  # numpy and torch both take any non-negative 31-bit integer
 
 
 def derive_seed(*parts: Any) -> int:
-    """A seed determined by ``parts`` alone (strings, numbers, or anything JSON can write).
+    """A seed determined by ``parts`` alone, which may be anything JSON can write.
 
-    The same parts give the same seed in every process and Python version; any change gives an unrelated one.
+    Equal parts give equal seeds in every process and Python version, and any change gives an unrelated seed.
     """
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> (64 - _SEED_BITS)
@@ -30,7 +30,7 @@ def seed_everything(seed: int) -> None:
 
 
 def random_state() -> dict[str, Any]:
-    """The state of the torch generators, in a form ``torch.load(weights_only=True)`` reads back."""
+    """State of the torch generators, readable by ``torch.load(weights_only=True)``."""
     state: dict[str, Any] = {"torch": torch.get_rng_state()}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state_all()
@@ -38,7 +38,7 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
-    """Continue the torch generators where ``random_state`` found them."""
+    """Restore the torch generators to the state that ``random_state`` returned."""
     torch.set_rng_state(state["torch"].cpu())
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state_all([part.cpu() for part in state["cuda"]])

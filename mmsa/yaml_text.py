@@ -1,7 +1,7 @@
-"""YAML as this project reads it: plain mappings, lists and scalars, within bounds that no honest file meets.
+"""Reading of YAML: plain mappings, lists and scalars, within bounds that no honest file reaches.
 
-PyYAML's safe loader alone runs no code, but hangs, fills the memory or ends in other errors than its own on
-texts that somebody made for it. Here every text becomes plain values or a ``ConfigError``.
+PyYAML's safe loader runs no code, but a text made for it can hang it, fill the memory, or raise errors that
+are not its own. Here every text becomes plain values or a ``ConfigError``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from mmsa.errors import ConfigError, Problem
 
 MOST_CHARACTERS = 2**18
-"""Of a text; the largest space that comes with mmsa has 5,000."""
+"""Longest text that is read; the largest space that comes with mmsa has 5,000 characters."""
 _MOST_EXPANDED = 2**20  # characters and values, when every alias is replaced by what it stands for
 _DEEPEST = 64
 _LONGEST_NUMBER = 400
@@ -32,7 +32,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
 class _Refused(Exception):
-    """A problem with a place in the text."""
+    """A problem at a place in the text."""
 
     def __init__(self, at: Node | Event, value: object, rule: str, next_step: str = ""):
         super().__init__(rule)
@@ -41,7 +41,10 @@ class _Refused(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader up to its tree of nodes, which must not be deep."""
+    """PyYAML's safe loader as far as its tree of nodes, which must not be deep.
+
+    Values are made of the tree by ``_value``, which knows no tags but those of settings.
+    """
 
     yaml_implicit_resolvers: ClassVar[Any] = {  # type: ignore[misc]
         first: [(tag, pattern) for tag, pattern in known if tag not in _NOT_SETTINGS]
@@ -69,19 +72,19 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Measure:
-    """Walks a tree of nodes, aliases counted each time, and refuses what grows or goes round in circles."""
+    """Measures a tree of nodes with all aliases expanded; refuses trees that grow too large, and cycles."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[int, int] | None] = {}
 
     def of(self, node: Node) -> tuple[int, int]:
-        """Characters and values below a node, and levels."""
+        """Number of characters and values below a node, and number of levels."""
         if id(node) in self._known:
             known = self._known[id(node)]
             if known is None:
                 raise _Refused(node, "*", "holds itself", "Write it out.")
             return known
-        self._known[id(node)] = None
+        self._known[id(node)] = None  # being measured: to meet it again below itself is a cycle
         if isinstance(node, ScalarNode):
             size, height = 1 + len(node.value), 1
         else:
@@ -108,14 +111,15 @@ def _children(node: Node) -> list[Node]:
 
 
 def read_yaml(text: str, source: str) -> Any:
-    """The value that a YAML text stands for: mappings with words as keys, lists, and scalars.
+    """Parse YAML text to mappings with string keys, lists and scalars.
 
     Args:
+        text: to parse.
         source: names the text in errors.
 
     Raises:
-        ConfigError: for text that is not YAML, a key written twice or that is no word, tags of other kinds
-            than these, and texts whose size, depth, aliases or numbers are beyond all settings.
+        ConfigError: for text that is not YAML, keys that are repeated or not strings, tags, and for sizes,
+            depths, aliases and numbers beyond those of any setting.
     """
     if len(text) > MOST_CHARACTERS:
         rule = f"is longer than the {MOST_CHARACTERS:,} characters that are read"
@@ -213,8 +217,8 @@ def load_yaml(path: Path) -> dict[str, Any]:
     """Read a file that holds one YAML mapping.
 
     Raises:
-        ConfigError: for a file that cannot be read, text that ``read_yaml`` refuses, and anything else than
-            a mapping.
+        ConfigError: for a file that cannot be read, text that ``read_yaml`` refuses, and anything but a
+            mapping.
     """
     values = read_yaml(_text(path), str(path))
     if not isinstance(values, dict):
@@ -237,5 +241,5 @@ def _text(path: Path) -> str:
 
 
 def dump_yaml(values: Mapping[str, Any]) -> str:
-    """``values`` as YAML text in the given order, readable by ``read_yaml``."""
+    """YAML text of ``values`` in their order, which ``read_yaml`` reads back."""
     return str(yaml.dump(dict(values), Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=110))

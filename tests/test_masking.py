@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from mmsa.masking import masked, masked_in, told
+from mmsa.masking import masked, masked_in, masked_message
 
 SECRETS = st.text(min_size=1, max_size=12).map("~{}~".format)  # that stands nowhere else in an address
 PLACES = [
@@ -84,7 +84,7 @@ def test_nothing_is_hidden_twice():
 )
 def test_a_library_that_tells_the_address_or_parts_of_it_is_corrected(message: str):
     address = "postgresql://u:p@ss1@host:x/db"
-    said = told(ValueError(message.format(address=address)), address)
+    said = masked_message(ValueError(message.format(address=address)), address)
     text, _, advice = said.partition(". Inside a password")
     assert "***" in text
     assert not [part for part in ("ss1", "dTpwQHNzMQ==", "'p'") if part in text]
@@ -94,4 +94,4 @@ def test_a_library_that_tells_the_address_or_parts_of_it_is_corrected(message: s
 def test_ordinary_words_stay():
     text = "no such table: runs (see https://sqlalche.me/e/21/e3q8); 12 tokens, a@b.org"
     assert masked_in(text, "postgresql://u:secret@host/db", "sqlite:////tmp/x.db") == text
-    assert told(ValueError(), "sqlite:///x.db") == "ValueError"
+    assert masked_message(ValueError(), "sqlite:///x.db") == "ValueError"

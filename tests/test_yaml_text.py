@@ -155,7 +155,7 @@ def test_a_wrong_name_is_told_without_torch(tmp_path):
         "study: a\nbase: {model: {name: MIMRL}, lr: 1.0}\nsearch: {sampler: {name: TPE}, metric: a}\n"
     )
     code = (
-        "import sys; from pathlib import Path; from mmsa.search.definition.spelling import misspelt\n"
+        "import sys; from pathlib import Path; from mmsa.search.definition.files import misspelt\n"
         "print([(p.path, p.next_step) for p in misspelt(Path(sys.argv[1]))])\n"
         "print(sorted({'torch', 'optuna', 'pydantic', 'ray'} & sys.modules.keys()))"
     )

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from mmsa.information import measure
-from mmsa.information.truths import BENCHMARK_40, Truth
+from mmsa.information.distributions import BENCHMARK_40, Truth
 from mmsa.seeding import derive_seed
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from mmsa.information import measure
-from mmsa.information.truths import ConditionalTruth, gaussian_chain, model_f, model_g
+from mmsa.information.distributions import ConditionalTruth, gaussian_chain, model_f, model_g
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from figures import Figure, record

@@ -27,8 +27,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mmsa.information import Measurement, measure
+from mmsa.information import measure
 from mmsa.information.measure_panel import measure_panel
+from mmsa.measurement import Measurement
 from mmsa.seeding import derive_seed
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

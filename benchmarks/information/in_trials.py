@@ -22,7 +22,7 @@ from figures import Figure, record
 from mmsa.config import with_overrides
 from mmsa.data import open_corpus
 from mmsa.experiment import RunConfig
-from mmsa.information import Measurement
+from mmsa.measurement import Measurement
 from mmsa.search.definition.load import load_space
 from mmsa.training import loop, run
 from mmsa.training.trainer import Trainer

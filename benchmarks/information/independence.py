@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from mmsa.information import measure
-from mmsa.information.truths import independent
+from mmsa.information.distributions import independent
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from figures import Figure, record

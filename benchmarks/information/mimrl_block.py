@@ -37,10 +37,9 @@ from torch import Tensor, nn
 
 from mmsa.config import parse
 from mmsa.data.targets import Targets
-from mmsa.information.feature_bank import FeatureBank
-from mmsa.information.neighbours import nearest_neighbours
+from mmsa.information.neighbours import FeatureBank, nearest_neighbours
 from mmsa.models import RepresentationDims, Representations
-from mmsa.objectives.terms import MIMRL
+from mmsa.objectives.terms import MIMRLTerm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from figures import Figure, record
@@ -155,7 +154,7 @@ def targets_of(features: Features) -> Targets:
     return Targets(labels_N, torch.arange(len(labels_N)))
 
 
-def term_with(bank: Features) -> MIMRL:
+def term_with(bank: Features) -> MIMRLTerm:
     shape = {"hidden": HIDDEN, "layers": 3}
     settings = {
         "estimator": {"name": "infonce", "critic": {"name": "separable", "embedding": WIDTH, **shape}},
@@ -163,7 +162,7 @@ def term_with(bank: Features) -> MIMRL:
         "pairs": "sum",
     }
     dims = RepresentationDims({"text": WIDTH, "audio": WIDTH, "vision": WIDTH}, WIDTH)
-    term = MIMRL(parse(MIMRL.Config, settings, "mimrl_block"), dims).train()
+    term = MIMRLTerm(parse(MIMRLTerm.Config, settings, "mimrl_block"), dims).train()
     with torch.no_grad():
         term(representations_of(bank), targets_of(bank))
     term.start_epoch(1)
@@ -176,7 +175,7 @@ def search(bank: FeatureBank) -> None:
         nearest_neighbours(bank.search_points(name), everything, K)
 
 
-def ours(term: MIMRL, features: Features) -> Stages:
+def ours(term: MIMRLTerm, features: Features) -> Stages:
     """As the training loop does it: detached in stage 1, gradients of the encoders alone in stage 2."""
     given, targets = representations_of(features), targets_of(features)
     fitted = term.parameter_groups()["estimator"]

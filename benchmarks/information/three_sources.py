@@ -27,10 +27,10 @@ from sklearn.cluster import KMeans
 
 from mmsa.data.corpus import MODALITIES, Features
 from mmsa.data.planted import Planted
-from mmsa.information.pid import broja, broja_redundancy
+from mmsa.information.distributions.three_sources import BEDS, BitSources, GaussianSources, Sample
 from mmsa.information.target import FAST, Decomposition, Effort, decompose, pairs_of, quantities, subsets_of
+from mmsa.information.target.pid import broja, broja_redundancy
 from mmsa.information.target.quantities import SIGNED, atoms
-from mmsa.information.three_sources import BEDS, BitSources, GaussianSources, Sample
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from figures import Figure, record

@@ -29,7 +29,7 @@ from figures import Figure, record
 from mmsa.search.samplers import SAMPLERS, SamplerContext
 from mmsa.search.samplers.priors import Density, PriorSampler
 from mmsa.search.space.space import Space
-from mmsa.search.study.prior_studies import BEST_PART
+from mmsa.search.study.opening import BEST_PART
 
 TRIALS = 48
 EARLY = 16

@@ -29,7 +29,7 @@ from ray import tune
 
 from mmsa.config import parse
 from mmsa.search.definition.study_config import StudyConfig
-from mmsa.search.execution import stages
+from mmsa.search.execution import executor
 from mmsa.search.execution.cluster import ray_cluster
 from mmsa.search.execution.executor import SearchOptions, run_search
 from mmsa.search.execution.trial import Report, SearchTrial
@@ -137,7 +137,7 @@ def bare(trainable: type[Trivial], trials: int) -> float:
 def search(trainable: type[Trivial], trials: int, runs: Path) -> tuple[SearchSummary, Watch]:
     """A search with study and mirror; the mirror may write on for a moment after the watch has stopped."""
     watch = Watch()
-    with mock.patch.object(stages, "trainable_for", return_value=trainable):
+    with mock.patch.object(executor, "trainable_for", return_value=trainable):
         mirror = MirrorProcess(Location.of(runs), print)
         summary = run_search(config(trials), SearchOptions(runs), [watch, mirror], lambda line: None)
     assert summary.counts == {"completed": trials}

@@ -1,4 +1,4 @@
-"""Batches: rows of a split, padded to the longest of them, in an order that a seed determines.
+"""Padded batches of a split, in an order that the seed and the epoch determine.
 
 Shapes: B rows of a batch, T time steps of its longest row, D features.
 """
@@ -26,13 +26,18 @@ _POOL = 16  # batches whose rows are sorted by length together
 
 @dataclass(frozen=True)
 class Sequence:
-    """Padded frames. ``values``: (B, T, D) float32, zero beyond each length. ``lengths``: (B,) int64."""
+    """Padded frames.
+
+    Attributes:
+        values: (B, T, D) float32, zero beyond each length.
+        lengths: (B,) int64.
+    """
 
     values: Tensor
     lengths: Tensor
 
     def mask(self) -> Tensor:
-        """(B, T) bool, True on real frames."""
+        """Mask of real frames, (B, T) bool."""
         return torch.arange(self.values.shape[1], device=self.values.device) < self.lengths[:, None]
 
     def to(self, device: torch.device) -> Sequence:
@@ -42,13 +47,18 @@ class Sequence:
 
 @dataclass(frozen=True)
 class TokenSequence:
-    """Padded token ids. ``ids``: (B, T) int64. ``lengths``: (B,) int64."""
+    """Padded token ids.
+
+    Attributes:
+        ids: (B, T) int64, zero beyond each length.
+        lengths: (B,) int64.
+    """
 
     ids: Tensor
     lengths: Tensor
 
     def mask(self) -> Tensor:
-        """(B, T) bool, True on real tokens."""
+        """Mask of real tokens, (B, T) bool."""
         return torch.arange(self.ids.shape[1], device=self.ids.device) < self.lengths[:, None]
 
     def to(self, device: torch.device) -> TokenSequence:
@@ -60,10 +70,16 @@ class TokenSequence:
 
 @dataclass(frozen=True)
 class Batch:
-    """B rows of one split. ``rows``: (B,) int64 positions in the split. ``labels``: (B,) float32.
+    """B rows of one split.
 
-    ``unimodal_labels``: (B,) float32 of each modality that has labels of its own; none in most data sets.
-    ``whole``: rows and labels of the batch that this is a share of, where several processes train on one.
+    Attributes:
+        rows: (B,) int64 positions in the split.
+        labels: (B,) float32.
+        text: None, as every modality, where the split lacks it.
+        audio: likewise.
+        vision: likewise.
+        unimodal_labels: (B,) float32 labels of single modalities; empty in most data sets.
+        whole: rows and labels of the whole batch where this is one process's share of it.
     """
 
     rows: Tensor
@@ -79,12 +95,12 @@ class Batch:
 
     @property
     def targets(self) -> Targets:
-        """What objectives see of it, which is the whole batch."""
+        """What objectives see: the targets of the whole batch, also in a process that has a share of it."""
         whole = self.whole or self
         return Targets(whole.labels, whole.rows, whole.unimodal_labels)
 
     def only(self, modality: ModalityName) -> Batch:
-        """The same rows, with one modality."""
+        """The same rows with a single modality."""
         others: dict[str, Any] = {name: None for name in MODALITIES if name != modality}
         return replace(self, **others)
 
@@ -102,9 +118,9 @@ class Batch:
 
 
 def collate(split: Split, rows: NDArray[np.int64]) -> Batch:
-    """The rows at positions ``rows`` of ``split``, padded to the longest of them (at least one step).
+    """Batch of the rows at positions ``rows``, padded to the longest of them (at least one step).
 
-    Every tensor owns its memory: the arrays of a split may be shared by many processes.
+    Every tensor owns its memory, since the arrays of a split may be shared by many processes.
 
     Raises:
         DataError: for text that is still strings.
@@ -122,7 +138,7 @@ def collate(split: Split, rows: NDArray[np.int64]) -> Batch:
 
 
 def labels_of(split: Split, rows: NDArray[np.int64]) -> Batch:
-    """The rows at positions ``rows`` of ``split`` with their labels alone."""
+    """Batch of the rows at positions ``rows`` with their labels and no modality."""
     return Batch(
         rows=torch.tensor(rows, dtype=torch.int64),
         labels=torch.tensor(split.labels[rows], dtype=torch.float32),
@@ -148,7 +164,8 @@ def _padded_tokens(tokens: Tokens, rows: NDArray[np.int64]) -> TokenSequence:
 def _pad(
     values_L: NDArray[Any], offsets: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """A fresh (B, T, ...) array of the ragged rows, zero beyond each length, and the (B,) lengths."""
+    """A new (B, T, ...) array of the ragged rows, zero beyond each length, and the (B,) lengths."""
+    # One gather with a (B, T) mask: a loop over rows takes longer than a small model's step.
     starts_B: NDArray[np.int64] = offsets[rows]
     lengths_B: NDArray[np.int64] = offsets[rows + 1] - starts_B
     steps_T = np.arange(max(1, int(lengths_B.max())))
@@ -161,10 +178,16 @@ def _pad(
 class Batches:
     """The batches of a split, epoch after epoch.
 
-    The order is a pure function of ``seed`` and the epoch, so an epoch resumes from its position alone. Rows
-    of similar length share a batch: shuffled rows are sorted by total frames within pools of 16 batches, and
-    the batches are then shuffled. Batch sizes differ by at most one. Without ``shuffle`` rows go by length;
-    ``Batch.rows`` says which they are. Of each batch the rows in ``share`` are given.
+    The order is a pure function of ``seed`` and the epoch, so that training resumes from a position alone.
+    Rows of similar length share a batch, which saves padding: shuffled rows are sorted by total frames within
+    pools of 16 batches, and the batches are shuffled again. Batch sizes differ by at most one.
+
+    Args:
+        split: whose rows are batched.
+        batch_size: the largest batch.
+        seed: of the order.
+        shuffle: without it rows are ordered by length; ``Batch.rows`` says which they are.
+        share: the part of each batch that this process is given.
     """
 
     def __init__(
@@ -179,10 +202,12 @@ class Batches:
         return self._count
 
     def plan(self, epoch: int) -> list[NDArray[np.int64]]:
-        """The rows of each batch of ``epoch`` (counted from 0): together each row of the split once."""
+        """Positions of the rows of each batch of ``epoch`` (counted from 0); each row occurs once."""
         if not self.shuffle:
             return np.array_split(np.argsort(self._frames_N, kind="stable"), len(self))
         generator = np.random.default_rng(derive_seed("batches", self.seed, epoch))
+        # Sorting all rows by length would give every epoch the same batches; within a pool of shuffled rows
+        # the batches differ, at nearly the same padding.
         batches = np.array_split(generator.permutation(len(self.split)), len(self))
         planned: list[NDArray[np.int64]] = []
         for start in range(0, len(batches), _POOL):
@@ -193,13 +218,13 @@ class Batches:
         return [planned[position] for position in generator.permutation(len(planned))]
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of ``epoch`` from position ``start`` on."""
+        """Batches of ``epoch``, beginning with batch number ``start``."""
         for rows in self.plan(epoch)[start:]:
             batch = collate(self.split, rows[self.share])
             yield batch if self.share == _ALL else replace(batch, whole=labels_of(self.split, rows))
 
     def turns(self, epoch: int, modalities: tuple[ModalityName, ...], start: int = 0) -> Iterator[Batch]:
-        """Each batch of ``epoch`` once for each of ``modalities``, with that one alone, from ``start`` on."""
+        """Each batch of ``epoch`` once per modality, with that modality alone, from turn ``start`` on."""
         first, skipped = divmod(start, len(modalities))
         batches = self.epoch(epoch, first)
         alone = (batch.only(modality) for batch in batches for modality in modalities)

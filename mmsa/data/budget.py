@@ -1,7 +1,7 @@
-"""How much memory a file that somebody else wrote may ask for, in proportion to its own size.
+"""Limits on the memory that reading an untrusted file may take, in proportion to the size of the file.
 
-An honest file grows little when it is read, and a few hundred megabytes do no harm. What grows a thousandfold
-from a megabyte was made to, and is refused before it is built.
+An honest file grows little when it is read, and a few hundred megabytes do no harm. A file that would grow a
+thousandfold was made to do so, and is refused before anything is allocated.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _TOO_DEEP = f"containers lie more than {_MAX_DEPTH} deep in each other"
 _REFERENCE = 8  # bytes
 
 
-class Budget:
-    """Bytes that may be spent on ``what``."""
+class MemoryBudget:
+    """A number of bytes that reading a file may take for ``what``."""
 
     def __init__(self, what: str, limit: int):
         self._what, self._limit, self._left = what, limit, limit
 
     def spend(self, size: int) -> None:
-        """Take ``size`` bytes.
+        """Count ``size`` bytes.
 
         Raises:
-            ValueError: when they are not there.
+            ValueError: when the budget is exceeded.
         """
         self._left -= size
         if self._left < 0:
@@ -40,23 +40,25 @@ class Budget:
             )
 
 
-def for_calls(file_size: int) -> Budget:
-    """For what the calls of constructors in a pickle make; each of its other operations makes one object."""
-    return Budget("what its calls make", _FLOOR + _BUILT * file_size)
+def for_calls(file_size: int) -> MemoryBudget:
+    """Budget for what constructor calls in a pickle make; every other operation makes one object at most."""
+    return MemoryBudget("what its calls make", _FLOOR + _BUILT * file_size)
 
 
-def for_inflation(file_size: int) -> Budget:
-    """For the content of a compressed file."""
-    return Budget("its content", max(_INFLATED_FLOOR, _INFLATED * file_size))
+def for_inflation(file_size: int) -> MemoryBudget:
+    """Budget for the decompressed content of a file."""
+    return MemoryBudget("its content", max(_INFLATED_FLOOR, _INFLATED * file_size))
 
 
 def check_nesting(content: Any, file_size: int) -> None:
-    """Refuse containers that lie too deep, hold themselves, or share so much that a walk in them is endless.
+    """Check that nested containers can be walked: not too deep, no cycles, little sharing.
 
-    Takes time in proportion to the objects there are, whatever they share.
+    A list that holds one list ten times, which holds another one ten times, and so on, is small in memory and
+    endless to walk. Its size written out is computed bottom-up, so the check takes time in proportion to the
+    number of distinct objects.
 
     Raises:
-        ValueError: for such content.
+        ValueError: for content that goes deeper than 64 containers, holds itself, or grows out of proportion.
     """
     limit = _FLOOR + _UNFOLDED * file_size
     unfolded: dict[int, int] = {}  # bytes of each finished container with all that is in it
@@ -72,7 +74,7 @@ def check_nesting(content: Any, file_size: int) -> None:
             inner = children.pop(key)
             heights[key] = 1 + max((heights[id(child)] for child in inner), default=0)
             unfolded[key] = _own_size(item) + sum(unfolded[id(child)] for child in inner)
-            if heights[key] > _MAX_DEPTH:  # along another way than the one that was walked
+            if heights[key] > _MAX_DEPTH:  # through a child that was finished by a shorter way
                 raise ValueError(_TOO_DEEP)
             if unfolded[key] > limit:
                 raise ValueError(f"parts that are shared would take more than {limit >> 20} MiB written out")
@@ -107,13 +109,15 @@ def _own_size(item: Any) -> int:
 
 
 def check_words(count: int, longest: int, total: int) -> None:
-    """Refuse ``count`` texts that would all be stored in the width of the longest of them.
+    """Check that ``count`` texts fit into a numpy array, which stores each in the width of the longest.
 
     Args:
-        total: characters of all texts.
+        count: number of texts.
+        longest: characters of the longest text.
+        total: characters of all texts together.
 
     Raises:
-        ValueError: where that takes far more than the texts themselves.
+        ValueError: where the array would take far more memory than the texts themselves.
     """
     limit = max(_INFLATED_FLOOR, _INFLATED * 4 * total)
     if 4 * count * longest > limit:

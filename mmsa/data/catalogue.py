@@ -1,4 +1,4 @@
-"""The data sets mmsa knows by name."""
+"""The data sets that mmsa knows by name, and the registry they are in."""
 
 from __future__ import annotations
 
@@ -6,67 +6,73 @@ import logging
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from mmsa.config import Block, expand_path
-from mmsa.data import hazards
-from mmsa.data.corpus import Corpus, ModalityName, SplitName, Suite
-from mmsa.data.hazards import some
+from mmsa.config import Named, expand_path
+from mmsa.data.corpus import Corpus, DataSet, ModalityName, SplitName, Suite
 from mmsa.data.isolation import read_apart
 from mmsa.data.planted import Planted
 from mmsa.data.published import identify
 from mmsa.data.readers import LAYOUTS, FileConfig, Reader
 from mmsa.data.readers.base import CONVERT
 from mmsa.data.unpickling import DAMAGE
+from mmsa.data.validation import check_splits, first_few, warn_about_features, warn_about_labels
 from mmsa.errors import DataError
 from mmsa.registry import Registry
 
 logger = logging.getLogger("mmsa.data")
 
-DATA_SETS: Registry[Any] = Registry("data set")
+DATA_SETS: Registry[DataSet] = Registry("data set")
 DATA_SETS.register("planted")(Planted)
 
 _MMSA_PROJECT = "the README of the GitHub repository thuiar/MMSA says where to get it"
 _CMU = f"{_MMSA_PROJECT}; access to the recordings is given by the CMU MultiComp Lab"
 
 
-def open_corpus(config: Block, splits: Sequence[SplitName] = ("train", "valid")) -> Corpus:
-    """Open the data set of a ``data`` block; of splits that are not named, only ids, groups and shapes.
+def open_corpus(config: Named, splits: Sequence[SplitName] = ("train", "valid")) -> Corpus:
+    """Open the named splits of a data set; of the others only ids, groups and widths are read.
 
     Raises:
         DataError: for a file that is missing, damaged, or not what the block says.
     """
-    corpus: Corpus = DATA_SETS[config.name](config).open(splits)  # type: ignore[attr-defined]
-    return corpus
+    return DATA_SETS[config.name](config).open(splits)
 
 
-class FileDataSet:
-    """Base of the data sets that lie in a file.
+class NamedFileConfig(FileConfig, Named):
+    """Where the file of a data set is and what of it is used."""
 
-    label_range: of the published labels. suite: the metrics it is published with.
-    expected: the files it is published as. source: where to ask.
+
+class FileDataSet(DataSet):
+    """Base of the data sets that are published as files.
+
+    Attributes:
+        expected: names of the published files.
+        source: where to ask for them.
     """
 
-    label_range: ClassVar[tuple[float, float]]
-    suite: ClassVar[Suite]
     expected: ClassVar[tuple[str, ...]]
     source: ClassVar[str]
 
-    def __init__(self, config: FileConfig):
+    def __init__(self, config: NamedFileConfig):
         self.config = config
-        self.name: str = config.name  # type: ignore[attr-defined]
+        self.name = config.name
 
     def open(self, splits: Sequence[SplitName]) -> Corpus:
-        """Read the named splits, repair or refuse what is wrong with them, and log what is unusual."""
+        """Read the named splits in a process of their own, check them, and log what is unusual.
+
+        Raises:
+            DataError: for a file that is missing, damaged, or not what the configuration says.
+        """
         path = self._path()
         self._identify(path)
+        # One request for both calls: they share the reader, which parses a pickle once.
         opened, outlines = read_apart(self._reader(path), ("read", [splits]), ("outlines", []))
-        hazards.check(opened, self.label_range, str(path), self.config.allow_shared_groups, outlines)
+        check_splits(opened, self.label_range, str(path), self.config.allow_shared_groups, outlines)
         for name, split in opened.items():
-            hazards.report_labels(split, f"{path.name} {name}")
-            hazards.report(split, f"{path.name} {name}")
+            warn_about_labels(split, f"{path.name} {name}")
+            warn_about_features(split, f"{path.name} {name}")
         for name in outlines.keys() - opened.keys():
             for problem in outlines[name].problems:
                 logger.warning("%s %s cannot be opened as it is: %s", path.name, name, problem)
@@ -87,7 +93,7 @@ class FileDataSet:
         except DataError as error:
             raise DataError(f"{error}. {advice}") from None
         if path.is_dir():
-            inside = some(sorted(entry.name for entry in path.iterdir())) or "nothing"
+            inside = first_few(sorted(entry.name for entry in path.iterdir())) or "nothing"
             raise DataError(f"{path}: is a folder, of {inside}; name a file in data.path. {advice}")
         if not path.is_file():
             raise DataError(f"{path}: there is no such file (data.path is {self.config.path!r}). {advice}")
@@ -113,7 +119,7 @@ def _layout_of(path: Path) -> str:
         if _holds_arrays(path):
             return "npz"
         raise DataError(f"{path}: is a zip file without npy arrays (torch, Excel). {CONVERT}")
-    if start.startswith(b"\x80"):
+    if start.startswith(b"\x80"):  # PROTO, the first opcode of every pickle since protocol 2
         return "mmsa"
     found = next((what for magic, what in _OTHERS.items() if start.startswith(magic)), "")
     if not found and path.suffix.lower() in _TEXTS:
@@ -165,7 +171,7 @@ class Mosi(FileDataSet):
     )
     source = _CMU
 
-    class Config(FileConfig):
+    class Config(NamedFileConfig):
         """Where the file is and what of it is used."""
 
         name: Literal["mosi"] = "mosi"
@@ -180,7 +186,7 @@ class Mosei(FileDataSet):
     expected = ("MOSEI/Processed/unaligned_50.pkl", "MOSEI/Processed/aligned_50.pkl")
     source = _CMU
 
-    class Config(FileConfig):
+    class Config(NamedFileConfig):
         """Where the file is and what of it is used."""
 
         name: Literal["mosei"] = "mosei"
@@ -195,7 +201,7 @@ class Sims(FileDataSet):
     expected = ("SIMS/Processed/unaligned_39.pkl",)
     source = _MMSA_PROJECT
 
-    class Config(FileConfig):
+    class Config(NamedFileConfig):
         """Where the file is and what of it is used."""
 
         name: Literal["sims"] = "sims"
@@ -210,7 +216,7 @@ class SimsV2(FileDataSet):
     expected = ("sims_unaligned.pkl", "ch-simsv2s.pkl")
     source = "ask the authors, who maintain the GitHub repository thuiar/ch-sims-v2"
 
-    class Config(FileConfig):
+    class Config(NamedFileConfig):
         """Where the file is and what of it is used."""
 
         name: Literal["simsv2"] = "simsv2"
@@ -227,7 +233,7 @@ class Pom(FileDataSet):
         "the GitHub repository pliang279/MFN has its features; access to the recordings is given by USC ICT"
     )
 
-    class Config(FileConfig):
+    class Config(NamedFileConfig):
         """Where the file is, what of it is used, and which rating is predicted."""
 
         name: Literal["pom"] = "pom"

@@ -1,4 +1,4 @@
-"""A data set in memory: three optional modalities, labels, groups and splits, all read-only.
+"""A data set in memory: splits of three optional modalities with labels and groups, all read-only.
 
 Shapes: N rows of one split, D feature dimensions, L the summed lengths of all rows.
 """
@@ -6,11 +6,12 @@ Shapes: N rows of one split, D feature dimensions, L the summed lengths of all r
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +27,13 @@ SUITES: tuple[Suite, ...] = ("mosi", "sims", "regression")
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    view = array.view()
+    view = array.view()  # the flag is the view's: whoever made the array may still write to it
     view.flags.writeable = False
     return view
 
 
 class _Arrays:
-    """Shared by the records below: their numpy arrays are read-only and enter the digest in field order."""
+    """Mixin of the records below: numpy arrays become read-only and enter the digest in field order."""
 
     def __post_init__(self) -> None:
         for name, value in self._arrays():
@@ -45,7 +46,7 @@ class _Arrays:
                 yield column.name, value
 
     def update(self, digest: hashlib._Hash) -> None:
-        """Feed the content, and all that is needed to tell it from other content, into ``digest``."""
+        """Feed all arrays into ``digest``, with name, dtype and shape so that no two contents collide."""
         for name, array in self._arrays():
             digest.update(f"{name}:{array.dtype.str}:{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).view(np.uint8).data)
@@ -53,7 +54,11 @@ class _Arrays:
 
 @dataclass(frozen=True)
 class Strings(_Arrays):
-    """Raw text, one string a row. ``values``: (N,) unicode."""
+    """Raw text, one string a row.
+
+    Attributes:
+        values: (N,) unicode.
+    """
 
     values: NDArray[np.str_]
 
@@ -61,13 +66,18 @@ class Strings(_Arrays):
         return len(self.values)
 
     def lengths(self) -> NDArray[np.int64]:
-        """(N,) number of words of each row."""
+        """Number of words of each row, (N,)."""
         return np.array([len(text.split()) for text in self.values], dtype=np.int64)
 
 
 @dataclass(frozen=True)
 class Tokens(_Arrays):
-    """Token ids of a tokenizer, ragged. ``ids``: (L,) int64; ``offsets``: (N + 1,) int64."""
+    """Ragged token ids: row n is ``ids[offsets[n] : offsets[n + 1]]``.
+
+    Attributes:
+        ids: (L,) int64.
+        offsets: (N + 1,) int64.
+    """
 
     ids: NDArray[np.int64]
     offsets: NDArray[np.int64]
@@ -76,15 +86,19 @@ class Tokens(_Arrays):
         return len(self.offsets) - 1
 
     def lengths(self) -> NDArray[np.int64]:
-        """(N,) number of tokens of each row."""
+        """Number of tokens of each row, (N,)."""
         return np.diff(self.offsets)
 
 
 @dataclass(frozen=True)
 class Features(_Arrays):
-    """Feature frames, ragged. ``values``: (L, D) float32; ``offsets``: (N + 1,) int64.
+    """Ragged feature frames: row n is ``values[offsets[n] : offsets[n + 1]]``.
 
-    One vector a row is the case of length one throughout; a row of length zero lacks the modality.
+    One vector a row is the case where all lengths are 1. A row of length 0 lacks the modality.
+
+    Attributes:
+        values: (L, D) float32.
+        offsets: (N + 1,) int64.
     """
 
     values: NDArray[np.float32]
@@ -92,12 +106,12 @@ class Features(_Arrays):
 
     @classmethod
     def from_vectors(cls, vectors: NDArray[np.float32]) -> Features:
-        """One frame a row from (N, D)."""
+        """Features of one frame a row, from (N, D)."""
         return cls(np.asarray(vectors, np.float32), np.arange(len(vectors) + 1, dtype=np.int64))
 
     @classmethod
     def from_rows(cls, rows: list[NDArray[np.float32]], dim: int) -> Features:
-        """From N arrays of shape (length, ``dim``), some of which may be empty."""
+        """Features from N arrays of shape (length, ``dim``), some of which may be empty."""
         offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
         values = np.concatenate([*rows, np.empty((0, dim), np.float32)]).astype(np.float32, copy=False)
         return cls(values, offsets)
@@ -111,7 +125,7 @@ class Features(_Arrays):
         return int(self.values.shape[1])
 
     def lengths(self) -> NDArray[np.int64]:
-        """(N,) number of frames of each row."""
+        """Number of frames of each row, (N,)."""
         return np.diff(self.offsets)
 
 
@@ -120,12 +134,14 @@ Modality = Strings | Tokens | Features
 
 @dataclass(frozen=True)
 class Outline:
-    """What is known of a split that stays closed: which rows it has and how wide they are, but no value.
+    """What is known of a split that stays closed: its rows and widths, but no label and no feature.
 
-    ids, groups: (N,) as in ``Split``.
-    widths: D of each modality it has; None for text that is strings or tokens.
-    origin: within which an id means one row; empty for the data set of that name, whatever its file.
-    problems: why the split could not be opened, as far as that shows from outside.
+    Attributes:
+        ids: (N,) as in ``Split``.
+        groups: (N,) as in ``Split``.
+        widths: D of each modality; None for text that is strings or tokens.
+        origin: scope in which ids are unique; empty where the data set's name is enough.
+        problems: reasons why the split cannot be opened, as far as they show from outside.
     """
 
     ids: NDArray[np.str_]
@@ -142,9 +158,14 @@ class Outline:
 class Split(_Arrays):
     """The rows of one split.
 
-    ids: (N,) unique names. groups: (N,) the video or speaker a row belongs to; statistics resample groups.
-    labels: (N,) float32 targets. Modalities that the data set lacks, or the configuration left out, are None.
-    unimodal_labels: (N,) float32 labels of a modality alone, by annotators who saw or heard nothing else.
+    Attributes:
+        ids: (N,) unique names.
+        groups: (N,) the video or speaker of each row; statistics resample whole groups.
+        labels: (N,) float32 targets.
+        text: None, as every modality, where the data set lacks it or the configuration leaves it out.
+        audio: likewise.
+        vision: likewise.
+        unimodal_labels: (N,) float32 labels of single modalities, by annotators who were shown nothing else.
     """
 
     ids: NDArray[np.str_]
@@ -158,7 +179,7 @@ class Split(_Arrays):
     def __post_init__(self) -> None:
         super().__post_init__()
         unimodal = {name: _frozen(labels) for name, labels in self.unimodal_labels.items()}
-        object.__setattr__(self, "unimodal_labels", unimodal)
+        object.__setattr__(self, "unimodal_labels", unimodal)  # a mapping, which _Arrays does not look into
         sizes = {"groups": len(self.groups), "labels": len(self.labels)}
         sizes |= {f"{name} labels": len(labels) for name, labels in unimodal.items()}
         sizes |= {name: len(modality) for name, modality in self.modalities().items()}
@@ -172,12 +193,12 @@ class Split(_Arrays):
         return len(self.ids)
 
     def modalities(self) -> dict[ModalityName, Modality]:
-        """The modalities that are present, in the order text, audio, vision."""
+        """The modalities that are present, in the order of ``MODALITIES``."""
         present = {name: getattr(self, name) for name in MODALITIES}
         return {name: modality for name, modality in present.items() if modality is not None}
 
     def outline(self) -> Outline:
-        """What would be known of the split if it were closed."""
+        """The outline of this split, as if it were closed."""
         widths = {
             name: modality.dim if isinstance(modality, Features) else None
             for name, modality in self.modalities().items()
@@ -198,15 +219,41 @@ class Split(_Arrays):
         return digest.hexdigest()
 
 
+class DataSet(ABC):
+    """Base of the data sets: built from its ``Config``, opened as a corpus.
+
+    Attributes:
+        label_range: smallest and largest label the scale allows.
+        suite: the metrics that its labels are scored with.
+    """
+
+    label_range: ClassVar[tuple[float, float]]
+    suite: ClassVar[Suite]
+
+    @abstractmethod
+    def __init__(self, config: Any): ...
+
+    @abstractmethod
+    def open(self, splits: Sequence[SplitName]) -> Corpus:
+        """Open the named splits.
+
+        Raises:
+            DataError: for a file that is missing, damaged, or not what the configuration says.
+        """
+
+
 @dataclass(frozen=True)
 class Corpus:
     """The opened splits of a data set.
 
-    A search opens train and valid; the test split is then not in memory at all, and asking for it raises.
+    A search opens train and valid only: the test split is not even in memory, and asking for it raises.
 
-    name: the data set. label_range: the smallest and largest label the scale allows. splits: by name.
-    suite: the metrics that its labels are scored with.
-    outlines: of every split the data set has, closed ones too; not taken along to other processes.
+    Attributes:
+        name: of the data set.
+        label_range: smallest and largest label of the scale.
+        splits: opened splits by name.
+        suite: the metrics that predictions are scored with.
+        outlines: of all splits of the data set, closed ones too; not pickled.
     """
 
     name: str
@@ -231,11 +278,12 @@ class Corpus:
             raise SealedTest(f"{self.name}: the test split is sealed; only `launch/retrain.py` opens it")
         raise DataError(f"{self.name} has no {name} split, only {', '.join(self.splits)}")
 
+    # A MappingProxyType cannot be pickled, and workers have no use for the names of all rows.
     def __reduce__(self) -> tuple[type[Corpus], tuple[Any, ...]]:
         return type(self), (self.name, self.label_range, dict(self.splits), self.suite)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of train and valid: what a search sees, whether or not test is opened as well."""
+        """SHA-256 of train and valid, which is what a search sees, whether or not test is open as well."""
         parts = [self.splits[name].digest for name in ("train", "valid") if name in self.splits]
         return hashlib.sha256("".join(parts).encode()).hexdigest()

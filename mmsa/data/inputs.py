@@ -1,4 +1,4 @@
-"""What a model is told of its inputs: kind and width of each modality, and how to standardise it."""
+"""What a model is told of its inputs: kind and width of each modality, and statistics to standardise it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ _CONSTANT = 1e-6  # a column that varies by less than this part of its mean vari
 
 @dataclass(frozen=True)
 class TextInput:
-    """Text that a model encodes itself: raw strings, or the token ids of its own tokenizer."""
+    """Text that the model encodes itself.
+
+    Attributes:
+        kind: raw strings, or token ids of the encoder's own tokenizer.
+    """
 
     kind: Literal["strings", "tokens"]
 
@@ -28,9 +32,12 @@ class TextInput:
 
 @dataclass(frozen=True, eq=False)
 class FeatureInput:
-    """Feature frames of ``dim`` = D columns. ``mean``, ``scale``: (D,) float32, of the frames of train.
+    """Feature frames and their statistics on train: ``(values - mean) / scale`` is standardised.
 
-    ``(values - mean) / scale`` has mean 0 and standard deviation 1. Constant columns have scale 1.
+    Attributes:
+        dim: D, number of columns.
+        mean: (D,) float32.
+        scale: (D,) float32 standard deviations; 1 for constant columns.
     """
 
     dim: int
@@ -40,6 +47,8 @@ class FeatureInput:
     @classmethod
     def of(cls, features: Features) -> FeatureInput:
         """Statistics of all frames, accumulated in float64."""
+        # In two passes and by chunks: the one-pass formula cancels where the mean is large beside the spread,
+        # and a float64 copy of all frames would double the memory of a large data set.
         values = features.values
         chunks = [values[start : start + _CHUNK] for start in range(0, len(values), _CHUNK)]
         mean = np.sum([chunk.sum(axis=0, dtype=np.float64) for chunk in chunks], axis=0) / len(values)
@@ -55,15 +64,19 @@ class FeatureInput:
         return hash((self.dim, self.mean.tobytes(), self.scale.tobytes()))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able form; float32 values survive the way there and back exactly."""
+        """JSON-able form, from which ``from_dict`` restores float32 values exactly."""
         return {"kind": "features", "dim": self.dim, "mean": self.mean.tolist(), "scale": self.scale.tolist()}
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """Everything a model needs to know of a corpus to be built. A modality that is absent is None.
+    """Everything a model needs to know of a corpus to be built.
 
-    text: strings, tokens or features. audio, vision: features. label_range: smallest and largest label.
+    Attributes:
+        label_range: smallest and largest label of the scale.
+        text: strings, tokens or features; None, as every modality, where it is absent.
+        audio: features.
+        vision: features.
     """
 
     label_range: tuple[float, float]
@@ -73,10 +86,10 @@ class InputSpec:
 
     @classmethod
     def of(cls, corpus: Corpus) -> InputSpec:
-        """The inputs of ``corpus``, with statistics of its train split only.
+        """Describe the inputs of ``corpus``; statistics are those of its train split.
 
         Raises:
-            DataError: for a modality of which no row of train has a single frame.
+            DataError: for a modality of which train has no frame at all.
         """
         inputs: dict[str, Any] = {}
         for name, modality in corpus["train"].modalities().items():

@@ -1,9 +1,9 @@
-"""Reading of files in a process of its own, which has limits and nothing to lose.
+"""Reading of untrusted files in a process of its own, with limits on memory and computing time.
 
-The readers refuse what they know to be wrong. What they do not know may crash an interpreter, fill its memory
-or never end; here it ends this process, and the caller gets a DataError. The process is started by the first
-call, serves later ones too, and ends itself when there are none for a while. It imports neither torch nor
-Ray, and hands arrays back in memory that both processes map.
+The readers refuse what they know to be wrong. What they do not know may crash an interpreter, fill the memory
+or never end; here it ends the helper process, and the caller gets a DataError. The first call starts the
+process, which serves later calls and ends after 30 idle seconds. It imports neither torch nor Ray, and hands
+arrays back in memory that both processes map.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from mmsa.errors import DataError, Problem, SealedTest, UnsafePickle, shown
 logger = logging.getLogger("mmsa.data")
 
 Call = tuple[str, Sequence[Any]]
-"""A method of a reader and its arguments, which JSON can say."""
+"""Name of a reader's method, and JSON-able arguments."""
 
 _RECORDS = {record.__name__: record for record in (Features, Outline, Problem, Split, Strings, Tokens)}
 _ERRORS = {error.__name__: error for error in (DataError, SealedTest, UnsafePickle)}
@@ -48,18 +48,18 @@ _IDLE = 30.0  # seconds without a call after which the process ends
 _ALIGNMENT = 64  # bytes, for arrays
 _START = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
-    "from mmsa.data.isolation import serve; serve(int(sys.argv[2]))"
+    "from mmsa.data.isolation import serve_reader; serve_reader(int(sys.argv[2]))"
 )
 
 
 def read_apart(reader: Reader, *calls: Call) -> list[Any]:
-    """The results of ``calls`` of one reader, made in another process; logged as if they were made here.
+    """Call methods of ``reader`` in the helper process and return their results.
 
-    Results are mappings, lists, strings, numbers, arrays and records of ``mmsa.data.corpus``. Arrays are
-    read-only.
+    What the reader logs is logged here. Results may be mappings, lists, strings, numbers, arrays and records
+    of ``mmsa.data.corpus``; arrays are read-only.
 
     Raises:
-        DataError: that the reader raised, or for a file that ended the process or broke its limits.
+        DataError: whatever the reader raised, or because the file crashed the process or broke its limits.
     """
     size = reader.path.stat().st_size
     request = {
@@ -111,7 +111,7 @@ def _refuse_after(request: dict[str, Any], code: int) -> NoReturn:
 
 
 class _Helper:
-    """The process, as its owner sees it."""
+    """The helper process, seen from its parent."""
 
     lock = threading.Lock()
     current: _Helper | None = None
@@ -120,6 +120,7 @@ class _Helper:
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter, and words of ours
+                # -I: neither PYTHONPATH nor the working folder may shadow what the helper imports.
                 [sys.executable, "-I", "-c", _START, json.dumps(sys.path), str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
@@ -129,7 +130,7 @@ class _Helper:
 
     @classmethod
     def running(cls) -> _Helper:
-        """The one that runs, or a new one."""
+        """The running helper; starts one if there is none."""
         if cls.current is not None and cls.current._process.poll() is not None:
             cls.current.end()
         if cls.current is None:
@@ -138,21 +139,25 @@ class _Helper:
 
     @classmethod
     def forget(cls) -> None:
-        """After a fork, the process belongs to the parent alone."""
+        """Drop the helper in a child that was forked: it belongs to the parent alone."""
         cls.lock = threading.Lock()
         if cls.current is not None:
             cls.current._socket.close()
-            cls.current._process.returncode = 0
+            cls.current._process.returncode = 0  # or Popen would wait for a process that is not its child
             cls.current = None
 
     @classmethod
     def stop(cls) -> None:
-        """End the one that runs, if any."""
+        """End the running helper, if any."""
         if cls.current is not None:
             cls.current.end()
 
     def ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], memoryview]:
-        """The answer to ``request``, and the bytes that its arrays lie in."""
+        """The answer to ``request``, and the mapped bytes that its arrays lie in.
+
+        The helper passes a descriptor of an anonymous file: first the arrays, then the answer as JSON, then
+        the length of that JSON in eight bytes. Arrays of gigabytes are mapped, never copied through a pipe.
+        """
         self._socket.settimeout(_PATIENCE * request["seconds"])
         self._socket.sendall(json.dumps(request).encode() + b"\n")
         told, descriptors, _, _ = socket.recv_fds(self._socket, 1, 1)
@@ -164,7 +169,7 @@ class _Helper:
         return json.loads(bytes(content[-8 - length : -8])), content
 
     def end(self) -> int:
-        """Its exit status, negative for the signal that ended it."""
+        """End the helper; its exit status, negative for a signal."""
         _Helper.current = None
         self._socket.close()
         try:
@@ -179,8 +184,8 @@ atexit.register(_Helper.stop)
 os.register_at_fork(after_in_child=_Helper.forget)
 
 
-def serve(descriptor: int) -> None:
-    """Answer requests from a socket until it closes, or none came for a while."""
+def serve_reader(descriptor: int) -> None:
+    """Answer requests from a socket until it closes, or none comes for 30 seconds."""
     gc.disable()  # going through the objects of a file while they are made takes as long as making them
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with socket.socket(fileno=descriptor) as connection:
@@ -192,7 +197,7 @@ def serve(descriptor: int) -> None:
 
 
 def _line(connection: socket.socket) -> bytes:
-    """The next request; empty when there is none."""
+    """The next request; empty when the socket closed or stayed idle."""
     line = b""
     connection.settimeout(_IDLE)
     while not line.endswith(b"\n"):
@@ -213,7 +218,7 @@ def _shared_file() -> IO[bytes]:
 
 
 class _Log(logging.Handler):
-    """Keeps what is logged."""
+    """Collects log records, to be logged again by the parent."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -250,7 +255,7 @@ def _answer(request: dict[str, Any], file: IO[bytes]) -> None:
 
 
 def _limit(memory: int, seconds: int) -> None:
-    """Allow so many more bytes, and seconds of computing, than were used until now."""
+    """Limit address space and computing time to ``memory`` bytes and ``seconds`` beyond present use."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     _lower(resource.RLIMIT_CPU, math.ceil(used.ru_utime + used.ru_stime) + seconds)
     pages = Path("/proc/self/statm")
@@ -259,14 +264,14 @@ def _limit(memory: int, seconds: int) -> None:
 
 
 def _lower(kind: int, wanted: int) -> None:
-    _, most = resource.getrlimit(kind)
+    _, most = resource.getrlimit(kind)  # only the soft limit is ours: the next file may need more
     resource.setrlimit(kind, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
 
 
 def _encode(value: Any, file: IO[bytes]) -> Any:
-    """What JSON can say of ``value``; its arrays are written to ``file``."""
+    """JSON-able form of ``value``; its arrays are written to ``file`` and referred to by position."""
     if isinstance(value, np.ndarray):
-        file.write(b"\0" * (-file.tell() % _ALIGNMENT))
+        file.write(b"\0" * (-file.tell() % _ALIGNMENT))  # numpy and torch are slower on unaligned memory
         start = file.tell()
         if value.size:
             file.write(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)

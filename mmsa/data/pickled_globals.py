@@ -1,8 +1,8 @@
-"""Every global that a pickle read by ``mmsa.data.unpickling`` may name, and what stands for it.
+"""The globals that a pickle read by ``mmsa.data.unpickling`` may name, and their stand-ins.
 
 Nothing of numpy that takes a pickled state is called: dtypes and arrays are described by plain objects first,
-and built from checked parts. An argument is used only once its type is known: to compare, hash or print what
-a file made may take for ever.
+and then built from checked parts. An argument is used only once its type is known, since comparing, hashing
+or printing what a file made may take for ever.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MAX_CLASHING = 1000
 
 
 class DTypeDescription:
-    """A dtype being described: numpy pickles its letter code first, and its byte order as a state."""
+    """A dtype under construction: numpy pickles its letter code first, then its byte order as a state."""
 
     def __init__(self, code: object, *flags: object):
         if not isinstance(code, str) or not _DTYPE.fullmatch(code):
@@ -37,7 +37,7 @@ class DTypeDescription:
         self.dtype: np.dtype[Any] = np.dtype(code)
 
     def build(self, state: Any) -> DTypeDescription:
-        """Take the byte order from ``(version, order, subarray, names, fields, ...)``."""
+        """Apply the byte order of the state ``(version, order, subarray, names, fields, ...)``."""
         if not isinstance(state, tuple) or len(state) < 5:
             raise ValueError(f"a dtype with the state {shown(state)}")
         order = state[1]
@@ -49,14 +49,14 @@ class DTypeDescription:
 
 
 class ArrayDescription:
-    """An array being described: numpy pickles an empty one first, and its content as a state."""
+    """An array under construction: numpy pickles an empty one first, then its content as a state."""
 
     def __init__(self, *arguments: object):
         self.memo_keys: list[int] = []
         self._built = False
 
     def build(self, state: Any) -> NDArray[Any]:
-        """The array of ``(version, shape, dtype, is Fortran order, content)``."""
+        """The array of the state ``(version, shape, dtype, is Fortran order, content)``."""
         if self._built or not isinstance(state, tuple) or len(state) != 5:
             raise ValueError(f"an array with the state {shown(state)}")
         self._built = True  # or a few bytes could build it again and again
@@ -65,7 +65,7 @@ class ArrayDescription:
 
 
 class _Name:
-    """A global that is only ever an argument, such as ``numpy.ndarray``."""
+    """Stand-in for a global that is only ever passed on, such as ``numpy.ndarray``."""
 
 
 def _array(content: Any, dtype: Any, shape: Any, order: Any, *axis_order: object) -> NDArray[Any]:
@@ -93,10 +93,10 @@ def _array(content: Any, dtype: Any, shape: Any, order: Any, *axis_order: object
 
 
 def check_characters(flat: NDArray[np.str_]) -> None:
-    """Refuse strings with characters that do not exist; numpy finds out only when it makes such a string.
+    """Check that all characters exist; numpy would find out only when an item is looked at.
 
     Raises:
-        ValueError: for such strings.
+        ValueError: for a code point beyond 0x10FFFF.
     """
     codes = flat.view(np.dtype(np.uint32).newbyteorder(flat.dtype.byteorder))
     if codes.max(initial=0) > _LAST_CHARACTER:
@@ -106,6 +106,8 @@ def check_characters(flat: NDArray[np.str_]) -> None:
 def _object_array(content: Any, shape: tuple[int, ...], order: Any) -> NDArray[Any]:
     if not isinstance(content, list) or len(content) != math.prod(shape):
         raise ValueError(f"the content of an array does not fill its shape {shown(shape)}")
+    # Item by item: np.array(content, dtype=object) would look into items that are lists, and make axes of
+    # them.
     array = np.empty(len(content), dtype=object)
     array[:] = [None] * len(content)
     for position, item in enumerate(content):
@@ -124,7 +126,7 @@ def _encode(text: object, encoding: object) -> bytes:
 
 
 def _empty_bytes() -> bytes:
-    """How Python 3 writes ``b""`` in the protocols of Python 2."""
+    """``bytes()``, which is how Python 3 writes ``b""`` in the protocols of Python 2."""
     return b""
 
 
@@ -135,7 +137,7 @@ def _new_list(items: object = ()) -> list[Any]:
 
 
 def new_dict(*arguments: Any) -> dict[Any, Any]:
-    """``dict``, ``OrderedDict(pairs)`` and ``defaultdict(factory)``, whose factory is left out."""
+    """Stand-in for ``dict``, ``OrderedDict(pairs)`` and ``defaultdict(factory)``; the factory is dropped."""
     pairs = [pair for argument in arguments if isinstance(argument, list) for pair in argument]
     if not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
         raise ValueError("a dict of what are not pairs")
@@ -144,7 +146,7 @@ def new_dict(*arguments: Any) -> dict[Any, Any]:
 
 
 def new_set(items: object = ()) -> set[Any]:
-    """``set`` and ``frozenset``."""
+    """Stand-in for ``set`` and ``frozenset``."""
     if not isinstance(items, (list, tuple, set)):
         raise ValueError(f"a set of {shown(items)}")
     check_keys(items, len(items))
@@ -152,7 +154,13 @@ def new_set(items: object = ()) -> set[Any]:
 
 
 def check_keys(keys: Iterable[Any], size: int) -> None:
-    """Refuse keys that may take for ever to hash or to tell apart, for a dict or set of ``size`` of them."""
+    """Check that keys hash and compare quickly, for a dict or set of ``size`` of them.
+
+    Integers beyond 2**61 - 1 can be chosen to share one hash, which makes a large dict quadratic.
+
+    Raises:
+        ValueError: for keys of other types than strings and numbers, and for many such integers.
+    """
     for key in keys:
         if not isinstance(key, _KEYS):
             raise ValueError(f"a key of type {type(key).__name__}")
@@ -161,13 +169,13 @@ def check_keys(keys: Iterable[Any], size: int) -> None:
 
 
 def cost(arguments: Collection[Any]) -> int:
-    """Bytes that a constructor may take for ``arguments``, or look at, at most."""
+    """Upper bound on the bytes that a constructor allocates for ``arguments``, or looks at."""
     strings = sum(len(part) for part in arguments if isinstance(part, (str, bytes, memoryview)))
     return strings + 128 * sum(len(part) for part in arguments if isinstance(part, (list, tuple, set, dict)))
 
 
 def _allowed() -> dict[tuple[str, str], Any]:
-    """Every global a pickle may name, and what stands for it."""
+    """Stand-ins by module and name of the global."""
     allowed: dict[tuple[str, str], Any] = {
         ("numpy", "ndarray"): _Name(),
         ("numpy", "dtype"): DTypeDescription,

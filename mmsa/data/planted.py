@@ -1,13 +1,16 @@
-"""Planted data: three modalities and a label whose mutual information is known exactly.
+"""Planted data: three modalities and a label with exactly known mutual information.
 
 The label is an injective function of K fair, independent bits. Each bit belongs to a part: *shared* (several
 modalities see the same copy of it), *private* (one modality sees it) or *synergistic* (several modalities
-each see a share, and only the exclusive-or of all shares is the bit). What is seen went through a binary
-symmetric channel, so a part of k bits carries k (1 - h(p)) bits of information, any size one asks for.
+each see a share, and only the exclusive-or of all shares is the bit). A bit is seen through a binary
+symmetric channel of flip probability p, so k bits carry k (1 - h(p)) bits of information: any amount can be
+planted.
 
 A random rotation lifts what a modality sees into R^D, with noise that is bounded along the bits and Gaussian
-across them. The bits can be read back from the features without error, so I(features; label) is
+across them. The bits can be read back from the features without error, so I(features; label) equals
 I(bits; label).
+
+Shapes: N rows, K bits, M modalities, L frames, D features.
 """
 
 from __future__ import annotations
@@ -24,13 +27,23 @@ from pydantic import Field, model_validator
 from scipy.optimize import brentq
 from scipy.special import entr
 
-from mmsa.config import Block, refuse
-from mmsa.data import hazards
-from mmsa.data.corpus import MODALITIES, SPLITS, Corpus, Features, ModalityName, Outline, Split, SplitName
+from mmsa.config import Named, refuse
+from mmsa.data.corpus import (
+    MODALITIES,
+    SPLITS,
+    Corpus,
+    DataSet,
+    Features,
+    ModalityName,
+    Outline,
+    Split,
+    SplitName,
+)
+from mmsa.data.validation import check_splits, warn_about_labels
 from mmsa.seeding import derive_seed
 
 Bits = Annotated[float, Field(ge=0.0, le=4.0)]
-Rows = Annotated[int, Field(ge=1, le=1_000_000)]
+NumRows = Annotated[int, Field(ge=1, le=1_000_000)]
 Dim = Annotated[int, Field(ge=1, le=65_536)]
 Frames = Annotated[int, Field(ge=1, le=10_000)]
 FrameRange = Annotated[tuple[Frames, Frames], Field(strict=False)]
@@ -44,9 +57,12 @@ _ROWS_PER_GROUP = 5
 
 @dataclass(frozen=True)
 class _Part:
-    """One bit of the label: the modalities that see it, the chance that what they see is flipped, and how.
+    """One bit of the label, and how it is seen.
 
-    ``shares``: the modalities see shares whose exclusive-or is the bit; otherwise each sees the bit itself.
+    Attributes:
+        seen_by: modalities that see it.
+        flip: probability that the channel flips it.
+        shares: each modality sees a share, and their exclusive-or is the bit; otherwise all see the bit.
     """
 
     seen_by: tuple[ModalityName, ...]
@@ -56,7 +72,13 @@ class _Part:
     def observe(
         self, bit_N: NDArray[np.bool_], flip_N: NDArray[np.bool_], masks_NM: NDArray[np.bool_]
     ) -> dict[ModalityName, NDArray[np.bool_]]:
-        """What each modality sees of N draws. ``masks_NM``: fair bits; M shares use the first M - 1."""
+        """What each modality sees of N draws of the bit.
+
+        Args:
+            bit_N: the bit.
+            flip_N: whether the channel flips it.
+            masks_NM: fair bits, of which M shares use the first M - 1.
+        """
         seen_N = bit_N ^ flip_N
         if not self.shares:
             return dict.fromkeys(self.seen_by, seen_N)
@@ -65,7 +87,7 @@ class _Part:
         return dict(zip(self.seen_by, [*masks, last_N], strict=True))
 
     def information(self, subset: Collection[ModalityName]) -> float:
-        """I(what ``subset`` sees; the bit) in nats, summed over all states of bit, channel and masks."""
+        """I(views of ``subset``; bit) in nats, by enumeration of all states of bit, channel and masks."""
         num_masks = len(self.seen_by) - 1 if self.shares else 0
         states = np.array(list(itertools.product([False, True], repeat=2 + num_masks)))
         probability = np.where(states[:, 1], self.flip, 1.0 - self.flip) / 2.0 ** (1 + num_masks)
@@ -81,27 +103,35 @@ class _Part:
 
 @dataclass(frozen=True)
 class PlantedTruth:
-    """The mutual information between modalities and label of planted data, without error."""
+    """The exact mutual information between modalities and label of planted data.
+
+    Attributes:
+        parts: the bits of the label.
+    """
 
     parts: tuple[_Part, ...]
 
     def information(self, subset: Collection[ModalityName]) -> float:
-        """I(X_S; Y) in nats of the modalities in ``subset`` together.
+        """I(X_S; Y) in nats, for the modalities in ``subset`` together.
 
-        Parts are independent and the label determines every bit, so the parts add up (chain rule).
+        The parts are independent and the label determines every bit, so their information adds up (chain
+        rule).
         """
         return math.fsum(part.information(subset) for part in self.parts)
 
     def all_bits(self) -> dict[str, float]:
-        """I(X_S; Y) in bits of all seven subsets, by names such as ``text+audio``."""
+        """I(X_S; Y) in bits for all seven subsets, by names such as ``text+audio``."""
         subsets = [subset for size in (1, 2, 3) for subset in itertools.combinations(MODALITIES, size)]
         return {"+".join(subset): self.information(subset) / math.log(2) for subset in subsets}
 
 
-class Planted:
-    """A data set drawn to measure: ``open`` draws its splits, ``truth`` says what they hold."""
+class Planted(DataSet):
+    """A synthetic data set: ``open`` draws its splits, ``truth`` gives their exact information."""
 
-    class Config(Block):
+    label_range = _LABEL_RANGE
+    suite = "mosi"
+
+    class Config(Named):
         """Sizes of the parts in bits of information about the label, and of the data."""
 
         name: Literal["planted"] = "planted"
@@ -115,9 +145,9 @@ class Planted:
         synergy_bits: Bits = 0.6
         """Information that the modalities of ``synergy_of`` hold only all together."""
         synergy_of: Modalities = ("audio", "vision")
-        rows_train: Rows = 600
-        rows_valid: Rows = 200
-        rows_test: Rows = 200
+        rows_train: NumRows = 600
+        rows_valid: NumRows = 200
+        rows_test: NumRows = 200
         text_dim: Dim = 24
         audio_dim: Dim = 12
         vision_dim: Dim = 16
@@ -152,7 +182,7 @@ class Planted:
             return self
 
         def numbers(self) -> int:
-            """How many numbers the corpus may have, and the rotations behind it."""
+            """Upper bound on the numbers in the corpus and in the rotations behind it."""
             rows = self.rows_train + self.rows_valid + self.rows_test
             sizes = [
                 (getattr(self, f"{name}_dim"), getattr(self, f"{name}_frames")[1]) for name in MODALITIES
@@ -163,13 +193,13 @@ class Planted:
         self.config = config
 
     def open(self, splits: Sequence[SplitName]) -> Corpus:
-        """Draw the named splits; each depends on the configuration and its own name only."""
+        """Draw the named splits; each is a function of the configuration and its own name alone."""
         opened = {split: self._draw(split) for split in splits}
         outlines = {split: self._outline(split) for split in SPLITS}
-        hazards.check(opened, _LABEL_RANGE, "planted data", outlines=outlines)
+        check_splits(opened, self.label_range, "planted data", outlines=outlines)
         for name, split in opened.items():
-            hazards.report_labels(split, f"planted {name}")
-        return Corpus(self.config.name, _LABEL_RANGE, opened, "mosi", outlines)
+            warn_about_labels(split, f"planted {name}")
+        return Corpus(self.config.name, self.label_range, opened, self.suite, outlines)
 
     def _outline(self, split: SplitName) -> Outline:
         ids, groups = self._names(split)
@@ -177,14 +207,14 @@ class Planted:
         return Outline(ids, groups, widths, origin=f"seed {self.config.seed}")
 
     def _names(self, split: SplitName) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
-        """(N,) ids and groups."""
+        """Ids and groups, each (N,)."""
         num_rows = getattr(self.config, f"rows_{split}")
         groups = [f"{split}{row // _ROWS_PER_GROUP:05d}" for row in range(num_rows)]
         ids = [f"{group}_{row % _ROWS_PER_GROUP}" for row, group in enumerate(groups)]
         return np.array(ids), np.array(groups)
 
     def truth(self) -> PlantedTruth:
-        """The exact information between modalities and label."""
+        """The exact mutual information between modalities and label."""
         return PlantedTruth(_parts(self.config))
 
     def _draw(self, split: SplitName) -> Split:
@@ -193,6 +223,7 @@ class Planted:
         bits_NK = generator.random((num_rows, len(parts))) < 0.5
         seen: dict[ModalityName, list[NDArray[np.bool_]]] = {name: [] for name in MODALITIES}
         for part, bit_N in zip(parts, bits_NK.T, strict=True):
+            # Masks are drawn for every part, used or not: a part's draws must not depend on the others' kind.
             flip_N = generator.random(num_rows) < part.flip
             masks_NM = generator.random((num_rows, len(MODALITIES) - 1)) < 0.5
             for name, seen_N in part.observe(bit_N, flip_N, masks_NM).items():
@@ -212,9 +243,12 @@ class Planted:
         """Frames whose first K rotated coordinates are the bits as -1 and 1 plus noise, the rest Gaussian."""
         seed, dim = self.config.seed, getattr(self.config, f"{name}_dim")
         least, most = getattr(self.config, f"{name}_frames")
+        # A generator for each modality: leaving one out must not change the frames of the others.
         generator = np.random.default_rng(derive_seed("planted", seed, split, name))
         lengths_N = generator.integers(least, most + 1, len(bits_NK))
         frames_LD = generator.standard_normal((lengths_N.sum(), dim))
+        # Noise below the amplitude of a bit never changes its sign, so the frames hold exactly the bits'
+        # information.
         signs_LK = np.repeat(2.0 * bits_NK - 1.0, lengths_N, axis=0)
         noise_LK = generator.uniform(-self.config.noise, self.config.noise, signs_LK.shape)
         frames_LD[:, : bits_NK.shape[1]] = signs_LK + noise_LK
@@ -223,16 +257,16 @@ class Planted:
 
 
 def rotation(seed: int, name: ModalityName, dim: int) -> NDArray[np.float64]:
-    """The orthogonal (D, D) matrix that turns bit coordinates into the features of a modality."""
+    """The orthogonal (D, D) matrix from bit coordinates to features of a modality."""
     generator = np.random.default_rng(derive_seed("planted rotation", seed, name))
     return np.linalg.qr(generator.standard_normal((dim, dim)))[0]
 
 
 def _labels(bits_NK: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """A different label in [-3, 3] for every pattern of bits.
+    """A label in [-3, 3] that is different for every pattern of bits.
 
-    The weights 2^(k/K), k < K, are linearly independent over the rationals: no two signed sums are equal.
-    Shared bits weigh most, synergistic ones least.
+    The weights 2^(k/K), k < K, are linearly independent over the rationals, so no two signed sums are equal:
+    this is what makes the label injective. Shared bits weigh most, synergistic ones least.
     """
     num_bits = bits_NK.shape[1]
     weights_K = 2.0 ** (np.arange(num_bits)[::-1] / num_bits)
@@ -250,13 +284,13 @@ def _parts(config: Planted.Config) -> tuple[_Part, ...]:
 
 
 def _bits_of(bits: float, seen_by: tuple[ModalityName, ...], shares: bool) -> list[_Part]:
-    """As few label bits as can carry ``bits``, each through the same channel."""
+    """The fewest label bits that can carry ``bits``, all through the same channel."""
     count = math.ceil(bits)
     return [_Part(tuple(dict.fromkeys(seen_by)), _flip_for(bits / count), shares)] * count if count else []
 
 
 def _flip_for(bits: float) -> float:
-    """The p of the binary symmetric channel of capacity ``bits``: 1 - h(p) = bits, with p in [0, 1/2]."""
+    """Flip probability p in [0, 1/2] of the binary symmetric channel of capacity 1 - h(p) = ``bits``."""
     return float(
         brentq(lambda p: (math.log(2) - entr(p) - entr(1 - p)) / math.log(2) - bits, 0.0, 0.5, xtol=1e-15)
     )

@@ -1,4 +1,4 @@
-"""The published feature files, known by their digests."""
+"""The published feature files, recognised by their digests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ _CHUNK = 1 << 22
 
 @dataclass(frozen=True)
 class Published:
-    """A published file. ``sha256``: its first digits, as far as published. ``sha1``: all of it."""
+    """A published file.
+
+    Attributes:
+        data_set: name of the data set.
+        file: name of the file.
+        sha256: first hexadecimal digits; no more are published.
+        sha1: all hexadecimal digits.
+    """
 
     data_set: str
     file: str
@@ -34,7 +41,7 @@ PUBLISHED = (
 
 
 def identify(path: Path) -> tuple[str, Published | None]:
-    """The SHA-256 of a file, and the published file it is, if it is one."""
+    """SHA-256 of a file, and the published file it is a copy of, if any."""
     status = path.stat()
     sha256, sha1 = _digests(path, status.st_size, status.st_mtime_ns)
     for published in PUBLISHED:
@@ -45,7 +52,7 @@ def identify(path: Path) -> tuple[str, Published | None]:
 
 @lru_cache
 def _digests(path: Path, size: int, changed: int) -> tuple[str, str]:
-    """SHA-256 and SHA-1 in one pass; by ``size`` and ``changed`` the cache notices a new file at ``path``."""
+    """SHA-256 and SHA-1 in one pass; ``size`` and ``changed`` are part of the cache key only."""
     sha256, sha1 = hashlib.sha256(), hashlib.sha1(usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

@@ -1,4 +1,8 @@
-"""Which rows a split holds, as digests: sets of rows can be kept and compared, and no name shows."""
+"""Sets of rows by digest, to tell later whether a test split holds rows that a study has seen.
+
+Digests of names travel in study files, exported files and the ledger; the names themselves, which may be
+those of patients, do not.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +20,17 @@ _BYTES = 6  # of each digest: 20,000 rows against 5,000 others meet by chance on
 
 @dataclass(frozen=True)
 class RowSet:
-    """A set of rows, or of groups of rows, by digest."""
+    """A set of rows, or of groups of rows, by truncated SHA-256.
+
+    Attributes:
+        digests: six bytes for each member.
+    """
 
     digests: frozenset[bytes]
 
     @classmethod
     def of(cls, origin: str, names: Iterable[str]) -> RowSet:
-        """The rows, or groups, called ``names``. ``origin``: within which a name means one row."""
+        """The set of rows (or groups) ``names``; equal names of different ``origin`` are different rows."""
         return cls(
             frozenset(hashlib.sha256(f"{origin}\0{name}".encode()).digest()[:_BYTES] for name in names)
         )
@@ -32,18 +40,18 @@ class RowSet:
         """The inverse of ``text``.
 
         Raises:
-            DataError: for what ``text`` never gives.
+            DataError: for any other text.
         """
         try:
             content = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
-            content = b"?"
+            content = b"?"  # of a length that is refused below, with the same message
         if len(content) % _BYTES:
             raise DataError(f"{text[:40]!r} is no set of rows as mmsa writes them")
         return cls(frozenset(content[start : start + _BYTES] for start in range(0, len(content), _BYTES)))
 
     def text(self) -> str:
-        """All digests in order, in base64."""
+        """Sorted digests in base64: equal sets give equal texts."""
         return base64.b64encode(b"".join(sorted(self.digests))).decode()
 
     def __and__(self, other: RowSet) -> RowSet:
@@ -58,14 +66,19 @@ class RowSet:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of some splits, and the groups (videos, speakers) that they belong to."""
+    """Rows of some splits, and the groups they belong to.
+
+    Attributes:
+        rows: the rows.
+        groups: their videos or speakers.
+    """
 
     rows: RowSet = RowSet(frozenset())
     groups: RowSet = RowSet(frozenset())
 
     @classmethod
     def of(cls, corpus: Corpus, *splits: SplitName) -> Rows:
-        """Those of the named splits of a data set, whether or not these are open."""
+        """Rows and groups of the named splits of ``corpus``, open or closed."""
         found = cls()
         for outline in (corpus.outlines[name] for name in splits):
             origin = f"{corpus.name}\0{outline.origin}"

@@ -1,4 +1,4 @@
-"""What predictions and representations of rows are compared with, and what is known of it beforehand."""
+"""Targets of a batch, and what is known of the targets before training."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from mmsa.data.corpus import Corpus, ModalityName
 
 @dataclass(frozen=True)
 class Targets:
-    """Of the B rows of a batch.
+    """What an objective is told of the B rows of a batch.
 
-    labels: (B,) float32. rows: (B,) int64 positions in the split, for objectives that remember each row.
-    unimodal: (B,) float32 labels of a modality alone, where the data set has them.
+    Attributes:
+        labels: (B,) float32.
+        rows: (B,) int64 positions in the split, for objectives that keep state for each row.
+        unimodal: (B,) float32 labels of single modalities, where the data set has them.
     """
 
     labels: Tensor
@@ -29,7 +31,13 @@ class Targets:
 
 @dataclass(frozen=True)
 class TargetSpec:
-    """Of the train split: how many rows it has, where labels lie, and which modalities have their own."""
+    """What an objective is told of the train split before training.
+
+    Attributes:
+        rows: number of rows.
+        label_range: smallest and largest label of the scale.
+        unimodal: modalities with labels of their own.
+    """
 
     rows: int = 0
     label_range: tuple[float, float] = (-math.inf, math.inf)
@@ -37,10 +45,10 @@ class TargetSpec:
 
     @classmethod
     def of(cls, corpus: Corpus) -> TargetSpec:
-        """Of the train split of ``corpus``."""
+        """Describe the train split of ``corpus``."""
         train = corpus["train"]
         return cls(len(train), corpus.label_range, tuple(train.unimodal_labels))
 
 
 UNKNOWN = TargetSpec()
-"""Nothing is known: no row, no limit to labels, none of a modality alone."""
+"""No rows, unlimited labels, no labels of single modalities: for objectives built without a data set."""

@@ -1,11 +1,13 @@
-"""Reading pickles that nobody vouches for: numpy arrays, containers, strings and numbers, and nothing else.
+"""A pickle machine for untrusted files: numpy arrays, containers, strings and numbers, and nothing else.
 
-``load`` is a pickle machine of its own. It calls nothing of ``pickle``, imports no name of the file, and
-calls only the few functions that stand in for numpy's constructors. Every opcode and every global is either
-interpreted or refused. Protocols 0 to 5, with the latin1 strings of Python 2.
+A ``pickle.Unpickler`` with a restricted ``find_class`` is not enough: it still calls numpy's own constructors
+with states that the file chose, which can crash the interpreter, and it runs opcodes whose cost the file
+chooses. Here every opcode and every global is either interpreted or refused; no name of the file is imported,
+and only the few functions that stand in for numpy's constructors are called. Protocols 0 to 5 are read, with
+the latin1 strings of Python 2.
 
-The file is mapped, not read: arrays are read-only views of it, so the pages of an array that nobody looks at
-are never brought into memory.
+The file is mapped, not read: arrays are read-only views of it, so pages of an array that nobody looks at are
+never brought into memory.
 """
 
 from __future__ import annotations
@@ -36,11 +38,11 @@ _MAX_MARKS = 1000  # containers whose items are being listed, one within the oth
 
 
 def load(path: Path) -> Any:
-    """The content of a file that holds one pickle.
+    """Load a file that holds one pickle.
 
-    Arrays are read-only and refer to the mapped file. ``defaultdict`` and ``OrderedDict`` come as ``dict``.
-    Nothing in it holds itself or lies deeper than 64 containers, and all of it takes memory in proportion to
-    the file (see ``mmsa.data.budget``).
+    Arrays are read-only views of the mapped file. ``defaultdict`` and ``OrderedDict`` become ``dict``. No
+    container holds itself or lies deeper than 64 containers, and all of them take memory in proportion to the
+    file (see ``mmsa.data.budget``).
 
     Raises:
         UnsafePickle: when the file asks for anything outside the allow-list; nothing of it was run.
@@ -80,7 +82,7 @@ DAMAGE = (
     ValueError,
     struct.error,
 )
-"""What code that reads bytes raises when they make no sense."""
+"""Errors of code that reads bytes which make no sense."""
 
 _INTEGERS = ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4")
 _STRINGS = (
@@ -117,10 +119,11 @@ def _pairs(items: list[Any]) -> list[tuple[Any, Any]]:
 
 
 class Machine:
-    """The stack machine that a pickle is a program for.
+    """The stack machine that executes a pickle.
 
-    Every operation takes constant time and memory, or uses up items that operations before it made. Only
-    REDUCE and BUILD can be given a large object again and again; they pay for it from the budget.
+    Every operation takes constant time and memory, or consumes items that earlier operations made. The
+    exceptions are REDUCE and BUILD, which can be given one large object again and again; they pay from the
+    budget.
     """
 
     def __init__(self, file: mmap.mmap):
@@ -132,7 +135,7 @@ class Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
-        """Execute up to STOP, and return what is on top of the stack."""
+        """Execute up to STOP and return the top of the stack."""
         file, read_opcode = self.file, self.file.read_byte
         with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of odd escapes in names
             while (opcode := read_opcode()) != _STOP:
@@ -160,7 +163,7 @@ class Machine:
             raise ValueError(f"protocol {version}")
 
     def _op_frame(self, size: int) -> None:
-        """Frames only say how far a reader may read ahead."""
+        """Do nothing: frames are a hint for reading ahead."""
 
     def _op_mark(self, _: None) -> None:
         if len(self.marked) == _MAX_MARKS:
@@ -253,16 +256,17 @@ class Machine:
         built = self.build(target, state)
         self.stack.append(built)
         if isinstance(target, ArrayDescription):
+            # The memo was given the description, and later references mean the array.
             self.memo.update(dict.fromkeys(target.memo_keys, built))
 
     def _op_binpersid(self, _: None) -> None:
         self.stack.append(self.refer(self.stack.pop()))
 
     def find(self, module: str, name: str) -> Any:
-        """What stands for a global.
+        """The stand-in for a global.
 
         Raises:
-            UnsafePickle: for one that is not allowed.
+            UnsafePickle: for a global outside the allow-list.
         """
         if (module, name) in ALLOWED:
             return ALLOWED[module, name]
@@ -274,30 +278,30 @@ class Machine:
         raise UnsafePickle(f"asks for {shown(f'{module}.{name}')}, which mmsa does not run; {advice}")
 
     def call(self, constructor: Any, arguments: tuple[Any, ...]) -> Any:
-        """What a constructor makes of ``arguments``.
+        """Call a constructor.
 
         Raises:
-            UnsafePickle: for anything but the constructors that stand for globals.
+            UnsafePickle: for anything but the stand-ins of ``mmsa.data.pickled_globals``.
         """
         if not any(constructor is allowed for allowed in CONSTRUCTORS):
             raise UnsafePickle(f"calls {shown(constructor)}, which is not one of numpy's constructors")
         return constructor(*arguments)
 
     def build(self, target: Any, state: Any) -> Any:
-        """``target`` with that state.
+        """Give ``target`` its state.
 
         Raises:
-            UnsafePickle: for anything but an array or its type.
+            UnsafePickle: for anything but an array or a dtype.
         """
         if not isinstance(target, (DTypeDescription, ArrayDescription)):
             raise UnsafePickle(f"sets the state of a {type(target).__name__}; only arrays have one")
         return target.build(state)
 
     def refer(self, identity: Any) -> Any:
-        """What lies outside of the pickle under that identity.
+        """Refuse a reference to an object outside of the pickle.
 
         Raises:
-            UnsafePickle: since there is nothing.
+            UnsafePickle: always.
         """
         raise UnsafePickle(f"refers to {shown(identity)}, which lies outside of it")
 
@@ -307,7 +311,7 @@ _Step = tuple[_Handler, Callable[[Any], Any] | None]
 
 
 def _step(opcode: pickletools.OpcodeInfo) -> _Step:
-    """What executes ``opcode``, and what reads its argument."""
+    """The functions that execute ``opcode`` and read its argument."""
     name, read_argument = opcode.name, opcode.arg.reader if opcode.arg else None
     if name in _PUSH_ARGUMENT:
         return _push, read_argument

@@ -1,4 +1,4 @@
-"""Time for a series of tasks: each begins only if, as slow as the slowest before it, it ends in time."""
+"""A time limit for a series of tasks."""
 
 from __future__ import annotations
 
@@ -8,15 +8,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-class Budget:
-    """A deadline, and how this machine compares with what was expected of it.
+class TimeBudget:
+    """A deadline for tasks of which each begins only if it is expected to end in time.
 
-    More than the budget is spent only by what a single task takes longer than the slowest one before it did,
-    both in relation to what was expected of them.
+    Expectations are corrected by the slowest task so far, in relation to what was expected of it. So the
+    budget is exceeded only by what a single task takes longer than that.
 
     Args:
-        seconds: from now on; None is no limit.
-        clock: gives seconds.
+        seconds: From now on; None is no limit.
+        clock: Returns seconds.
+
+    Examples:
+        >>> time_is = iter([0.0, 0.0, 6.0, 6.0])
+        >>> budget = TimeBudget(10.0, clock=lambda: next(time_is))
+        >>> with budget.spending(expected=3.0):  # takes 6
+        ...     pass
+        >>> budget.allows(expected=3.0)  # would end at 12
+        False
     """
 
     def __init__(self, seconds: float | None, clock: Callable[[], float] = time.perf_counter):
@@ -25,13 +33,13 @@ class Budget:
         self._slowness: float | None = None
 
     def allows(self, expected: float) -> bool:
-        """Whether a task that is expected to take so many seconds would end in time."""
+        """Return whether a task that is expected to take so many seconds would end in time."""
         slowness = 1.0 if self._slowness is None else self._slowness
         return self._clock() + expected * slowness <= self._deadline
 
     @contextmanager
     def spending(self, expected: float) -> Iterator[None]:
-        """Around a task that was expected to take so many seconds."""
+        """Surround a task that was expected to take so many seconds."""
         started = self._clock()
         yield
         self._slowness = max(self._slowness or 0.0, (self._clock() - started) / expected)

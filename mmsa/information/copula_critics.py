@@ -13,10 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmsa.information.copula import LARGEST_SQUARED_CORRELATION, Array, normal_scores
-from mmsa.information.critics import Critic, MLPConfig, Separable, mlp
+from mmsa.information.copula import LARGEST_SQUARED_CORRELATION, Array, excess_over_products, normal_scores
+from mmsa.information.critics import Critic, MLPConfig, SeparableCritic, mlp
+from mmsa.information.groups import Rows
 
 _MOST_PAIRS, _LEAST_PAIRS = 32, 4
+_MOST_COLUMNS, _FEW_COLUMNS = 1000, 128
+_LEADING_PAIRS = (1, 2, 3, 4, 6, 8, 12, 16)
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,41 @@ def copula_terms(x_ND: Array, y_ND: Array) -> Array:
     return centred_N
 
 
+def copula_excess(x_ND: Array, y_ND: Array) -> float:
+    """``excess_over_products`` of normal scores, along the canonical variates that the closed form counts."""
+    x_weights, y_weights = canonical_weights(x_ND, y_ND)
+    x_NK, y_NK = (x_ND - x_ND.mean(0)) @ x_weights, (y_ND - y_ND.mean(0)) @ y_weights
+    return excess_over_products(x_NK, y_NK, (x_NK * y_NK).mean(0), most_columns=_MOST_COLUMNS)
+
+
+def leading_copula_terms(x_ND: Array, y_ND: Array, half_N: Rows) -> Array:
+    """Log ratios (N,) of leading canonical pairs, less their excess, of directions from the other half.
+
+    A reading for features that are curves of few latents, where the closed form of all directions is refuted
+    by its excess: the variates that correlate most are nearest to the latents. Every number of leading pairs
+    gives a bound of Donsker and Varadhan; the largest is taken. Correlations are those that held-out rows
+    show, so they need no correction.
+    """
+    most = min(x_ND.shape[1], y_ND.shape[1])
+    counts = [count for count in _LEADING_PAIRS if count <= most] or [most]
+    terms = {count: np.empty(len(x_ND)) for count in counts}
+    for half in (0, 1):
+        held_N = half_N == half
+        x_weights, y_weights = canonical_weights(x_ND[~held_N], y_ND[~held_N])
+        x_NK, y_NK = (
+            _standardised(part[held_N] @ weights) for part, weights in ((x_ND, x_weights), (y_ND, y_weights))
+        )
+        correlation_K = np.minimum((x_NK * y_NK).mean(0).clip(0), 1 - 1e-6)
+        square_K = correlation_K**2
+        exponent_NK = (square_K * (x_NK**2 + y_NK**2) - 2 * correlation_K * x_NK * y_NK) / (1 - square_K)
+        ratio_NK = -0.5 * (np.log1p(-square_K) + exponent_NK)
+        for count in counts:
+            leading = x_NK[:, :count], y_NK[:, :count], correlation_K[:count]
+            excess = excess_over_products(*leading, most_columns=_FEW_COLUMNS)
+            terms[count][held_N] = ratio_NK[:, :count].sum(1) - excess
+    return max(terms.values(), key=lambda terms_N: float(terms_N.mean()))
+
+
 def canonical_weights(x_ND: Array, y_ND: Array) -> tuple[Array, Array]:
     """Weights (D_x, K) and (D_y, K) of canonical variates of unit variance, most correlated first."""
     x_basis, x_factor = _whitened(x_ND)
@@ -102,9 +140,13 @@ def whitening(values_ND: Array) -> Array:
 
 
 def _correlations(x_NK: Array, y_NK: Array) -> Array:
-    x_NK, y_NK = ((part - part.mean(0)) / np.maximum(part.std(0), 1e-12) for part in (x_NK, y_NK))
-    correlations: Array = (x_NK * y_NK).mean(0)
+    correlations: Array = (_standardised(x_NK) * _standardised(y_NK)).mean(0)
     return correlations
+
+
+def _standardised(values_NK: Array) -> Array:
+    standardised_NK: Array = (values_NK - values_NK.mean(0)) / np.maximum(values_NK.std(0), 1e-12)
+    return standardised_NK
 
 
 class Copula(Critic):
@@ -177,11 +219,11 @@ class Warped(Copula):
         return torch.cat([variates * cross_K, separable, own - 0.5 * (variates**2 @ square_K)[:, None]], 1)
 
 
-class Radial(Separable):
+class Radial(SeparableCritic):
     """A separable critic of the norms alone, which are the last two inputs; at first zero."""
 
     def __init__(self) -> None:
-        super().__init__(Separable.Config(hidden=32, embedding=8), 2, 2)
+        super().__init__(SeparableCritic.Config(hidden=32, embedding=8), 2, 2)
         _start_at_zero(self.y_tower)
 
     def embed_x(self, x_RD: Tensor) -> Tensor:

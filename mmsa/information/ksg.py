@@ -18,7 +18,7 @@ from scipy.spatial import KDTree
 from scipy.special import digamma
 from torch import Tensor
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.errors import DataError
 from mmsa.information.estimators import ESTIMATORS, Estimator, Spec, Value, refuse_fewer_than_two
 from mmsa.seeding import derive_seed
@@ -32,10 +32,17 @@ DITHER = 1e-10
 
 
 def ksg_information(x_ND: Array, y_ND: Array, z_ND: Array | None = None, k: int = NEIGHBOURS) -> float:
-    """I(X; Y), or I(X; Y | Z), from the k nearest neighbours in the maximum norm; may come out negative.
+    """Return I(X; Y), or I(X; Y | Z), from the k nearest neighbours in the maximum norm, in nats.
+
+    It may come out negative.
 
     Raises:
-        DataError: for k or fewer samples.
+        DataError: If there are only k samples or fewer.
+
+    Examples:
+        >>> x_ND, noise_ND = np.random.default_rng(0).standard_normal((2, 5000, 1))
+        >>> round(ksg_information(x_ND, 0.6 * x_ND + 0.8 * noise_ND), 1)  # 0.2231 nats
+        0.2
     """
     return float(_terms(x_ND, y_ND, z_ND, (k,)).mean())
 
@@ -108,7 +115,7 @@ def _digamma_of_counts(points_ND: Array, radius_NK: Array) -> Array:
 class KSG(Estimator):
     """``ksg_information`` behind the interface of all estimators."""
 
-    class Config(Block):
+    class Config(Named):
         """How many neighbours."""
 
         name: Literal["ksg"] = "ksg"

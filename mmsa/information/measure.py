@@ -18,10 +18,10 @@ from scipy.stats import t as student
 
 from mmsa.information.groups import group_codes, group_folds, interval_of_mean, permuted_rows
 from mmsa.information.ksg import NEIGHBOURS, NeighbourLine
-from mmsa.information.measurement import Measurement, Status, not_measured
 from mmsa.information.null import FEWEST_REFITS, Null
 from mmsa.information.reading import Reading, Sample, estimate
 from mmsa.information.within import scope_between
+from mmsa.measurement import Measurement, Status, not_measured
 from mmsa.seeding import derive_seed
 
 _FEWEST_ROWS = 50
@@ -46,13 +46,13 @@ def measure(
     """I(X; Y), or I(X; Y | Z), in nats, with a 90 % interval, a refitted null and a verdict.
 
     Up to three features in all the value is that of neighbour counts on normal scores; beyond, the larger of
-    the bias-corrected Gaussian copula and the best of three cross-fitted critics, networks, a mixture of
-    normal distributions and trees (where that reads less, its calibrated reading). Held-out critics read at
-    most the information, up to sampling error; the copula too where normal scores are jointly normal, but
-    more where many features are curves of few latents. Discrete values (integers, booleans) are spread by
-    bounded noise, from which they can be read back, so the information stays the same. With a condition, x
-    and y are first replaced by their residuals of a linear regression on z, which changes no I(X; Y | Z);
-    what is left is I(X; Y, Z) - I(X; Z).
+    the bias-corrected Gaussian copula and the best of several cross-fitted critics, networks and those of
+    ``mmsa.information.stacking`` (where that reads less, its calibrated reading). All of them read at most
+    the information, up to sampling error: from the closed form of the copula is taken what it reads too much
+    where features are curves of few latents (``excess_over_products``). Discrete values (integers, booleans)
+    are spread by bounded noise, from which they can be read back, so the information stays the same. With a
+    condition, x and y are first replaced by their residuals of a linear regression on z, which changes no
+    I(X; Y | Z); what is left is I(X; Y, Z) - I(X; Z).
 
     With two rows a group on average, what differs within groups is measured (``mmsa.information.within``),
     unless an array differs between groups alone; ``scope`` says which it was. Where groups have several rows,
@@ -69,6 +69,12 @@ def measure(
 
     Raises:
         DataError: for arrays that do not fit together or are not finite.
+
+    Examples:
+        >>> x, noise = np.random.default_rng(0).standard_normal((2, 400))
+        >>> found = measure(x, x + noise)  # 0.3466 nats
+        >>> found.status, found.low < 0.3466 < found.high
+        ('ok', True)
     """
     sample = Sample.of(x, y, z, group_codes(groups, len(np.asarray(x))))
     scope = scope_between([np.asarray(part) for part in (x, y, z) if part is not None], sample.group)

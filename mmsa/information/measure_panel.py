@@ -7,26 +7,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
-from mmsa.information.budget import Budget
+from mmsa.information.budget import TimeBudget
 from mmsa.information.copula import Array, normal_scores
 from mmsa.information.copula_panel import CopulaPanel
-from mmsa.information.decomposed import as_measurements, not_decomposed
 from mmsa.information.groups import Rows, group_codes
 from mmsa.information.measure import measure
-from mmsa.information.measurement import Measurement, not_measured
 from mmsa.information.null import FEWEST_REFITS
-from mmsa.information.panel import Between, Family, added, pairs, sums
-from mmsa.information.target.decompose import FAST, decompose
+from mmsa.information.panel import Between, EstimatorName, Family, added, pairs, sums
+from mmsa.information.target.decomposing import FAST, decompose
+from mmsa.information.target.decomposition import as_measurements, not_decomposed
 from mmsa.information.target.mimrl import FUSION, TARGET
 from mmsa.information.within import group_means, is_of_groups, less_group_means, less_offsets, scope_of
+from mmsa.measurement import Measurement, not_measured
 
-EstimatorName = Literal["copula", "networks"]
 _ROWS_PER_DIRECTION = 12
 """Three representations and a quantity of all of them still have four rows a feature then."""
 
@@ -38,7 +36,7 @@ def measure_panel(
     families: Sequence[Family],
     *,
     estimator: EstimatorName = "copula",
-    budget: Budget | None = None,
+    budget: TimeBudget | None = None,
     seed: int = 0,
 ) -> dict[str, Measurement]:
     """Every quantity of the families by name; what there is no time for is ``skipped``.
@@ -62,7 +60,7 @@ def measure_panel(
     Raises:
         DataError: for arrays that do not fit together or are not finite.
     """
-    budget = budget or Budget(None)
+    budget = budget or TimeBudget(None)
     modalities = [name for name in representations if name != FUSION]
     with threadpool_limits(1, user_api="blas"):  # the last bits of a sum depend on the number of threads
         vectors = {name: np.asarray(values, np.float64) for name, values in representations.items()}
@@ -107,7 +105,7 @@ def principal_directions(values: ArrayLike, group_N: Rows | None = None) -> Arra
 
 
 def _decomposed(
-    vectors: Mapping[str, Array], groups_N: Rows, budget: Budget, seed: int
+    vectors: Mapping[str, Array], groups_N: Rows, budget: TimeBudget, seed: int
 ) -> dict[str, Measurement]:
     modalities = [name for name in vectors if name not in (FUSION, TARGET)]
     rows = len(groups_N)
@@ -138,7 +136,7 @@ class _Measuring(ABC):
     def __init__(self, sources: Mapping[str, Array], groups: ArrayLike, seed: int):
         self.sources, self.groups, self.seed = sources, np.asarray(groups), seed
 
-    def within(self, budget: Budget, between: Between) -> Measurement:
+    def within(self, budget: TimeBudget, between: Between) -> Measurement:
         """With as many permutations as there is time for."""
         dims = tuple(self.sources[name].shape[1] for name in between if name is not None)
         rows = len(self.groups)

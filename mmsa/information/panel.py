@@ -1,4 +1,4 @@
-"""Which quantities the platform measures between the representations of a model and the target, by name.
+"""Names of the quantities that are measured between the representations of a model and the target.
 
 ============================  ==========================================================================
 ``invariant/text-audio``      I(T; A), of every two modalities
@@ -9,7 +9,7 @@
 ``mimrl/…``                   the sums of MIMRL's code: ``invariant``, ``specific/text``, ``complementary``,
                               see ``mmsa.information.target.mimrl_shares``
 ``decomposition/…``           what sets of modalities say about the target, in brackets: all of
-                              ``mmsa.information.decomposed``, by networks of its own, in tens of seconds
+                              ``mmsa.information.target.decomposition``, by networks, in tens of seconds
 ============================  ==========================================================================
 
 As metrics they are called ``information/`` and the name.
@@ -20,20 +20,23 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
 from mmsa.information.copula import Array
-from mmsa.information.decomposed import decomposition_names
-from mmsa.information.measurement import ABSENT, Measurement, Status, not_measured, signed_status
 from mmsa.information.null import LEVEL
-from mmsa.information.target.mimrl import FUSION, TARGET, Estimate, mimrl_shares
+from mmsa.information.target.decomposition import decomposition_names
+from mmsa.information.target.mimrl import FUSION, TARGET, Shares, mimrl_shares
+from mmsa.information.target.mimrl import Between as Between
+from mmsa.measurement import ABSENT, Measurement, Status, not_measured, signed_status
 
 Family = Literal["invariant", "fusion", "target", "conditional", "mimrl", "decomposition"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 CORE: tuple[Family, ...] = ("target", "fusion", "invariant")
-"""What every trial measures unless its configuration says otherwise, the most wanted first."""
+"""What a trial measures by default, the most wanted first."""
+EstimatorName = Literal["copula", "networks"]
+"""What measures: the copula alone, or networks on top of it."""
 METRIC = "information/"
 """Prefix of all metrics that are measurements."""
 _CENTRE = "text"
@@ -42,26 +45,15 @@ _WORSE: tuple[Status, ...] = ("disagree", "incoherent", "saturated")
 _WITHOUT_METRIC: tuple[Status, ...] = (*ABSENT, "disagree", "incoherent")
 
 
-class Between(NamedTuple):
-    """I(x; y), or I(x; y | given), of sources by name."""
-
-    x: str
-    y: str
-    given: str | None = None
-
-    @property
-    def estimate(self) -> Estimate:
-        """The same without an order of x and y."""
-        return frozenset({self.x, self.y}), self.given
-
-    def __str__(self) -> str:
-        return f"{self.x}-{self.y}" + (f"-given-{self.given}" if self.given else "")
-
-
 def pairs(families: Sequence[Family], modalities: Sequence[str]) -> dict[str, Between]:
-    """What is estimated directly for the families, by name, in their order.
+    """Return what is estimated directly for the families, by name, in the order of the families.
 
-    ``mimrl`` brings the estimates it is made of; a decomposition is not made of pairs.
+    ``mimrl`` brings the estimates that it is made of. A decomposition is not made of pairs.
+
+    Examples:
+        >>> {name: pair.formula for name, pair in pairs(["invariant", "target"], ["text", "audio"]).items()}
+        {'invariant/text-audio': 'I(text; audio)', 'target/fusion': 'I(fusion; target)', \
+'target/text': 'I(text; target)', 'target/audio': 'I(audio; target)'}
     """
     found: dict[str, Between] = {}
     for family in families:
@@ -90,7 +82,7 @@ def _conditional(modalities: Sequence[str]) -> dict[str, Between]:
 
 
 def _mimrl(modalities: Sequence[str]) -> dict[str, Between]:
-    needed = {part for parts in _shares(modalities).values() for part in parts}
+    needed = {part.estimate for parts in _shares(modalities).values() for part in parts}
     candidates = _invariant(modalities) | _conditional(modalities)
     return {name: between for name, between in candidates.items() if between.estimate in needed}
 
@@ -104,41 +96,40 @@ _FAMILY_PAIRS: Mapping[Family, Callable[[Sequence[str]], dict[str, Between]]] = 
 }
 
 
-def _shares(modalities: Sequence[str]) -> dict[str, Mapping[Estimate, float]]:
-    """The sums of MIMRL's code that exist among the modalities."""
+def _shares(modalities: Sequence[str]) -> dict[str, Shares]:
+    """Return the sums of MIMRL's code that exist among the modalities."""
     return mimrl_shares(modalities) if _CENTRE in modalities and len(modalities) > 1 else {}
 
 
 def sums(families: Sequence[Family], modalities: Sequence[str]) -> dict[str, dict[str, float]]:
-    """What is added up of estimates for the families: name of the sum to shares by name of the estimate."""
+    """Return, for each sum that the families bring, how often each estimate is added, by name."""
     if "mimrl" not in families:
         return {}
     names = {between.estimate: name for name, between in _mimrl(modalities).items()}
     return {
-        f"mimrl/{name}": {names[part]: share for part, share in parts.items()}
+        f"mimrl/{name}": {names[part.estimate]: share for part, share in parts.items()}
         for name, parts in _shares(modalities).items()
     }
 
 
 def names(families: Sequence[Family], modalities: Sequence[str]) -> list[str]:
-    """Of all quantities that the families bring for the modalities."""
+    """Return the names of all quantities that the families bring for the modalities.
+
+    Examples:
+        >>> names(["fusion"], ["text", "audio"])
+        ['fusion/text', 'fusion/audio']
+    """
     decomposed = decomposition_names(modalities) if "decomposition" in families else []
     return [*pairs(families, modalities), *sums(families, modalities), *decomposed]
 
 
-def metric_names(families: Sequence[Family], modalities: Sequence[str]) -> list[str]:
-    """Of the values and the ends of intervals of all quantities."""
-    values = [METRIC + name for name in names(families, modalities)]
-    return [*values, *(f"{value}/{end}" for value in values for end in ("low", "high"))]
-
-
 def added(parts: Sequence[tuple[float, Measurement]]) -> Measurement:
-    """The sum of share times measurement over measurements of the same rows.
+    """Add up share times measurement over measurements of the same rows.
 
-    Its interval is no narrower than that of the sum, whatever the errors of the parts have to do with each
-    other: half-widths are added. A sum with a share below 0 may be negative, so its interval decides.
-    Any other is above 0 where a part is; the smallest p-value times the number of parts tests that
-    (Bonferroni). A part that was not measured leaves the sum unmeasured.
+    Half-widths of intervals are added, so that the interval of the sum is wide enough however the errors of
+    the parts are related. A sum with a negative share may be negative, and its interval decides. Any other is
+    above 0 if a part is, which the smallest p-value times the number of parts tests (Bonferroni). If a part
+    was not measured, neither is the sum.
     """
     first, statuses = parts[0][1], {part.status for _, part in parts}
     dims = tuple(dim for _, part in parts for dim in part.dims)
@@ -183,18 +174,18 @@ def _numbers(parts: Sequence[tuple[float, Measurement]], name: str) -> Array:
 
 
 def _smallest_p_value(parts: Sequence[tuple[float, Measurement]]) -> float | None:
-    """Of any part, times their number; None where a part was not tested."""
+    """Return the smallest p-value of a part times the number of parts, or None if a part was not tested."""
     p_values = [None if part.status == "untested" else part.p_value for _, part in parts]
     known = [p_value for p_value in p_values if p_value is not None]
     return min(1.0, len(parts) * min(known)) if len(known) == len(parts) else None
 
 
 def metrics(measurements: Mapping[str, Measurement]) -> dict[str, float]:
-    """Numbers by metric name, in nats, as far as the status of each measurement allows.
+    """Return numbers by metric name, in nats, as far as the status of each measurement allows.
 
-    The value, and ``/low`` and ``/high`` of its interval, whether it passed a test or not: the record beside
-    it says so. saturated: the ceiling alone, for the value is no measure of a truth that may lie far above.
-    What was not measured, and what contradicts itself (disagree, incoherent), has no number.
+    These are the value, and ``/low`` and ``/high`` of its interval, whether it passed a test or not: the
+    record beside it tells that. Of a saturated one only the ceiling is given, since the truth may lie far
+    above it. What was not measured, and what contradicts itself (disagree, incoherent), has no number.
     """
     found: dict[str, float] = {}
     for name, measured in measurements.items():

@@ -5,7 +5,7 @@ the norms of x and y (the dependence of heavy tails); the warped part bends the 
 separable term. Both start at zero and are trained as classifiers of joint against product pairs (GAN-DIME).
 Each is kept only if it raises the held-out objective by several standard errors, else the copula stands.
 
-Last, a mixture and trees (``mmsa.information.stacking``) take the place of the sum where they raise the
+Last, the best of the critics of ``mmsa.information.stacking`` takes the place of the sum where it raises the
 objective further.
 
 No fold is scored by a network that saw it. What scores is the average of a network over its last steps, which
@@ -47,6 +47,8 @@ _PAIRS = 25_000
 """About how many pairs trees learn from: two to eight products of each row."""
 _STANDARD_ERRORS = 4.0
 """By how many standard errors a part must raise the held-out objective to be kept."""
+_STANDARD_ERRORS_OF_OTHERS = 3.0
+"""The same of the critics beside the networks, which are not stopped where they look best."""
 
 
 class _Member:
@@ -226,7 +228,7 @@ def cross_fitted_ratios(
         joint = [ratios_P[: pairs.joint] for ratios_P, pairs in zip(others, held_out, strict=True)]
         product = [ratios_P[pairs.joint :] for ratios_P, pairs in zip(others, held_out, strict=True)]
         terms_N = calibrated_pairs(joint, product, range(len(folds)))
-        if kept or _standard_errors(gain_N, group_N) >= _STANDARD_ERRORS:
+        if kept or _standard_errors(gain_N, group_N) >= _STANDARD_ERRORS_OF_OTHERS:
             kept.append(name)
             total_N, calibrated_N = np.concatenate(joint), terms_N
         else:

@@ -1,6 +1,4 @@
-"""Estimators that score pairs with a critic. Sources are with the functions in
-``mmsa.information.bounds``.
-"""
+"""Estimators that score pairs with a critic. For sources see the functions in ``mmsa.information.bounds``."""
 
 from __future__ import annotations
 
@@ -11,36 +9,36 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mmsa.config import Block, one_of
+from mmsa.config import Named, one_of
 from mmsa.information import bounds
-from mmsa.information.critics import CRITICS, Critic, MLPConfig, Separable, mlp
-from mmsa.information.distributed import gather_rows
+from mmsa.information.critics import CRITICS, MLPConfig, SeparableCritic, mlp
 from mmsa.information.estimators import ESTIMATORS, Estimator, Spec, Value, refuse_fewer_than_two
+from mmsa.information.gradients import gather_rows
 
 LOG_2 = math.log(2)
 
 
-class ScoreConfig(Block):
+class ScoreConfig(Named):
     """Settings shared by every estimator with a critic."""
 
-    critic: Annotated[Block, one_of(CRITICS)] = Separable.Config()
+    critic: Annotated[Named, one_of(CRITICS)] = SeparableCritic.Config()
 
 
 class ScoreEstimator(Estimator):
-    """Base: an objective on the score matrix, which is maximised, and a reading of it."""
+    """Base class: an objective on the score matrix, which is maximised, and a reading of it."""
 
     def __init__(self, config: ScoreConfig, x_dim: int, y_dim: int):
         super().__init__()
-        self.critic: Critic = CRITICS[config.critic.name](config.critic, x_dim, y_dim)  # type: ignore[attr-defined]
+        self.critic = CRITICS[config.critic.name](config.critic, x_dim, y_dim)
 
     def scores(self, x_ND: Tensor, y_ND: Tensor) -> Tensor:
-        """Score matrix of the whole batch. Each process scores its own rows."""
+        """Return the (N, N) score matrix of the whole batch. Each process scores its own rows."""
         columns_CE = gather_rows(self.critic.embed_y(y_ND), self.group)
         refuse_fewer_than_two(len(columns_CE))
         return gather_rows(self.critic.score(self.critic.embed_x(x_ND), columns_CE), self.group)
 
     def estimate(self, x_ND: Tensor, y_ND: Tensor) -> Value:
-        """The negative objective as a loss."""
+        """Return the negative objective as the loss."""
         scores_NN = self.scores(x_ND, y_ND)
         objective = self.objective(scores_NN, x_ND, y_ND)
         with torch.no_grad():
@@ -48,24 +46,30 @@ class ScoreEstimator(Estimator):
         return Value(-objective, monitor.detach(), self.ceiling(len(scores_NN)))
 
     def objective(self, scores_NN: Tensor, x_ND: Tensor, y_ND: Tensor) -> Tensor:
-        """What is maximised, scalar. The scores are of the whole batch, x and y of this process."""
+        """Return what is maximised, a scalar.
+
+        Args:
+            scores_NN: The scores of the whole batch.
+            x_ND: The rows of this process.
+            y_ND: Their partners.
+        """
         raise NotImplementedError
 
     def reading(self, scores_NN: Tensor, objective: Tensor) -> Tensor:
-        """The monitor; the objective itself unless the estimator reads something else."""
+        """Return the monitor. Unless the estimator reads something else, it is the objective."""
         return objective
 
 
 @ESTIMATORS.register("infonce")
 class InfoNCE(ScoreEstimator):
-    """InfoNCE (CPC): the least variance of all bounds, never above ln N."""
+    """InfoNCE, the objective of CPC. Of all bounds it has the least variance, and it cannot exceed ln N."""
 
     class Config(ScoreConfig):
         """Softmax of InfoNCE."""
 
         name: Literal["infonce"] = "infonce"
         temperature: Annotated[float, Field(gt=0.0, le=10.0)] = 1.0
-        """Divides the scores; with a ``cosine`` critic it should be well below 1."""
+        """Divides the scores; should be well below 1 with a critic that gives cosines."""
         symmetric: bool = False
         """Average the softmax over y for each x with the one over x for each y."""
 
@@ -80,13 +84,13 @@ class InfoNCE(ScoreEstimator):
         return bounds.infonce(scores_NN, self.temperature, self.symmetric)
 
     def ceiling(self, n: int) -> float:
-        """ln n, less the part out of reach of limited scores: ln(1 + (n - 1) e^(-range / temperature))."""
+        """ln n, less what limited scores cannot reach: ln(1 + (n - 1) e^(-range / temperature))."""
         return math.log(n) - math.log1p((n - 1) * math.exp(-self.critic.score_range / self.temperature))
 
 
 @ESTIMATORS.register("infonce_anchor")
 class InfoNCEAnchor(ScoreEstimator):
-    """InfoNCE with an anchor class: learns the density ratio itself and reads it; no ceiling."""
+    """InfoNCE with an anchor class, which learns the density ratio itself and reads it. It has no ceiling."""
 
     class Config(ScoreConfig):
         """Weight of the anchor."""
@@ -95,7 +99,7 @@ class InfoNCEAnchor(ScoreEstimator):
         anchor: Annotated[float, Field(gt=0.0, le=100.0)] = 1.0
         """Weight of the class "none of the candidates", against 1 for each candidate."""
 
-    spec = Spec("loss", "plugin", "mean")
+    spec = Spec("loss", "plugin", "mean", reversible=True)
 
     def __init__(self, config: Config, x_dim: int, y_dim: int):
         super().__init__(config, x_dim, y_dim)
@@ -112,9 +116,9 @@ class InfoNCEAnchor(ScoreEstimator):
 
 @ESTIMATORS.register("jsd")
 class JensenShannon(ScoreEstimator):
-    """Jensen-Shannon divergence of joint and product pairs (DIM); not on the information's scale.
+    """Jensen-Shannon divergence of joint and product pairs (DIM), which is not on the scale of information.
 
-    ``gan_dime`` and ``jsd_lb`` train the same critic and read it differently; their states are
+    ``gan_dime`` and ``jsd_lb`` train the same critic and read it differently. Their states are
     interchangeable.
     """
 
@@ -123,7 +127,7 @@ class JensenShannon(ScoreEstimator):
 
         name: Literal["jsd"] = "jsd"
 
-    spec = Spec("loss", "surrogate", "mean", ceiling=lambda n: LOG_2)
+    spec = Spec("loss", "surrogate", "mean", ceiling=lambda n: LOG_2, reversible=True)
 
     def objective(self, scores_NN: Tensor, x_ND: Tensor, y_ND: Tensor) -> Tensor:
         """The divergence."""
@@ -139,7 +143,7 @@ class GanDime(JensenShannon):
 
         name: Literal["gan_dime"] = "gan_dime"
 
-    spec = Spec("loss", "plugin", "mean")
+    spec = Spec("loss", "plugin", "mean", reversible=True)
 
     def reading(self, scores_NN: Tensor, objective: Tensor) -> Tensor:
         """The mean log ratio of the joint pairs."""
@@ -164,7 +168,7 @@ class JensenShannonLowerBound(JensenShannon):
 
 @ESTIMATORS.register("nwj")
 class NWJ(ScoreEstimator):
-    """NWJ: an unbiased lower bound whose variance grows as e^information; unusable above some 5 nats."""
+    """NWJ, an unbiased lower bound whose variance grows as e^information; not usable above about 5 nats."""
 
     class Config(ScoreConfig):
         """No settings beyond the critic."""
@@ -193,13 +197,13 @@ class BaselineEstimator(ScoreEstimator):
         self.baseline = mlp(config.baseline, x_dim, 1)
 
     def log_baseline(self, x_ND: Tensor) -> Tensor:
-        """log a(x) of the whole batch, (N,)."""
+        """Return log a(x) of the whole batch, (N,)."""
         return gather_rows(self.baseline(x_ND).squeeze(1), self.group)
 
 
 @ESTIMATORS.register("tuba")
 class TUBA(BaselineEstimator):
-    """NWJ with a learned baseline, which lowers its variance."""
+    """NWJ with a learned baseline, which reduces its variance."""
 
     class Config(BaselineConfig):
         """Critic and baseline."""
@@ -215,7 +219,7 @@ class TUBA(BaselineEstimator):
 
 @ESTIMATORS.register("interpolated")
 class Interpolated(BaselineEstimator):
-    """Between InfoNCE's bias and TUBA's variance; a small alpha is meant for estimation."""
+    """Trades the bias of InfoNCE for the variance of TUBA. For estimation, use a small alpha."""
 
     class Config(BaselineConfig):
         """Critic, baseline and where between them."""
@@ -235,7 +239,7 @@ class Interpolated(BaselineEstimator):
         return bounds.interpolated(scores_NN, self.log_baseline(x_ND), self.alpha)
 
     def ceiling(self, n: int) -> float:
-        """ln n at alpha 1; 1 + ln(n / alpha) below, which one batch can reach though not their mean."""
+        """ln n at alpha 1; 1 + ln(n / alpha) below, which a batch can reach but no mean of batches."""
         if self.alpha == 0:
             return math.inf
         return math.log(n) if self.alpha == 1 else 1 + math.log(n / self.alpha)
@@ -243,7 +247,7 @@ class Interpolated(BaselineEstimator):
 
 @ESTIMATORS.register("dv")
 class DonskerVaradhan(ScoreEstimator):
-    """Donsker-Varadhan: biased upwards on small batches, and of exploding variance."""
+    """Donsker-Varadhan. On small batches it is biased upwards, and its variance explodes."""
 
     class Config(ScoreConfig):
         """No settings beyond the critic."""
@@ -285,7 +289,8 @@ class MINE(ScoreEstimator):
         return bounds.mine(scores_NN, self._counted_in(bounds.logmeanexp_off_diagonal(scores_NN.detach())))
 
     def _counted_in(self, log_mean: Tensor) -> Tensor:
-        """The log of the running average with one batch more, corrected for its start at 0."""
+        """Add one batch to the running average, and return its log, corrected for the start at 0."""
+        # In the log domain: e^f of an early, badly scaled critic would overflow the average for good.
         kept, added = math.log1p(-self.rate) if self.rate < 1 else -math.inf, math.log(self.rate)
         self.log_average.copy_(torch.logaddexp(self.log_average + kept, log_mean + added))
         self.steps += 1
@@ -294,16 +299,16 @@ class MINE(ScoreEstimator):
 
 @ESTIMATORS.register("smile")
 class SMILE(ScoreEstimator):
-    """Trains a Jensen-Shannon critic and reads a clipped Donsker-Varadhan value; neither bound."""
+    """Trains a Jensen-Shannon critic and reads a clipped Donsker-Varadhan value, which bounds neither way."""
 
     class Config(ScoreConfig):
         """Where the partition function is clipped."""
 
         name: Literal["smile"] = "smile"
         clip: Annotated[float, Field(gt=0.0, le=50.0)] = 5.0
-        """Scores of product pairs are clipped to [-clip, clip]: small overestimates, large varies."""
+        """Scores of product pairs are clipped to [-clip, clip]: small values overestimate, large vary."""
 
-    spec = Spec("loss", "plugin", "logmeanexp")
+    spec = Spec("loss", "plugin", "logmeanexp", reversible=True)
 
     def __init__(self, config: Config, x_dim: int, y_dim: int):
         super().__init__(config, x_dim, y_dim)
@@ -311,13 +316,15 @@ class SMILE(ScoreEstimator):
 
     def objective(self, scores_NN: Tensor, x_ND: Tensor, y_ND: Tensor) -> Tensor:
         """SMILE's value with the Jensen-Shannon gradient."""
+        # Straight through: the value is the clipped one, the gradient that of the divergence, which does not
+        # vanish where scores are clipped.
         trained = bounds.jsd(scores_NN)
         return trained + (bounds.smile(scores_NN, self.clip) - trained).detach()
 
 
 @ESTIMATORS.register("flo")
 class FLO(ScoreEstimator):
-    """Fenchel-Legendre bound: a second network u(x, y) takes the place of the log-partition function."""
+    """Fenchel-Legendre bound, in which a second network u(x, y) replaces the log-partition function."""
 
     class Config(ScoreConfig):
         """Critic and second network."""

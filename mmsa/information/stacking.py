@@ -1,11 +1,14 @@
 """What other kinds of critic say of held-out pairs, alone and stacked on the score of the networks.
 
-Networks blur sharp edges, and a separable one cannot see that one random sign decides over all products. So
-pairs, joint and product, get further features, none of which has seen the rows of their fold: the log ratio
-of a mixture of normal distributions (clusters, hidden classes, scales), the residuals of linear regressions
-in both directions (noise with edges), and the bilinear form x' M y of the largest variance (a hidden sign).
-Boosted trees learn the log density ratio from all of them and the score of the networks, on the other folds
-(Wolpert 1992). The mixture's is one by itself.
+Networks blur sharp edges, need many rows for what two features say of one another, and separable ones cannot
+see that one random sign decides over all products. So there are further critics, none of which has seen the
+rows of its fold: a mixture of normal distributions (clusters, hidden classes), a sum over pairs of features
+(``mmsa.information.pairwise``: spread, tails) and linear regression with independent noise in both directions
+(``mmsa.information.additive_noise``: edges and peaks, however turned). Each is a candidate by itself.
+
+What they say is put together in two ways, learnt on the other folds (Wolpert 1992): as a weighted sum of the
+log ratios, by logistic regression; and by boosted trees, which also see the features, the residuals of linear
+regressions and the bilinear form x' M y of the largest variance (a hidden sign).
 
 Shapes: N rows, D features, F rows of a fold, S products of each row, P = (1 + S) F pairs with the joint ones
 first, Q features of a pair, R features of the space of a mixture.
@@ -24,23 +27,33 @@ from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import RobustScaler
 from threadpoolctl import threadpool_limits
 
+from mmsa.information.additive_noise import additive_noise_ratios
 from mmsa.information.copula import Array, normal_scores
 from mmsa.information.copula_critics import whitening
 from mmsa.information.groups import Rows
+from mmsa.information.pairwise import Pairs, pairwise_ratios
 from mmsa.seeding import derive_seed
 
 Mask = NDArray[np.bool_]
 
 _MOST_FEATURES = 24
-"""Of x and y together: beyond, trees get no features of their own, and no mixture is fitted."""
+"""Of x and y together: beyond, trees get no features of their own, and other critics see leading variates."""
 _OWN_SHAPES, _ONE_SHAPE = (1, 2, 3, 4, 6), (4, 8)
 """How many components are tried, each of a covariance of its own, or all of one."""
 _RIDGE = 1e-3
+_LEADING, _VARIATE_RIDGE = 6, 0.05
+_PAIRS_TO_LEARN = 15_000
+"""About how many pairs the sum over pairs of features learns from: eight to two products of each row."""
+_PENALTIES = (0.03, 0.3)
+"""Inverse ridge penalties of its weights, which are of functions of unit variance."""
 _POWER_STEPS = 40
+_MOST = 12.0
+"""Log ratios beyond count as this in the weighted sum: no density is known so well."""
 
 
 @dataclass(frozen=True)
@@ -69,26 +82,36 @@ def other_ratios(x_ND: Array, y_ND: Array, folds: Sequence[HeldOut], seed: int) 
 def _other_ratios(x_ND: Array, y_ND: Array, folds: Sequence[HeldOut], seed: int) -> dict[str, list[Array]]:
     x_scores, y_scores = normal_scores(x_ND), normal_scores(y_ND)
     few = x_ND.shape[1] + y_ND.shape[1] <= _MOST_FEATURES
-    mixtures = _mixture_ratios(x_scores, y_scores, folds, seed) if few else []
+    parts = [(x_scores, y_scores)] * len(folds)
+    if not few:
+        parts = [_leading_variates(x_scores, y_scores, fold.known_of(len(x_ND))) for fold in folds]
+    mixtures = _mixture_ratios(parts, folds, seed)
+    pairwise = _pairwise_ratios(parts, folds)
+    critics = {"mixture": mixtures, "pairwise": pairwise}
     scaled = [RobustScaler().fit_transform(part) for part in (x_ND, y_ND)]
-    features = []
+    if few:
+        critics["noise_of_y"] = _noise_ratios(scaled[0], scaled[1], folds, seed)
+        critics["noise_of_x"] = _noise_ratios(scaled[1], scaled[0], folds, seed, swapped=True)
+    features, scores = [], []
     for number, fold in enumerate(folds):
         i, j, known_N = fold.x_rows, fold.y_rows, fold.known_of(len(x_ND))
         bilinear_seed = derive_seed("bilinear", seed, number)
+        scores.append(np.stack([fold.scores, *(ratios[number] for ratios in critics.values())], 1))
         columns = [
-            fold.scores,
+            *scores[-1].T,
             np.abs(_bilinear(x_scores, y_scores, fold, known_N, bilinear_seed)),
             np.linalg.norm(x_scores, axis=1)[i],
             np.linalg.norm(y_scores, axis=1)[j],
         ]
         if few:
-            columns += [mixtures[number], *x_scores[i].T, *y_scores[j].T]
+            columns += [*x_scores[i].T, *y_scores[j].T]
             for x_part, y_part in ((x_scores, y_scores), scaled):
                 columns += [*(y_part[j] - _predicted(x_part, y_part, known_N)[i]).T]
                 columns += [*(x_part[i] - _predicted(y_part, x_part, known_N)[j]).T]
         features.append(np.stack(columns, 1))
+    critics["sum"] = [_weighted_sum(scores, folds, fold) for fold in range(len(folds))]
     trees = [_tree_ratios(features, folds, fold, seed) for fold in range(len(folds))]
-    return {"mixture": mixtures, "trees": trees} if few else {"trees": trees}
+    return {**critics, "trees": trees}
 
 
 def _tree_ratios(features: Sequence[Array], folds: Sequence[HeldOut], fold: int, seed: int) -> Array:
@@ -104,6 +127,17 @@ def _tree_ratios(features: Sequence[Array], folds: Sequence[HeldOut], fold: int,
     ).fit(np.concatenate([features[k] for k in others]), is_joint)
     prior = math.log(is_joint.sum() / (~is_joint).sum())
     ratios_P: Array = trees.decision_function(features[fold]) - prior
+    return ratios_P
+
+
+def _weighted_sum(scores: Sequence[Array], folds: Sequence[HeldOut], fold: int) -> Array:
+    """Log ratios (P,) of one fold: those of the critics (P, Q), weighted as suits the other folds."""
+    others = [k for k in range(len(folds)) if k != fold]
+    is_joint = np.concatenate([np.arange(len(folds[k].scores)) < folds[k].joint for k in others])
+    weights = np.where(is_joint, 1.0, is_joint.sum() / (~is_joint).sum())
+    model = LogisticRegression(C=1.0, solver="newton-cholesky")
+    model.fit(np.concatenate([scores[k].clip(-_MOST, _MOST) for k in others]), is_joint, weights)
+    ratios_P: Array = model.decision_function(scores[fold].clip(-_MOST, _MOST))
     return ratios_P
 
 
@@ -131,12 +165,67 @@ def _bilinear(x_ND: Array, y_ND: Array, fold: HeldOut, known_N: Mask, seed: int)
     return values_P
 
 
-def _mixture_ratios(x_ND: Array, y_ND: Array, folds: Sequence[HeldOut], seed: int) -> list[Array]:
-    """Log ratios (P,) of each fold under mixtures of the kind that is likeliest on the first."""
-    both_NR, x_dim = np.hstack([x_ND, y_ND]), x_ND.shape[1]
-    models: list[GaussianMixture] = []
+def _leading_variates(x_ND: Array, y_ND: Array, known_N: Mask) -> tuple[Array, Array]:
+    """Leading canonical variates of many features, standardised, found on the known rows.
+
+    With a ridge: of features that are curves of few latents, those directions lead that have next to no
+    variance and correlate by chance.
+    """
+    x_KD, y_KD = x_ND[known_N] - x_ND[known_N].mean(0), y_ND[known_N] - y_ND[known_N].mean(0)
+    x_root, y_root = _ridge_whitening(x_KD), _ridge_whitening(y_KD)
+    left, _, right = np.linalg.svd(x_root.T @ x_KD.T @ y_KD @ y_root, full_matrices=False)
+    x_ND, y_ND = x_ND @ x_root @ left[:, :_LEADING], y_ND @ y_root @ right[:_LEADING].T
+    return normal_scores(x_ND), normal_scores(y_ND)
+
+
+def _ridge_whitening(values_ND: Array) -> Array:
+    covariance_DD = values_ND.T @ values_ND / len(values_ND)
+    size_D, axes_DD = np.linalg.eigh(covariance_DD + _VARIATE_RIDGE * np.eye(len(covariance_DD)))
+    weights_DD: Array = axes_DD / np.sqrt(size_D)
+    return weights_DD
+
+
+def _pairwise_ratios(parts: Sequence[tuple[Array, Array]], folds: Sequence[HeldOut]) -> list[Array]:
+    """Log ratios (P,) of each fold, with the penalty that suits the first."""
+    penalties, ratios = _PENALTIES, []
+    for number, (fold, (x_ND, y_ND)) in enumerate(zip(folds, parts, strict=True)):
+        others = [other for k, other in enumerate(folds) if k != number]
+        num_joint = sum(other.joint for other in others)
+        products = max(1, _PAIRS_TO_LEARN // num_joint - 1)
+        joint = [slice(other.joint) for other in others]
+        product = [slice(other.joint, (1 + products) * other.joint) for other in others]
+        chosen = [*zip(others, joint, strict=True), *zip(others, product, strict=True)]
+        x_rows = np.concatenate([pairs.x_rows[part] for pairs, part in chosen])
+        y_rows = np.concatenate([pairs.y_rows[part] for pairs, part in chosen])
+        known = Pairs(x_rows, y_rows, num_joint)
+        ratios_P, penalty = pairwise_ratios(
+            x_ND, y_ND, known, Pairs(fold.x_rows, fold.y_rows, fold.joint), penalties
+        )
+        penalties = (penalty,)
+        ratios.append(ratios_P)
+    return ratios
+
+
+def _noise_ratios(
+    given_ND: Array, sought_ND: Array, folds: Sequence[HeldOut], seed: int, *, swapped: bool = False
+) -> list[Array]:
+    """Log ratios (P,) of each fold by the noise in what is sought."""
+    ratios = []
     for fold in folds:
-        known_N = fold.known_of(len(x_ND))
+        known_K = np.flatnonzero(fold.known_of(len(given_ND)))
+        rows = (fold.y_rows, fold.x_rows) if swapped else (fold.x_rows, fold.y_rows)
+        ratios.append(additive_noise_ratios(given_ND, sought_ND, known_K, *rows, derive_seed("noise", seed)))
+    return ratios
+
+
+def _mixture_ratios(parts: Sequence[tuple[Array, Array]], folds: Sequence[HeldOut], seed: int) -> list[Array]:
+    """Log ratios (P,) of each fold under mixtures of the kind that is likeliest on the first.
+
+    parts: x (N, D) and y (N, D) for each fold.
+    """
+    models: list[GaussianMixture] = []
+    for fold, pair in zip(folds, parts, strict=True):
+        both_NR, known_N = np.hstack(pair), fold.known_of(len(pair[0]))
         if models:
             kinds = [(models[0].covariance_type, models[0].n_components)]
         else:
@@ -144,7 +233,8 @@ def _mixture_ratios(x_ND: Array, y_ND: Array, folds: Sequence[HeldOut], seed: in
         fitted = [_mixture(both_NR[known_N], *kind, seed) for kind in kinds]
         models.append(max(fitted, key=lambda model: float(model.score(both_NR[~known_N]))))
     ratios = []
-    for fold, model in zip(folds, models, strict=True):
+    for fold, model, (x_ND, y_ND) in zip(folds, models, parts, strict=True):
+        x_dim = x_ND.shape[1]
         x_N = _log_density(x_ND, model, slice(x_dim))
         y_N = _log_density(y_ND, model, slice(x_dim, None))
         both_PR = np.hstack([x_ND[fold.x_rows], y_ND[fold.y_rows]])

@@ -1,36 +1,51 @@
 """Kernel and moment statistics that stand in for information in published objectives.
 
 They have no unit and obey no data-processing inequality, so they have a registry of their own and never share
-an axis with nats. ``hsic`` and ``cka`` see dependence between paired samples; ``mmd``, ``cmd`` and ``coral``
-compare the two marginal distributions and do not see the pairing at all. Shapes: N samples, D features.
+an axis with nats. ``hsic`` and ``cka`` see the dependence of paired samples. ``mmd``, ``cmd`` and ``coral``
+compare the two marginal distributions and do not see the pairing at all.
+
+Shapes: N samples, D features.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from mmsa.config import Block
+from mmsa.config import Block, Named
 from mmsa.errors import DataError
 from mmsa.information.bounds import mean_off_diagonal, off_diagonal
-from mmsa.information.distributed import gather_rows
 from mmsa.information.estimators import Estimator, Spec, Value
+from mmsa.information.gradients import gather_rows
 from mmsa.registry import Registry
 
-SURROGATES: Registry[Any] = Registry("dependence surrogate")
+SURROGATES: Registry[Surrogate] = Registry("dependence surrogate")
 
 
 def squared_distances(x_ND: Tensor, y_MD: Tensor) -> Tensor:
-    """Squared Euclidean distances (N, M)."""
+    """Return the squared Euclidean distances (N, M).
+
+    Examples:
+        >>> squared_distances(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0]]))
+        tensor([[25.]])
+    """
     norms_NM = x_ND.square().sum(1)[:, None] + y_MD.square().sum(1)
     return (norms_NM - 2 * x_ND @ y_MD.T).clamp(min=0)
 
 
 def gaussian_kernel(x_ND: Tensor) -> Tensor:
-    """exp(-distance^2 / median distance^2), (N, N), no gradient of the median; 1 for constant samples."""
+    """Return exp(-distance^2 / median distance^2), (N, N), which is 1 for constant samples.
+
+    The median has no gradient.
+
+    Examples:
+        >>> gaussian_kernel(torch.tensor([[0.0], [2.0]]))
+        tensor([[1.0000, 0.3679],
+                [0.3679, 1.0000]])
+    """
     squared_NN = squared_distances(x_ND, x_ND)
     apart = ~torch.eye(len(x_ND), dtype=torch.bool, device=x_ND.device)
     median = squared_NN.detach()[apart].median()
@@ -38,7 +53,13 @@ def gaussian_kernel(x_ND: Tensor) -> Tensor:
 
 
 def unbiased_hsic(kernel_NN: Tensor, other_NN: Tensor) -> Tensor:
-    """Unbiased estimate of HSIC from two kernel matrices (Song et al. 2012), N >= 4; may be negative."""
+    """Estimate HSIC from two kernel matrices without bias (Song et al. 2012). N >= 4; may be negative.
+
+    Examples:
+        >>> kernel = gaussian_kernel(torch.tensor([[0.0], [1.0], [2.0], [4.0]]))
+        >>> bool(unbiased_hsic(kernel, kernel) > 0)
+        True
+    """
     count = len(kernel_NN)
     first_NN, second_NN = off_diagonal(kernel_NN, 0.0), off_diagonal(other_NN, 0.0)
     trace = (first_NN * second_NN).sum()
@@ -48,9 +69,12 @@ def unbiased_hsic(kernel_NN: Tensor, other_NN: Tensor) -> Tensor:
 
 
 class Surrogate(Estimator):
-    """Base: a statistic of the whole batch. As a ``penalty`` it is minimised, as a ``loss`` maximised."""
+    """Base class: a statistic of the whole batch, which a ``penalty`` minimises and a ``loss`` maximises.
 
-    smallest_batch: ClassVar[int] = 2
+    Attributes:
+        same_space: Whether it compares two distributions on one space, which needs equal widths.
+    """
+
     same_space: ClassVar[bool] = False
 
     def __init__(self, config: Block, x_dim: int, y_dim: int):
@@ -62,7 +86,7 @@ class Surrogate(Estimator):
             )
 
     def estimate(self, x_ND: Tensor, y_ND: Tensor) -> Value:
-        """The statistic, signed by its role."""
+        """Return the statistic as the loss, with the sign of its role."""
         x_ND, y_ND = gather_rows(x_ND, self.group), gather_rows(y_ND, self.group)
         if len(x_ND) < self.smallest_batch:
             raise DataError(
@@ -74,20 +98,20 @@ class Surrogate(Estimator):
         return Value(loss, statistic.detach(), self.ceiling(len(x_ND)))
 
     def statistic(self, x_ND: Tensor, y_ND: Tensor) -> Tensor:
-        """The number, scalar."""
+        """Return the statistic, a scalar."""
         raise NotImplementedError
 
 
 @SURROGATES.register("hsic")
 class HSIC(Surrogate):
-    """Hilbert-Schmidt independence criterion, unbiased, with Gaussian kernels of the median width."""
+    """Hilbert-Schmidt independence criterion, unbiased, with Gaussian kernels of median width."""
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["hsic"] = "hsic"
 
-    spec = Spec("penalty", "surrogate", "gather", unit=None)
+    spec = Spec("penalty", "surrogate", "gather", unit=None, reversible=True)
     smallest_batch = 4
 
     def statistic(self, x_ND: Tensor, y_ND: Tensor) -> Tensor:
@@ -97,14 +121,14 @@ class HSIC(Surrogate):
 
 @SURROGATES.register("cka")
 class CKA(Surrogate):
-    """Linear centred kernel alignment (Kornblith et al. 2019), in [0, 1]; biased up when N is not >> D."""
+    """Linear centred kernel alignment (Kornblith et al. 2019), in [0, 1]. It is too high unless N >> D."""
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["cka"] = "cka"
 
-    spec = Spec("loss", "surrogate", "gather", unit=None, ceiling=lambda n: 1.0)
+    spec = Spec("loss", "surrogate", "gather", unit=None, ceiling=lambda n: 1.0, reversible=True)
 
     def statistic(self, x_ND: Tensor, y_ND: Tensor) -> Tensor:
         """||Y'X||^2 / (||X'X|| ||Y'Y||) of centred samples; 0 when either is constant."""
@@ -116,9 +140,9 @@ class CKA(Surrogate):
 
 @SURROGATES.register("mmd")
 class MMD(Surrogate):
-    """Squared maximum mean discrepancy, unbiased (Gretton et al. 2012), kernel as in ``hsic``."""
+    """Squared maximum mean discrepancy, unbiased (Gretton et al. 2012), with the kernel of ``hsic``."""
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["mmd"] = "mmd"
@@ -136,12 +160,12 @@ class MMD(Surrogate):
 
 @SURROGATES.register("cmd")
 class CMD(Surrogate):
-    """Central moment discrepancy (Zellinger et al. 2017), as MISA aligns its shared representations.
+    """Central moment discrepancy (Zellinger et al. 2017), by which MISA aligns its shared representations.
 
-    Meant for samples bounded in an interval of length ``width`` (1 after a sigmoid, 2 after tanh).
+    It is meant for samples in an interval of length ``width`` (1 after a sigmoid, 2 after tanh).
     """
 
-    class Config(Block):
+    class Config(Named):
         """Which moments, of what interval."""
 
         name: Literal["cmd"] = "cmd"
@@ -156,7 +180,7 @@ class CMD(Surrogate):
         self.moments, self.width = config.moments, config.width
 
     def statistic(self, x_ND: Tensor, y_ND: Tensor) -> Tensor:
-        """Distance of the means plus distances of the central moments, each in units of the interval."""
+        """Return the distance of the means plus those of the central moments, in units of the interval."""
         x_ND, y_ND = x_ND / self.width, y_ND / self.width
         x_mean_D, y_mean_D = x_ND.mean(0), y_ND.mean(0)
         distances = [torch.linalg.vector_norm(x_mean_D - y_mean_D)]
@@ -169,9 +193,9 @@ class CMD(Surrogate):
 
 @SURROGATES.register("coral")
 class CORAL(Surrogate):
-    """Squared distance of covariances / 4 D^2 (Sun and Saenko 2016): second moments only."""
+    """Squared distance of covariances / 4 D^2 (Sun and Saenko 2016), which compares second moments only."""
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["coral"] = "coral"

@@ -18,7 +18,7 @@ from scipy.stats import f as f_distribution
 
 from mmsa.information.copula import Array, normal_scores
 from mmsa.information.groups import Rows
-from mmsa.information.measurement import Scope
+from mmsa.measurement import Scope
 
 _LEVEL = 0.05
 _ROWS_PER_GROUP = 2

@@ -1,18 +1,19 @@
 """What every model takes and gives: batches in, representations and a prediction out.
 
-Shapes: B rows of a batch, T time steps of the longest row, D features.
+Shapes: B rows of a batch, T time steps of the longest row, D features, W an encoder's output width.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
 
+import torch
 from torch import Tensor, nn
 
-from mmsa.data.batches import Batch
+from mmsa.data.batches import Batch, Sequence
 from mmsa.data.corpus import ModalityName
 from mmsa.registry import Registry
 
@@ -73,14 +74,14 @@ class Model(nn.Module, ABC):
     predict: nn.Linear
     numbers_per_row: int = 0
 
-    offered: frozenset[str] = frozenset()
+    requested: frozenset[str] = frozenset()
 
-    def offer(self, names: Collection[str]) -> None:
-        """Give these among the further vectors of every batch in training.
+    def request(self, names: Collection[str]) -> None:
+        """Also compute these named vectors in training.
 
         ``shuffled``: (B, D) fused vectors of rows whose modalities come from different rows of the batch.
         """
-        self.offered = frozenset(names)
+        self.requested = frozenset(names)
 
     @abstractmethod
     def forward(self, batch: Batch) -> Representations:
@@ -107,4 +108,45 @@ class Model(nn.Module, ABC):
         return {}
 
 
-MODELS: Registry[Any] = Registry("model")
+MODELS: Registry[Model] = Registry("model")
+
+
+States = Callable[[], Tensor]
+"""Computes states (B, T, W); beyond the length of a row they may be anything."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One modality of a batch, encoded: a vector a row, and the sequence of states behind it.
+
+    vector: (B, W), zero where a row lacks the modality.
+    """
+
+    vector: Tensor
+    lengths: Tensor
+    compute_states: States | None
+
+    @classmethod
+    def of(cls, vector_BW: Tensor, lengths_B: Tensor, states: States | None) -> Encoded:
+        """Zeroes rows of length 0; without ``states`` the vector is the only state of its row."""
+        present_B1 = (lengths_B > 0)[:, None]
+        return cls(vector_BW.masked_fill(~present_B1, 0.0), lengths_B, states)
+
+    @classmethod
+    def absent(cls, rows: int, width: int, device: torch.device) -> Encoded:
+        """Of ``rows`` rows that all lack the modality."""
+        lengths_B = torch.zeros(rows, dtype=torch.int64, device=device)
+        return cls(torch.zeros(rows, width, device=device), lengths_B, None)
+
+    def take(self, rows_R: Tensor) -> Encoded:
+        """The rows at these positions."""
+        states = None if self.compute_states is None else lambda: self.states.values[rows_R]
+        return Encoded(self.vector[rows_R], self.lengths[rows_R], states)
+
+    @cached_property
+    def states(self) -> Sequence:
+        """(B, T, W), zero beyond each length; computed when first asked for, as many fusions never do."""
+        if self.compute_states is None:
+            return Sequence(self.vector[:, None], self.lengths.clamp(max=1))
+        states = Sequence(self.compute_states(), self.lengths)
+        return Sequence(states.values.masked_fill(~states.mask()[..., None], 0.0), self.lengths)

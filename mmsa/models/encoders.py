@@ -6,15 +6,15 @@ Shapes: B rows, T time steps, D input features, W the encoder's output width. On
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
-from mmsa.config import Block, refuse
+from mmsa.config import Named, refuse
 from mmsa.data.batches import Sequence
 from mmsa.data.inputs import FeatureInput
-from mmsa.models.encoded import Encoded, States
+from mmsa.models.base import Encoded, States
 from mmsa.models.layers import FeatureNorm, UniformDropout, masked_mean
 from mmsa.models.recurrence import final_of, states_of
 from mmsa.registry import Registry
@@ -31,16 +31,24 @@ Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 Kernel = Annotated[int, Field(ge=1, le=9_999), AfterValidator(_odd)]
 """Steps that a convolution looks at."""
 
-ENCODERS: Registry[Any] = Registry("encoder")
+ENCODERS: Registry[FeatureEncoder] = Registry("encoder")
 """Encoders of feature frames, for audio and vision."""
-TEXT_ENCODERS: Registry[Any] = Registry("text encoder")
+TEXT_ENCODERS: Registry[Encoder] = Registry("text encoder")
 """The same and ``pretrained``, for text."""
 
 
-class FeatureEncoder(nn.Module, ABC):
-    """Base: standardises, encodes, and gives zeros for every row that lacks the modality."""
+class Encoder(nn.Module, ABC):
+    """Base of all encoders: built from its ``Config`` and a description of what it reads.
+
+    Attributes:
+        output: W.
+    """
 
     output: int
+
+
+class FeatureEncoder(Encoder):
+    """Base of the encoders of frames: standardises, encodes, gives zeros for a row without the modality."""
 
     def __init__(self, inputs: FeatureInput):
         super().__init__()
@@ -59,7 +67,7 @@ class FeatureEncoder(nn.Module, ABC):
         """
 
 
-class RecurrentConfig(Block):
+class RecurrentConfig(Named):
     """Settings of a recurrent encoder."""
 
     hidden: Width = 32
@@ -108,7 +116,7 @@ class Recurrent(FeatureEncoder):
 
 @TEXT_ENCODERS.register("lstm")
 @ENCODERS.register("lstm")
-class LSTM(Recurrent):
+class LSTMEncoder(Recurrent):
     """Long short-term memory, the acoustic and visual encoder of MMIM and Self-MM."""
 
     network = nn.LSTM
@@ -121,7 +129,7 @@ class LSTM(Recurrent):
 
 @TEXT_ENCODERS.register("gru")
 @ENCODERS.register("gru")
-class GRU(Recurrent):
+class GRUEncoder(Recurrent):
     """Gated recurrent unit, the acoustic and visual encoder of MIMRL's recorded runs."""
 
     network = nn.GRU
@@ -134,10 +142,10 @@ class GRU(Recurrent):
 
 @TEXT_ENCODERS.register("mlp")
 @ENCODERS.register("mlp")
-class MLP(FeatureEncoder):
+class MLPEncoder(FeatureEncoder):
     """The mean over time through one hidden layer; the encoder for data that brings one vector a row."""
 
-    class Config(Block):
+    class Config(Named):
         """Settings of the MLP."""
 
         name: Literal["mlp"] = "mlp"

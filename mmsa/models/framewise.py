@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.data.batches import Sequence
 from mmsa.data.inputs import FeatureInput
-from mmsa.models.encoded import States
+from mmsa.models.base import States
 from mmsa.models.encoders import ENCODERS, TEXT_ENCODERS, Dropout, FeatureEncoder, Kernel, Width
 from mmsa.models.layers import UniformDropout, masked_mean
 from mmsa.models.recurrence import states_of
@@ -38,10 +38,10 @@ class Framewise(FeatureEncoder):
 
 @TEXT_ENCODERS.register("linear")
 @ENCODERS.register("linear")
-class Linear(Framewise):
+class LinearEncoder(Framewise):
     """linear without bias - dropout: MIMRL's text projection; frames for fusions with LSTMs of their own."""
 
-    class Config(Block):
+    class Config(Named):
         """Settings of the projection."""
 
         name: Literal["linear"] = "linear"
@@ -74,7 +74,7 @@ class _Finished(Framewise):
 class SummedDirections(_Finished):
     """A bidirectional network whose two directions are summed, with orthogonal recurrent weights."""
 
-    class Config(Block):
+    class Config(Named):
         """Settings of the network."""
 
         name: Literal["mimrl"] = "mimrl"
@@ -110,10 +110,10 @@ class SummedDirections(_Finished):
 
 @TEXT_ENCODERS.register("conv")
 @ENCODERS.register("conv")
-class Conv(_Finished):
+class ConvEncoder(_Finished):
     """A convolution over time, MIMRL's third choice."""
 
-    class Config(Block):
+    class Config(Named):
         """Settings of the convolution."""
 
         name: Literal["conv"] = "conv"

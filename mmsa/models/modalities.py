@@ -8,39 +8,35 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from mmsa.config import Block, one_of
+from mmsa.config import Named, one_of
 from mmsa.data.batches import Batch
 from mmsa.data.corpus import ModalityName
 from mmsa.data.inputs import FeatureInput, InputSpec, TextInput
-from mmsa.models.base import Model, RepresentationDims, Representations
-from mmsa.models.encoded import Encoded
-from mmsa.models.encoders import ENCODERS, LSTM, TEXT_ENCODERS, FeatureEncoder
+from mmsa.models.base import Encoded, Model, RepresentationDims, Representations
+from mmsa.models.encoders import ENCODERS, TEXT_ENCODERS, Encoder, LSTMEncoder
 from mmsa.models.framewise import Framewise as Framewise
-from mmsa.models.fusions import FUSIONS, MLP, Fusion
+from mmsa.models.fusions import FUSIONS, MLPFusion
 from mmsa.models.pretrained import layers_above
 from mmsa.models.text import FrozenText, PretrainedConfig, PretrainedText, does_not_read
 
 
-class MultimodalConfig(Block):
+class MultimodalConfig(Named):
     """An encoder for each modality, and a fusion; encoders of modalities that the data lack are not built."""
 
-    text: Annotated[Block, one_of(TEXT_ENCODERS)] = LSTM.Config(hidden=64, output=64)
-    audio: Annotated[Block, one_of(ENCODERS)] = LSTM.Config()
-    vision: Annotated[Block, one_of(ENCODERS)] = LSTM.Config()
-    fusion: Annotated[Block, one_of(FUSIONS)] = MLP.Config()
+    text: Annotated[Named, one_of(TEXT_ENCODERS)] = LSTMEncoder.Config(hidden=64, output=64)
+    audio: Annotated[Named, one_of(ENCODERS)] = LSTMEncoder.Config()
+    vision: Annotated[Named, one_of(ENCODERS)] = LSTMEncoder.Config()
+    fusion: Annotated[Named, one_of(FUSIONS)] = MLPFusion.Config()
 
 
-def _build_encoder(
-    config: Block, inputs: TextInput | FeatureInput, weights: bool
-) -> FeatureEncoder | PretrainedText:
+def _build_encoder(config: Named, inputs: TextInput | FeatureInput, weights: bool) -> Encoder:
     if isinstance(config, PretrainedConfig):
         if isinstance(inputs, TextInput) and config.finetune:
             return PretrainedText(config, weights=weights)
         if isinstance(inputs, FeatureInput) and not config.finetune:
             return FrozenText(config, inputs)
     elif isinstance(inputs, FeatureInput):
-        encoder: FeatureEncoder = TEXT_ENCODERS[config.name](config, inputs)  # type: ignore[attr-defined]
-        return encoder
+        return TEXT_ENCODERS[config.name](config, inputs)
     raise does_not_read(config, inputs.kind if isinstance(inputs, TextInput) else "features")
 
 
@@ -55,7 +51,7 @@ class MultimodalModel(Model):
             encoder = _build_encoder(getattr(config, name), part, weights)
             self.encoders[name] = encoder
             widths[name] = encoder.output
-        self.fusion: Fusion = FUSIONS[config.fusion.name](config.fusion, widths)  # type: ignore[attr-defined]
+        self.fusion = FUSIONS[config.fusion.name](config.fusion, widths)
         self.numbers_per_row = self.fusion.numbers_per_row
         self.predict = nn.Linear(self.fusion.output, 1)
         mixture = 0 if self.fusion.mixture is None else len(widths)
@@ -67,7 +63,7 @@ class MultimodalModel(Model):
         fused = self.fusion(encoded)
         unimodal = {name: part.vector for name, part in encoded.items()}
         extra = dict(fused.extra)
-        if self.training and "shuffled" in self.offered:
+        if self.training and "shuffled" in self.requested:
             extra["shuffled"] = self.fusion(_shuffled(encoded)).vector
         return Representations(unimodal, fused.vector, self.predict(fused.vector).squeeze(-1), extra)
 

@@ -13,12 +13,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.data.batches import Sequence, TokenSequence
 from mmsa.data.inputs import FeatureInput
 from mmsa.errors import ConfigError, Problem
-from mmsa.models.encoded import Encoded, States
-from mmsa.models.encoders import TEXT_ENCODERS, Dropout, FeatureEncoder
+from mmsa.models.base import Encoded, States
+from mmsa.models.encoders import TEXT_ENCODERS, Dropout, Encoder, FeatureEncoder
 from mmsa.models.layers import AttentionPooling, UniformDropout, masked_mean, with_uniform_dropout
 from mmsa.models.pretrained import encoder_folder, layers_above, load_backbone
 
@@ -35,7 +35,7 @@ def pool(states_BTD: Tensor, mask_BT: Tensor, pooling: Pooling) -> Tensor:
     return first_BD if pooling == "cls" else mean_BD
 
 
-class PretrainedConfig(Block):
+class PretrainedConfig(Named):
     """Which encoder, and what is done with it."""
 
     name: Literal["pretrained"] = "pretrained"
@@ -57,7 +57,7 @@ class PretrainedConfig(Block):
     """When fine-tuning: lowest layers left as they are, with the embeddings below them."""
 
 
-def does_not_read(encoder: Block, kind: Literal["strings", "tokens", "features"]) -> ConfigError:
+def does_not_read(encoder: Named, kind: Literal["strings", "tokens", "features"]) -> ConfigError:
     """The error for a text encoder that is given a kind of text it cannot read."""
     if kind == "features":
         next_step = "Write model.text: {name: lstm}, gru or mlp."
@@ -66,7 +66,7 @@ def does_not_read(encoder: Block, kind: Literal["strings", "tokens", "features"]
     else:
         next_step = "Write model.text: {name: pretrained, path: <encoder>}."
     rule = f"does not read text that comes as {kind}"
-    return ConfigError("model", [Problem("model.text.name", encoder.name, rule, next_step)])  # type: ignore[attr-defined]
+    return ConfigError("model", [Problem("model.text.name", encoder.name, rule, next_step)])
 
 
 class _Head(nn.Module):
@@ -101,7 +101,7 @@ class FrozenText(FeatureEncoder):
 
 
 @TEXT_ENCODERS.register("pretrained")
-class PretrainedText(nn.Module):
+class PretrainedText(Encoder):
     """A pretrained encoder trained with the model: tokens in, one vector a row and its states out."""
 
     Config = PretrainedConfig

@@ -1,29 +1,37 @@
-"""Strategies: which passes over the training split make up an epoch, and what each of them trains."""
+"""Strategies: which passes over the training split make up an epoch, and what each of them trains.
+
+Shapes: B rows of a batch, D the width of the fused vector.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
+import torch
 from pydantic import Field
+from torch import Tensor, nn
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.registry import Registry
 
-STRATEGIES: Registry[Any] = Registry("training strategy")
+STRATEGIES: Registry[Strategy] = Registry("training strategy")
 
 _MODEL = ("pretrained", "main", "mixture")
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One pass over the training split; left out where none of its groups has a parameter.
+    """One pass over the training split. It is left out if none of its groups has a parameter.
 
-    loss: ``estimator`` fits the terms' own estimators on detached representations, and never back-propagates
-    through the encoders; ``main`` is the weighted sum of task and terms; ``joint`` is both in one step.
-    groups: the parameter groups that are stepped. fraction: the part of the batches that is visited.
-    alternating: visits each batch once for each modality, with that modality alone.
+    Attributes:
+        loss: ``estimator`` fits the estimators of terms to detached representations and never back-propagates
+            through the encoders, ``main`` is the weighted sum of task and terms, ``joint`` is both in one
+            step.
+        groups: The parameter groups that are stepped.
+        fraction: The part of the batches that is visited.
+        alternating: Visit each batch once for each modality, with that modality alone.
     """
 
     loss: Literal["estimator", "main", "joint"]
@@ -33,24 +41,27 @@ class Pass:
 
 
 class Strategy(ABC):
-    """Base of all strategies: built from its ``Config``.
+    """Base class of all strategies, built from a ``Config``.
 
     Attributes:
-        takes_terms: whether terms besides the task loss make sense with it.
+        takes_terms: Whether terms besides the task loss make sense with it.
     """
 
     takes_terms: ClassVar[bool] = True
 
     @abstractmethod
+    def __init__(self, config: Named): ...
+
+    @abstractmethod
     def passes(self, epoch: int) -> tuple[Pass, ...]:
-        """The passes of ``epoch`` (counted from 0)."""
+        """Return the passes of ``epoch``, counted from 0."""
 
 
 @STRATEGIES.register("joint")
-class Joint(Strategy):
-    """Everything in one pass: estimators and model step together."""
+class JointStrategy(Strategy):
+    """Everything in one pass, in which estimators and model step together."""
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["joint"] = "joint"
@@ -59,15 +70,15 @@ class Joint(Strategy):
         self.config = config
 
     def passes(self, epoch: int) -> tuple[Pass, ...]:
-        """One pass."""
+        """Return the one pass."""
         return (Pass("joint", (*_MODEL, "estimator")),)
 
 
 @STRATEGIES.register("two_stage")
-class TwoStage(Strategy):
+class TwoStageStrategy(Strategy):
     """Fit the estimators first, then train the model with the estimators frozen (MMIM section 3.4, MIMRL)."""
 
-    class Config(Block):
+    class Config(Named):
         """How much of the estimator stage an epoch has."""
 
         name: Literal["two_stage"] = "two_stage"
@@ -80,21 +91,21 @@ class TwoStage(Strategy):
         self.config = config
 
     def passes(self, epoch: int) -> tuple[Pass, ...]:
-        """The estimator passes and the main pass."""
+        """Return the estimator passes and the main pass."""
         estimator = Pass("estimator", ("estimator",), self.config.fraction)
         return (*(estimator for _ in range(self.config.repeats)), Pass("main", _MODEL))
 
 
 @STRATEGIES.register("alternating")
-class Alternating(Strategy):
+class AlternatingStrategy(Strategy):
     """MLA: each batch trains one modality after the other through the common head, never all together.
 
-    Zhang et al., "Multimodal Representation Learning by Alternating Unimodal Adaptation", CVPR 2024, which
-    classifies and weighs predictions by their entropy; here a second pass fits the weights of the fusion
-    ``average``, one for each modality, with everything else as it is.
+    Zhang et al., "Multimodal Representation Learning by Alternating Unimodal Adaptation", CVPR 2024. MLA
+    classifies, and weighs predictions by their entropy. Here a second pass fits the weights of the fusion
+    ``average``, one for each modality, and leaves everything else as it is.
     """
 
-    class Config(Block):
+    class Config(Named):
         """What becomes of the gradient of the common head, and how long its inputs' weights are fitted."""
 
         name: Literal["alternating"] = "alternating"
@@ -111,8 +122,36 @@ class Alternating(Strategy):
         self.config = config
 
     def passes(self, epoch: int) -> tuple[Pass, ...]:
-        """The alternating pass, and the one that fits the weights of the modalities."""
+        """Return the alternating pass, and the one that fits the weights of the modalities."""
         return (
             Pass("main", ("pretrained", "main"), alternating=True),
             Pass("main", ("mixture",), self.config.mixture),
         )
+
+
+class HeadProjection(nn.Module):
+    """Keeps the training of the common head by one modality from undoing that by another (MLA).
+
+    The gradient of the head is multiplied by a matrix P, which shrinks along directions that were used. With
+    r the mean input of the head in a batch and k = P r, it becomes P - k k' / (alpha + r'k), divided by its
+    Frobenius norm. The denominator is the scalar of recursive least squares; the released code divides by an
+    outer product.
+    """
+
+    projection: Tensor
+
+    def __init__(self, width: int, alpha: float):
+        super().__init__()
+        self.alpha = alpha
+        self.register_buffer("projection", torch.eye(width))
+
+    @torch.no_grad()
+    def forward(self, gradient: Tensor, input_BD: Tensor) -> None:
+        """Project the head's gradient (1, D) in place, then take this batch's directions into account."""
+        # In this order: along its own direction a batch has to be trained, only later ones must leave it
+        # alone.
+        gradient.copy_(gradient @ self.projection)
+        mean_D = input_BD.mean(0)
+        used_D = self.projection @ mean_D
+        self.projection -= used_D.outer(used_D) / (self.alpha + mean_D @ used_D)
+        self.projection /= torch.linalg.matrix_norm(self.projection)

@@ -1,4 +1,4 @@
-"""From a study to one file that retrains by itself."""
+"""Export of a trial: from a study to one file from which the model can be trained again."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from pathlib import Path
 from mmsa.errors import StudyError
 from mmsa.results.exported import Exported, Provenance, Seen, save_export
 from mmsa.search.records import TrialRecord
-from mmsa.search.study.cards import trial_config
 from mmsa.search.study.view import StudyView
 
 
 def export(study: StudyView, path: Path, trial: int | None = None) -> Exported:
-    """Write the best trial of a study, or the one with the number ``trial``, to ``path``.
+    """Write a trial of ``study`` to ``path``: the best one, or that with the number ``trial``.
 
-    A trial that breaks a bound on a metric is written only where it is asked for by its number; the file
+    A trial that breaks a bound on a metric is exported only if it is asked for by its number, and the file
     says so.
 
     Raises:
         StudyError: when there is no such trial, it has no result, or the best one breaks a bound.
     """
     record = _best(study) if trial is None else _numbered(study, trial)
-    config, known, seen = trial_config(study, record), study.attributes, study.seen
+    config, known, seen = study.trial_config(record), study.attributes, study.seen
     provenance = Provenance(
         study=study.name,
         trial=record.number,

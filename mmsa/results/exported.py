@@ -1,4 +1,4 @@
-"""The exported file: one complete configuration, and where it comes from."""
+"""The exported file: one complete configuration and its provenance."""
 
 from __future__ import annotations
 
@@ -16,59 +16,60 @@ from mmsa.experiment import RunConfig
 
 
 class Seen(Block):
-    """The rows that a study, or one that it learned from, was trained on or chose by: digests of names."""
+    """Digests of the rows that a study, or one that it learned from, trained on or selected by."""
 
     rows: str
+    """As ``RowSet.text`` writes them."""
     groups: str
-    """Videos or speakers."""
+    """Their videos or speakers, likewise."""
 
     def known(self) -> Rows:
-        """To compare with other rows.
+        """The rows, to compare with others.
 
         Raises:
-            DataError: for a file that was edited here.
+            DataError: for text that ``RowSet.text`` never gives, as in a file that was edited.
         """
         return Rows.from_dict(self.model_dump())
 
 
 class Provenance(Block):
-    """Where a configuration comes from, and what it gave there."""
+    """The study and the trial that a configuration comes from, and the value it reached there."""
 
     study: FolderName
     trial: Annotated[int, Field(ge=0)]
     metric: str
-    """The objective by which the trial was chosen; a valid metric."""
+    """The first objective of the study, a metric of the valid split."""
     value: float
-    """What the trial reached: the metric of its best epoch."""
+    """That metric at the best epoch of the trial."""
     breaks: str = ""
-    """The bounds on metrics that it breaks, in words; empty where it breaks none."""
+    """The bounds on metrics that the trial breaks, in words; empty where it breaks none."""
     best_epoch: int | None
     """Counted from 1."""
     seed: int
     threads: int
-    """CPU threads the trial ran with, on which the last bits of its value depend."""
+    """CPU threads of the trial; the last bits of its value depend on them."""
     corpus_digest: str
     """SHA-256 of the train and valid splits."""
     git_commit: str | None
     git_dirty: bool | None
-    """Whether files of that commit had been changed."""
+    """Whether tracked files were changed."""
     versions: Mapping[str, str]
     date: str
     seen: Seen | None = None
-    """The rows that cannot be test rows any more; files of before have none."""
+    """Rows that cannot be test rows of this configuration; older files have none."""
 
 
 class Exported(Block):
-    """A configuration to retrain; without provenance it is somebody's own."""
+    """A configuration to retrain; without provenance it was written by hand."""
 
     config: RunConfig
     provenance: Provenance | None = None
 
 
 def save_export(exported: Exported, path: Path) -> None:
-    """Write the file; a reader never sees half of it."""
+    """Write the file in one step: a reader sees all of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = path.with_name(f".{path.name}.{os.getpid()}")  # beside it: a rename is atomic on one disk only
     partial.write_text(dump_yaml(exported.model_dump(mode="json")), encoding="utf-8")
     partial.replace(path)
 
@@ -77,7 +78,7 @@ def load_export(path: Path) -> Exported:
     """Read an exported file, or a plain run configuration.
 
     Raises:
-        ConfigError: for a missing or unreadable file, unknown settings and refused values, all at once.
+        ConfigError: for a missing or unreadable file; listing all unknown settings and refused values.
     """
     if not path.is_file():
         advice = "python launch/export.py --study NAME --out FILE writes one."

@@ -1,7 +1,7 @@
-"""The ledger of test openings: one file of JSON lines that only grows.
+"""The ledger of test openings: an append-only file of JSON lines.
 
-An opening is written before the test split is read, its metrics after; so a retraining that dies in between
-is counted too.
+An opening is written before the test split is read, and its metrics afterwards, so a retraining that dies in
+between is counted as well.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mmsa.data.rows import RowSet
 from mmsa.errors import DataError
 
 LEDGER = "ledger.jsonl"
-"""Name of the ledger in the folder of runs."""
+"""File name of the ledger in the folder of runs."""
 
 
 def _now() -> str:
@@ -33,15 +33,18 @@ class Opening:
 
     Attributes:
         data_set: name of the data set.
-        config_digest: SHA-256 of the configuration, the seed apart.
+        config_digest: SHA-256 of the configuration without the seed.
         corpus_digest: SHA-256 of train and valid.
-        study, trial: what the configuration was exported from; None for somebody's own.
+        study: that the configuration was exported from; None for one written by hand.
+        trial: of that study; None likewise.
         seeds: of the models that predicted.
-        overrides: what was changed of the exported file.
-        selected: which of the seeds the search chose the configuration with; it is not in the means.
-        test_digest: SHA-256 of the test split; empty when the retraining died before it was known.
+        overrides: changes to the exported file, by dotted path.
+        selected: the seed with which the search selected the configuration; it is left out of the means.
+        test_digest: SHA-256 of the test split; empty if the retraining died before it was known.
         metrics: test metrics of each seed; empty likewise.
-        test_rows: the rows that were opened, see ``RowSet.text``; empty in entries of before.
+        date: ISO 8601 in UTC.
+        id: unique in the ledger.
+        test_rows: the rows that were opened, as ``RowSet.text`` writes them; empty in older entries.
     """
 
     data_set: str
@@ -59,7 +62,7 @@ class Opening:
     test_rows: str = ""
 
     def means(self) -> dict[str, float]:
-        """Each test metric averaged over fresh seeds; empty where nothing was recorded."""
+        """Mean of each test metric over fresh seeds; empty if nothing was recorded."""
         results = zip(self.seeds, self.metrics, strict=False)
         fresh = [metrics for seed, metrics in results if seed != self.selected]
         if not fresh:
@@ -68,33 +71,37 @@ class Opening:
 
 
 class Ledger:
-    """The ledger in the file ``path``, which need not exist yet."""
+    """A ledger file.
+
+    Args:
+        path: of the file, which need not exist yet.
+    """
 
     def __init__(self, path: Path):
         self.path = path
 
     def open(self, opening: Opening) -> None:
-        """Write down that the test split is about to be read."""
+        """Record that the test split is about to be read."""
         self._append({"event": "opened", **asdict(opening)})
 
     def measure(self, opening: Opening, test_digest: str, metrics: Sequence[Mapping[str, float]]) -> None:
-        """Write down what an opening gave."""
+        """Record the test metrics of an opening."""
         measured = {"test_digest": test_digest, "metrics": [dict(values) for values in metrics]}
         self._append({"event": "measured", "id": opening.id, **measured})
 
     def _append(self, entry: Mapping[str, Any]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(file, fcntl.LOCK_EX)  # two retrainings may share the folder of runs
             file.write(json.dumps(entry) + "\n")
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # or a crash of the machine could undo an opening that took place
 
     def openings(self) -> list[Opening]:
         """All openings, oldest first.
 
         Raises:
-            DataError: for a line that is not one of ours.
+            DataError: for a line that this class never writes.
         """
         if not self.path.exists():
             return []
@@ -111,15 +118,18 @@ class Ledger:
         return list(found.values())
 
     def openings_of_rows(self, rows: RowSet) -> list[Opening]:
-        """The openings, by whatever study, that saw any of ``rows``.
+        """The openings, for any study, that saw any of ``rows``.
+
+        Rows are compared by name, not by digest of the split: features that were extracted again, or a split
+        that was cut anew, leave a row the same row.
 
         Raises:
-            DataError: for a line that is not one of ours.
+            DataError: for a line that this class never writes.
         """
         return [opening for opening in self.openings() if len(RowSet.from_text(opening.test_rows) & rows)]
 
     def openings_of(self, study: str | None, config_digest: str) -> list[Opening]:
-        """The openings for any trial of ``study``; without one, those for the configuration."""
+        """The openings for any trial of ``study``; without a study, those for the configuration."""
         return [
             opening
             for opening in self.openings()

@@ -1,4 +1,4 @@
-"""A retraining, told to MLflow."""
+"""Publication of a retraining in MLflow: its report, its metrics and its registered model."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 
 import mmsa.results.served
 from mmsa.config import dump_yaml
-from mmsa.information import Measurement
-from mmsa.information.decomposed import as_measurements
 from mmsa.information.panel import METRIC
 from mmsa.information.panel import metrics as information_metrics
+from mmsa.information.target.decomposition import as_measurements
+from mmsa.measurement import Measurement
 from mmsa.provenance import git_state, versions
 from mmsa.results.retrained import RetrainReport, SeedResult
 from mmsa.tracking import Location
@@ -20,12 +20,15 @@ from mmsa.training.constants import best_constants
 
 
 def publish(report: RetrainReport, location: Location, model_name: str | None = None) -> str:
-    """Write the report and its models to MLflow and register the seed that is best on valid; the model's URI.
+    """Log a retraining and register the model of the seed that is best on valid.
 
     Args:
         report: of ``retrain``.
         location: the MLflow store.
-        model_name: to register under; the study's name, or that of the data set, without one.
+        model_name: to register under; by default the name of the study, or else of the data set.
+
+    Returns:
+        URI of the registered model.
 
     Raises:
         TrackingError: when the store cannot be written.
@@ -41,7 +44,7 @@ def publish(report: RetrainReport, location: Location, model_name: str | None = 
         "git_commit": (git_state() or (None,))[0],
     }
     card = RetrainCard(
-        data_set=str(report.config.data.name),  # type: ignore[attr-defined]
+        data_set=report.config.data.name,
         tags={name: str(value) for name, value in tags.items() if value is not None},
         config_yaml=dump_yaml(report.config.model_dump(mode="json")),
         report=report.text(),
@@ -50,6 +53,7 @@ def publish(report: RetrainReport, location: Location, model_name: str | None = 
         seeds=[_seed_card(result) for result in report.seeds],
         registered=report.best_on_valid.seed,
         inputs=report.kinds,
+        # Stored as a name: MLflow imports the module where the model is served, and no object is pickled.
         loader=mmsa.results.served.__name__,
         requirements=[f"{name}=={version}" for name, version in versions().items() if name != "python"],
     )
@@ -57,7 +61,7 @@ def publish(report: RetrainReport, location: Location, model_name: str | None = 
 
 
 def _metrics(report: RetrainReport) -> dict[str, float]:
-    """Mean over fresh seeds, standard deviation, 95 % interval and best constant of every test metric."""
+    """Mean over fresh seeds, standard deviation, 95 % interval and best constant predictor by metric."""
     constants = best_constants(report.constants)
     metrics: dict[str, float | None] = {}
     for name, interval in report.intervals.items():
@@ -72,8 +76,9 @@ def _metrics(report: RetrainReport) -> dict[str, float]:
 
 
 def _information(report: RetrainReport) -> dict[str, float]:
-    """The decomposition, and means over fresh seeds of what was measured for all of them."""
+    """The decomposition, and the means of what was measured for every fresh seed, in nats."""
     by_seed = [_on_test(result.information) for result in report.fresh]
+    # A quantity that some seed has not measured, or that has no metric by its status, has no mean either.
     common = set.intersection(*(set(metrics) for metrics in by_seed))
     means = {
         name: float(np.mean([metrics[name] for metrics in by_seed]))
@@ -85,7 +90,7 @@ def _information(report: RetrainReport) -> dict[str, float]:
 
 
 def _on_test(information: Mapping[str, Measurement]) -> dict[str, float]:
-    """As metrics, with a name that tells the split."""
+    """Measurements as metrics, with ``test/`` in their names."""
     return {
         name.replace(METRIC, f"{METRIC}test/", 1): value
         for name, value in information_metrics(information).items()

@@ -1,21 +1,26 @@
-"""A study in a few lines: how its trials ended, the best of them, and what was seen of test."""
+"""The text report of a study: outcomes, best trials, and openings of test."""
 
 from __future__ import annotations
 
-from mmsa.results.informed import information_table
+from mmsa.interface import TrialCard, short
+from mmsa.ranking import ranked
 from mmsa.results.ledger import Ledger, Opening
+from mmsa.results.test_information import information_table
 from mmsa.search.definition.reported import reported_lines
 from mmsa.search.study.cards import study_card, trial_card
 from mmsa.search.study.view import StudyView
-from mmsa.tracking.observer import TrialCard, short
-from mmsa.tracking.ranking import ranked
-from mmsa.tracking.summary import count_outcomes
+from mmsa.tracking.artifacts import count_outcomes
 
 _TOP = 5
 
 
-def report(study: StudyView, ledger: Ledger) -> str:
-    """The lines of ``launch/report.py``."""
+def study_report(study: StudyView, ledger: Ledger) -> str:
+    """The report that ``launch/report.py`` prints.
+
+    Args:
+        study: to report on.
+        ledger: of the same folder of runs.
+    """
     card = study_card(study)
     trials = [trial_card(study, record) for record in study.trials()]
     counts = ", ".join(
@@ -41,7 +46,7 @@ def report(study: StudyView, ledger: Ledger) -> str:
 
 
 def _top(order: list[TrialCard], objective: int, defaults: int | None) -> list[str]:
-    """The best trials, and that of the defaults for comparison."""
+    """Lines for the best trials, and for the defaults as a comparison."""
     if not order:
         return ["  no trial completed yet"]
     shown = order[:_TOP] + [trial for trial in order[_TOP:] if trial.number == defaults]

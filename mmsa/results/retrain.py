@@ -1,9 +1,13 @@
-"""Retraining a frozen configuration: several seeds, then the test split, once. Needs no Ray, no Optuna."""
+"""Retraining of a frozen configuration with several seeds, and the one opening of the test split.
+
+Needs neither Ray nor Optuna.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,29 +16,31 @@ from typing import Any
 import numpy as np
 
 from mmsa.config import with_overrides
-from mmsa.data import Corpus, Features, Split, Strings, open_corpus
-from mmsa.data.hazards import refuse
+from mmsa.data.catalogue import open_corpus
+from mmsa.data.corpus import Corpus, Features, Split, Strings
 from mmsa.data.readers.base import HOW_TO_SPLIT
 from mmsa.data.rows import Rows
+from mmsa.data.validation import raise_data_error
 from mmsa.errors import DataError
 from mmsa.experiment import RunConfig
 from mmsa.provenance import versions
 from mmsa.results.exported import Exported
-from mmsa.results.informed import decompose_test, measure_test, save_information
 from mmsa.results.ledger import LEDGER, Ledger, Opening
 from mmsa.results.retrained import RetrainReport, SeedResult
 from mmsa.results.statistics import cluster_bootstrap
+from mmsa.results.test_information import decompose_test, measure_test, save_information
 from mmsa.seeding import derive_seed
-from mmsa.training import Progress, evaluate, load_bundle, run, save_bundle
+from mmsa.training.bundle import load_bundle, save_bundle
 from mmsa.training.constants import constant_metrics
-from mmsa.training.metrics import lopsided
+from mmsa.training.loop import Progress, run
+from mmsa.training.metrics import evaluate, lopsided
 from mmsa.training.runtime import Runtime
 from mmsa.training.selection import undecidable
 
 Say = Callable[[str], None]
 
 INFORMATION = "information.json"
-"""Name of the file beside the models that holds all that was measured on test."""
+"""Name of the file, beside the models, with all measurements of information on test."""
 
 _WHERE_DATA_LIES = {"data.path"}
 
@@ -42,33 +48,37 @@ _WHERE_DATA_LIES = {"data.path"}
 def retrain(
     exported: Exported, *, num_seeds: int, overrides: Mapping[str, Any], runs: Path, say: Say
 ) -> RetrainReport:
-    """Train on train and choose the epoch on valid for every seed; then open test once for all of them.
+    """Train a configuration with several seeds, then open test once for all of them.
 
-    An exported trial is trained again with its own seed, which shows that it is reproduced. That seed was
-    chosen because it did well, so the result is the mean over fresh seeds, and the selected one stands beside
-    it. Models go to ``runs``/retrained, and what was measured on test beside them; the opening of test goes
-    into the ledger.
+    Every seed is trained on train, and its epoch selected on valid. An exported trial is first trained again
+    with its own seed, to show that it is reproduced. That seed was selected because it did well, so the
+    result is the mean over fresh seeds, and the selected one stands beside it.
+
+    Models and measurements go to ``runs``/retrained, and the opening of test into the ledger.
 
     Args:
-        exported: the file, see ``load_export``.
-        num_seeds: fresh seeds, at least 1. A configuration that no search chose begins with its own.
+        exported: what ``load_export`` read.
+        num_seeds: number of fresh seeds, at least 1; the first is the configuration's own if no search
+            selected it.
         overrides: changes of the configuration by dotted path.
-        runs: the folder of all runs.
-        say: takes a line of progress.
+        runs: folder of all runs.
+        say: is given lines of progress.
 
     Raises:
-        ConfigError: for overrides that do not fit.
-        DataError: when the data is missing, or not what the search saw; when valid cannot choose; when test
-            lacks something, or holds rows that the search saw.
-        TrainingDiverged: when a seed does; test stays closed then.
+        ConfigError: for overrides that do not fit the configuration.
+        DataError: when the data are missing or not those that the search saw, when valid cannot select an
+            epoch, or when test is incomplete or holds rows that the search saw.
+        TrainingDiverged: when training of a seed diverges; test stays closed then.
     """
     config = with_overrides(exported.config, overrides, "--set")
     corpus = open_corpus(config.data)
     _check_same_data(exported, overrides, corpus)
-    refuse(corpus.name, undecidable(corpus, [config.train.metric]))
+    raise_data_error(corpus.name, undecidable(corpus, [config.train.metric]))
     _check_test(exported, config, overrides, corpus, say)
     folder = runs / "retrained" / f"{_subject(exported) or corpus.name}-{digest(config)[:12]}"
     selected = exported.provenance is not None
+    # Derived, not counted on from the configuration's seed: configurations with neighbouring seeds would
+    # share most of their fresh ones.
     derived = [derive_seed("retrain", config.seed, number) for number in range(1, num_seeds + selected)]
     seeds, trained = [config.seed, *derived], []
     for number, seed in enumerate(seeds, 1):
@@ -83,7 +93,7 @@ def retrain(
 
 
 def digest(config: RunConfig) -> str:
-    """SHA-256 of a configuration, the seed apart."""
+    """SHA-256 of a configuration without its seed."""
     values = config.model_dump(mode="json", exclude={"seed"})
     if values["data"].get("metrics") == "auto":  # a setting that came later; without it nothing has changed
         del values["data"]["metrics"]
@@ -106,11 +116,15 @@ def _check_same_data(exported: Exported, overrides: Mapping[str, Any], corpus: C
 def _check_test(
     exported: Exported, config: RunConfig, overrides: Mapping[str, Any], corpus: Corpus, say: Say
 ) -> None:
-    """Everything that can be known of test while it is closed, before a seed is trained and it is opened."""
+    """Check the test split while it is still closed, before any seed is trained.
+
+    Raises:
+        DataError: where there is no test split, it is incomplete, or the search saw rows of it.
+    """
     test = corpus.outlines.get("test")
     if test is None:
         raise DataError(f"{corpus.name} has no test split to measure on. {HOW_TO_SPLIT['test']}")
-    refuse(f"{corpus.name}: test cannot be opened as it is", list(test.problems))
+    raise_data_error(f"{corpus.name}: test cannot be opened as it is", list(test.problems))
     seen, ours = _seen(exported, overrides, corpus, say), Rows.of(corpus, "test")
     shared = {f"of its {len(ours.rows)} rows": ours.rows & seen.rows}
     if not getattr(config.data, "allow_shared_groups", False):
@@ -126,7 +140,7 @@ def _check_test(
 
 
 def _of_data(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The changes that may be another question, and not only where the data lie."""
+    """Overrides that change which rows or features are used, not merely where the file is."""
     return {
         path: value
         for path, value in overrides.items()
@@ -135,13 +149,13 @@ def _of_data(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _seen(exported: Exported, overrides: Mapping[str, Any], corpus: Corpus, say: Say) -> Rows:
-    """The rows that the study of an exported file was trained on, or chose by."""
+    """The rows that the study of an exported file trained on or selected by."""
     known = exported.provenance
     if known is None:
         return Rows()
     if known.seen is not None:
         return known.seen.known()
-    if _of_data(overrides):  # a file of before: what it saw can be looked up where the data still lie
+    if _of_data(overrides):  # an older file does not say what was seen, but the data may still be there
         where = {path: value for path, value in overrides.items() if path in _WHERE_DATA_LIES}
         try:
             corpus = open_corpus(with_overrides(exported.config, where).data)
@@ -169,7 +183,7 @@ def _train(config: RunConfig, corpus: Corpus, bundle: Path, cache: Path, prefix:
 
 
 def _compare(exported: Exported, overrides: Mapping[str, Any], first: SeedResult, say: Say) -> bool | None:
-    """Whether the first seed is the exported trial again, to the last bit."""
+    """Whether the first seed reproduces the exported trial to the last bit; None if that cannot be asked."""
     known = exported.provenance
     if known is None or overrides.keys() - _WHERE_DATA_LIES:
         return None
@@ -199,6 +213,7 @@ def _open_test(
     reproduced: bool | None,
     runs: Path,
 ) -> tuple[RetrainReport, Split]:
+    rows = Rows.of(corpus, "test").rows
     opening = Opening(
         data_set=corpus.name,
         config_digest=digest(config),
@@ -208,11 +223,13 @@ def _open_test(
         seeds=[result.seed for result in trained],
         overrides=dict(overrides),
         selected=next((result.seed for result in trained if result.selected), None),
-        test_rows=Rows.of(corpus, "test").rows.text(),
+        test_rows=rows.text(),
     )
     ledger = Ledger(runs / LEDGER)
-    earlier = len(ledger.openings_of(opening.study, opening.config_digest))
-    ledger.open(opening)
+    own = ledger.openings_of(opening.study, opening.config_digest)
+    ids = {entry.id for entry in own}
+    elsewhere = Counter(entry.study for entry in ledger.openings_of_rows(rows) if entry.id not in ids)
+    ledger.open(opening)  # before test is read: an opening that fails was one all the same
     test = open_corpus(config.data, ("test",))["test"]
     predictions_SN = np.stack([load_bundle(r.bundle, runs / "cache").predict(test) for r in trained])
     seeds = tuple(
@@ -225,7 +242,8 @@ def _open_test(
         exported=exported,
         config=config,
         opening=opening,
-        earlier=earlier,
+        earlier=len(own),
+        elsewhere=elsewhere,
         seeds=seeds,
         reproduced=reproduced,
         intervals=cluster_bootstrap(test.labels, fresh_SN, test.groups, corpus.suite),
@@ -239,7 +257,10 @@ def _open_test(
 
 
 def _with_information(report: RetrainReport, test: Split, runs: Path, path: Path, say: Say) -> RetrainReport:
-    """Measured after all metrics are in the ledger: whatever goes wrong here costs no opening."""
+    """The report with measurements of information on test.
+
+    They are made after all metrics are in the ledger, so that an error here costs no opening.
+    """
     config = report.config.information
     if not config.quantities:
         return report

@@ -1,4 +1,4 @@
-"""What a retraining gave, and how it is told."""
+"""The result of a retraining, and its text report."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from mmsa.experiment import RunConfig, TrainConfig
-from mmsa.information import Measurement
 from mmsa.information.target import Decomposition
+from mmsa.measurement import Measurement
 from mmsa.results.exported import Exported
-from mmsa.results.informed import information_table
 from mmsa.results.ledger import Opening
 from mmsa.results.statistics import Interval
+from mmsa.results.test_information import information_table
 from mmsa.training.constants import LOWER_IS_BETTER, best_constants, short_of
 
 _FEW_GROUPS = 20
@@ -24,10 +24,15 @@ _FEW_GROUPS = 20
 class SeedResult:
     """One retrained model.
 
-    best_epoch: chosen on valid. metrics: of that epoch, with prefixes. history: the metrics of every epoch.
-    bundle: folder of the model. selected: the seed with which the search chose the configuration; its result
-    is no fresh one. test: metrics on the test split, without a prefix; empty until it is opened. information:
-    on the test split, by name; empty likewise, and where nothing is to be measured.
+    Attributes:
+        seed: of the training.
+        best_epoch: selected on valid, counted from 1.
+        metrics: of that epoch, with prefixes.
+        history: metrics of every epoch.
+        bundle: folder of the model.
+        selected: whether the search selected the configuration with this seed.
+        test: metrics on test, without a prefix; empty until test is opened.
+        information: measured on test, by name; empty likewise, and where nothing is to be measured.
     """
 
     seed: int
@@ -42,29 +47,32 @@ class SeedResult:
 
 @dataclass(frozen=True)
 class RetrainReport:
-    """What a retraining gave.
+    """The result of a retraining.
 
     Attributes:
-        exported: the file that was retrained.
-        config: what was run, with the first seed.
-        opening: the entry in the ledger.
-        earlier: how often test had been opened before for the study, or for a configuration of none.
-        seeds: one result each, in order; the selected one first, if there is one.
-        reproduced: whether the first seed gave exactly the exported value; None where that cannot be asked.
-        intervals: of every test metric averaged over fresh seeds.
-        constants: what the median, mean and majority class of train reach on test, by metric.
-        kinds: how a raw row gives each modality it has: ``strings``, ``tokens`` or ``features``.
-        num_rows: of the test split.
-        num_groups: of the test split.
+        exported: what was retrained.
+        config: the configuration as it ran, with the first seed.
+        opening: its entry in the ledger.
+        earlier: number of earlier openings for the same study, or for the same configuration of no study.
+        elsewhere: number of earlier openings of any of these test rows for others, by study; the key None
+            stands for configurations of no study.
+        seeds: results in order; the selected seed comes first if there is one.
+        reproduced: whether the first seed gave exactly the exported value; None if that cannot be asked.
+        intervals: of every test metric, averaged over fresh seeds.
+        constants: test metrics of the median, mean and majority class of train.
+        kinds: the form of each modality in a raw row: ``strings``, ``tokens`` or ``features``.
+        num_rows: rows of the test split.
+        num_groups: groups of the test split.
         decomposition: of the information about the test labels, for the seed that is best on valid; None
             where nothing is to be measured.
-        notes: what to know of the labels when reading the metrics, in lines.
+        notes: lines about the labels that a reader of the metrics should know.
     """
 
     exported: Exported
     config: RunConfig
     opening: Opening
     earlier: int
+    elsewhere: Mapping[str | None, int]
     seeds: tuple[SeedResult, ...]
     reproduced: bool | None
     intervals: Mapping[str, Interval]
@@ -77,21 +85,21 @@ class RetrainReport:
 
     @property
     def best_on_valid(self) -> SeedResult:
-        """The seed to use."""
+        """The result to use in production, selected without a look at test."""
         return best_on_valid(self.config.train, self.seeds)
 
     @property
     def fresh(self) -> tuple[SeedResult, ...]:
-        """The seeds that the search did not see: the result is about them."""
+        """Results of the seeds that the search did not see; the means are over these."""
         return tuple(result for result in self.seeds if not result.selected)
 
     def deviation(self, metric: str) -> float | None:
-        """Standard deviation of a test metric over fresh seeds; None for a single one."""
+        """Standard deviation of a test metric over fresh seeds; None for a single seed."""
         values = [result.test[metric] for result in self.fresh]
         return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
     def text(self) -> str:
-        """The report as lines for a terminal or a log."""
+        """The report as text for a terminal or a log."""
         title = f"test: {len(self.fresh)} fresh seeds, {self.num_rows} rows of {self.num_groups} groups"
         seeds = "".join(f"{_head(result):>16}" for result in self.seeds)
         constants = "".join(f"{name:>12}" for name in self.constants)
@@ -111,7 +119,7 @@ class RetrainReport:
             lines.append(
                 f"{self.num_groups} groups are few: take these intervals as a lower limit of the doubt"
             )
-        return "\n".join([*lines, *self.notes, *self._information(), self._openings()])
+        return "\n".join([*lines, *self.notes, *self._information(), *self._openings()])
 
     def _information(self) -> list[str]:
         lines = information_table(
@@ -137,23 +145,35 @@ class RetrainReport:
         return f"{metric:<28}{values}{mean:>18}{bounds[0]:>20}{bounds[1]:>20}{constants}"
 
     def _beside_constants(self) -> list[str]:
-        """What the constants are, and by which metrics the result is not surely better than one."""
+        """Lines that name the constant predictors, and the metrics by which they are not surely beaten."""
         lines = [f"{', '.join(self.constants)}: predictors that say the same of every row, known from train"]
         for metric, constant in best_constants(self.constants).items():
             interval = self.intervals[metric]
+            # Beaten for sure is beaten by the worse end of the interval, not by the mean.
             worse_end = interval.high95 if metric in LOWER_IS_BETTER else interval.low95
             verdict = short_of(metric, interval.estimate, worse_end, constant)
             lines += [f"  {metric} {interval.estimate:.4f} is {verdict}"] if verdict else []
         return lines
 
-    def _openings(self) -> str:
+    def _openings(self) -> list[str]:
         subject = f"study {self.opening.study}" if self.opening.study else "this configuration"
         if self.earlier == 0:
-            return f"test was opened for the first time for {subject}"
-        return (
-            f"test had been opened {self.earlier} times before for {subject}: "
-            "whatever was chosen after the first look is no longer a test of it"
-        )
+            lines = [f"test was opened for the first time for {subject}"]
+        else:
+            lines = [
+                f"test had been opened {self.earlier} times before for {subject}: "
+                "whatever was chosen after the first look is no longer a test of it"
+            ]
+        if self.elsewhere:
+            by_study = ", ".join(
+                f"{f'study {study}' if study else 'configurations of no study'} {count}"
+                for study, count in self.elsewhere.items()
+            )
+            lines.append(
+                f"rows of this test split had been opened {sum(self.elsewhere.values())} times before for "
+                f"others ({by_study}): what was learned there may have found its way here"
+            )
+        return lines
 
 
 def _head(result: SeedResult) -> str:
@@ -161,7 +181,7 @@ def _head(result: SeedResult) -> str:
 
 
 def best_on_valid(train: TrainConfig, seeds: Sequence[SeedResult]) -> SeedResult:
-    """The seed whose best epoch has the best ``train.metric``; the earliest of equal ones."""
+    """The seed with the best ``train.metric`` at its best epoch; of equal ones the first."""
     sign = 1.0 if train.direction == "minimize" else -1.0
     return min(seeds, key=lambda result: sign * result.metrics[train.metric])
 

@@ -1,4 +1,4 @@
-"""A retrained model as MLflow loads it: a table of raw rows in, predictions out."""
+"""The model that MLflow serves: a table of raw rows in, predictions out."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsa.data import Features, Split, Strings, Tokens
-from mmsa.data.corpus import MODALITIES, Modality
+from mmsa.data.corpus import MODALITIES, Features, Modality, Split, Strings, Tokens
 from mmsa.data.inputs import FeatureInput
 from mmsa.errors import DataError
-from mmsa.training import Predictor, load_bundle
+from mmsa.training.bundle import load_bundle
+from mmsa.training.predictor import Predictor
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 
 def _load_pyfunc(path: str) -> ServedModel:
-    """What MLflow's ``loader_module`` calls with the folder of the model."""
+    """Entry point that MLflow calls, by its name, with the folder of the model."""
     return ServedModel(load_bundle(Path(path)))
 
 
 class ServedModel:
-    """Predicts for the rows of a table."""
+    """Predicts the label of each row of a table."""
 
     def __init__(self, predictor: Predictor):
         self._predictor = predictor
 
     def predict(self, table: DataFrame, params: dict[str, Any] | None = None) -> DataFrame:
-        """One column, ``prediction``, in the order of the rows.
+        """Predict; the result has one column, ``prediction``, in the order of the rows.
 
         Args:
-            table: a column for each modality the model reads. ``text``: strings, token ids, or as the others.
-                ``audio``, ``vision``: an array (time steps, dimensions) in each cell, as lists or as numpy
-                has it; an empty one where a row lacks the modality.
-            params: what MLflow passes on; there are none.
+            table: a column for each modality that the model reads. Cells of ``audio`` and ``vision`` are
+                arrays (time steps, dimensions), nested lists or numpy; an empty one lacks the modality. Cells
+                of ``text`` are strings, lists of token ids, or arrays like the others.
+            params: part of MLflow's interface; not used.
 
         Raises:
-            DataError: for cells of another shape, and what is no finite number.
+            DataError: for cells of another shape, or with numbers that are not finite.
         """
         from pandas import DataFrame
 
@@ -69,9 +69,12 @@ def _text(cells: Sequence[Any], dim: int) -> Modality:
 
 
 def _features(name: str, cells: Sequence[Any], dim: int) -> Features:
-    """Of plain lists as JSON has them, or arrays; a cell without a frame, or null, lacks the modality.
+    """Features of nested lists or arrays; an empty cell, or null, lacks the modality.
 
-    ``dim``: of the frames, where no cell has one.
+    Args:
+        name: of the modality, for messages.
+        cells: one per row.
+        dim: width of the frames, used where no cell has a frame.
     """
     arrays = [_array(name, row, cell) for row, cell in enumerate(cells)]
     dims = {array.shape[1] for array in arrays if array.ndim == 2}
@@ -86,7 +89,7 @@ def _features(name: str, cells: Sequence[Any], dim: int) -> Features:
 
 
 def _array(name: str, row: int, cell: Any) -> NDArray[Any]:
-    """A cell as numbers, and finite ones."""
+    """A cell as an array of finite numbers."""
     try:
         array = np.asarray([] if cell is None else cell)
         finite = array.dtype.kind in "iuf" and bool(np.isfinite(array).all())

@@ -1,7 +1,7 @@
-"""How sure a test result is: a bootstrap over groups of rows.
+"""Confidence intervals of test metrics: the cluster bootstrap.
 
-Rows of one video or speaker are alike, so whole groups are drawn with replacement (cluster bootstrap; Field &
-Welsh 2007, percentile interval). It says how the result would vary over other videos, not over seeds.
+Rows of one video or speaker are alike, so whole groups are drawn with replacement (Field & Welsh 2007), and
+intervals are percentiles. They say how the result would vary over other videos, not over seeds.
 
 Shapes: N rows, G groups, S seeds, R resamples.
 """
@@ -24,7 +24,15 @@ _LEVELS = (0.90, 0.95)
 
 @dataclass(frozen=True)
 class Interval:
-    """A metric averaged over seeds, and its 90 and 95 % intervals; None where there is only one group."""
+    """A metric averaged over seeds, with its 90 % and 95 % intervals.
+
+    Attributes:
+        estimate: on the split as it is.
+        low90: None, as every bound, where there is only one group.
+        high90: likewise.
+        low95: likewise.
+        high95: likewise.
+    """
 
     estimate: float
     low90: float | None = None
@@ -40,14 +48,23 @@ def cluster_bootstrap(
     suite: Suite,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Every metric of the suite, averaged over seeds, with its intervals.
+    """Intervals of every metric of the suite, averaged over seeds.
 
-    All seeds and metrics see the same resamples, each of as many groups as there are.
+    All seeds and metrics see the same resamples, each of G groups.
+
+    Args:
+        labels_N: of the split.
+        predictions_SN: of each seed.
+        groups_N: video or speaker of each row.
+        suite: which metrics.
+        seed: of the resampling.
     """
     names, group_N = np.unique(groups_N, return_inverse=True)
     num_groups = len(names)
     # The first row is the split as it is.
     weights_RG = np.vstack([np.ones(num_groups), bootstrap_weights(num_groups, _RESAMPLES, seed)])
+    # A resample is a weight for each group, and metrics are computed from weights: no rows are copied, and
+    # all resamples are one product.
     by_seed = [
         weighted_metrics(labels_N, predictions_N, group_N, weights_RG, suite)
         for predictions_N in predictions_SN

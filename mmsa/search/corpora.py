@@ -1,19 +1,20 @@
-"""Which corpus a trial trains on: the shared one, or its own where the search changes the text encoder."""
+"""The corpus that a trial trains on: the shared one, or its own where the search changes the text encoder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from mmsa.data import Corpus, open_corpus
+from mmsa.data.catalogue import open_corpus
+from mmsa.data.corpus import Corpus
 from mmsa.experiment import RunConfig
-from mmsa.models import encode_text
 from mmsa.models.text import PretrainedConfig
+from mmsa.models.text_input import encode_text
 
 _AFTER_ENCODING = {"dropout", "output", "freeze_layers"}
 
 
 def prepare(config: RunConfig, cache: Path) -> Corpus:
-    """Train and valid of the configured data set, text encoded for the model. Test is not opened.
+    """Open train and valid of the data set, with text encoded for the model. Test stays closed.
 
     Raises:
         DataError: for files that are missing or damaged.
@@ -23,11 +24,12 @@ def prepare(config: RunConfig, cache: Path) -> Corpus:
 
 
 class Corpora:
-    """The corpora of one worker: the two that come from the driver, and the latest encoded for one trial.
+    """The corpora of one worker: two from the driver, and the one that was last encoded for a trial.
 
     Args:
         raw: train and valid as the data set has them. Searches do not change the data.
         encoded: the same with text encoded for ``base``.
+        base: of the study.
         cache: folder of encoded text.
     """
 
@@ -42,12 +44,12 @@ class Corpora:
         for encoding, corpus in (self._shared, self._own):
             if encoding == wanted:
                 return corpus
-        self._own = self._shared  # frees the previous one before the next one is made
+        self._own = self._shared  # free the previous one before the next one is made: both may not fit
         self._own = (wanted, encode_text(self._raw, config.model, self._cache))
         return self._own[1]
 
 
 def text_encoding(config: RunConfig) -> object:
-    """Equal for configurations that read the same encoded text."""
+    """A key that is equal for configurations that read the same encoded text."""
     text = getattr(config.model, "text", None)
     return text.model_dump(exclude=_AFTER_ENCODING) if isinstance(text, PretrainedConfig) else None

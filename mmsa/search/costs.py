@@ -1,12 +1,17 @@
-"""What trials cost, and how much a search may."""
+"""What a trial gets of the machines, what trials cost, and how much a search may cost."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Annotated
 
-from mmsa.search.resources import Resources
+from pydantic import Field
+
+from mmsa.config import Block
+from mmsa.experiment import PositiveInt
+from mmsa.search.records import Cost
 
 GIB = 2**30
 
@@ -16,33 +21,16 @@ def machine_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Time that trials took: their own, and that of the CPUs and GPUs they held, in seconds."""
+class Resources(Block):
+    """What one trial gets."""
 
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    gpu_seconds: float = 0.0
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(
-            self.seconds + other.seconds,
-            self.cpu_seconds + other.cpu_seconds,
-            self.gpu_seconds + other.gpu_seconds,
-        )
-
-    def __str__(self) -> str:
-        parts = [f"{self.cpu_seconds / 3600:.3g} CPU-hours"]
-        return " and ".join([f"{self.gpu_seconds / 3600:.3g} GPU-hours"] * bool(self.gpu_seconds) + parts)
-
-    def stored(self) -> list[float]:
-        """As the study keeps it."""
-        return [round(value, 3) for value in (self.seconds, self.cpu_seconds, self.gpu_seconds)]
-
-    @classmethod
-    def of(cls, stored: list[float] | None) -> Cost:
-        """From what the study keeps."""
-        return cls(*stored) if stored else cls()
+    workers: PositiveInt = 1
+    """Processes that train one trial together, each with a share of every batch."""
+    gpus_per_worker: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
+    cpus_per_worker: PositiveInt = 1
+    silent_minutes: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 60.0
+    """Longer than any epoch takes, start-up included. A trial that reports nothing for so long hangs: its
+    processes are ended, and it goes on from its checkpoint as after a crash."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +47,16 @@ class Share:
         return cls(workers * resources.cpus_per_worker, workers * resources.gpus_per_worker)
 
     def cost(self, seconds: float) -> Cost:
-        """What so much of a trial's time costs."""
+        """The cost of a trial that runs for ``seconds``."""
         return Cost(seconds, seconds * self.cpus, seconds * self.gpus)
 
 
-class Meter:
-    """What the trials of a launch take, by clocks that start anew with each process of a trial.
+class CostMeter:
+    """Adds up what the trials of a launch take, from clocks that restart with each process of a trial.
 
-    share: what each trial of the launch holds. spent: what all trials of the study took so far.
+    Attributes:
+        share: what each trial of the launch holds.
+        spent: cost of all trials of the study so far.
     """
 
     def __init__(self, spent: Cost):
@@ -75,40 +65,46 @@ class Meter:
         self._unbilled: dict[int, Cost] = {}
 
     def read(self, number: int, seconds: float) -> None:
-        """A trial's clock shows so many seconds."""
+        """Count the time since a trial's last reading; its clock shows ``seconds`` now."""
         before = self._clocks.get(number, 0.0)
+        # A clock that shows less than before is that of a new process, which started at 0.
         cost = self.share.cost(seconds - before if seconds >= before else seconds)
         self._clocks[number] = seconds
         self._unbilled[number] = self.unbilled(number) + cost
         self.spent += cost
 
     def set(self, number: int, seconds: float) -> None:
-        """A trial's clock shows so many seconds, which are counted already."""
+        """Set a trial's clock to ``seconds`` that are already counted."""
         self._clocks[number] = seconds
 
     def unbilled(self, number: int) -> Cost:
-        """What a trial took that is not stored with it yet."""
+        """Cost of a trial that is not stored with it yet."""
         return self._unbilled.get(number, Cost())
 
     def bill(self, number: int) -> Cost:
-        """The same, which is stored now."""
+        """The same cost, which the caller stores now."""
         return self._unbilled.pop(number, Cost())
 
 
 @dataclass(frozen=True)
-class Budget:
-    """What a search may cost; None sets no limit.
+class SearchBudget:
+    """Limits to what a search may cost; None sets no limit.
 
     Attributes:
-        seconds: by the clock, of this launch.
-        gpu_hours: of all trials of the study, those of earlier launches included.
+        seconds: wall-clock time of this launch.
+        gpu_hours: of all trials of the study, earlier launches included.
     """
 
     seconds: float | None = None
     gpu_hours: float | None = None
 
     def spent(self, seconds: float, cost: Cost) -> str:
-        """Which limit a launch of so many seconds in a study of that cost has reached, in words; or empty."""
+        """Say which limit is reached; empty if none is.
+
+        Args:
+            seconds: that the launch has taken.
+            cost: of the study.
+        """
         if self.seconds is not None and seconds >= self.seconds:
             return f"the time budget of {timedelta(seconds=round(self.seconds))} is spent"
         if self.gpu_hours is not None and cost.gpu_seconds >= 3600 * self.gpu_hours:

@@ -1,4 +1,4 @@
-"""What a search would do, without doing it: ``--dry-run``."""
+"""What a search would do and cost, without doing it: ``--dry-run``."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 import optuna
 
 from mmsa.config import dump_yaml, with_overrides
-from mmsa.data import Corpus
+from mmsa.data.corpus import Corpus
 from mmsa.errors import StudyError
-from mmsa.objectives import warnings
+from mmsa.interface import Scalar
+from mmsa.objectives.objective import warnings
 from mmsa.search.corpora import prepare
 from mmsa.search.costs import GIB, Share, machine_memory
 from mmsa.search.definition.idle import idle_lines, without_idle_coefficients
 from mmsa.search.definition.misfits import Outlook, refuse_misfits
 from mmsa.search.definition.reported import reported_lines
 from mmsa.search.definition.study_config import StudyConfig
-from mmsa.search.space.scalars import Scalar
 from mmsa.search.space.space import setting_of
 from mmsa.search.study.view import StudyView, read_study
-from mmsa.training import count_parameters, count_steps, time_step
+from mmsa.training.cost import count_parameters, count_steps, time_step
 from mmsa.training.metrics import lopsided
 
 _NUM_SAMPLES = 3
@@ -30,15 +30,16 @@ _CENTURY = 100 * 365.25 * 86400
 
 
 def dry_run(config: StudyConfig, runs: Path, storage: str | None = None) -> Iterator[str]:
-    """Paragraphs to print, each as soon as it is known; nothing is written but the cache of encoded text.
+    """Paragraphs to print, each as soon as it is known. Writes nothing but the cache of encoded text.
 
     Args:
+        config: of the study.
         runs: folder of all studies.
-        storage: URL of the study's database; a study that is there already tells what its trials took.
+        storage: URL of the study's database; an existing study tells what its trials took.
 
     Raises:
-        DataError: for missing or damaged data, after the paragraphs that do not need it.
-        ConfigError: for combinations that do not fit each other or the data, at the same place.
+        DataError: for missing or damaged data, after the paragraphs that do not need them.
+        ConfigError: for settings that do not fit each other or the data, at the same point.
     """
     cache = runs / "cache"
     yield f"base configuration:\n\n{_indented(dump_yaml(config.base.model_dump()))}\n"
@@ -75,7 +76,7 @@ def dry_run(config: StudyConfig, runs: Path, storage: str | None = None) -> Iter
 
 
 def _memory(outlook: Outlook, needed: int) -> Iterator[str]:
-    """What weights and the largest product take; other activations come on top."""
+    """Memory of the weights and the largest product; other activations come on top."""
     line = f"memory of a trial: at least {needed / GIB:.3g} GiB (base configuration)"
     if outlook.largest and outlook.largest[2] > needed:
         path, value, most = outlook.largest
@@ -95,14 +96,14 @@ def _cost(config: StudyConfig, corpus: Corpus, cache: Path, share: Share) -> str
 
 
 def _long(seconds: float) -> str:
-    """A time in words, of any length."""
+    """A duration of any length, in words."""
     if seconds > _CENTURY:
         return f"{seconds / _CENTURY:,.3g} centuries"
     return str(timedelta(seconds=round(seconds)))
 
 
 def _measured(study: StudyView, share: Share) -> Iterator[str]:
-    """What the trials of the study took, and what is left of it would take."""
+    """What the trials of the study took, and what the remaining ones would take."""
     if study.finished:
         each = study.cost().seconds / study.finished
         yield (
@@ -113,7 +114,7 @@ def _measured(study: StudyView, share: Share) -> Iterator[str]:
 
 
 def samples(config: StudyConfig) -> list[Mapping[str, Scalar]]:
-    """A few points of the space, as the sampler chooses them while it knows nothing yet."""
+    """A few points of the space, chosen by the sampler before it has seen a trial."""
     study = optuna.create_study(
         directions=[objective.direction for objective in config.search.objectives],
         sampler=config.build_sampler(num_trials=0),

@@ -1,4 +1,4 @@
-"""What a search shows: a line for each finished trial and, on a terminal, a status line below them."""
+"""The display of a running search: a line for each finished trial and, on a terminal, a status line below."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from mmsa.information import Measurement
-from mmsa.tracking import NOTHING, BestEpoch, Outcome, Scalar, Stage, StudyCard, TrialCard, ranked
+from mmsa.interface import NOTHING, BestEpoch, Outcome, Scalar, Stage, StudyCard, TrialCard
+from mmsa.measurement import Measurement
+from mmsa.ranking import ranked
 
 ENDS: tuple[Outcome, ...] = ("completed", "pruned", "diverged", "out_of_memory", "failed")
 """The five ways a trial ends."""
@@ -26,18 +27,18 @@ _STYLES = {
     "failed": "red",
 }
 
-_MOST_CHARACTERS = 120  # of a reason; the study has all of it
+_MOST_CHARACTERS = 120  # of a reason; the study has it in full
 
 
 class ProgressDisplay:
-    """Observer that writes to a console."""
+    """An observer that writes to a console."""
 
     def __init__(self, console: Console):
         self._console = console
         self._live: Live | None = None
 
     def start_study(self, study: StudyCard, earlier: Sequence[TrialCard]) -> None:
-        """Count what an earlier launch finished, and start the clock."""
+        """Count what earlier launches finished, and start the clock."""
         self._study = study
         self._counts = Counter(trial.outcome for trial in earlier)
         self._finalists = {trial.number for trial in earlier if trial.stage == "finalist"}
@@ -55,22 +56,22 @@ class ProgressDisplay:
     def trial_started(
         self, number: int, params: Mapping[str, Scalar], config: Mapping[str, Any], stage: Stage = "search"
     ) -> None:
-        """One more runs."""
+        """Count a running trial."""
         if stage == "finalist":
             self._finalists.add(number)
         self._epochs.setdefault(number, 0)
         self._paused.discard(number)
 
     def trial_epoch(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
-        """It got further."""
+        """Note the progress of a trial."""
         self._epochs[number] = epoch
 
     def trial_paused(self, number: int) -> None:
-        """It waits for others."""
+        """Count a paused trial."""
         self._paused.add(number)
 
     def trial_measured(self, number: int, information: Mapping[str, Measurement]) -> None:
-        """Nothing: the summary and MLflow have it."""
+        """Do nothing: the summary and MLflow show it."""
 
     def trial_finished(
         self,
@@ -80,7 +81,7 @@ class ProgressDisplay:
         reason: str,
         best: BestEpoch = NOTHING,
     ) -> None:
-        """One more is done: its line."""
+        """Print the line of a finished trial."""
         epoch = self._epochs.pop(number, 0)
         self._paused.discard(number)
         self._counts[outcome] += 1
@@ -100,7 +101,7 @@ class ProgressDisplay:
         self._console.print(self._line(trial, epoch), soft_wrap=True)
 
     def close(self) -> None:
-        """Take the status line away."""
+        """Remove the status line."""
         if self._live is not None:
             self._live.stop()
 
@@ -132,7 +133,7 @@ class ProgressDisplay:
         return Text(" | ".join(parts), no_wrap=True, overflow="ellipsis")
 
     def _better(self, *trials: TrialCard) -> TrialCard | None:
-        """The best of these, if one of them has a rank."""
+        """The best of these trials; None if none has a rank."""
         return next(iter(ranked(trials, self._study.directions)), None)
 
     def _pace(self) -> list[str]:
@@ -146,5 +147,5 @@ class ProgressDisplay:
 
 
 def spoken(outcome: Outcome) -> str:
-    """An outcome as people write it."""
+    """An outcome in words, for people."""
     return outcome.replace("_", " ")

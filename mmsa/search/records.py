@@ -1,4 +1,4 @@
-"""What is known of a trial, in plain types: nothing here needs Optuna or Ray."""
+"""What a study knows of its trials, in plain types: nothing here needs Optuna or Ray."""
 
 from __future__ import annotations
 
@@ -7,24 +7,59 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from mmsa.information import Measurement
-from mmsa.search.costs import Cost
-from mmsa.search.space.scalars import Scalar
-from mmsa.tracking import Outcome, Stage
+from mmsa.interface import Metrics, Outcome, Scalar, Stage
+from mmsa.measurement import Measurement
+from mmsa.search.space.space import Space
 
-Metrics = Mapping[str, float]
+
+@dataclass(frozen=True)
+class Cost:
+    """Time that trials took, in seconds.
+
+    Attributes:
+        seconds: of the trials themselves.
+        cpu_seconds: of the CPUs they held.
+        gpu_seconds: of the GPUs they held.
+    """
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    gpu_seconds: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.seconds + other.seconds,
+            self.cpu_seconds + other.cpu_seconds,
+            self.gpu_seconds + other.gpu_seconds,
+        )
+
+    def __str__(self) -> str:
+        parts = [f"{self.cpu_seconds / 3600:.3g} CPU-hours"]
+        return " and ".join([f"{self.gpu_seconds / 3600:.3g} GPU-hours"] * bool(self.gpu_seconds) + parts)
+
+    def stored(self) -> list[float]:
+        """The form in which a study stores it; inverse of ``of``."""
+        return [round(value, 3) for value in (self.seconds, self.cpu_seconds, self.gpu_seconds)]
+
+    @classmethod
+    def of(cls, stored: list[float] | None) -> Cost:
+        """Read the form in which a study stores it; nothing stored is no cost."""
+        return cls(*stored) if stored else cls()
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A trial to be run.
+    """A trial to run.
 
-    overrides: what to change of the base configuration, by dotted path.
-    resume: the trial was running when an earlier driver died; continue from its checkpoint if it has one.
-    reported: the first objective by epoch, as far as the trial had reported it then.
-    start: which of the starts it tries, if it is one. version: of the space, in which overrides were chosen.
-    finalist_of: the number of the searched trial that it runs again with other settings, of a finalist.
-    course: how its settings change during the run, as ``RunConfig.course``.
+    Attributes:
+        number: in the study.
+        overrides: what to change in the base configuration, by dotted path.
+        resume: whether an earlier driver left the trial running; it continues from its checkpoint, if any.
+        reported: the first objective by epoch, as far as the trial has reported it.
+        start: which of the starting points it is, if any.
+        version: of the space in which ``overrides`` were chosen.
+        finalist_of: for a finalist, the number of the searched trial that it runs again.
+        course: its hyperparameter schedule, as ``RunConfig.course``.
     """
 
     number: int
@@ -41,13 +76,14 @@ class Suggestion:
 class Ending:
     """What a finished trial leaves behind.
 
-    outcome: ``completed`` (its last epoch, or its own early stop), ``pruned`` (stopped at a rung),
-        ``diverged`` (something was no longer finite), ``out_of_memory``, or ``failed`` (anything else).
-    metrics: of the best epoch, with the study's objectives among them.
-    reason: why it ended so, for a reader; of a completed trial, which bounds it breaks.
-    best_epoch: counted from 1.
-    notes: anything else worth keeping that JSON can write, such as host and counters.
-    information: of the weights of the best epoch, by name.
+    Attributes:
+        outcome: how it ended.
+        metrics: of the best epoch, the study's objectives among them.
+        reason: for people, why it ended like this; for a completed trial, which bounds it breaks.
+        best_epoch: counted from 1.
+        seconds: since its last process took it up.
+        notes: anything else worth keeping that JSON can hold, such as the host and counters.
+        information: measured on the weights of the best epoch, by name.
     """
 
     outcome: Outcome
@@ -61,16 +97,32 @@ class Ending:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A trial that has begun, as the study remembers it.
+    """A trial that has begun, as the study remembers it. Numbers that were not finite are left out.
 
-    values: of the objectives in order, for completed trials. reported: the first objective by epoch.
-    epochs: the metrics of each epoch, counted from 1. start: which of the starts it tries, if it is one.
-    retry_of: the number of the failed trial that it tries again. version: of the space, in which its
-    overrides were chosen. superseded: it does not lie in the space as it is now. violation: by how much a
-    completed one breaks the bounds on metrics as they are now, summed. cost: over all launches.
-    finalist_of: the number of the searched trial that it runs again with other settings, of a finalist.
-    parent: the number of the trial from whose weights it went on; its epochs begin with that one's.
-    What was not finite is left out. The rest is as in ``Suggestion`` and ``Ending``.
+    Attributes:
+        number: in the study.
+        outcome: how it ended, or ``running``.
+        overrides: what it changes in the base configuration, by dotted path.
+        values: of the objectives in order, if it is completed.
+        metrics: see ``Ending``.
+        reason: see ``Ending``.
+        best_epoch: see ``Ending``.
+        seconds: see ``Ending``.
+        notes: see ``Ending``.
+        information: see ``Ending``.
+        reported: the first objective by epoch.
+        epochs: the metrics of each epoch, counted from 1.
+        start: which of the starting points it is, if any.
+        retry_of: the number of the failed trial that it tries again.
+        finalist_of: for a finalist, the number of the searched trial that it runs again.
+        parent: the number of the trial whose weights it continued from; its epochs begin with that trial's.
+        course: its hyperparameter schedule, as ``RunConfig.course``.
+        version: of the space in which ``overrides`` were chosen.
+        superseded: whether it lies outside the space as it is now.
+        violation: sum of the amounts by which it breaks the bounds on metrics as they are now.
+        cost: over all launches.
+        started: when it began.
+        finished: when it ended.
     """
 
     number: int
@@ -99,23 +151,43 @@ class TrialRecord:
 
     @property
     def stage(self) -> Stage:
-        """Which part of the study it belongs to."""
+        """The part of the study it belongs to."""
         return "search" if self.finalist_of is None else "finalist"
 
     @property
     def failed(self) -> bool:
-        """Whether it ended without a result that compares: diverged, out of memory or failed."""
+        """Whether it ended without a result to compare: diverged, out of memory or failed."""
         return self.outcome in ("diverged", "out_of_memory", "failed")
 
 
 @dataclass(frozen=True)
-class Target:
-    """How far a search shall go.
+class TrialTarget:
+    """How many trials a search shall have.
 
-    asked: its trials in all, besides retries and replacements. request: the ``+N`` that made it so many, or
-    empty. stopped: why a stop rule ended it there.
+    Attributes:
+        asked: in all, without retries and replacements.
+        request: the ``+N`` that made it so many; empty without one.
+        stopped: why a stop rule lowered it to the trials there were; empty if none did.
     """
 
     asked: int
     request: str = ""
     stopped: str = ""
+
+
+def shown_params(trial: Suggestion | TrialRecord, space: Space) -> dict[str, Scalar]:
+    """What was chosen for a trial, for people: its point, how that divides totals, its schedule in words.
+
+    Args:
+        trial: of some study.
+        space: in which its point was chosen.
+    """
+    changes = [
+        f"after {change['after']}: "
+        + ", ".join(f"{path} {value:.4g}" for path, value in change["set"].items())
+        for change in trial.course
+    ]
+    divided: dict[str, Scalar] = {}
+    for name, division in space.divisions(trial.overrides).items():
+        divided |= division.entries(name)
+    return {**trial.overrides, **divided, **({"course": "; ".join(changes)} if changes else {})}

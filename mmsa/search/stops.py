@@ -1,4 +1,4 @@
-"""Stop rules: when a search ends although it was asked for more trials."""
+"""Stop rules: when a search ends although more trials were asked for."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from typing_extensions import override
 
-from mmsa.config import Block
+from mmsa.config import Block, Named
 from mmsa.errors import Problem
+from mmsa.interface import Scalar
 from mmsa.registry import Registry
 from mmsa.search.records import TrialRecord
 from mmsa.search.samplers.unit import to_unit
 from mmsa.search.space.parameters import GATE
-from mmsa.search.space.scalars import Scalar
 from mmsa.search.space.shares import QUANTILE
 from mmsa.search.space.space import Space
 from mmsa.seeding import derive_seed
 
 Floats = NDArray[np.float64]
 
-STOPS: Registry[Any] = Registry("stop rule")
+STOPS: Registry[StopRule] = Registry("stop rule")
 
 STANDARD_ERRORS = "standard_errors"
 """Note of a completed trial: the standard error of each of its valid metrics."""
 
-_MISSING = 0.5  # where a parameter that does not exist at a point is put
+_MISSING = 0.5  # stands for a parameter that does not exist at a point
 _DELTA = 0.1  # probability that the bounds do not hold
-_PROBES = 2048  # points at which the bound over the space is sought
+_PROBES = 2048  # random points at which the bound over the space is sought
 _FEWEST_POINTS = 20
 _MOST_POINTS = 200  # the effort grows with their cube
 
@@ -44,7 +44,9 @@ _MOST_POINTS = 200  # the effort grows with their cube
 class StopRule:
     """When to stop, by the settings of its ``Config``.
 
-    next_look: trials that there must be before ``reason`` is worth asking for.
+    Attributes:
+        config: its settings.
+        next_look: number of trials below which it is not worth asking for a ``reason``.
     """
 
     def __init__(self, config: Block):
@@ -52,15 +54,17 @@ class StopRule:
         self.next_look = math.inf
 
     def problems(self, num_objectives: int) -> Iterator[Problem]:
-        """Why it does not fit the study; paths are relative to its block."""
+        """Why the rule does not fit the study; paths are relative to its block."""
         yield from ()
 
     def reason(self, completed: Sequence[TrialRecord], space: Space, metric: str, direction: str) -> str:
-        """Why the search should stop now, in words; empty to go on.
+        """Why the search should stop now; empty to continue.
 
         Args:
-            completed: the searched trials, without those that lie outside of the space as it is now.
-            metric, direction: the objective.
+            completed: the completed trials of the search that lie in the space as it is now.
+            space: that is searched.
+            metric: the objective.
+            direction: ``minimize`` or ``maximize``.
         """
         raise NotImplementedError
 
@@ -69,7 +73,7 @@ class StopRule:
 class Never(StopRule):
     """The search has the trials it was asked for."""
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["never"] = "never"
@@ -81,14 +85,17 @@ class Never(StopRule):
 
 @STOPS.register("noise")
 class Noise(StopRule):
-    """Stops when what is still to be gained is less than the valid split can tell (Makarova et al. 2022).
+    """Stops when the possible gain is less than what the valid split can tell apart (Makarova et al. 2022).
 
-    To be gained is at most the difference between an upper bound of the best point found and a lower bound
-    of the best point there is, see ``regret_bound``. What the split can tell is the bootstrap standard error
-    of the best trial's metric: choosing between trials that differ by less is choosing by chance.
+    The gain is at most the difference between an upper bound on the best point found and a lower bound on the
+    best point of the space, see ``regret_bound``. The split tells apart what differs by more than the
+    bootstrap standard error of the best trial's metric: a choice between trials that differ by less is left
+    to chance.
+
+    Optuna's terminator implements the same paper; docs/decisions says why this rule is not replaced by it.
     """
 
-    class Config(Block):
+    class Config(Named):
         """When to look for the first time."""
 
         name: Literal["noise"] = "noise"
@@ -118,7 +125,7 @@ class Noise(StopRule):
         losses_N[~feasible_N] = losses_N[feasible_N].max()
         best = completed[int(np.argmin(losses_N))]
         error = best.notes.get(STANDARD_ERRORS, {}).get(metric)
-        if error is None:  # of a version that did not tell
+        if error is None:  # stored by a version that did not measure it
             return ""
         bound = regret_bound(embed(space, [trial.overrides for trial in completed]), losses_N, space)
         if bound >= error:
@@ -130,18 +137,18 @@ class Noise(StopRule):
 
 
 def regret_bound(points_NP: Floats, values_N: Floats, space: Space) -> float:
-    """At most how far the best point found is from the best there is, with a probability of 0.9.
+    """Upper bound, with probability 0.9, on how far the best point found is from the best of the space.
 
     The difference between the lowest upper confidence bound at a point found and the lowest lower one in the
-    space, of a Gaussian process with noise: Makarova et al. (2022), equation 4, with the confidence
-    ``beta = 2 log(P n^2 pi^2 / (6 delta)) / 5`` of Srinivas et al. (2010). It is fitted to the better half:
-    where the optimum may be, the worse one only makes the surface look rougher.
+    space, of a Gaussian process with noise: Makarova et al. (2022), equation 4, with the confidence ``beta =
+    2 log(P n^2 pi^2 / (6 delta)) / 5`` of Srinivas et al. (2010).
 
     Args:
         points_NP: from ``embed``.
-        values_N: smaller ones are better.
+        values_N: of the points; smaller ones are better.
         space: of the points.
     """
+    # Fitted to the better half: near the optimum, the worse half would only make the surface look rougher.
     kept = np.argsort(values_N, kind="stable")[: min(max(len(values_N) // 2, _FEWEST_POINTS), _MOST_POINTS)]
     points_NP, values_N = points_NP[kept], values_N[kept]
     if np.ptp(values_N) == 0:
@@ -159,7 +166,7 @@ def regret_bound(points_NP: Floats, values_N: Floats, space: Space) -> float:
 
 
 def _fit(points_NP: Floats, values_N: Floats) -> GaussianProcessRegressor:
-    """The process without its noise: deviations are of the mean of many trials of a point."""
+    """A Gaussian process whose deviations are those of a point's mean, without the noise of one trial."""
     num_columns = points_NP.shape[1]
     shape = ConstantKernel(1.0, (0.05, 20.0)) * Matern(np.full(num_columns, 0.5), (0.05, 20.0), nu=2.5)
     with warnings.catch_warnings():
@@ -171,7 +178,7 @@ def _fit(points_NP: Floats, values_N: Floats) -> GaussianProcessRegressor:
 
 
 def embed(space: Space, points: Sequence[Mapping[str, Scalar]]) -> Floats:
-    """(N, P): points of the space in [0, 1]; with a column for each choice, and for an exact 0."""
+    """(N, P) points of the space in [0, 1], with a column for each choice and for each gate of an exact 0."""
     params = [space.encode(point) for point in points]
     return np.hstack([_column(space, name, params) for name in space.distributions()])
 
@@ -202,7 +209,7 @@ def _anyhow_divided(space: Space, random: np.random.Generator) -> dict[str, Floa
 
 
 def _anywhere(space: Space) -> Floats:
-    """(M, P): uniform points of the embedded space, whether or not their parameters exist together."""
+    """(M, P) uniform points of the embedded space, whether or not their parameters exist together."""
     random = np.random.default_rng(derive_seed("regret bound"))
     columns = []
     quantiles = _anyhow_divided(space, random)

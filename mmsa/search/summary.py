@@ -1,18 +1,21 @@
-"""What a search came to, and the commands that go on from there."""
+"""The result of a search, and the commands that continue from there."""
 
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from mmsa.information import Measurement
-from mmsa.information.measurement import CLAIMS
-from mmsa.search.costs import Cost
+from mmsa.interface import VALID, Outcome, Scalar, short
+from mmsa.masking import masked
+from mmsa.measurement import CLAIMS, Measurement
 from mmsa.search.progress import ENDS, spoken
-from mmsa.tracking import VALID, Outcome, Scalar, short
+from mmsa.search.records import Cost, TrialRecord, shown_params
+from mmsa.search.stops import STANDARD_ERRORS
+from mmsa.search.study.view import StudyView
 from mmsa.tracking.location import DEFAULT_RUNS
 from mmsa.training.constants import LOWER_IS_BETTER, Constant, short_of
 
@@ -23,13 +26,18 @@ _TWO_SIDED_95 = 1.96
 
 @dataclass(frozen=True)
 class BestTrial:
-    """The best trial by the first objective: its number and value, and what was sampled and set for it.
+    """The best trial by the first objective.
 
-    finalist_of: the number of the searched trial that it ran again, of a finalist.
-    information: what was measured of it.
-    breaks: the bounds on metrics that it breaks, in words; empty for a feasible one.
-    metrics: that were measured on valid in its best epoch, besides the first objective.
-    standard_error: of its value, where it is known.
+    Attributes:
+        number: in the study.
+        value: of the first objective.
+        overrides: what was sampled and set for it, by dotted path.
+        finalist_of: for a finalist, the number of the searched trial that it ran again.
+        information: measured on the weights of its best epoch, by name.
+        breaks: the bounds on metrics that it breaks, in words; empty for a feasible trial.
+        metrics: measured on valid in its best epoch, besides the first objective.
+        best_epoch: counted from 1.
+        standard_error: of ``value``; None if it is unknown.
     """
 
     number: int
@@ -43,14 +51,14 @@ class BestTrial:
     standard_error: float | None = None
 
     def at_its_best(self) -> list[str]:
-        """What else was measured in its best epoch, as a line; none without anything."""
+        """A line with the other metrics of its best epoch; no line without any."""
         shown = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items())
         return [f"          in epoch {self.best_epoch}: {shown}"] if shown else []
 
     def measured(self) -> list[str]:
-        """What was measured of it, the most wanted first, as a line; none where nothing was to be measured.
+        """A line with its measured information, the most wanted first; no line if nothing was to be measured.
 
-        What has a claim comes before what has none; where nothing has, the line says why.
+        Measurements with a finding come first. If none has a finding, the line says why.
         """
         claims = {name: m for name, m in self.information.items() if m.status in CLAIMS}
         shown = list((claims or self.information).items())[:_NUM_MEASURED]
@@ -60,7 +68,7 @@ class BestTrial:
         return [f"          information in nats: {found}{rest}"] if found else []
 
     def text(self, metric: str) -> str:
-        """In a few words."""
+        """The trial in a few words."""
         origin = "" if self.finalist_of is None else f" (finalist, trial {self.finalist_of} of the search)"
         broken = f"; it {self.breaks}" if self.breaks else ""
         return f"trial {self.number}{origin}, {metric} {self.value:.4f}{broken}"
@@ -73,27 +81,27 @@ class SearchSummary:
     Attributes:
         study: its name.
         runs: the folder of all runs.
-        storage: URL of the study's database without its password, None for the file in ``runs``.
-        counts: trials of the study by how they ended.
+        storage: URL of the study's database without its password; None for the file in ``runs``.
+        counts: finished trials of the study by outcome.
         num_trials: how many the study shall have.
-        launched: ends of trials in this launch, by how they ended.
-        seconds: how long this launch took.
+        launched: trials that ended in this launch, by outcome.
+        seconds: that this launch took.
         metric: name of the first objective.
         best: None without a completed trial.
-        default: value of the trial that runs the defaults; None when it has none.
-        searched: the best of the search, where ``best`` is a finalist.
-        stopped: why ``search.stop`` ended the search, in words, empty otherwise.
-        interrupted: stopped by a signal.
-        gave_up: why it stopped by itself before it was done, empty otherwise.
-        spent: the budget that was spent before it was done, in words, empty otherwise.
+        default: value of the trial that runs the defaults; None without one.
+        searched: the best trial of the search, if ``best`` is a finalist.
+        stopped: why ``search.stop`` ended the search; empty if it did not.
+        interrupted: whether a signal stopped the launch.
+        gave_up: why the launch stopped by itself before it was done; empty if it did not.
+        spent: the budget that ran out before it was done, in words; empty if none did.
         cost: of all trials of the study, over all launches.
-        versions: how the space was edited since the study was begun, in lines.
+        versions: a line for each edit of the space since the study began.
         default_number: of the trial that runs the defaults; None before there is one.
         metrics: names of all objectives.
-        constant: the best constant predictor by the first objective, where one is known.
-        front: number and values of the trials that none is better than in all objectives.
+        front: number and values of each trial on the Pareto front.
+        constant: the best constant predictor by the first objective; None if unknown.
         idle: searched parameters without an effect on these data.
-        notes: what to know of the data when reading the values, in lines.
+        notes: lines about the data that one should know when reading the values.
     """
 
     study: str
@@ -127,8 +135,10 @@ class SearchSummary:
 
     @property
     def successful(self) -> bool:
-        """Whether it is done or its budget is spent, and it has a best trial, and not half of this launch's
-        trials failed."""
+        """Whether the study is done or its budget spent, it has a best trial, and this launch went well.
+
+        A launch of which half of the trials failed is not successful.
+        """
         failed = 2 * self.launched.get("failed", 0) >= max(1, sum(self.launched.values()))
         return (self.done or bool(self.spent)) and self.best is not None and not failed
 
@@ -177,7 +187,7 @@ class SearchSummary:
         ]
 
     def _constant(self, best: BestTrial) -> list[str]:
-        """What says the same of every row, and a word where the best trial is not surely better."""
+        """The best constant predictor, and a warning unless the best trial is surely better."""
         if self.constant is None:
             return []
         metric, error = self.metric.removeprefix(VALID), best.standard_error
@@ -222,3 +232,67 @@ class SearchSummary:
             f"python launch/export.py --study {self.study}{runs}{storage}{chosen} --out {best}",
             f"python launch/retrain.py --config {best}{runs} --seeds 3",
         ]
+
+
+def summary_of(
+    study: StudyView, runs: Path, storage: str | None, before: Counter[Outcome], seconds: float
+) -> SearchSummary:
+    """What a study came to, without what only its launch knows.
+
+    Args:
+        study: after the launch.
+        runs: the folder of all runs.
+        storage: URL of the study's database, None for the file in ``runs``.
+        before: what ``ended`` said before the launch.
+        seconds: how long the launch took.
+    """
+    counts = ended(study)
+    best, defaults, searched = study.best(), study.defaults(), study.completed("search")
+    metric = study.config.search.objectives[0].metric
+    return SearchSummary(
+        study=study.name,
+        runs=runs,
+        storage=storage and masked(storage),
+        counts=counts,
+        num_trials=study.asked,
+        launched=counts - before,
+        seconds=seconds,
+        metric=metric,
+        constant=study.constant(metric),
+        best=None if best is None else _best(study, best),
+        searched=_best(study, searched[0]) if best and best.stage == "finalist" and searched else None,
+        stopped=study.stopped,
+        default=defaults.values[0] if defaults and defaults.values else None,
+        default_number=defaults.number if defaults else None,
+        cost=study.cost(),
+        metrics=tuple(objective.metric for objective in study.config.search.objectives),
+        front=tuple((trial.number, trial.values) for trial in study.front()),
+        versions=_versions(study),
+    )
+
+
+def _best(study: StudyView, trial: TrialRecord) -> BestTrial:
+    first = study.config.search.objectives[0].metric
+    return BestTrial(
+        trial.number,
+        trial.values[0],
+        shown_params(trial, study.space_of(trial.version)),
+        trial.finalist_of,
+        trial.information,
+        study.broken(trial),
+        {name: m for name, m in trial.metrics.items() if name.startswith(VALID) and name != first},
+        trial.best_epoch,
+        trial.notes.get(STANDARD_ERRORS, {}).get(first),
+    )
+
+
+def ended(study: StudyView) -> Counter[Outcome]:
+    """Finished trials by outcome."""
+    return Counter({outcome: n for outcome, n in study.counts().items() if outcome != "running"})
+
+
+def _versions(study: StudyView) -> tuple[str, ...]:
+    """A line for each launch that came with an edit of the space."""
+    superseded = sum(trial.superseded for trial in study.trials())
+    lines = [f"version {v.number} ({v.date}): {'; '.join(v.changes)}" for v in study.space_versions[1:]]
+    return (*lines, f"{superseded} trials do not lie in the space as it is now") if lines else ()

@@ -1,9 +1,6 @@
-"""Tracking: what a search tells its observers, and the MLflow mirror that is one of them."""
+"""Tracking: the observers of a search, and the mirror that keeps MLflow up to date."""
 
-from mmsa.tracking.location import Location
-from mmsa.tracking.mirror import Mirror, rebuild
-from mmsa.tracking.mirror_process import MirrorProcess
-from mmsa.tracking.observer import (
+from mmsa.interface import (
     NOTHING,
     VALID,
     BestEpoch,
@@ -15,7 +12,10 @@ from mmsa.tracking.observer import (
     TrialCard,
     short,
 )
-from mmsa.tracking.ranking import front_of, ranked
+from mmsa.ranking import front_of, ranked
+from mmsa.tracking.location import Location
+from mmsa.tracking.mirror import Mirror, rebuild
+from mmsa.tracking.mirror_process import MirrorProcess
 
 __all__ = [
     "NOTHING",

@@ -1,4 +1,4 @@
-"""Where the mirror is kept, and the one way to connect to it."""
+"""The MLflow store of a study: its address, and the only way to connect to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from mmsa.errors import ConfigError, Problem
-from mmsa.masking import masked, told
+from mmsa.masking import masked, masked_message
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,10 +23,18 @@ if TYPE_CHECKING:
 
 DEFAULT_RUNS = Path("runs")
 VARIABLE = "MLFLOW_TRACKING_URI"
-"""What MLflow's own programs read."""
+"""Environment variable with the store's address, which MLflow's own programs read too."""
 DATA_SET = "mmsa.data_set"
-"""Tag of an experiment: the data set that it was made for, whatever it is called now."""
+"""Tag of an experiment with the data set it was made for; it stays when the experiment is renamed."""
 
+_ADDRESSES = {
+    "experiments": ("artifact_location",),
+    "runs": ("artifact_uri",),
+    "logged_models": ("artifact_location",),
+    "model_versions": ("source", "storage_location"),
+}
+"""Tables and columns where MLflow 3.17 keeps addresses of files; it has no call that changes one."""
+_SECONDS_TO_WAIT = 60  # for another process that writes
 _PAGE = 1000
 _FILE = "file:"
 _SQLITE = "sqlite"
@@ -44,10 +52,11 @@ _SETTINGS = {
 class Location:
     """An MLflow store.
 
-    uri: a database or a server; it may hold a password, so ``shown`` is what is printed.
-    artifacts: URI of the folder for the files of new experiments; None leaves it to the server.
-    named_by: the option or variable that named it; empty for the one in the folder of runs.
-    options: of a command that is to find the same study and store, with a space before each.
+    Attributes:
+        uri: of a database or a server. It may hold a password: print ``shown`` instead.
+        artifacts: URI of the folder for files of new experiments; None leaves the choice to the server.
+        named_by: option or variable that named the store; empty for the default in the folder of runs.
+        options: command-line options, each after a space, with which a command finds this study and store.
     """
 
     uri: str = field(repr=False)
@@ -57,13 +66,15 @@ class Location:
 
     @classmethod
     def of(cls, runs: Path, uri: str | None = None, storage: str | None = None) -> Location:
-        """The store at ``uri``, or else at ``MLFLOW_TRACKING_URI``, or the database in the folder ``runs``.
+        """The store at ``uri``, else at ``MLFLOW_TRACKING_URI``, else the database in the folder ``runs``.
 
         Args:
-            storage: address of the study's database, for ``options``.
+            runs: folder of all runs.
+            uri: address that the user gave, if any.
+            storage: address of the study's database, if it has one; needed for ``options`` only.
 
         Raises:
-            ConfigError: for an address that is none of a store.
+            ConfigError: for an address that is not one of an MLflow store.
         """
         named_by = "--mlflow-uri" if uri else VARIABLE
         uri = uri or os.environ.get(VARIABLE, "").strip()
@@ -79,21 +90,21 @@ class Location:
 
     @property
     def shown(self) -> str:
-        """The address without its password."""
+        """The address with passwords masked."""
         return masked(self.uri)
 
     def __str__(self) -> str:
         return f"{self.shown} (of {self.named_by})" if self.named_by else self.shown
 
     def how_to_browse(self) -> str:
-        """A command to paste, or the address to open."""
+        """The command to paste, or the address to open, to see the store in a browser."""
         if _kind(self.uri) in _SERVERS:
             return self.shown
         return f"mlflow ui --backend-store-uri {shlex.quote(self.shown)}"
 
     @property
     def _file(self) -> Path | None:
-        """The file of a database that is one."""
+        """The file of an SQLite database; None for other stores."""
         if _kind(self.uri) != _SQLITE:
             return None
         from sqlalchemy.engine import make_url  # takes a while to load, which not every command needs
@@ -103,7 +114,7 @@ class Location:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Hold off other processes: two that meet a new database would both create its tables."""
+        """Lock out other processes: two that find a new database would both create its tables."""
         if (database := self._file) is None:
             yield
             return
@@ -113,9 +124,9 @@ class Location:
             yield
 
     def connect(self) -> MlflowClient:
-        """A client of this store; loads MLflow, which takes seconds. Touches no global state of MLflow."""
+        """A client of this store. Loads MLflow, which takes seconds, and leaves its global state alone."""
         for name, value in _SETTINGS.items():
-            os.environ.setdefault(name, value)
+            os.environ.setdefault(name, value)  # before the import, which is when MLflow reads some of them
         from mlflow import MlflowClient
 
         for name in ("mlflow", "alembic", "urllib3.connectionpool"):
@@ -124,13 +135,15 @@ class Location:
             return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     def experiment(self, client: MlflowClient, name: str, holding: str = "") -> str:
-        """The id of the experiment for the data set ``name``, made where there is none.
+        """Id of the experiment for the data set ``name``, which is created if it does not exist.
 
-        A renamed one is found by its tag, or by runs that it holds. One in MLflow's bin gives its name
-        back, and nothing that was deleted: MLflow would restore every run of it.
+        A renamed experiment is found by its tag, or by runs that it holds. A deleted one is restored for its
+        name, and its runs are deleted again, because MLflow restores an experiment with all of them.
 
         Args:
-            holding: a filter of runs, which decide where there are any.
+            client: of this store.
+            name: of the data set.
+            holding: filter of runs; an experiment that holds such runs is preferred.
         """
         with self._alone():
             found = self._found(client, name, holding)
@@ -146,21 +159,22 @@ class Location:
         named = client.get_experiment_by_name(name)
         active = named if named is not None and named.lifecycle_stage == "active" else None
         if holding and not (active and client.search_runs([active.experiment_id], holding, max_results=1)):
-            others = {found.experiment_id: found for found in _all(client.search_experiments)}
+            others = {found.experiment_id: found for found in all_pages(client.search_experiments)}
             if runs := others and client.search_runs(list(others), holding, max_results=1):
                 return others[runs[0].info.experiment_id]
         if active is None:
-            tagged = (found for found in _all(client.search_experiments) if found.tags.get(DATA_SET) == name)
-            active = next(tagged, None)
+            every = all_pages(client.search_experiments)
+            active = next((found for found in every if found.tags.get(DATA_SET) == name), None)
         if active is None and named is not None:
             _empty_again(client, named)
             return named
         return active
 
     def _bring_along(self, artifacts: str) -> None:
-        """MLflow keeps absolute addresses of files; with a folder of runs that was moved they move, too.
+        """Update the addresses of files after the folder of runs was moved, since MLflow keeps absolute ones.
 
-        So it is in the folder's own database; in another file, where the earlier folder is gone.
+        Done in the database that lies in the folder of runs itself; in a database elsewhere only if the
+        earlier folder is gone.
         """
         database, suffix = self._file, "/artifacts"
         if database is None or self.artifacts in (None, artifacts):
@@ -169,31 +183,57 @@ class Location:
             return  # somebody chose that place
         own = database.resolve().parent.as_uri() + suffix == self.artifacts
         if own or not _path(artifacts).exists():
-            from mmsa.tracking.moved import follow
-
             assert self.artifacts is not None
-            follow(self.uri, artifacts, self.artifacts)
+            _rewrite_addresses(self.uri, artifacts, self.artifacts)
+
+
+def _rewrite_addresses(database: str, earlier: str, now: str) -> None:
+    """Replace the folder ``earlier`` by ``now`` in every address of files that MLflow keeps.
+
+    Args:
+        database: address of an SQLite file.
+        earlier, now: URIs of a folder, without a slash at the end.
+
+    Raises:
+        SQLAlchemyError: when the database cannot be written; nothing is changed then.
+    """
+    from sqlalchemy import create_engine, inspect, text
+
+    engine = create_engine(database, connect_args={"timeout": _SECONDS_TO_WAIT})
+    known = {"earlier": earlier, "below": f"{earlier}/", "now": now, "length": len(earlier)}
+    try:
+        with engine.begin() as connection:
+            tables = set(inspect(connection).get_table_names())
+            for table, columns in _ADDRESSES.items():
+                for column in columns if table in tables else ():
+                    change = (
+                        f"UPDATE {table} SET {column} = :now || substr({column}, :length + 1) "  # noqa: S608 - our own words
+                        f"WHERE {column} = :earlier OR substr({column}, 1, :length + 1) = :below"
+                    )
+                    connection.execute(text(change), known)
+    finally:
+        engine.dispose()
 
 
 def _empty_again(client: MlflowClient, experiment: Experiment) -> None:
     client.restore_experiment(experiment.experiment_id)
-    for run in _all(client.search_runs, [experiment.experiment_id]):
+    for run in all_pages(client.search_runs, [experiment.experiment_id]):
         client.delete_run(run.info.run_id)
 
 
-def _all(search: Callable[..., Any], *arguments: Any) -> list[Any]:
-    """Everything that a method of MLflow's client finds, which hands it out in pages."""
+def all_pages(search: Callable[..., Any], *arguments: Any, **named: Any) -> list[Any]:
+    """All results of a search method of MLflow's client, which returns them in pages."""
     found: list[Any] = []
     token: str | None = None
     while token != "":
-        page = search(*arguments, max_results=_PAGE, page_token=token)
+        page = search(*arguments, max_results=_PAGE, page_token=token, **named)
         found += page
         token = page.token or ""
     return found
 
 
 def _kind(uri: str) -> str:
-    """``sqlite`` of ``sqlite+pysqlite:///x``; a plain path is a ``file``."""
+    """Scheme of an address without its driver: ``sqlite`` of ``sqlite+pysqlite:///x``, ``file`` of a path."""
     scheme, colon, _ = uri.partition(":")
     return scheme.lower().partition("+")[0] if colon or scheme == "databricks" else "file"
 
@@ -210,16 +250,16 @@ def _check(uri: str, named_by: str) -> None:
             if make_url(uri).database in (None, "", ":memory:") and kind == _SQLITE:
                 rule = "is a database in memory, of which nothing would be left"
         except (SQLAlchemyError, ValueError) as error:
-            rule = f"cannot be read as the address of a database: {told(error, uri)}"
+            rule = f"cannot be read as the address of a database: {masked_message(error, uri)}"
     if rule:
         advice = "Write http://HOST:PORT for a server, sqlite:////FOLDER/mlflow.db for a file."
         raise ConfigError("command line", [Problem(named_by, masked(uri), rule, advice)])
 
 
 def _database(path: Path) -> str:
-    """The address of an SQLite file; a path may hold what has a meaning in an address.
+    """Address of an SQLite file whose path may hold characters with a meaning in addresses.
 
-    MLflow takes addresses of the shorter form apart by itself, without decoding them.
+    The plain form is preferred: MLflow splits it by itself, without decoding, and fails on an encoded path.
     """
     from sqlalchemy.engine import URL, make_url
 

@@ -1,7 +1,7 @@
-"""The MLflow mirror of a search: written by one thread in the background, never waited for.
+"""The mirror of a search in MLflow, written by a background thread that the search never waits for.
 
-The mirror holds what MLflow shall say and writes what it does not say yet. Writing is idempotent, so one way
-serves a first launch, a study that continues, a server that comes back, and ``rebuild``.
+The mirror holds the state that MLflow should show, and writes the difference. Writing is idempotent, so the
+same code serves a first launch, a study that continues, a server that comes back, and ``rebuild``.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from typing import Any
 
 from mmsa.config import dump_yaml
 from mmsa.errors import TrackingError
-from mmsa.information import Measurement
-from mmsa.masking import told
+from mmsa.interface import NOTHING, BestEpoch, Outcome, Scalar, Stage, StudyCard, TrialCard
+from mmsa.masking import masked_message
+from mmsa.measurement import Measurement
 from mmsa.tracking.location import Location
-from mmsa.tracking.observer import NOTHING, BestEpoch, Outcome, Scalar, Stage, StudyCard, TrialCard
 from mmsa.tracking.study_runs import StudyRuns
 
 
 class Mirror:
-    """Observer that keeps MLflow like the study.
+    """Observer that keeps MLflow in step with the study.
 
-    A store that is away, slow or broken costs the search nothing: trials wait in memory, up to ``capacity``
-    of them, and one line tells how to fill what was left out.
+    A store that is away, slow or broken costs the search nothing: up to ``capacity`` trials wait in memory,
+    and one line tells the user how to fill the gap.
 
     Args:
         location: the MLflow store.
-        say: takes a line for the user; called from the background thread.
-        interval: seconds between two rounds of writing, and before the next try after a failure.
-        capacity: unwritten trials kept, besides earlier ones; of the others only the table in the parent run
-            will tell.
+        say: is given lines for the user, from the background thread.
+        interval: seconds between rounds of writing, and before the next try after a failure.
+        capacity: number of unwritten trials kept, besides earlier ones; those beyond it appear in the table
+            of the parent run only.
         patience: seconds that ``close`` waits for the last round.
-        clock: seconds since 1970, at which an event happened.
+        clock: time of the present event, in seconds since 1970.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Mirror:
         self._thread: threading.Thread | None = None
 
     def start_study(self, study: StudyCard, earlier: Sequence[TrialCard]) -> None:
-        """Start writing; ``earlier`` trials that MLflow lacks are written first."""
+        """Start writing, beginning with ``earlier`` trials that MLflow lacks."""
         self._study = study
         self._capacity += len(earlier)
         for trial in earlier:
@@ -77,15 +77,15 @@ class Mirror:
         self._update(replace(known, outcome="running", values=(), reason="", finished=None))
 
     def trial_epoch(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
-        """An epoch is over; told again after a crash, what was told first stays."""
+        """An epoch is over; if it is reported again after a crash, the first report stays."""
         trial = self._trials[number]
         self._update(replace(trial, epochs={epoch: dict(metrics)} | dict(trial.epochs)))
 
     def trial_paused(self, number: int) -> None:
-        """Nothing: for MLflow it runs until it has ended."""
+        """Do nothing: in MLflow, a paused trial is running until it ends."""
 
     def trial_measured(self, number: int, information: Mapping[str, Measurement]) -> None:
-        """What was measured of a trial."""
+        """Information was measured on the best epoch of a trial."""
         self._update(replace(self._trials[number], information=dict(information)))
 
     def trial_finished(
@@ -103,7 +103,7 @@ class Mirror:
         self._update(replace(ended, best_epoch=best.number, metrics=best.metrics, violation=best.violation))
 
     def close(self) -> None:
-        """Write what is left, for a few seconds at most, and say what could not be written."""
+        """Write what is left, within ``patience``, and say what could not be written."""
         self._closing.set()
         if self._thread is not None:
             self._thread.join(self._patience)
@@ -113,7 +113,7 @@ class Mirror:
 
     @property
     def unwritten(self) -> int:
-        """How many trials MLflow does not show as they are, as far as is known."""
+        """Number of trials that MLflow is not known to show as they are."""
         return len(self._unwritten) + self._dropped
 
     def _update(self, trial: TrialCard) -> None:
@@ -125,7 +125,7 @@ class Mirror:
                 self._dropped += 1
 
     def _forget(self, number: int) -> None:
-        """Of a trial that will not be written (again) only what the table of trials needs stays in memory."""
+        """Free the memory of a trial that is written: only what the table of trials needs is kept."""
         self._unwritten.pop(number, None)
         if self._trials[number].outcome != "running":
             self._trials[number] = replace(self._trials[number], epochs={}, information={})
@@ -152,15 +152,14 @@ class Mirror:
         with self._lock:
             batch = [self._trials[number] for number in self._unwritten]
         for trial in batch:
-            with (
-                self._lock
-            ):  # to the end of the queue: a trial that MLflow refuses must not hold up the others
+            with self._lock:
+                # To the end of the queue first: a trial that MLflow refuses must not hold up the others.
                 self._unwritten.pop(trial.number, None)
                 self._unwritten[trial.number] = None
             self._summary_due = True
             runs.write_trial(trial)
             with self._lock:
-                if self._trials[trial.number] is trial:
+                if self._trials[trial.number] is trial:  # else it has changed while it was written
                     self._forget(trial.number)
         if self._summary_due:
             with self._lock:
@@ -173,19 +172,22 @@ class Mirror:
 
     def _warn(self, error: Exception) -> None:
         if not self._warned:
-            cause = told(error, self._location.uri).splitlines()[0][:200]
+            cause = masked_message(error, self._location.uri).splitlines()[0][:200]
             lacking = advice(self._study.name, self._location)
             self._say(f"MLflow cannot be written ({cause}); the search goes on. {lacking}")
             self._warned = True
 
 
 def advice(study: str, location: Location) -> str:
-    """What to do when MLflow lacks something."""
+    """Advice for a user whose MLflow lacks something."""
     return f"To fill the gap: python launch/report.py --study {study} --rebuild{location.options}"
 
 
 def rebuild(location: Location, study: StudyCard, trials: Sequence[TrialCard]) -> int:
-    """Write into MLflow what it lacks of the ended ``trials``; the number of trials that needed it.
+    """Write into MLflow what it lacks of the ended ``trials``.
+
+    Returns:
+        The number of trials of which something was lacking.
 
     Raises:
         TrackingError: when the store cannot be reached.
@@ -198,5 +200,5 @@ def rebuild(location: Location, study: StudyCard, trials: Sequence[TrialCard]) -
         if len(ended) == len(trials):
             runs.set_status(running=False, complete=len(ended) >= study.num_trials)
     except Exception as error:
-        raise TrackingError(f"{location.shown}: {told(error, location.uri)}") from error
+        raise TrackingError(f"{location.shown}: {masked_message(error, location.uri)}") from error
     return written

@@ -1,7 +1,7 @@
 """The MLflow mirror in a process of its own.
 
-MLflow takes 20 ms of computing for a trial, and seconds to load. In the driver's process that time would be
-taken from the search, whose events come in faster when trials are short.
+MLflow takes seconds to load and 20 ms of computing per trial. In the driver's process that time would be
+taken from the search, and matters when trials are short.
 """
 
 from __future__ import annotations
@@ -19,25 +19,27 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
 
-from mmsa.information import Measurement
+from mmsa.interface import NOTHING, BestEpoch, Outcome, Scalar, Stage, StudyCard, TrialCard
+from mmsa.measurement import Measurement
 from mmsa.provenance import python_path, running_code
 from mmsa.tracking.location import Location
 from mmsa.tracking.mirror import Mirror, advice
-from mmsa.tracking.observer import NOTHING, BestEpoch, Outcome, Scalar, Stage, StudyCard, TrialCard
 
 _GRACE = 10.0
-"""Seconds that the process may take to end after the mirror has given up, loading MLflow included."""
+"""Seconds that the process may take beyond the mirror's patience, in which it may still be loading MLflow."""
 
 
 class MirrorProcess:
-    """Observer that has a ``Mirror`` in another process; never waits for it before ``close``.
+    """Observer that forwards every event to a ``Mirror`` in another process.
 
-    The process ends with the driver, however that ends: what it has not written the next launch writes.
+    It waits for that process in ``close`` only. The process ends with the driver, however the driver ends;
+    what it has not written, the next launch writes.
 
     Args:
         location: the MLflow store.
-        say: takes a line for the user; called from a thread in the background.
-        interval, patience: of the mirror.
+        say: is given lines for the user, from a background thread.
+        interval: of the mirror.
+        patience: of the mirror.
     """
 
     def __init__(
@@ -49,10 +51,12 @@ class MirrorProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start_study(self, study: StudyCard, earlier: Sequence[TrialCard]) -> None:
-        """Start the process, and writing; ``earlier`` trials that MLflow lacks are written first."""
+        """Start the process, which writes ``earlier`` trials that MLflow lacks first."""
         self._study = study
         self._connection, theirs = Pipe()
-        entry = f"from {__name__} import serve; serve({theirs.fileno()}, {running_code().path!r})"
+        entry = (
+            f"from {__name__} import serve_mirror; serve_mirror({theirs.fileno()}, {running_code().path!r})"
+        )
         self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-P", "-c", entry],  # -P: not what lies in the working folder
             env=os.environ | {"PYTHONPATH": python_path()},
@@ -78,10 +82,10 @@ class MirrorProcess:
         self._tell("trial_epoch", number, epoch, dict(metrics))
 
     def trial_paused(self, number: int) -> None:
-        """Nothing: for MLflow it runs until it has ended."""
+        """Do nothing: in MLflow, a paused trial is running until it ends."""
 
     def trial_measured(self, number: int, information: Mapping[str, Measurement]) -> None:
-        """What was measured of a trial."""
+        """Information was measured on the best epoch of a trial."""
         self._tell("trial_measured", number, dict(information))
 
     def trial_finished(
@@ -96,7 +100,7 @@ class MirrorProcess:
         self._tell("trial_finished", number, outcome, tuple(values), reason, best)
 
     def close(self) -> None:
-        """Let the mirror write what is left, for a few seconds at most, and say what it could not."""
+        """Let the mirror write what is left, and wait for it as long as its patience."""
         if self._process is None:
             return
         self._tell("close")
@@ -129,20 +133,18 @@ class MirrorProcess:
             self._say(f"MLflow cannot be written ({cause}); the search goes on. {lacking}")
 
 
-def serve(descriptor: int, code: str) -> None:
-    """What the process does: the events of one study, until the last one or until the driver is gone.
+def serve_mirror(descriptor: int, code: str) -> None:
+    """Main function of the process: handle the events of one study until ``close``, or the driver's end.
 
     Args:
-        code: the folder of the driver's mmsa.
+        descriptor: of the connection to the driver.
+        code: folder of the driver's mmsa, which must be ours too.
     """
     if running_code().path != code:
         sys.exit(f"error: the MLflow mirror found {running_code().path}, and the driver runs {code}")
     os.nice(5)  # on a full machine the trials come first
-    for interruption in (
-        signal.SIGINT,
-        signal.SIGTERM,
-        signal.SIGHUP,
-    ):  # sent to all processes of a job; the driver decides
+    # These reach all processes of a job. Only the driver decides when a search ends.
+    for interruption in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(interruption, signal.SIG_IGN)
     connection: Connection = Connection(descriptor)
     event, moment, details = connection.recv()

@@ -1,4 +1,4 @@
-"""A retraining in MLflow: a run, a child for each seed, a registered model that predicts on raw rows."""
+"""A retraining in MLflow: a run, a child run for each seed, and a registered model that takes raw rows."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmsa.errors import TrackingError
-from mmsa.information import Measurement
-from mmsa.masking import told
-from mmsa.tracking.information import log_information
+from mmsa.masking import masked_message
+from mmsa.measurement import Measurement
+from mmsa.tracking.artifacts import log_information
 from mmsa.tracking.location import Location
 
 if TYPE_CHECKING:
@@ -20,15 +20,21 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 ALIAS = "current"
-"""Alias of the version that was registered last."""
+"""Alias of the latest registered version."""
 
 
 @dataclass(frozen=True)
 class SeedCard:
-    """One retrained model: metrics by epoch, those of the best epoch on test, and the folder of the model.
+    """What MLflow is told of one retrained model.
 
-    information: what was measured of it on test. selected: the seed with which a search chose the
-    configuration; it is not in the means.
+    Attributes:
+        seed: of the training.
+        best_epoch: selected on valid, counted from 1.
+        epochs: metrics by epoch, counted from 1.
+        test: metrics of the best epoch on test.
+        bundle: folder of the model.
+        information: measured on test, by name.
+        selected: whether a search selected the configuration with this seed; it is not in the means then.
     """
 
     seed: int
@@ -42,20 +48,20 @@ class SeedCard:
 
 @dataclass(frozen=True)
 class RetrainCard:
-    """All that is worth showing of a retraining.
+    """What MLflow is told of a retraining.
 
     Attributes:
-        data_set: names the experiment.
-        tags: study, trial, digests.
-        config_yaml: the exported file, as it was run.
-        report: the table as text.
+        data_set: name of the data set, and so of the experiment.
+        tags: study, trial and digests.
+        config_yaml: the configuration as it ran.
+        report: the text report.
         metrics: over fresh seeds.
-        seeds: one card each.
-        registered: which of the seeds is registered.
-        inputs: how a raw row gives each modality: ``strings``, ``tokens`` or ``features``.
-        loader: the module whose ``_load_pyfunc`` opens the model's folder.
-        requirements: packages with versions that the model needs.
-        decomposition: of the information about the test labels, as JSON can write it; None without.
+        seeds: one card for each model.
+        registered: seed of the model to register.
+        inputs: form of each modality in a raw row: ``strings``, ``tokens`` or ``features``.
+        loader: module whose ``_load_pyfunc`` opens the model's folder.
+        requirements: packages that the model needs, with versions.
+        decomposition: of the information about the test labels, JSON-able; None if it was not measured.
     """
 
     data_set: str
@@ -72,7 +78,10 @@ class RetrainCard:
 
 
 def log_retrained(location: Location, card: RetrainCard, model_name: str) -> str:
-    """Write a retraining and register its model; the model's URI.
+    """Log a retraining and register its model.
+
+    Returns:
+        URI of the registered model.
 
     Raises:
         TrackingError: when the store cannot be written.
@@ -80,7 +89,7 @@ def log_retrained(location: Location, card: RetrainCard, model_name: str) -> str
     try:
         return _log(location, card, model_name)
     except Exception as error:
-        raise TrackingError(f"{location.shown}: {told(error, location.uri)}") from error
+        raise TrackingError(f"{location.shown}: {masked_message(error, location.uri)}") from error
 
 
 def _log(location: Location, card: RetrainCard, model_name: str) -> str:
@@ -154,10 +163,10 @@ def _register(
 
 
 def _signature(inputs: Mapping[str, str]) -> ModelSignature:
-    """The columns of a request.
+    """Signature of a request: one column for each modality.
 
-    Frames are checked by the model itself: JSON has neither float32, which MLflow would not make of its
-    doubles, nor a difference between 1 and 1.0, and MLflow takes no frame of whole numbers for doubles.
+    Frames have the type ``Any`` and are checked by the model itself. JSON has no float32, to which MLflow
+    would not convert its doubles; nor does it tell 1 from 1.0, and MLflow takes no whole numbers as doubles.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema

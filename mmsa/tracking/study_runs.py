@@ -1,24 +1,21 @@
-"""A study in MLflow: a parent run, and a child run per trial, found again by their tags."""
+"""A study in MLflow: a parent run and a child run per trial, which are found again by their tags."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mmsa.information.panel import metrics as information_metrics
-from mmsa.tracking.front import front_csv, front_figure
-from mmsa.tracking.information import log_information
-from mmsa.tracking.location import Location
-from mmsa.tracking.observer import StudyCard, TrialCard
-from mmsa.tracking.ranking import front_of, ranked
-from mmsa.tracking.summary import count_outcomes, trials_csv
+from mmsa.interface import StudyCard, TrialCard
+from mmsa.ranking import front_of, ranked
+from mmsa.tracking.artifacts import count_outcomes, front_csv, front_figure, log_information, trials_csv
+from mmsa.tracking.location import Location, all_pages
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Param, Run
 
-_PAGE = 1000
 _PARENT = "mlflow.parentRunId"
 _TAG_LENGTH = 1000
 _STATUS = {"completed": "FINISHED", "pruned": "KILLED"}
@@ -26,8 +23,15 @@ _STATUS = {"completed": "FINISHED", "pruned": "KILLED"}
 
 @dataclass
 class _TrialRun:
-    """What MLflow holds of a trial. epochs: those logged, None where that is not known yet. ended: what was
-    said at its end, as tags; empty as long as it runs."""
+    """What MLflow is known to hold of a trial.
+
+    Attributes:
+        run_id: of its run.
+        described: whether its configuration was logged.
+        ended: the tags written at its end; empty while it runs.
+        num_epochs: number of logged epochs, if the trial has ended.
+        epochs: the logged epochs; None if they have not been read yet.
+    """
 
     run_id: str
     described: bool
@@ -37,12 +41,16 @@ class _TrialRun:
 
 
 class StudyRuns:
-    """Writes trials into MLflow. Every write is idempotent: what is there already is left alone.
+    """Writer of trials into MLflow. Every write is idempotent: what is there already is left alone.
 
-    Of several runs of one trial, as a run that somebody brought back from MLflow's bin makes them, one stays.
+    If a trial has several runs, as after somebody restored a deleted one, the most complete one is kept.
+
+    Args:
+        location: the store.
+        study: to write.
 
     Raises:
-        Exception: whatever MLflow raises, from every method; the callers decide what that means.
+        Exception: from every method, whatever MLflow raises; callers decide what it means.
     """
 
     def __init__(self, location: Location, study: StudyCard):
@@ -62,7 +70,7 @@ class StudyRuns:
         self._client.log_text(self.parent, study.space_yaml, "space.yaml")
 
     def _existing(self) -> dict[int | None, Run]:
-        """The run of each trial by its number, and the parent run under None."""
+        """Runs by the number of their trial; the parent run is under None."""
         found: dict[int | None, Run] = {}
         for run in self._search():
             tags = run.data.tags
@@ -74,19 +82,11 @@ class StudyRuns:
                 self._client.delete_run(other.info.run_id)
         return found
 
-    def _search(self) -> Iterator[Run]:
+    def _search(self) -> list[Run]:
         """All runs of the study, oldest first."""
-        token: str | None = None
-        while token != "":
-            page = self._client.search_runs(
-                [self._experiment],
-                self._filter,
-                max_results=_PAGE,
-                order_by=["attributes.start_time ASC"],
-                page_token=token,
-            )
-            yield from (run for run in page if run.data.tags.get("mmsa.role") in ("trial", "study"))
-            token = page.token or ""
+        oldest_first = ["attributes.start_time ASC"]
+        runs = all_pages(self._client.search_runs, [self._experiment], self._filter, order_by=oldest_first)
+        return [run for run in runs if run.data.tags.get("mmsa.role") in ("trial", "study")]
 
     def _create(self, name: str, tags: dict[str, str], started: float | None = None) -> str:
         milliseconds = int(1000 * (started or time.time()))
@@ -94,7 +94,7 @@ class StudyRuns:
         return str(run.info.run_id)
 
     def write_trial(self, trial: TrialCard) -> bool:
-        """Bring the run of a trial up to what ``trial`` says; True where anything had to be written."""
+        """Update the run of a trial; returns whether anything had to be written."""
         run = self._trials.get(trial.number)
         if run is None:
             tags = {
@@ -106,6 +106,7 @@ class StudyRuns:
             run_id = self._create(f"trial {trial.number}", tags, trial.started)
             run = self._trials[trial.number] = _TrialRun(run_id, described=False, epochs=set())
         said = _said_at_the_end(trial)
+        # Most trials of a study that continues are complete in MLflow: no request is made for them.
         if said and run.ended.items() >= said.items() and run.num_epochs >= len(trial.epochs):
             return False
         params = self._describe(run, trial)
@@ -122,7 +123,7 @@ class StudyRuns:
         return True
 
     def _describe(self, run: _TrialRun, trial: TrialCard) -> list[Param]:
-        """Log its configuration where MLflow lacks it; the parameters that are to be logged."""
+        """Log the configuration if MLflow lacks it; returns the parameters that remain to be logged."""
         from mlflow.entities import Param
 
         if run.described:
@@ -150,6 +151,8 @@ class StudyRuns:
         measured = [
             metric(name, value, num_epochs) for name, value in information_metrics(trial.information).items()
         ]
+        # One request, with the tags that say the trial has ended: a run has all of its numbers, or is written
+        # again by the next launch.
         self._client.log_batch(
             run.run_id,
             params=params,
@@ -162,7 +165,7 @@ class StudyRuns:
         self._client.set_terminated(run_id, status, int(1000 * (finished or time.time())))
 
     def write_summary(self, trials: Sequence[TrialCard]) -> None:
-        """The table of all trials, counts by outcome, the best so far with its configuration."""
+        """Write the table of all trials, counts by outcome, and the best trial with its configuration."""
         from mlflow.entities import RunTag
 
         tags = {f"mmsa.num_{outcome}": str(count) for outcome, count in count_outcomes(trials).items()}
@@ -186,7 +189,7 @@ class StudyRuns:
         )
 
     def set_status(self, *, running: bool, complete: bool) -> None:
-        """The state of the parent run: running, finished with all its trials, or stopped before."""
+        """Set the state of the parent run: running, finished with all trials, or stopped before."""
         if running:
             self._client.update_run(self.parent, "RUNNING")
         else:
@@ -194,7 +197,7 @@ class StudyRuns:
 
 
 def _said_at_the_end(trial: TrialCard) -> dict[str, str]:
-    """Tags of a trial that has ended."""
+    """Tags of a trial that has ended; none while it runs."""
     if trial.outcome == "running":
         return {}
     return {
@@ -211,7 +214,7 @@ def _broken(best: TrialCard | None) -> str:
 
 
 def _trial_run(run: Run) -> _TrialRun:
-    """What an earlier launch wrote; a run that it did not end is described and read again."""
+    """What an earlier launch wrote; a run that it did not end is described again, its epochs read."""
     if not _has_ended(run):
         return _TrialRun(run.info.run_id, described=False)
     return _TrialRun(run.info.run_id, True, run.data.tags, int(run.data.tags["mmsa.epochs"]))
@@ -222,12 +225,12 @@ def _has_ended(run: Run) -> bool:
 
 
 def _completeness(run: Run) -> tuple[bool, int]:
-    """Larger for the run that tells more of the same trial; of equal ones the older stays."""
+    """Sort key: larger for the run that holds more of the same trial."""
     return _has_ended(run), int(run.data.tags.get("mmsa.epochs", 0))
 
 
 def metric(name: str, value: float, step: int) -> Metric:
-    """A point of a curve, as of now."""
+    """A point of a metric's curve, with the present time."""
     from mlflow.entities import Metric
 
     return Metric(name, float(value), int(1000 * time.time()), step)

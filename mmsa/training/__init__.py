@@ -6,8 +6,7 @@ from mmsa.training.cost import count_parameters, count_steps, time_step
 from mmsa.training.loop import Progress, epochs, run
 from mmsa.training.metrics import evaluate, metric_names
 from mmsa.training.parallel import ALONE, Team
-from mmsa.training.predictor import Predictor
-from mmsa.training.result import Result
+from mmsa.training.predictor import Predictor, Result
 from mmsa.training.selection import Selection
 
 __all__ = [

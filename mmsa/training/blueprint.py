@@ -1,8 +1,8 @@
-"""What a configuration builds from the data, and how that is stepped, in a form that can be compared.
+"""What a configuration builds from the data and how that is trained, in a form that can be compared.
 
-Two values of a setting that give the same blueprint give the same run: the setting has no effect. Nothing has
-to declare what it reads: whatever a setting changes is in the modules that are built, in what is done while
-they are, in the optimiser's groups, or in the passes of an epoch.
+Two values of a setting with the same blueprint give the same run: the setting has no effect. No component has
+to declare what it reads. Whatever a setting changes shows in the modules that are built, in what is called
+while they are built, in the optimiser's groups, or in the passes of an epoch.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from mmsa.config import Block
 from mmsa.data.inputs import InputSpec
 from mmsa.data.targets import TargetSpec
 from mmsa.experiment import RunConfig
-from mmsa.models import Model, build_model
+from mmsa.models.base import Model
+from mmsa.models.systems import build_model
 from mmsa.models.text import PretrainedConfig
-from mmsa.objectives import STRATEGIES, Objective
+from mmsa.objectives.objective import Objective
+from mmsa.objectives.strategies import STRATEGIES
 from mmsa.training.optimisers import group_settings, trained_parameters
 
-_DRAWN = (torch.empty, torch.rand, torch.randn)  # what weights are made of: shapes only, here
+_DRAWN = (torch.empty, torch.rand, torch.randn)  # make weights; here only their shapes
 _FILLED = frozenset(
     (
         "normal_",
@@ -45,15 +47,17 @@ _FILLED = frozenset(
 )
 _PLAIN = (bool, int, float, str, bytes, torch.dtype, torch.device, type)
 _CONTAINERS = (dict, list, tuple, set, frozenset)
-_MOST_COMPARED = 2**20  # numbers of a tensor; what filled a larger one is in the calls
+_MOST_COMPARED = 2**20  # numbers of a tensor; the calls say what filled a larger one
 
 
 @dataclass(frozen=True)
 class Blueprint:
     """A run on paper.
 
-    digest: equal for configurations that build and step the same. num_parameters: how many numbers are
-    trained. numbers_per_row: held of each row of a batch for its largest product, beside all vectors.
+    Attributes:
+        digest: equal for configurations that build and train the same.
+        num_parameters: how many numbers are trained.
+        numbers_per_row: numbers that the model's largest product takes for each row of a batch.
     """
 
     digest: str
@@ -63,8 +67,8 @@ class Blueprint:
     def memory(self, batch_size: int) -> int:
         """Bytes that training takes at least, in float32.
 
-        Of each weight itself, its gradient, two moments, the best epoch's and the average; of the largest
-        product itself, its gradient, and both of what dropout makes of it.
+        For each weight: itself, its gradient, two moments, and copies for the best epoch and the average. For
+        each number of the largest product: itself, its gradient, and both again after dropout.
         """
         return 24 * self.num_parameters + 16 * self.numbers_per_row * batch_size
 
@@ -80,7 +84,7 @@ def blueprint(config: RunConfig, inputs: InputSpec, targets: TargetSpec) -> Blue
     with paper:
         model = build_model(config.model, inputs, weights=False)
         objective = Objective(config.objective, model.dims, targets)
-        model.offer(objective.requests)
+        model.request(objective.requests)
     groups = trained_parameters(model, objective)
     trained = {name for name, members in groups.items() if members}
     description = _Description()
@@ -101,7 +105,7 @@ def blueprint(config: RunConfig, inputs: InputSpec, targets: TargetSpec) -> Blue
 
 
 class _Paper(TorchFunctionMode):
-    """Weights that would be drawn get a shape only; what else is called is written down."""
+    """Gives weights shapes without memory, and records every other call of torch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,22 +121,22 @@ class _Paper(TorchFunctionMode):
             given["device"] = "meta"
         target = args[0] if args else given.get("tensor")
         if name in _FILLED and isinstance(target, Tensor) and target.is_meta:
-            return target  # nothing to fill; torch would compile its way through it
+            return target  # there is nothing to fill, and torch would load its compiler for it
         return func(*args, **given)
 
 
 def _is_tensor(part: object) -> bool:
-    """Whether an argument is made of tensors, which are described as what they end in."""
+    """Whether an argument consists of tensors; these are described by the modules they end up in."""
     if isinstance(part, (list, tuple)):
         return any(_is_tensor(item) for item in part)
     return isinstance(part, (Tensor, torch.Generator))
 
 
 def _stepped(config: RunConfig, model: Model, groups: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The settings of optimiser and loop, as far as they are read."""
+    """The settings of optimiser and loop, without those that nothing reads."""
     optim, train = config.optim.model_dump(), config.train.model_dump()
     for name in [name for name in optim if name.startswith(("lr", "weight_decay", "layer_decay"))]:
-        del optim[name]  # which are in the groups
+        del optim[name]  # they are in the groups
     if config.optim.schedule != "multi_step":
         del optim["milestones"], optim["decay"]
     train["patience"] = min(config.train.patience, config.train.epochs)
@@ -149,8 +153,8 @@ def _stepped(config: RunConfig, model: Model, groups: Mapping[str, Any]) -> Mapp
 
 
 def _passes(config: RunConfig, trained: set[str]) -> list[Any]:
-    """The passes of the first epochs that step anything."""
-    strategy = STRATEGIES[config.objective.strategy.name](config.objective.strategy)  # type: ignore[attr-defined]
+    """The passes of the first epochs, without those that step nothing."""
+    strategy = STRATEGIES[config.objective.strategy.name](config.objective.strategy)
     return [
         [part for part in strategy.passes(epoch) if trained & set(part.groups)]
         for epoch in range(min(2, config.train.epochs))
@@ -158,23 +162,23 @@ def _passes(config: RunConfig, trained: set[str]) -> list[Any]:
 
 
 def _text(config: RunConfig, inputs: InputSpec) -> Any:
-    """The settings by which text is encoded or cut before a model sees it."""
+    """The settings by which text is encoded or cut before the model sees it."""
     text = getattr(config.model, "text", None)
     return text if isinstance(text, PretrainedConfig) and "text" in inputs.modalities() else None
 
 
 class _Description:
-    """A digest of values and all they hold.
+    """A digest of values and everything they contain.
 
-    What cannot be looked into is described by its address, which equals nothing else.
+    A value that cannot be looked into is described by its address, which equals no other.
     """
 
     def __init__(self) -> None:
         self._parts: list[str] = []
-        self._seen: dict[int, tuple[int, Any]] = {}  # with the values, so that no address is used twice
+        self._seen: dict[int, tuple[int, Any]] = {}  # holds the values, so that no address is reused
 
     def digest(self) -> str:
-        """Of everything added."""
+        """The digest of everything added."""
         return hashlib.sha256("\n".join(self._parts).encode(errors="surrogatepass")).hexdigest()
 
     def add(self, value: Any) -> None:
@@ -217,7 +221,7 @@ def _held(value: Any) -> list[Any]:
         return [value.__module__, value.__qualname__, value.__defaults__, value.__kwdefaults__, cells]
     if isinstance(value, (BuiltinFunctionType, ModuleType)):
         return [value.__name__]
-    if hasattr(value, "__dict__"):  # of modules, most are hooks that nobody has set
+    if hasattr(value, "__dict__"):  # empty containers are left out: most are hooks of modules
         held = [pair for pair in vars(value).items() if not isinstance(pair[1], _CONTAINERS) or pair[1]]
         return [part for pair in held for part in pair]
     return [str(id(value))]

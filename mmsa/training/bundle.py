@@ -1,4 +1,4 @@
-"""A trained model as a folder that predicts on raw rows anywhere, and holds nothing that could run code.
+"""A trained model as a folder that predicts on raw rows anywhere and holds nothing that could run code.
 
 ===================  ====================================================================================
 config.yaml          the complete configuration of the run
@@ -20,11 +20,11 @@ from mmsa.config import dump_yaml, load_yaml, parse
 from mmsa.data.inputs import InputSpec
 from mmsa.errors import DataError
 from mmsa.experiment import RunConfig
-from mmsa.models import build_model, save_text_frontend, with_text_frontend
 from mmsa.models.modalities import MultimodalConfig
+from mmsa.models.systems import build_model
+from mmsa.models.text_input import save_text_frontend, with_text_frontend
 from mmsa.training.checkpoint import UNREADABLE, reason_of
-from mmsa.training.predictor import Predictor
-from mmsa.training.result import Result
+from mmsa.training.predictor import Predictor, Result
 from mmsa.training.runtime import Runtime
 
 _CONFIG, _INPUTS, _WEIGHTS, _TEXT = "config.yaml", "inputs.json", "weights.safetensors", "text_encoder"
@@ -43,13 +43,14 @@ def save_bundle(result: Result, directory: Path) -> None:
 
 
 def load_bundle(directory: Path, cache: Path | None = None) -> Predictor:
-    """The model in ``directory``, ready to predict on the device that its configuration finds here.
+    """Load the model in ``directory``, ready to predict on the device that its configuration finds here.
 
     Args:
+        directory: written by ``save_bundle``.
         cache: folder that keeps encoded text between predictions.
 
     Raises:
-        DataError: for a folder that is no bundle, or a damaged one.
+        DataError: for a folder that is no bundle, or is a damaged one.
         ConfigError: for a configuration that this version of mmsa does not know.
     """
     missing = [name for name in (_CONFIG, _INPUTS, _WEIGHTS) if not (directory / name).is_file()]

@@ -1,4 +1,4 @@
-"""Checkpoints: one file in a folder, replaced whole or not at all, read without running what it holds."""
+"""Checkpoints: one file in a folder, replaced whole or not at all, and read without running its content."""
 
 from __future__ import annotations
 
@@ -31,26 +31,24 @@ UNREADABLE = (
     UnsafePickle,
     zlib.error,
 )
-"""What is raised where a checkpoint is read, or put to use, that is damaged or somebody else's."""
+"""Errors that reading or using a checkpoint raises if it is damaged or not one of mmsa."""
 
 
 def reason_of(error: BaseException) -> str:
-    """The first line of an error about a file, as far as it fits into a message."""
+    """The first line of an error about a file, cut to fit into a message."""
     return str(error).partition("\n")[0][:300] or type(error).__name__
 
 
 def write_checkpoint(directory: Path, state: State) -> None:
-    """Put ``state`` (tensors, numbers, strings, and lists and mappings of them) into ``directory``.
+    """Write ``state`` (tensors, numbers, strings, and lists and mappings of them) into ``directory``.
 
-    The folder appears with its first complete checkpoint in it; a crash or a full disk at any moment leaves
-    the previous state of the folder, or none.
+    The folder appears with its first complete checkpoint. A crash or a full disk at any moment leaves the
+    previous checkpoint, or no folder.
 
     Raises:
-        OSError: where it cannot be written, on a full disk for example.
+        OSError: if it cannot be written, on a full disk for example.
     """
-    partial = directory.with_name(
-        f".{directory.name}.partial"
-    )  # always the same, so that leftovers do not pile up
+    partial = directory.with_name(f".{directory.name}.partial")  # one name, so that leftovers do not pile up
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
@@ -73,13 +71,13 @@ def _save(state: State, stream: IO[bytes]) -> None:
     try:
         torch.save(state, stream)
     except RuntimeError as error:
-        if isinstance(error.__context__, OSError):  # torch complains of the half file instead
+        if isinstance(error.__context__, OSError):  # torch complains about the half file instead
             raise error.__context__ from None
         raise
 
 
 def _sync(directory: Path) -> None:
-    """Make names in ``directory`` survive a power cut."""
+    """Make the names in ``directory`` survive a power cut."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -88,13 +86,14 @@ def _sync(directory: Path) -> None:
 
 
 def read_checkpoint(directory: Path, expected: State) -> State:
-    """The state in ``directory``, its tensors on the CPU.
+    """Read the state in ``directory``, with its tensors on the CPU.
 
     Args:
-        expected: what the state must say of itself, such as the configuration it belongs to.
+        directory: written by ``write_checkpoint``.
+        expected: entries that the state must have, such as the configuration it belongs to.
 
     Raises:
-        CheckpointError: for a folder without a checkpoint, a damaged one, or one of another run.
+        CheckpointError: for a folder without a checkpoint, with a damaged one, or with that of another run.
     """
     file = directory / _FILE
     if not file.is_file():
@@ -128,7 +127,7 @@ def read_checkpoint(directory: Path, expected: State) -> State:
 
 
 def _differences(path: str, found: object, expected: object) -> list[str]:
-    """One line for each place where two nested mappings differ, with its dotted path."""
+    """A line for each place where two nested mappings differ, with its dotted path."""
     if isinstance(found, dict) and isinstance(expected, dict):
         keys = sorted({*found, *expected}, key=str)
         return [

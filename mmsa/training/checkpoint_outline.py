@@ -1,8 +1,8 @@
-"""What a checkpoint holds, found out before torch builds any of it.
+"""Checking what a checkpoint holds before torch builds any of it.
 
-``torch.load`` runs nothing that a file brings, but it trusts sizes, hashes keys of any depth, and makes as
-many objects as it is told to. So its pickle is first interpreted by the machine that reads data files, with
-placeholders for tensors, and its tensors are compared with the bytes that are there.
+``torch.load`` runs no code of a file, but it trusts sizes, hashes keys of any depth, and makes as many
+objects as the file asks for. So the pickle is first interpreted by the machine that reads data files, with
+placeholders for tensors, and the sizes of tensors are compared with the bytes that are there.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ _ITEM_BYTES = {
 }
 _MAPPINGS = {("collections", "OrderedDict"), ("collections", "Counter")}
 _TENSOR = ("torch._utils", "_rebuild_tensor_v2")
-_EXPANSION = 64  # how many times the numbers of its storage an expanded tensor may show
+_EXPANSION = 64  # how often an expanded tensor may repeat the numbers of its storage
 _MAX_AXES = 64
 
 
 class _Name:
-    """A global."""
+    """A global that the pickle names."""
 
     def __init__(self, module: str, name: str):
         self.path = (module, name)
 
 
 class _Storage:
-    """Numbers in a part of the file."""
+    """The numbers in a part of the file."""
 
     def __init__(self, count: int):
         self.count = count
 
 
 class _Outline(Machine):
-    """Interprets the pickle of a checkpoint; tensors stay ``None``."""
+    """Interprets the pickle of a checkpoint, with ``None`` for each tensor."""
 
     def __init__(self, pickle: mmap.mmap, sizes: Mapping[str, int]):
         super().__init__(pickle)
@@ -102,12 +102,12 @@ def _check_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) 
 
 
 def check_outline(file: Path) -> None:
-    """Refuse a checkpoint that ``torch.load`` might not survive, or whose parts do not have their checksums.
+    """Refuse a checkpoint that ``torch.load`` might not survive, or whose parts have wrong checksums.
 
     Raises:
-        UnsafePickle: for one that names anything but tensors and mappings.
-        BadZipFile, ValueError: for a damaged one, or one that grows out of proportion. Other kinds of damage
-            raise what ``zipfile`` and ``mmsa.data.unpickling.DAMAGE`` raise.
+        UnsafePickle: if it names anything but tensors and mappings.
+        BadZipFile, ValueError: if it is damaged, or would grow out of proportion. Other kinds of damage raise
+            the errors of ``zipfile`` and ``mmsa.data.unpickling.DAMAGE``.
     """
     with file.open("rb") as stream:
         if stream.read(4) != b"PK\x03\x04":  # torch would take it for one of its older formats

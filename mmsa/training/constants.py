@@ -1,7 +1,7 @@
-"""What a predictor reaches that says the same of every row: the floor under every result.
+"""Metrics of constant predictors: the floor under every result.
 
-A metric without this floor beside it flatters: on skewed labels a constant has the accuracy of the largest
-class, and on few rows a mean absolute error below that of many trained models.
+A metric without this floor beside it flatters. On skewed labels a constant has the accuracy of the largest
+class, and on few rows its mean absolute error is below that of many trained models.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from mmsa.training.metrics import TWO_CLASSES, classes, evaluate, f1_name, on_sc
 Values = NDArray[np.floating[Any]]
 
 LOWER_IS_BETTER = {"mae"}
-"""The metrics of the registry that are errors; of all others more is better."""
+"""The metrics that are errors; of all others more is better."""
 
 
 @dataclass(frozen=True)
 class Constant:
-    """The best of the constant predictors by one metric: which it is, and what it reaches."""
+    """The best constant predictor by one metric: its name and its value."""
 
     name: str
     value: float
 
 
 def constant_metrics(train_labels: Values, labels: Values, suite: Suite) -> dict[str, dict[str, float]]:
-    """What the median, the mean and the majority class of train reach on a split, by predictor and metric.
+    """Metrics, on a split, of the median, the mean and the majority class of train; by predictor and metric.
 
-    The majority depends on how an accuracy sorts labels into classes, so for each accuracy, and the F1 beside
-    it, the constant is the median of those train labels that are in its largest class.
+    The majority depends on how an accuracy sorts labels into classes. So for each accuracy, and the F1 beside
+    it, the constant is the median of the train labels in its largest class.
 
     Args:
-        train_labels: (M,) labels that the constant is taken from.
+        train_labels: (M,) labels that the constants are taken from.
         labels: (N,) labels of the split that is scored.
         suite: of metrics that the data set is scored with.
     """
@@ -61,7 +61,7 @@ def constant_metrics(train_labels: Values, labels: Values, suite: Suite) -> dict
 
 
 def best_constants(constants: Mapping[str, Mapping[str, float]]) -> dict[str, Constant]:
-    """The best constant predictor by each metric; the first of equal ones."""
+    """The best constant predictor by each metric; the first one of equals."""
     best: dict[str, Constant] = {}
     for name, metrics in constants.items():
         for metric, value in metrics.items():
@@ -71,12 +71,12 @@ def best_constants(constants: Mapping[str, Mapping[str, float]]) -> dict[str, Co
 
 
 def short_of(metric: str, value: float, worse_end: float | None, constant: Constant) -> str:
-    """In what way a result is not better than a constant predictor, in words; empty where it surely is.
+    """Say how a result falls short of a constant predictor; empty if it is surely better.
 
     Args:
         metric: without the name of a split.
         value: of the result.
-        worse_end: of its 95 % interval; None where it is not known.
+        worse_end: of its 95 % interval; None if unknown.
         constant: the best one by this metric.
     """
     floor = f"{constant.value:.4f}, the {constant.name} of train for every row"

@@ -1,4 +1,4 @@
-"""What a run would cost, measured on its first steps."""
+"""The cost of a run: its steps, its parameters, and the time of a step, measured on its first steps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statistics import median
 
 import torch
 
-from mmsa.data import Corpus
+from mmsa.data.corpus import Corpus
 from mmsa.experiment import RunConfig
 from mmsa.training.learner import Learner
 from mmsa.training.plan import num_steps
@@ -18,12 +18,14 @@ from mmsa.training.trainer import Position, Trainer
 
 
 def time_step(config: RunConfig, corpus: Corpus, steps: int = 3, *, cache: Path | None = None) -> float:
-    """Seconds of one optimiser step, evaluation not included.
+    """Seconds of one optimiser step, without evaluation.
 
-    The median of ``steps`` steps after one to warm up, taken for each pass of the first epoch (estimator
-    passes are cheaper) and averaged by their numbers of batches, so that ``count_steps`` of it make a run.
-    Some steps of the last pass come before that: what terms do with the epoch before costs as well.
+    The median of ``steps`` steps after a warm-up step, measured for each pass of the first epoch (estimator
+    passes are cheaper) and averaged by their numbers of batches: ``count_steps`` times this is the time of a
+    run.
     """
+    # Some steps of the last pass come first: terms also use what they kept of the epoch before, and that
+    # costs time.
     trainer = Trainer(config, corpus, cache)
     passes = trainer.plan[0]
     with trainer.runtime.active():
@@ -45,12 +47,12 @@ def _median_of_pass(trainer: Trainer, index: int, steps: int) -> float:
 
 
 def count_steps(config: RunConfig, corpus: Corpus, *, cache: Path | None = None) -> int:
-    """Optimiser steps of a run that is not stopped early."""
+    """Optimiser steps of a run that does not stop early."""
     return num_steps(Trainer(config, corpus, cache).plan)
 
 
 def count_parameters(config: RunConfig, corpus: Corpus, *, cache: Path | None = None) -> int:
     """How many numbers a run trains, in model and objective."""
     runtime = Runtime.of(config.train)
-    with runtime.active():  # a trainer would load torch's compiler too, seconds of a search's start
+    with runtime.active():  # a Trainer would also load torch's compiler: seconds of a search's start
         return Learner(config, corpus, runtime, cache).num_parameters

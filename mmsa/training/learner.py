@@ -1,4 +1,4 @@
-"""What a run trains, and the gradients of a batch."""
+"""What a run trains, and its gradients on a batch."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mmsa.data import Corpus
 from mmsa.data.batches import Batch
+from mmsa.data.corpus import Corpus
 from mmsa.data.inputs import InputSpec
 from mmsa.data.targets import TargetSpec
 from mmsa.experiment import OptimConfig, RunConfig
-from mmsa.models import Representations, build_model
-from mmsa.objectives import Objective
+from mmsa.models.base import Representations
+from mmsa.models.systems import build_model
+from mmsa.objectives.objective import Objective
 from mmsa.seeding import derive_seed, seed_everything
 from mmsa.training.optimisers import clip_gradient, trained_parameters
 from mmsa.training.parallel import ALONE, Team
@@ -24,11 +25,14 @@ from mmsa.training.runtime import Runtime, in_float32
 
 
 class Learner:
-    """Model and objective of a run on the data they read, with freshly drawn weights.
+    """Model and objective of a run on its data, with freshly drawn weights.
 
     Attributes:
         corpus: the data as the model reads them.
-        groups: the trained parameters, by what steps them.
+        inputs: that the model is built for.
+        model: on the device of the run.
+        objective: on the device of the run.
+        groups: trained parameters by the name of their group.
 
     Raises:
         ConfigError: for an encoder that cannot read the data.
@@ -45,7 +49,7 @@ class Learner:
         self.model = build_model(config.model, self.inputs).to(runtime.device)
         targets = TargetSpec.of(self.corpus)
         self.objective = Objective(config.objective, self.model.dims, targets).to(runtime.device)
-        self.model.offer(self.objective.requests)
+        self.model.request(self.objective.requests)
         self.groups = trained_parameters(self.model, self.objective)
 
     @property
@@ -56,10 +60,10 @@ class Learner:
     def gradients(
         self, current: PlannedPass, batch: Batch, step: int, optim: OptimConfig
     ) -> dict[str, Tensor]:
-        """Clipped gradients in the parameters that ``current`` steps, and what to monitor.
+        """Compute clipped gradients in the parameters that ``current`` steps; returns scalars to monitor.
 
-        The two losses share one forward pass and nothing else: the main loss gives no gradient to estimators,
-        which some terms fit against it, and the estimators give none to the model.
+        The main loss and the loss of estimators share one forward pass and nothing else. The main loss gives
+        no gradient to estimators, which some terms fit against it, and the estimators give none to the model.
         """
         trains_model = current.loss != "estimator"
         with torch.set_grad_enabled(trains_model):
@@ -81,20 +85,20 @@ class Learner:
         return values
 
     def _forward(self, batch: Batch, step: int) -> Representations:
-        """Of the whole batch, of which ``batch`` is the share of this process."""
+        """Representations of the whole batch, of which ``batch`` is this process's share."""
         seed = derive_seed("share", self._seed, step)
         with self._team.own_randomness(seed), self._runtime.forward_context():
             outputs = self.model(batch)
         return self._team.gather(in_float32(outputs), len(batch.whole or batch))
 
     def _stepped(self, current: PlannedPass) -> list[nn.Parameter]:
-        """The parameters of model and terms, without estimators, that ``current`` steps."""
+        """The parameters of model and terms that ``current`` steps, without those of estimators."""
         return [
             parameter for name in current.groups if name != "estimator" for parameter in self.groups[name]
         ]
 
     def _backward(self, loss: Tensor, parameters: list[nn.Parameter], optim: OptimConfig) -> Tensor:
-        """Gradients of ``loss`` in ``parameters`` and nowhere else, clipped; their norm before."""
+        """Set clipped gradients of ``loss`` in ``parameters`` and nowhere else; returns their norm before."""
         torch.autograd.backward(loss, inputs=parameters)
         self._team.average_gradients(parameters)
         return clip_gradient(parameters, optim)

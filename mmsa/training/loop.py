@@ -1,40 +1,49 @@
-"""The only way to train: ``epochs`` for those who step the loop, ``run`` for those who want its result."""
+"""The only way to train: ``epochs`` for those who step through a run, ``run`` for those who want its result.
+
+Between epochs information is measured on the valid split's representations. Nothing of that draws from a
+generator of the run or changes its weights, so a measured run is the same run. All runs are measured with the
+same folds, resamples and permutations, so that on the same rows their intervals are paired.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mmsa.data import Corpus
+from torch import nn
+
+from mmsa.data.corpus import Corpus
 from mmsa.experiment import RunConfig
-from mmsa.information import Measurement
+from mmsa.information.budget import TimeBudget
+from mmsa.information.measure_panel import measure_panel
 from mmsa.information.panel import metrics as information_metrics
-from mmsa.training.measuring import measure_best, measure_epoch
+from mmsa.measurement import Measurement
 from mmsa.training.parallel import ALONE, Team
+from mmsa.training.predictor import Result, represent
 from mmsa.training.resampling import standard_errors
-from mmsa.training.result import Result
 from mmsa.training.selection import PREFIX
 from mmsa.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands at the end of an epoch.
+    """State of a run at the end of an epoch.
 
     Attributes:
-        epoch: finished epochs, so the number of this one counted from 1.
+        epoch: number of this epoch, counted from 1.
         step: optimiser steps so far.
         metrics: of this epoch, all finite. ``valid/…``: of the whole split. Means over the epoch's steps:
             ``loss/<term>`` (weighted, in the scale of the total ``train/loss``), ``loss/estimator/<term>``,
             ``train/gradient`` (norm before clipping), and monitors of terms such as ``bound/…`` in nats.
             ``train/lr``: of the main group after the last step. ``information/…`` at chosen epochs.
         best_epoch: the best epoch so far by ``train.metric``.
-        best: all metrics of the best epoch; with ``information/…`` once the run is finished.
-        history: the metrics of every epoch so far, those before a resumption included.
+        best: all metrics of the best epoch, ``information/…`` among them once the run is finished.
+        history: the metrics of every epoch so far, including those before a resumption.
         finished: whether this was the last epoch.
-        repeated: whether it was trained earlier, and is given once more from a checkpoint.
-        information: of the weights of the best epoch, once the run is finished.
+        repeated: whether it was trained earlier and comes once more from a checkpoint.
+        information: measured on the weights of the best epoch, once the run is finished.
     """
 
     epoch: int
@@ -49,12 +58,12 @@ class Progress:
     _trainer: Trainer = field(repr=False, compare=False)
 
     def save(self, directory: Path) -> None:
-        """Write a checkpoint into the folder ``directory``, in place of one that is there.
+        """Write a checkpoint into the folder ``directory``, replacing one that is there.
 
-        Of the processes of a team only the first does.
+        In a team only the first process writes.
 
         Raises:
-            ValueError: once the next epoch has begun, when the state of this one is gone.
+            ValueError: if the next epoch has begun, since the state of this one is gone then.
         """
         if self._trainer.position.step != self.step:
             raise ValueError(f"epoch {self.epoch} can be saved only until the next one begins")
@@ -66,9 +75,9 @@ class Progress:
         return self._trainer.num_parameters
 
     def standard_errors(self) -> dict[str, float]:
-        """How sure each ``valid/`` metric of the best epoch is, by resampling groups of the split.
+        """Standard error of each ``valid/`` metric of the best epoch, by resampling groups of the split.
 
-        Call it after the last epoch and its ``save``: it ends the run.
+        It ends the run, so call it after the ``save`` of the last epoch.
         """
         if not self.finished:
             raise ValueError(f"epoch {self.epoch} is not the last one")
@@ -87,23 +96,25 @@ def epochs(
     team: Team = ALONE,
     known: int | None = None,
 ) -> Iterator[Progress]:
-    """Train epoch by epoch; each ``next`` trains one and evaluates it.
+    """Train epoch by epoch: each ``next`` trains one epoch and evaluates it.
 
-    A run resumed from the checkpoint of its last epoch gives that epoch's progress once more and ends.
+    A run that is resumed from the checkpoint of its last epoch yields that epoch's progress once more and
+    ends.
 
     Args:
-        corpus: with train and valid; the text raw, or encoded for ``config.model``.
+        config: of the run.
+        corpus: with train and valid; its text is raw, or encoded for ``config.model``.
         resume: folder of a checkpoint to continue from.
-        known: the last epoch whose progress the caller has seen: a run resumed from the checkpoint of a later
-            one gives that one's progress once more before it trains. None for all.
         cache: folder that keeps encoded text between runs.
-        team: the processes that train this run together, each of which calls this with the same arguments.
+        team: the processes that train this run together; each of them calls this with the same arguments.
+        known: the last epoch whose progress the caller has seen. A run that is resumed from the checkpoint of
+            a later epoch yields that epoch's progress once more before it trains. None if it has seen all.
 
     Raises:
-        ConfigError: before the first step, for settings that do not fit machine or data.
+        ConfigError: before the first step, for settings that do not fit the machine or the data.
         CheckpointError: before the first step, for a checkpoint that cannot be continued.
         TrainingDiverged: in the epoch in which a number stopped being finite.
-        WorkerLost: when another process of ``team`` died, or does not answer.
+        WorkerLost: if another process of ``team`` died or does not answer.
     """
     return _drive(_start(config, corpus, resume, cache, team), known)
 
@@ -120,7 +131,7 @@ def run(
     resume: Path | None = None,
     cache: Path | None = None,
 ) -> Result:
-    """Train to the end and call ``report`` after each epoch. Arguments and errors as for ``epochs``."""
+    """Train to the end, calling ``report`` after each epoch. Arguments and errors are those of ``epochs``."""
     trainer = _start(config, corpus, resume, cache, ALONE)
     for progress in _drive(trainer):
         report(progress)
@@ -157,3 +168,49 @@ def _progress(trainer: Trainer, repeated: bool = False) -> Progress:
         repeated=repeated,
         _trainer=trainer,
     )
+
+
+def measure_epoch(trainer: Trainer) -> None:
+    """Add the information of the current weights to the epoch's metrics, if the epoch is a chosen one."""
+    if trainer.position.epoch in trainer.config.information.epochs:
+        trainer.history[-1].update(information_metrics(_measure(trainer, trainer.evaluated)))
+
+
+def measure_best(trainer: Trainer) -> dict[str, Measurement]:
+    """The information of the weights of the best epoch, by name; empty before the run is finished."""
+    if not trainer.finished or not trainer.config.information.quantities:
+        return {}
+    with _best(trainer) as model:
+        return _measure(trainer, model)
+
+
+def _measure(trainer: Trainer, model: nn.Module) -> dict[str, Measurement]:
+    config, valid = trainer.config.information, trainer.corpus["valid"]
+    if trainer.team.rank > 0:  # only the first process reports
+        return {}
+    times = 1 + len(config.epochs)
+    budget = TimeBudget(None if config.budget is None else config.budget * trainer.seconds / times)
+    with trainer.runtime.active():
+        representations = represent(
+            model, valid, trainer.config.train.eval_batch_size, trainer.runtime.device
+        )
+        return measure_panel(
+            representations,
+            valid.labels,
+            valid.groups,
+            config.quantities,
+            estimator=config.estimator,
+            budget=budget,
+        )
+
+
+@contextmanager
+def _best(trainer: Trainer) -> Iterator[nn.Module]:
+    """The model with the weights of the best epoch, for the context only: a checkpoint may follow."""
+    model = trainer.model
+    kept = {name: value.detach().to("cpu", copy=True) for name, value in model.state_dict().items()}
+    model.load_state_dict(trainer.selection.weights)
+    try:
+        yield model
+    finally:
+        model.load_state_dict(kept)

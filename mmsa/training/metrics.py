@@ -68,7 +68,7 @@ def evaluate(labels: Values, predictions: Values, suite: Suite) -> dict[str, flo
 
 
 def metric_names(suite: Suite) -> tuple[str, ...]:
-    """The names ``evaluate`` gives for a suite."""
+    """The names of the metrics that ``evaluate`` computes for a suite."""
     anything = np.zeros(1, np.float32)
     return tuple(evaluate(anything, anything, suite))
 
@@ -91,7 +91,10 @@ def on_scale(values: Values, suite: Suite) -> NDArray[np.float32]:
 class Classes:
     """Labels and predictions sorted into classes.
 
-    truth, predicted: (N,) class of each row. counted: (N,) whether the row counts.
+    Attributes:
+        truth: (N,) class of each label.
+        predicted: (N,) class of each prediction.
+        counted: (N,) whether the row counts.
     """
 
     truth: Rows
@@ -100,7 +103,7 @@ class Classes:
 
 
 def classes(labels_N: Values, predictions_N: Values, suite: Suite) -> dict[str, Classes]:
-    """The classes behind each accuracy of the suite, by its name; of what ``on_scale`` returns."""
+    """The classes behind each accuracy of the suite, by its name; takes values from ``on_scale``."""
     sort_by: dict[str, Callable[[Values], Rows]] = {}
     if suite == "mosi":
         sort_by = {
@@ -124,7 +127,7 @@ def classes(labels_N: Values, predictions_N: Values, suite: Suite) -> dict[str, 
 
 
 def largest_classes(labels: Values, suite: Suite) -> dict[str, float]:
-    """The part of the rows in the largest class of each accuracy: what a constant prediction reaches."""
+    """The part of the rows in the largest class of each accuracy, which a constant prediction reaches."""
     labels_N, parts = on_scale(labels, suite), {}
     for name, found in classes(labels_N, labels_N, suite).items():
         truth_M = found.truth[found.counted]
@@ -134,7 +137,7 @@ def largest_classes(labels: Values, suite: Suite) -> dict[str, float]:
 
 
 def lopsided(labels: Values, suite: Suite, split: str) -> list[str]:
-    """A line where an accuracy tells next to nothing, because nearly all labels are one of its classes."""
+    """A warning if nearly all labels are in one class of an accuracy, which then says next to nothing."""
     parts = {name: part for name, part in largest_classes(labels, suite).items() if part >= _NEARLY_ALL}
     if not parts:
         return []

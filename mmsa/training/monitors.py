@@ -1,7 +1,7 @@
-"""Running means of what each step says, and the first step at which any of it stopped being finite.
+"""Running means of the scalars of each step, and the first step at which one of them stopped being finite.
 
-A value read from an accelerator makes the host wait for it. So everything is added up where it is computed,
-and nothing is read back until somebody asks. Shapes: K scalars that are given together.
+Reading a value from an accelerator makes the host wait for it. So everything is added up where it is
+computed, and nothing is read back until somebody asks. Shapes: K scalars that are given together.
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ _NEVER = torch.iinfo(torch.int64).max
 
 @dataclass
 class _Sums:
-    """total: (K,) float64. first_bad: (K,) int64, the step that spoilt each sum. count: of additions."""
+    """Sums of K scalars.
+
+    Attributes:
+        total: (K,) float64.
+        first_bad: (K,) int64, the step at which each sum stopped being finite.
+        count: of additions.
+    """
 
     total: Tensor
     first_bad: Tensor
@@ -28,13 +34,13 @@ class _Sums:
 
 
 class Monitors:
-    """Scalars by metric name, gathered over an epoch. Steps may give different sets of names."""
+    """Collects scalars by metric name over an epoch. Steps may have different sets of names."""
 
     def __init__(self) -> None:
         self._sums: dict[tuple[str, ...], _Sums] = {}
 
     def add(self, step: int, values: Mapping[str, Tensor]) -> None:
-        """Add the scalars of ``step``, if any; where several fail in one step, the first is blamed."""
+        """Add the scalars of ``step``. If several stop being finite in one step, the first one is blamed."""
         if not values:
             return
         names = tuple(values)
@@ -45,15 +51,15 @@ class Monitors:
         sums = self._sums[names]
         sums.total += values_K
         sums.count += 1
-        # A sum that was spoilt once stays so: the smallest step at which it is not finite is the first.
+        # A sum that is not finite stays so, hence the smallest step at which it is not is the first one.
         bad_K = torch.where(torch.isfinite(sums.total), _NEVER, step)
         sums.first_bad = torch.minimum(sums.first_bad, bad_K)
 
     def check(self) -> None:
-        """Read back whether everything was finite so far.
+        """Read back whether everything has been finite so far.
 
         Raises:
-            TrainingDiverged: with the first step and name that was not.
+            TrainingDiverged: with the first step and name that were not.
         """
         failures = [
             (step, name, total)
@@ -66,7 +72,7 @@ class Monitors:
             raise TrainingDiverged(step, name.partition("/")[2], total)
 
     def means(self) -> dict[str, float]:
-        """The mean of each name over the steps that gave it.
+        """The mean of each scalar over the steps that had it.
 
         Raises:
             TrainingDiverged: as ``check``.
@@ -81,14 +87,14 @@ class Monitors:
         return {name: total / counts[name] for name, total in totals.items()}
 
     def state_dict(self) -> list[dict[str, Any]]:
-        """Everything gathered so far, for a checkpoint in the middle of an epoch."""
+        """Everything collected so far, for a checkpoint in the middle of an epoch."""
         return [
             {"names": list(names), "total": sums.total, "first_bad": sums.first_bad, "count": sums.count}
             for names, sums in self._sums.items()
         ]
 
     def load_state_dict(self, state: list[dict[str, Any]], device: torch.device) -> None:
-        """Continue gathering where ``state_dict`` was taken."""
+        """Continue where ``state_dict`` was taken."""
         self._sums = {
             tuple(part["names"]): _Sums(part["total"].to(device), part["first_bad"].to(device), part["count"])
             for part in state

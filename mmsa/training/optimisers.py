@@ -1,7 +1,7 @@
-"""The optimiser, its parameter groups, and the course of its learning rates.
+"""The optimiser, its parameter groups, and the schedule of its learning rates.
 
-One optimiser holds every group. A step moves the parameters that have a gradient, and the loop computes
-gradients in the groups of the current pass only: a group that a pass leaves alone keeps weights and moments.
+One optimiser holds every group. A step moves only parameters that have a gradient, and gradients are computed
+only in the groups of the current pass. So a group that a pass leaves alone keeps its weights and moments.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, MultiStepLR, ReduceLROnPlateau
 
 from mmsa.experiment import OptimConfig, TrainConfig
-from mmsa.models import Model
-from mmsa.objectives import Objective
+from mmsa.models.base import Model
+from mmsa.objectives.objective import Objective
 
 GROUPS = ("main", "pretrained", "mixture", "estimator")
 _PLATEAU_FACTOR = 0.5
@@ -25,11 +25,11 @@ _CLASSES: Mapping[str, type[torch.optim.Adam]] = {"adam": torch.optim.Adam, "ada
 
 
 def trained_parameters(model: Model, objective: Objective) -> dict[str, list[nn.Parameter]]:
-    """The parameters of model and objective by group, every group of ``GROUPS`` present.
+    """The parameters of model and objective by group, with an entry for each of ``GROUPS``.
 
     Raises:
-        ValueError: unless each trainable parameter is declared in exactly one known group; one that is not
-            declared would stay as it was drawn, without a word.
+        ValueError: unless each trainable parameter is declared in exactly one known group. An undeclared one
+            would silently stay as it was drawn.
     """
     groups: dict[str, list[nn.Parameter]] = {name: [] for name in GROUPS}
     for module in (model, objective):
@@ -62,9 +62,9 @@ def build_optimiser(
 def group_settings(
     config: OptimConfig, model: Model, groups: Mapping[str, Sequence[nn.Parameter]]
 ) -> list[dict[str, Any]]:
-    """The groups of the optimiser that have a parameter, with their rates and decays.
+    """The groups of the optimiser that have a parameter, with their learning rates and weight decays.
 
-    In the pretrained group, vectors (biases and normalisations) are not decayed, as in the training of BERT,
+    In the pretrained group vectors (biases and normalisations) are not decayed, as in the training of BERT,
     and ``layer_decay`` lowers the learning rate layer by layer towards the input.
     """
     settings: list[dict[str, Any]] = [
@@ -84,7 +84,7 @@ def group_settings(
 def _main_settings(
     config: OptimConfig, model: Model, parameters: Sequence[nn.Parameter]
 ) -> list[dict[str, Any]]:
-    """One optimiser group for everything, and one for each encoder with a rate or decay of its own."""
+    """One optimiser group for each encoder with a rate or decay of its own, and one for everything else."""
     own = {
         "audio": (config.lr_audio, config.weight_decay_audio),
         "vision": (config.lr_vision, config.weight_decay_vision),
@@ -108,7 +108,7 @@ def _main_settings(
 def _pretrained_settings(
     config: OptimConfig, model: Model, parameters: Sequence[nn.Parameter]
 ) -> list[dict[str, Any]]:
-    """One optimiser group for each depth below the output, decayed matrices and undecayed vectors apart."""
+    """Two optimiser groups for each depth below the output: decayed matrices and undecayed vectors."""
     depths = {id(model.get_parameter(name)): depth for name, depth in model.pretrained_depths().items()}
     by_kind: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for parameter in parameters:
@@ -125,11 +125,11 @@ def _pretrained_settings(
 
 
 class Schedule:
-    """The learning rates of all groups over a run: warm-up, then constant, linear, cosine, or by the epoch.
+    """The learning rates of all groups over a run: a warm-up, then one of several shapes.
 
     Linear and cosine reach 0 after the last of ``total_steps``. Plateau halves the rates after more than half
-    of ``train.patience`` epochs without improvement: a lower rate is tried before the run stops early. Steps
-    lower them after fixed epochs.
+    of ``train.patience`` epochs without improvement, so that a lower rate is tried before the run stops
+    early. Multi-step lowers them after fixed epochs.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class Schedule:
         self._lowered = 1.0  # by plateau and milestones so far
 
     def factor(self, step: int) -> float:
-        """What the base rates are multiplied by at ``step``, counted from 0; plateau comes on top."""
+        """Factor on the base rates at ``step``, counted from 0; plateau and milestones come on top."""
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
         progress = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
@@ -162,8 +162,10 @@ class Schedule:
         return 1.0
 
     def change(self, settings: torch.optim.Optimizer) -> None:
-        """Take over the base rates and decays of another optimiser of the same groups, which has not been
-        scheduled; warm-up and decreases stay where they are."""
+        """Take over base rates and decays from another optimiser of the same groups that has no schedule.
+
+        Warm-up and decreases stay where they are.
+        """
         for group, other in zip(self.optimiser.param_groups, settings.param_groups, strict=True):
             group["lr"] *= other["lr"] / group["initial_lr"]
             group["initial_lr"], group["weight_decay"] = other["lr"], other["weight_decay"]
@@ -171,8 +173,8 @@ class Schedule:
 
     def after_step(self) -> None:
         """Call after each optimiser step."""
-        # What sets the rates by the epoch owns them after the warm-up. Until then every step sets them anew
-        # from the base rates, so that an epoch's decrease has to be put on top again.
+        # A schedule by the epoch owns the rates after the warm-up. Until then every step sets them from the
+        # base rates again, so that the decreases of earlier epochs have to be applied on top.
         by_epoch = self.shape in ("plateau", "multi_step")
         if not by_epoch or self._by_step.last_epoch < self.warmup_steps:
             self._by_step.step()
@@ -190,7 +192,7 @@ class Schedule:
             self._lowered *= self.optimiser.param_groups[0]["lr"] / before
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint needs; the rates themselves are in the optimiser's state."""
+        """The state for a checkpoint; the rates themselves are in the optimiser's state."""
         return {
             **{name: schedule.state_dict() for name, schedule in self._all()},
             "lowered": self._lowered,
@@ -200,16 +202,17 @@ class Schedule:
         """Continue where ``state_dict`` was taken."""
         for name, schedule in self._all():
             schedule.load_state_dict(state[name])
-        self._lowered = state.get("lowered", 1.0)  # checkpoints of before have none
+        self._lowered = state.get("lowered", 1.0)  # older checkpoints have none
 
     def _all(self) -> list[tuple[str, Any]]:
         return [("by_step", self._by_step), ("plateau", self._plateau), ("milestones", self._milestones)]
 
 
 def clip_gradient(parameters: Sequence[nn.Parameter], config: OptimConfig) -> Tensor:
-    """Cut the entries of the gradients of ``parameters``, then scale them to a joint norm, as configured.
+    """Clip the entries of the gradients of ``parameters``, then their joint norm, as configured.
 
-    Returns the norm in between, a scalar on their device; nothing waits for the device.
+    Returns:
+        The norm between the two, a scalar on their device, so that nothing waits for the device.
     """
     if config.clip_value > 0:
         nn.utils.clip_grad_value_(parameters, config.clip_value)

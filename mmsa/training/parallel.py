@@ -1,9 +1,9 @@
 """One run in several processes, each of which computes its share of every batch.
 
-The model sees the own rows of a process; its outputs are then gathered, and every process computes the same
-objective of the whole batch. So a term needs to know nothing of this, and its coefficient means the same on
-any number of processes. Gradients of parameters are averaged over the processes, as
-``DistributedDataParallel`` does. Shapes: B rows of the whole batch, S of a share, W columns.
+Each process runs the model on its own rows. The outputs are then gathered, and every process computes the
+same objective on the whole batch. So terms need to know nothing of this, and a coefficient means the same
+with any number of processes. Gradients of parameters are averaged over the processes, as
+``DistributedDataParallel`` does. Shapes: B rows of the whole batch, S rows of a share, W columns.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmsa.errors import ConfigError, Problem, WorkerLost
-from mmsa.models import Representations
+from mmsa.models.base import Representations
 from mmsa.seeding import random_state, restore_random_state
 
 
 @contextmanager
 def _answered() -> Iterator[None]:
-    """Around collectives, whose errors are of many types and always mean that another process is gone."""
+    """Translate errors of collectives: they have many types and always mean that another process is gone."""
     try:
         yield
     except torch.OutOfMemoryError:
@@ -36,35 +36,38 @@ def _answered() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Team:
-    """The processes that train a run together; alone without a ``group``.
+    """The processes that train a run together; a single process without a ``group``.
 
-    All of them call the same methods in the same order with arguments that differ in their own rows only.
+    All of them call the same methods in the same order, with arguments that differ only in their own rows.
 
     Raises:
-        WorkerLost: from every method that communicates, when another process died, or does not answer within
-            the time-out of the group.
+        WorkerLost: from every method that communicates, if another process died or does not answer within the
+            time-out of the group.
     """
 
     group: dist.ProcessGroup | None = None
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """The number of processes."""
         return 1 if self.group is None else dist.get_world_size(self.group)
 
     @property
     def rank(self) -> int:
-        """Which one this is. The first, 0, writes checkpoints and decides."""
+        """The number of this process. Process 0 writes checkpoints and decides."""
         return 0 if self.group is None else dist.get_rank(self.group)
 
     @property
     def share(self) -> slice:
-        """The own part of a batch: every ``size``-th row, which shares long and short ones out evenly."""
+        """This process's share of a batch: every ``size``-th row, so that long and short rows spread out."""
         return slice(None) if self.group is None else slice(self.rank, None, self.size)
 
     @contextmanager
     def own_randomness(self, seed: int) -> Iterator[None]:
-        """Draw what each process draws for its own rows, such as dropout, apart from what all draw alike."""
+        """Draw random numbers for own rows, such as dropout, without advancing the common generator.
+
+        All processes must draw alike outside the context: the objective is computed by each of them.
+        """
         if self.group is None:
             yield
             return
@@ -78,7 +81,7 @@ class Team:
     def gather(self, own: Representations, num_rows: int) -> Representations:
         """The representations of the whole batch of ``num_rows``, in its order, from those of the shares.
 
-        A loss of them that every process computes gives each the gradient of its own rows.
+        A loss of these, computed by every process, gives each process the gradient of its own rows.
         """
         if self.group is None:
             return own
@@ -98,7 +101,7 @@ class Team:
         )
 
     def shares(self, own_SW: Tensor, num_rows: int) -> Tensor:
-        """(B, W) rows of the whole batch in its order, detached."""
+        """(B, W) rows of the whole batch, in its order, detached."""
         padded = own_SW.new_zeros(-(-num_rows // self.size), own_SW.shape[1])
         padded[: len(own_SW)] = own_SW.detach()
         parts = [torch.empty_like(padded) for _ in range(self.size)]
@@ -125,7 +128,7 @@ class Team:
         return values
 
     def first(self, numbers: Mapping[str, float]) -> dict[str, float]:
-        """The numbers of the first process, so that all decide alike whatever the last bits of their own."""
+        """The numbers of the first process, so that all decide alike; their own may differ in last bits."""
         values = torch.tensor(list(numbers.values()), dtype=torch.float64)
         if self.group is not None:
             with _answered():
@@ -137,7 +140,7 @@ class Team:
         return int(self.sum(torch.tensor(int(condition)))) == self.size
 
     def refuse_misfit(self, model: nn.Module, smallest_batch: int) -> None:
-        """Raise for what cannot be shared out.
+        """Refuse a run that cannot be shared.
 
         Raises:
             ConfigError: for batches with fewer rows than processes, or layers that look at a whole batch.
@@ -154,12 +157,13 @@ class Team:
 
 
 ALONE = Team()
-"""The only process of a run."""
+"""A run in a single process."""
 
 
 class _GatherShares(torch.autograd.Function):
-    """The gradient of the own rows is at hand: all processes compute the same loss of the whole batch.
+    """Gathers shares without communication in the backward pass.
 
+    All processes compute the same loss of the whole batch, so each already has the gradient of its own rows.
     It is multiplied by the number of processes because gradients of parameters are averaged over them.
     """
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mmsa.data.corpus import ModalityName
-from mmsa.objectives import Strategy
+from mmsa.objectives.strategies import Strategy
 
 Plan = tuple[tuple["PlannedPass", ...], ...]
 """The passes of each epoch."""
@@ -18,9 +18,13 @@ Plan = tuple[tuple["PlannedPass", ...], ...]
 class PlannedPass:
     """One pass over the training split.
 
-    loss, groups: what is minimised, and the parameter groups that are stepped. order: number of the pass in
-    the run, which determines the order of its batches. alone: if any, each batch is visited once for each of
-    these modalities, with that one alone. num_batches: how many are visited, such repetitions counted.
+    Attributes:
+        loss: what is minimised.
+        groups: the parameter groups that are stepped.
+        order: number of the pass in the run, which determines the order of its batches.
+        num_batches: batches that are visited, including repetitions for ``alone``.
+        alone: if not empty, each batch is visited once for each of these modalities, with that modality
+            alone.
     """
 
     loss: Literal["estimator", "main", "joint"]
@@ -37,9 +41,14 @@ def lay_out(
     groups: Collection[str],
     modalities: tuple[ModalityName, ...],
 ) -> Plan:
-    """The plan of a run over ``num_batches`` batches that have ``modalities``.
+    """Lay out the passes of a run.
 
-    Passes that step none of ``groups``, the groups that have a parameter, are left out.
+    Args:
+        strategy: says what the passes of each epoch are.
+        num_epochs: of the run.
+        num_batches: of an epoch.
+        groups: those with a parameter; passes that step none of them are left out.
+        modalities: of the data.
     """
     plan: list[tuple[PlannedPass, ...]] = []
     order = 0
@@ -56,5 +65,5 @@ def lay_out(
 
 
 def num_steps(plan: Plan) -> int:
-    """Optimiser steps of the whole run, if it is not stopped early."""
+    """Optimiser steps of the whole run, if it does not stop early."""
     return sum(part.num_batches for epoch in plan for part in epoch)

@@ -1,11 +1,12 @@
-"""Predictions of a trained model on whole splits.
+"""Trained models: their predictions on whole splits, and the result of the run that trained them.
 
-Shapes: N rows of the split.
+Shapes: N rows of the split, B rows of a batch, D features.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mmsa.config import Block
-from mmsa.data import Features, Split
 from mmsa.data.batches import Batches, collate
+from mmsa.data.corpus import Features, Split
 from mmsa.data.inputs import FeatureInput, InputSpec
 from mmsa.errors import DataError
 from mmsa.experiment import RunConfig
 from mmsa.information.target.mimrl import FUSION
-from mmsa.models import Model, encode_split
+from mmsa.measurement import Measurement
+from mmsa.models.base import Model
+from mmsa.models.text_input import encode_split
 from mmsa.training.parallel import ALONE, Team
 from mmsa.training.runtime import Runtime
 
@@ -29,9 +32,9 @@ from mmsa.training.runtime import Runtime
 def predict(
     model: nn.Module, split: Split, batch_size: int, device: torch.device, team: Team = ALONE
 ) -> NDArray[np.float32]:
-    """(N,) predictions in the order of ``split``, whose text is ``readable``; in float32 on every device.
+    """(N,) predictions in the order of ``split``, whose text must be ``readable``; float32 on every device.
 
-    The processes of ``team`` predict every so many batches each, and all get all.
+    The processes of ``team`` share the batches, and each gets all predictions.
     """
     model.eval()
     predictions_N = torch.zeros(len(split), device=device)
@@ -46,7 +49,7 @@ def predict(
 def represent(
     model: nn.Module, split: Split, batch_size: int, device: torch.device
 ) -> dict[str, NDArray[np.float32]]:
-    """(N, D) vectors of each modality and of the ``fusion``, in the order of ``split`` as for ``predict``."""
+    """(N, D) vectors of each modality and of the ``fusion``, in the order of ``split``; see ``predict``."""
     model.eval()
     vectors: dict[str, NDArray[np.float32]] = {}
     for batch in Batches(split, batch_size, shuffle=False).epoch(0):
@@ -58,16 +61,20 @@ def represent(
 
 
 def readable(split: Split, config: Block, cache: Path | None) -> Split:
-    """``split`` with its text as the model of ``config`` reads it; text that is features already stays."""
+    """``split`` with its text encoded for the model of ``config``; text that is features stays as it is."""
     return split if isinstance(split.text, Features) else encode_split(split, config, cache)
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A trained model with all it takes to use it on raw rows.
+    """A trained model with everything needed to use it on raw rows.
 
-    config: of the run. inputs: what the model was built for. model: with the best weights, on the device of
-    ``runtime``. cache: folder of encoded text, None to encode anew each time.
+    Attributes:
+        config: of the run.
+        inputs: that the model was built for.
+        model: with the best weights, on the device of ``runtime``.
+        runtime: device, precision and threads.
+        cache: folder of encoded text; None encodes anew each time.
     """
 
     config: RunConfig
@@ -77,10 +84,10 @@ class Predictor:
     cache: Path | None = None
 
     def predict(self, split: Split) -> NDArray[np.float32]:
-        """(N,) predictions for rows as the data set brings them, text included. Labels are not looked at.
+        """(N,) predictions for rows as the data set has them, raw text included. Labels are not read.
 
         Raises:
-            DataError: for rows that lack a modality the model reads, or bring it in another width.
+            DataError: for rows that lack a modality that the model reads, or have it in another width.
         """
         with self.runtime.active():
             encoded = readable(split, self.config.model, self.cache)
@@ -88,7 +95,7 @@ class Predictor:
             return predict(self.model, encoded, self.config.train.eval_batch_size, self.runtime.device)
 
     def represent(self, split: Split) -> dict[str, NDArray[np.float32]]:
-        """(N, D) vectors of each modality and of the ``fusion`` for such rows.
+        """(N, D) vectors of each modality and of the ``fusion``, for rows as in ``predict``.
 
         Raises:
             DataError: as ``predict``.
@@ -105,3 +112,50 @@ class Predictor:
                 raise DataError(f"the model reads {name}, which these rows do not have")
             if isinstance(expected, FeatureInput) and found.dim != expected.dim:
                 raise DataError(f"the model reads {name} of {expected.dim} dimensions, not of {found.dim}")
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run.
+
+    Attributes:
+        config: what was run.
+        best_epoch: the epoch that ``train.metric`` chose, counted from 1.
+        metrics: all metrics of that epoch, ``information/…`` among them.
+        history: the metrics of every epoch.
+        seconds: of training and evaluation, including those before a resumption.
+        num_parameters: numbers trained in model and objective.
+        counters: ``epochs`` and optimiser ``steps`` of the run.
+        predictor: the model with the weights of the best epoch.
+        information: measured with those weights on the valid split, by name.
+    """
+
+    config: RunConfig
+    best_epoch: int
+    metrics: dict[str, float]
+    history: list[dict[str, float]]
+    seconds: float
+    num_parameters: int
+    counters: dict[str, int]
+    predictor: Predictor = field(repr=False)
+    information: dict[str, Measurement] = field(default_factory=dict)
+
+    def predict(self, split: Split) -> NDArray[np.float32]:
+        """(N,) predictions of the best weights for raw rows; see ``Predictor.predict``."""
+        return self.predictor.predict(split)
+
+    def save(self, directory: Path) -> None:
+        """Write everything but the weights to ``directory``/result.json; ``save_bundle`` writes the model."""
+        record = {
+            "config": self.config.model_dump(mode="json"),
+            "best_epoch": self.best_epoch,
+            "metrics": self.metrics,
+            "history": self.history,
+            "seconds": self.seconds,
+            "num_parameters": self.num_parameters,
+            "counters": self.counters,
+            "information": {name: measured.to_dict() for name, measured in self.information.items()},
+        }
+        directory.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(record, indent=2, allow_nan=False) + "\n"
+        (directory / "result.json").write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Metrics of a split whose groups are drawn again and again: how sure a metric is.
+"""Standard errors of metrics, from resampling the groups of a split.
 
 Rows of one video or speaker are alike, so whole groups are drawn with replacement (cluster bootstrap; Field &
 Welsh 2007).
@@ -20,8 +20,8 @@ from mmsa.training.metrics import TWO_CLASSES, classes, f1_name, on_scale
 
 Floats = NDArray[np.float64]
 Total = Callable[[NDArray[Any]], Floats]  # (N,) values to their (R,) weighted sums
-_RESAMPLES_FOR_ERRORS = 200  # the standard error is then itself known to 5 %
-_CONSTANT = 1e-12  # a variance that is this part of the whole split's is rounding
+_RESAMPLES_FOR_ERRORS = 200  # enough to know the standard error itself to 5 %
+_CONSTANT = 1e-12  # a smaller part of the whole split's variance is rounding
 
 
 def standard_errors(
@@ -32,7 +32,13 @@ def standard_errors(
 ) -> dict[str, float]:
     """The bootstrap standard error of every metric of the suite.
 
-    Where all rows are of one group, single rows are resampled.
+    Single rows are resampled if all belong to one group.
+
+    Args:
+        labels_N: the truth.
+        predictions_N: of the rows.
+        groups_N: video or speaker of each row.
+        suite: which metrics.
     """
     _, group_N = np.unique(groups_N, return_inverse=True)
     if group_N.max() == 0:
@@ -51,8 +57,8 @@ def weighted_metrics(
 ) -> dict[str, Floats]:
     """Every metric, (R,), of a split in which group g occurs ``weights_RG[r, g]`` times.
 
-    All of them are functions of sums over rows, so that one product with the sums of each group serves all
-    resamples. Equal to ``mmsa.training.metrics.evaluate`` on the repeated rows.
+    Equal to ``mmsa.training.metrics.evaluate`` on the repeated rows. All metrics are functions of sums over
+    rows, so one product with the sums of each group serves all resamples.
     """
     labels_N, predictions_N = on_scale(labels, suite), on_scale(predictions, suite)
 
@@ -97,5 +103,5 @@ def _weighted_f1(
 
 
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    """What is undefined is 0, as in ``evaluate``."""
+    """A ratio that is 0 where it is undefined, as in ``evaluate``."""
     return np.divide(numerator, denominator, out=np.zeros_like(denominator), where=denominator > 0)

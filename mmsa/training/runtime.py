@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmsa.errors import ConfigError, Problem
 from mmsa.experiment import TrainConfig
-from mmsa.models import Representations
+from mmsa.models.base import Representations
 
 K = TypeVar("K", bound=str)
 
@@ -22,10 +22,10 @@ _KEPT_BYTES = 2**30
 
 
 def keep_freed_memory() -> None:
-    """Let what is freed stay with the process, where the allocator is glibc's.
+    """Keep freed memory in the process, if the allocator is glibc's.
 
-    It gives blocks of 32 MB back to the system at once, and each step gets them again page by page, zeroed:
-    with the products and gradients of TFN that was a third of an epoch.
+    By default it returns large blocks to the system at once, and each step gets them again page by page,
+    zeroed. With the products and gradients of TFN that took a third of an epoch.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -37,8 +37,11 @@ def keep_freed_memory() -> None:
 class Runtime:
     """What ``train.device``, ``train.precision`` and ``train.threads`` mean on this machine.
 
-    device: of all tensors. autocast: whether training computes forward passes in bfloat16. threads: of the
-    CPU, 0 leaves them. steps_between_checks: that all is finite, which the host has to wait for.
+    Attributes:
+        device: of all tensors.
+        autocast: whether training computes forward passes in bfloat16.
+        threads: of the CPU; 0 leaves torch's setting.
+        steps_between_checks: for finite numbers; on a GPU the host has to wait for each check.
     """
 
     device: torch.device
@@ -48,7 +51,7 @@ class Runtime:
 
     @classmethod
     def of(cls, config: TrainConfig) -> Runtime:
-        """Look at the machine.
+        """Choose for this machine.
 
         Raises:
             ConfigError: for a GPU that is not there.
@@ -68,7 +71,7 @@ class Runtime:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Compute with the configured threads and deterministic cuDNN kernels, and restore both."""
+        """Use the configured threads and deterministic cuDNN kernels within the context."""
         threads, cudnn = torch.get_num_threads(), torch.backends.cudnn
         deterministic, benchmark = cudnn.deterministic, cudnn.benchmark
         torch.set_num_threads(self.threads or threads)
@@ -80,12 +83,12 @@ class Runtime:
             cudnn.deterministic, cudnn.benchmark = deterministic, benchmark
 
     def forward_context(self) -> torch.autocast:
-        """Around the forward pass of a model in training. Losses are outside of it, in float32."""
+        """The context of a forward pass in training. Losses are computed outside it, in float32."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
 
 
 def in_float32(representations: Representations) -> Representations:
-    """The same representations in the precision that losses are computed in; integers stay integers."""
+    """The representations in the precision in which losses are computed; integers stay integers."""
     return replace(
         representations,
         unimodal=_floats(representations.unimodal),

@@ -1,4 +1,4 @@
-"""Which epoch is the best so far, its weights, and when to stop looking."""
+"""The choice of the best epoch, and when to stop looking for a better one."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mmsa.training.metrics import TWO_CLASSES, largest_classes, metric_names
 
 PREFIX = "valid/"
 FEWEST_ROWS = 5
-"""Of valid, to choose on."""
+"""Rows that valid must have to choose on them."""
 
 
 def check_metric(metric: str, suite: Suite) -> None:
     """Refuse a ``train.metric`` that no epoch will have.
 
     Raises:
-        ConfigError: with the metrics that there are.
+        ConfigError: with the known metrics.
     """
     known = [PREFIX + name for name in metric_names(suite)]
     if metric not in known:
@@ -31,7 +31,7 @@ def check_metric(metric: str, suite: Suite) -> None:
 
 
 def undecidable(corpus: Corpus, metrics: Iterable[str]) -> list[Problem]:
-    """Why nothing can be learnt from train, or chosen by ``metrics`` on valid; empty where both can be."""
+    """Why nothing can be learnt from train, or chosen by ``metrics`` on valid; empty if both are possible."""
     train, valid = corpus["train"], corpus["valid"]
     problems = []
     if len(valid) < FEWEST_ROWS:
@@ -52,10 +52,12 @@ def undecidable(corpus: Corpus, metrics: Iterable[str]) -> list[Problem]:
 
 
 class Selection:
-    """Keeps the best epoch by ``train.metric``; of equal ones the earliest.
+    """Keeps the best epoch by ``train.metric``, the earliest one of equals.
 
-    epoch: the best one, counted from 1; 0 before the first. metrics: all metrics of that epoch. weights: the
-    state of the model that was evaluated then, on the CPU.
+    Attributes:
+        epoch: the best one, counted from 1; 0 before the first.
+        metrics: all metrics of that epoch.
+        weights: state of the model that was evaluated then, on the CPU.
     """
 
     def __init__(self, config: TrainConfig):
@@ -66,7 +68,7 @@ class Selection:
         self.weights: dict[str, Tensor] = {}
 
     def consider(self, epoch: int, metrics: Mapping[str, float], model: nn.Module) -> None:
-        """Take ``epoch`` if it is better than all before it."""
+        """Keep ``epoch`` if it is better than all before it."""
         if self.epoch == 0 or self._better(metrics, self.metrics):
             self.epoch, self.metrics = epoch, dict(metrics)
             self.weights = {
@@ -77,7 +79,7 @@ class Selection:
         return self._sign * one[self._metric] < self._sign * other[self._metric]
 
     def best_so_far(self, history: Iterable[Mapping[str, float]]) -> Iterator[Mapping[str, float]]:
-        """The metrics of the best epoch up to each one of ``history``, of which this one knows nothing."""
+        """The metrics of the best epoch up to each epoch of ``history``, whatever was considered so far."""
         best: Mapping[str, float] | None = None
         for metrics in history:
             if best is None or self._better(metrics, best):
@@ -85,15 +87,15 @@ class Selection:
             yield best
 
     def exhausted(self, epoch: int) -> bool:
-        """Whether patience ended with ``epoch``."""
+        """Whether patience ran out at ``epoch``."""
         return epoch - self.epoch >= self._patience
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The state for a checkpoint."""
         return {"epoch": self.epoch, "metrics": self.metrics, "weights": self.weights}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The inverse of ``state_dict``."""
+        """Continue where ``state_dict`` was taken."""
         self.epoch, self.metrics, self.weights = (
             state["epoch"],
             dict(state["metrics"]),

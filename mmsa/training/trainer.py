@@ -1,6 +1,6 @@
-"""The state of a run and the three things that move it: a step, the end of an epoch, a checkpoint.
+"""The state of a run, and what changes it: a step, the end of an epoch, a checkpoint.
 
-On a CPU a run is a pure function of configuration, corpus and number of threads: weights are drawn from
+On a CPU a run is a pure function of configuration, corpus and number of threads. Weights are drawn from
 ``config.seed``, the order of batches from the seed and the number of the pass, and all other randomness of an
 epoch from the seed and the number of the epoch.
 """
@@ -19,11 +19,11 @@ from torch import nn
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from mmsa.data import Corpus
 from mmsa.data.batches import Batch, Batches
+from mmsa.data.corpus import Corpus
 from mmsa.errors import CheckpointError, TrainingDiverged
 from mmsa.experiment import RunConfig
-from mmsa.objectives import STRATEGIES
+from mmsa.objectives.strategies import STRATEGIES
 from mmsa.seeding import derive_seed, random_state, restore_random_state, seed_everything
 from mmsa.training.checkpoint import UNREADABLE, State, read_checkpoint, reason_of, write_checkpoint
 from mmsa.training.learner import Learner
@@ -32,8 +32,7 @@ from mmsa.training.monitors import Monitors
 from mmsa.training.optimisers import Schedule, build_optimiser
 from mmsa.training.parallel import ALONE, Team
 from mmsa.training.plan import PlannedPass, lay_out, num_steps
-from mmsa.training.predictor import Predictor, predict
-from mmsa.training.result import Result
+from mmsa.training.predictor import Predictor, Result, predict
 from mmsa.training.runtime import Runtime
 from mmsa.training.selection import PREFIX, Selection, check_metric
 
@@ -42,8 +41,11 @@ from mmsa.training.selection import PREFIX, Selection, check_metric
 class Position:
     """How far a run has come.
 
-    epoch: finished epochs. index: finished passes of the epoch in progress. batch: finished batches of the
-    pass in progress. step: optimiser steps over all epochs.
+    Attributes:
+        epoch: finished epochs.
+        index: finished passes of the epoch in progress.
+        batch: finished batches of the pass in progress.
+        step: optimiser steps over all epochs.
     """
 
     epoch: int = 0
@@ -53,7 +55,7 @@ class Position:
 
     @property
     def epochs_begun(self) -> int:
-        """The number of the epoch in progress, or of the last one between two epochs."""
+        """The number of the epoch in progress; between two epochs, that of the last one."""
         return self.epoch + ((self.index, self.batch) != (0, 0))
 
 
@@ -61,7 +63,7 @@ class Trainer:
     """A run in progress.
 
     Raises:
-        ConfigError: for a metric or device that is not there, or an encoder that cannot read the data.
+        ConfigError: for a metric or device that does not exist, or an encoder that cannot read the data.
     """
 
     def __init__(self, config: RunConfig, corpus: Corpus, cache: Path | None = None, team: Team = ALONE):
@@ -84,7 +86,7 @@ class Trainer:
         )
         self.team.refuse_misfit(self.model, len(self.corpus["train"]) // len(self.batches))
 
-        strategy = STRATEGIES[config.objective.strategy.name](config.objective.strategy)  # type: ignore[attr-defined]
+        strategy = STRATEGIES[config.objective.strategy.name](config.objective.strategy)
         trained = [name for name, members in self.groups.items() if members]
         modalities = tuple(learner.inputs.modalities())
         self.plan = lay_out(strategy, config.train.epochs, len(self.batches), trained, modalities)
@@ -99,7 +101,7 @@ class Trainer:
             else None
         )
         self.position = Position()
-        self.settings = config.during(1)
+        self.settings = config.at_epoch(1)
         self.monitors = Monitors()
         self.selection = Selection(config.train)
         self.history: list[dict[str, float]] = []
@@ -117,10 +119,10 @@ class Trainer:
         return self._learner.num_parameters
 
     def train_epoch(self) -> None:
-        """Train to the end of the epoch from wherever the run stands, and evaluate.
+        """Train to the end of the epoch from wherever the run is, then evaluate.
 
         Raises:
-            TrainingDiverged: where a loss, monitor, gradient or prediction stopped being finite.
+            TrainingDiverged: if a loss, monitor, gradient or prediction stopped being finite.
         """
         start = time.perf_counter()
         with self.runtime.active():
@@ -130,7 +132,7 @@ class Trainer:
         self.seconds += time.perf_counter() - start
 
     def steps(self) -> Iterator[PlannedPass]:
-        """Train to the end of the epoch, giving way after each step, where ``save`` may be called."""
+        """Train to the end of the epoch, yielding after each step, when ``save`` may be called."""
         here = self.position
         if (here.index, here.batch) == (0, 0):
             self._start_epoch()
@@ -155,7 +157,7 @@ class Trainer:
     def _start_epoch(self) -> None:
         seed_everything(derive_seed("epoch", self.config.seed, self.position.epoch))
         if any(change.after == self.position.epoch for change in self.config.course):
-            self._set(self.config.during(self.position.epoch + 1))
+            self._set(self.config.at_epoch(self.position.epoch + 1))
             self.schedule.change(build_optimiser(self.settings.optim, self.model, self.groups))
         self.objective.start_epoch(self.position.epoch)
         self.monitors = Monitors()
@@ -170,7 +172,7 @@ class Trainer:
         try:
             values = self._learner.gradients(current, batch, step, self.settings.optim)
         except LinAlgError:
-            self.monitors.check()  # a decomposition refuses what an earlier, unchecked step has spoilt
+            self.monitors.check()  # a decomposition fails on what an earlier, unchecked step has spoilt
             raise
         self.monitors.add(step, values)
         if step % self.runtime.steps_between_checks == 0:
@@ -190,7 +192,7 @@ class Trainer:
 
     @property
     def evaluated(self) -> nn.Module:
-        """The model whose metrics count: the one in training, or its moving average."""
+        """The model that is evaluated: the one in training, or its moving average."""
         return self.model if self.average is None else self.average.module
 
     def _evaluate(self) -> dict[str, float]:
@@ -205,7 +207,7 @@ class Trainer:
         return {PREFIX + name: value for name, value in metrics.items()}
 
     def result(self) -> Result:
-        """What the run gave. It ends the run: the model gets the weights of the best epoch."""
+        """The result of the run. It ends the run, since the model gets the weights of the best epoch."""
         self.model.load_state_dict(self.selection.weights)
         return Result(
             config=self.config,
@@ -221,7 +223,7 @@ class Trainer:
     def save(self, directory: Path) -> None:
         """Write a checkpoint to continue from exactly, at the end of an epoch or between two steps.
 
-        Of several processes the first writes: what a checkpoint holds is the same in all.
+        In a team only the first process writes: the content is the same in all.
         """
         if self.team.rank > 0:
             return
@@ -249,7 +251,8 @@ class Trainer:
 
         Raises:
             CheckpointError: for a damaged checkpoint, or one of another configuration or other data; in all
-                processes of a run where one of them cannot continue. Settings may differ that change later.
+                processes of a team if one of them cannot continue. Later changes of the hyperparameter
+                schedule may differ.
         """
         problem: CheckpointError | None = None
         try:
@@ -278,7 +281,7 @@ class Trainer:
                 f"settings changed in another course before epoch {self.position.epoch} of this checkpoint: "
                 f"{state['course']}; delete it, or resume with the configuration it was written for"
             )
-        self._set(self.config.during(self.position.epochs_begun))
+        self._set(self.config.at_epoch(self.position.epochs_begun))
         self.model.load_state_dict(state["model"])
         self.objective.load_state_dict(state["objective"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -294,11 +297,11 @@ class Trainer:
         self.seconds = float(state["seconds"])
 
     def _identity(self) -> State:
-        """What a checkpoint must have been written for."""
+        """The configuration and data that a checkpoint must have been written for."""
         config = self.config.model_dump(mode="json", exclude={"course"})
         return {"config": config, "corpus": self.corpus.digest}
 
     def _course_so_far(self, position: Position) -> list[State]:
-        """The changes that are made by then."""
+        """The changes of the hyperparameter schedule up to a position."""
         course = self.config.course
         return [change.model_dump(mode="json") for change in course if change.after < position.epochs_begun]

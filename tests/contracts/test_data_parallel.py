@@ -23,7 +23,7 @@ from mmsa.config import parse
 from mmsa.data import open_corpus
 from mmsa.experiment import RunConfig
 from mmsa.objectives import STRATEGIES, TASKS, TERMS
-from mmsa.objectives.weighting import WEIGHTINGS
+from mmsa.objectives.losses import WEIGHTINGS
 from mmsa.training.parallel import ALONE, Team
 from mmsa.training.trainer import Trainer
 
@@ -46,6 +46,10 @@ OBJECTIVES |= {
 OBJECTIVES |= {
     f"weighting-{name}": {"terms": NEVER_NEGATIVE, "weighting": {"name": name}} for name in WEIGHTINGS
 }
+NAMED = {
+    f"term_{index}": {"term": "information", **s} for index, s in enumerate(test_terms.CASES["information"])
+}
+OBJECTIVES["own-names"] = {"terms": NAMED, "strategy": {"name": "two_stage"}}
 OBJECTIVES |= {f"task-{name}": {"task": {"name": name}} for name in TASKS}
 CASES = {name: {"model": MISA, "objective": objective} for name, objective in OBJECTIVES.items()}
 AVERAGE = test_models.CASES["average"]

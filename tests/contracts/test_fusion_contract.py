@@ -16,7 +16,7 @@ from mmsa.config import parse
 from mmsa.data.corpus import MODALITIES
 from mmsa.errors import ConfigError
 from mmsa.models import FUSIONS
-from mmsa.models.encoded import Encoded
+from mmsa.models.base import Encoded
 from mmsa.models.fusions import Fused, Fusion
 
 CASES: dict[str, list[dict[str, Any]]] = {

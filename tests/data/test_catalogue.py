@@ -18,7 +18,7 @@ from mmsa.data.isolation import read_apart
 from mmsa.data.readers import FileConfig, Reader
 from mmsa.errors import ConfigError, DataError, SealedTest
 from mmsa.models import encode_text
-from mmsa.models.late_fusion import LateFusion
+from mmsa.models.systems import LateFusion
 
 SMALL = {"steps": (5, 6, 7), "dims": (4, 3, 2)}
 

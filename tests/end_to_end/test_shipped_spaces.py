@@ -22,7 +22,7 @@ from mmsa.search.study.view import read_study
 
 SEARCH = Path(__file__).parents[2] / "launch" / "search.py"
 ALL = sorted(str(path.relative_to(SPACES)) for path in SPACES.rglob("*.yaml"))
-DATA_SETS = ["demo", "mosei", "mosi", "mosi_minilm", "planted", "pom", "sims", "simsv2"]
+DATA_SETS = ["demo", "estimators", "mosei", "mosi", "mosi_minilm", "planted", "pom", "sims", "simsv2"]
 ROWS = {"train": 24, "valid": 12, "test": 12}
 
 # Features as MMSA's configuration gives them: text, audio, vision. Steps are fewer than in the files.

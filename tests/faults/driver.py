@@ -13,7 +13,7 @@ from pathlib import Path
 import optuna.storages.journal._storage as journal
 
 from mmsa.search.execution import executor
-from mmsa.search.study import ledger
+from mmsa.search.study import trial_store
 
 _SEARCH = Path(__file__).parents[2] / "launch" / "search.py"
 _real_time = time.time
@@ -39,6 +39,6 @@ def step(*_: object) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGUSR2, step)
     time.time = lambda: _real_time() + _offset
-    ledger.datetime = journal.datetime = SteppedClock  # type: ignore[attr-defined,misc]
+    trial_store.datetime = journal.datetime = SteppedClock  # type: ignore[attr-defined,misc]
     executor.SearchOptions = partial(executor.SearchOptions, checkpoint_seconds=0.0)  # type: ignore[assignment,misc]
     runpy.run_path(str(_SEARCH), run_name="__main__")

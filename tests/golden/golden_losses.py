@@ -82,6 +82,32 @@ CASES: dict[str, dict[str, Any]] = {
         "model": {"name": "late_fusion", "text": {"name": "gru"}, "fusion": {"name": "average"}},
         "objective": {"terms": {"dependency": {}}},
     },
+    "information": {
+        "model": {"name": "late_fusion"},
+        "objective": {
+            "terms": {
+                "raised": {
+                    "term": "information",
+                    "between": ["fusion", "text"],
+                    "estimator": {"name": "infonce", "critic": {"name": "prediction"}, "temperature": 0.2},
+                },
+                "lowered": {
+                    "term": "information",
+                    "between": ["text", "audio"],
+                    "estimator": {"name": "club"},
+                    "sense": "minimise",
+                    "normalise": False,
+                },
+                "conditional": {
+                    "term": "information",
+                    "between": ["text", "audio"],
+                    "given": "label",
+                    "estimator": {"name": "cmi_knn"},
+                    "normalise": False,
+                },
+            }
+        },
+    },
     "mimrl": {"model": {"name": "late_fusion"}, "objective": {"terms": {"mimrl": {"weight": 100.0}}}},
     "mimrl_as_in_its_code": {
         "model": {"name": "late_fusion"},
@@ -107,7 +133,7 @@ def losses(case: str) -> list[dict[str, float]]:
     torch.manual_seed(0)
     model = build_model(config.model, InputSpec.of(corpus))
     objective = Objective(config.objective, model.dims, TargetSpec.of(corpus))
-    model.offer(objective.requests)
+    model.request(objective.requests)
     parameters = [p for p in (*model.parameters(), *objective.parameters()) if p.requires_grad]
     batches = Batches(corpus["train"], 20)
     steps = []

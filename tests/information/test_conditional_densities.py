@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal, Normal
 
-from mmsa.information.conditional_densities import CONDITIONAL_DENSITIES, SMALLEST_SCALE, positive_scale
+from mmsa.information.densities import CONDITIONAL_DENSITIES, SMALLEST_SCALE, positive_scale
 
 X, Y = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(0)).unbind()
 

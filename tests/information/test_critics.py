@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmsa.information.critics import CRITICS, Joint, MLPConfig, Separable, mlp
+from mmsa.information.critics import CRITICS, JointCritic, MLPConfig, SeparableCritic, mlp
 
 X, Y = torch.randn(5, 3), torch.randn(4, 2)
 
@@ -47,7 +47,10 @@ def test_layer_norm_comes_after_each_hidden_layer():
 
 def test_cost_of_a_separable_critic_is_linear_in_the_batch():
     calls = []
-    separable, joint = Separable(Separable.Config(), 3, 2), Joint(Joint.Config(), 3, 2)
+    separable, joint = (
+        SeparableCritic(SeparableCritic.Config(), 3, 2),
+        JointCritic(JointCritic.Config(), 3, 2),
+    )
     separable.x_tower.register_forward_hook(
         lambda module, inputs, output: calls.append(output.shape[:-1].numel())
     )

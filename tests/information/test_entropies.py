@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from mmsa.information.entropies import ENTROPIES
+from mmsa.information.density_estimators import ENTROPIES
 
 BIMODAL_ENTROPY = math.log(2) + 2 * 0.5 * math.log(2 * math.pi * math.e * 0.1**2)
 

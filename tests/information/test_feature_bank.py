@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mmsa.errors import DataError
-from mmsa.information.feature_bank import FeatureBank
+from mmsa.information.neighbours import FeatureBank
 
 WIDTHS = {"text": 3, "audio": 2, "label": 1}
 CONDITIONS = {

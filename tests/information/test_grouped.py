@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from mmsa.information import ESTIMATORS
-from mmsa.information.critics import MLPConfig, mlp
-from mmsa.information.grouped import Grouped
+from mmsa.information.critics import Grouped, MLPConfig, mlp
 
 CRITIC = {"critic": {"name": "separable", "hidden": 16}}
 WIDTHS = {"a": (5, 3), "b": (4, 4), "c": (5, 3)}  # b is of another shape

@@ -8,11 +8,12 @@ from unittest.mock import create_autospec
 import numpy as np
 import pytest
 
-from mmsa.information import Measurement, measure
-from mmsa.information.budget import Budget
+from mmsa.information import measure
+from mmsa.information.budget import TimeBudget
 from mmsa.information.measure_panel import measure_panel, principal_directions
-from mmsa.information.panel import CORE, FAMILIES, added, metric_names, metrics, names, sums
+from mmsa.information.panel import CORE, FAMILIES, METRIC, added, metrics, names, sums
 from mmsa.information.target import Effort, mimrl_code
+from mmsa.measurement import Measurement
 
 MODALITIES = ("text", "audio", "vision")
 ROWS = 240
@@ -77,8 +78,8 @@ def test_absent_modalities_give_the_smaller_set():
 def test_names_are_valid_for_mlflow():
     from mlflow.utils.validation import _validate_metric_name
 
-    for name in metric_names(FAMILIES, MODALITIES):
-        _validate_metric_name(name)
+    for name in names(FAMILIES, MODALITIES):
+        _validate_metric_name(f"{METRIC}{name}/low")
 
 
 def test_sums_are_those_of_mimrl_code():
@@ -145,15 +146,15 @@ def test_metrics_are_what_the_status_allows():
     copied = replace(nothing, status="saturated", value=9.9, ceiling=5.5)
     assert metrics({"a": copied}) == {"information/a": 5.5}
     assert metrics({"a": replace(nothing, status="disagree")}) == {}
-    assert metrics(measured(budget=Budget(0.0))) == {}
+    assert metrics(measured(budget=TimeBudget(0.0))) == {}
 
 
 def test_the_same_rows_give_the_same_numbers_whatever_the_threads():
-    assert measured() == measured(budget=Budget(1e9))
+    assert measured() == measured(budget=TimeBudget(1e9))
 
 
 def test_without_time_quantities_are_skipped_and_so_are_their_sums():
-    found = measured(budget=Budget(0.0))
+    found = measured(budget=TimeBudget(0.0))
     assert {measurement.status for measurement in found.values()} == {"skipped"}
     assert {measurement.value for measurement in found.values()} == {None}
 
@@ -168,7 +169,7 @@ def test_networks_are_tested_if_there_is_time_for_it(monkeypatch):
 
     monkeypatch.setattr("mmsa.information.measure_panel.measure", create_autospec(measure, side_effect=slow))
     clock = Clock()
-    measured(("target",), estimator="networks", budget=Budget(66.0, clock))
+    measured(("target",), estimator="networks", budget=TimeBudget(66.0, clock))
     # 0.54 s are expected of a reading: 19 fit at first; as slow as the first, only no test fits then.
     assert asked == [19, 0, 0, 0]
     assert clock.now <= 66.0
@@ -181,7 +182,7 @@ def test_a_decomposition_is_a_family_like_the_others(monkeypatch):
     total = found["decomposition/subset/text_fusion"]
     assert (total.status, total.estimator, total.unit) == ("ok", "cross_entropy", "nat")
     assert total.low <= total.value <= total.high <= total.ceiling
-    assert {m.status for m in measured(("decomposition",), budget=Budget(1.0)).values()} == {"skipped"}
+    assert {m.status for m in measured(("decomposition",), budget=TimeBudget(1.0)).values()} == {"skipped"}
 
 
 def test_a_decomposition_of_too_few_rows_says_so():
@@ -194,7 +195,7 @@ def test_a_decomposition_of_too_few_rows_says_so():
 @pytest.mark.parametrize("slowness", [0.1, 1.0, 30.0])
 def test_a_budget_is_exceeded_by_the_surprise_of_the_first_task_only(slowness):
     clock = Clock()
-    budget, begun = Budget(10.0, clock), 0
+    budget, begun = TimeBudget(10.0, clock), 0
     for _ in range(100):
         if budget.allows(1.0):
             with budget.spending(1.0):

@@ -7,8 +7,8 @@ from sklearn.feature_selection import mutual_info_regression
 
 from mmsa.errors import DataError
 from mmsa.information.copula import gaussian_copula_information, gaussian_information, normal_scores
+from mmsa.information.distributions import BENCHMARK_40
 from mmsa.information.ksg import NEIGHBOURS, NeighbourLine, ksg_information
-from mmsa.information.truths import BENCHMARK_40
 
 
 def correlated(information, dims, count, seed=0):

@@ -8,7 +8,7 @@ from scipy.optimize import LinearConstraint, minimize
 from scipy.special import logsumexp
 
 from mmsa.errors import DataError
-from mmsa.information.pid import broja, broja_redundancy, information, union_information
+from mmsa.information.target.pid import broja, broja_redundancy, information, union_information
 
 BITS = math.log(2)
 

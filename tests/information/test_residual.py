@@ -17,12 +17,12 @@ from mmsa.information.copula_critics import (
     canonical_weights,
     copula_terms,
 )
+from mmsa.information.distributions import BENCHMARK_40, correlated_gaussians, independent
 from mmsa.information.residual import (
     _objective,
     _standard_errors,
     cross_fitted_ratios,
 )
-from mmsa.information.truths import BENCHMARK_40, correlated_gaussians, independent
 
 
 def pairs(count=400, dim=3):

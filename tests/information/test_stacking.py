@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from mmsa.information.additive_noise import additive_noise_ratios
+from mmsa.information.copula import gaussian_copula_information
+from mmsa.information.distributions import Truth, independent
+from mmsa.information.distributions.families import family_truth, normal_mixture, random_sign
 from mmsa.information.stacking import HeldOut, other_ratios
-from mmsa.information.truths import Truth, independent
-from mmsa.information.truths.families import normal_mixture, random_sign
 
 PRODUCTS = 8
 
@@ -65,7 +67,7 @@ def test_most_of_the_information_is_found_and_not_more(truth, short):
 def test_a_sign_that_many_pairs_share_needs_no_mixture():
     truth = random_sign(20, 0.5)
     found = readings(truth, 800)
-    assert list(found) == ["trees"]
+    assert found["mixture"] < found["trees"]
     assert 0.5 * truth.information < found["trees"] < truth.information
 
 
@@ -83,3 +85,20 @@ def test_a_mixture_has_not_seen_the_pairs_of_its_fold():
     before, after = (other_ratios(x, part, folds, 0)["mixture"][1] for part in (y, swapped))
     # What were joint pairs are those at a distance of one row now.
     assert after[count : 2 * count] == pytest.approx(before[:count])
+
+
+@pytest.mark.parametrize(("family", "seed"), [("heteroscedastic", 0), ("clayton", 0)])
+def test_what_two_features_say_of_one_another_is_seen_whatever_its_form(family, seed):
+    """A spread that x decides, and tails: trees and mixtures read .1 to .3 less."""
+    truth = family_truth(family, seed)
+    found = readings(truth, 800)
+    assert truth.information - 0.25 < found["pairwise"] < truth.information + 0.15
+    assert found["mixture"] < found["sum"] < truth.information + 0.15
+
+
+def test_noise_is_seen_by_its_density_though_it_is_turned():
+    truth = family_truth("laplace_noise", 0)
+    x, y = truth.sample(800, 1)
+    known, held = np.arange(640), np.arange(640, 800)
+    ratio = additive_noise_ratios(x, y, known, held, held, 0).mean()
+    assert gaussian_copula_information(x, y) + 0.05 < ratio < truth.information + 0.15

@@ -9,14 +9,13 @@ import torch
 
 from mmsa.data.planted import Planted
 from mmsa.errors import DataError
-from mmsa.information.decomposed import as_measurements
+from mmsa.information.distributions.three_sources import BEDS
 from mmsa.information.groups import group_folds
 from mmsa.information.target import FAST, Decomposition, Effort, Target, decompose
-from mmsa.information.target.combined import combined
+from mmsa.information.target.decomposition import as_measurements
 from mmsa.information.target.ordinal import ordered_probit
-from mmsa.information.target.posterior import Posterior, cross_fit
-from mmsa.information.target.summaries import cells, most_cells, tables
-from mmsa.information.three_sources import BEDS
+from mmsa.information.target.pid import cells, most_cells, tables
+from mmsa.information.target.predictive import PredictiveDistribution, combined, cross_fit
 
 QUICK = Effort(folds=3, seeds=1, permutations=0, resamples=200)
 
@@ -193,7 +192,7 @@ def test_whole_that_reads_less_than_its_part_is_incoherent():
     class_N = generator.integers(0, 2, 400)
     look_N = class_N ^ (generator.random(400) < 0.1)
     text = exact(np.array([[0.45, 0.05], [0.05, 0.45]]), look_N)
-    nothing = Posterior(text.marginal, text.marginal)
+    nothing = PredictiveDistribution(text.marginal, text.marginal)
     fit = fit_of(dict.fromkeys(("text", "audio"), class_N[:, None]), class_N, np.arange(400) // 4, 0)
     a, b = frozenset({"text"}), frozenset({"audio"})
     read = fit.read({a: text, b: nothing, a | b: nothing}, [])
@@ -323,7 +322,7 @@ def fit_of(sources, class_N, groups, seed):
 def exact(table, columns):
     """Predictions that know the table (cells, classes), for rows in the given cells."""
     conditional = np.log(table / table.sum(1, keepdims=True))[columns]
-    return Posterior(conditional, np.broadcast_to(np.log(table.sum(0)), conditional.shape))
+    return PredictiveDistribution(conditional, np.broadcast_to(np.log(table.sum(0)), conditional.shape))
 
 
 def test_independent_parts_are_multiplied_and_useless_networks_passed_over():
@@ -333,7 +332,7 @@ def test_independent_parts_are_multiplied_and_useless_networks_passed_over():
     looks = [class_N ^ (generator.random(4000) < 0.2) for _ in range(2)]
     table = np.array([[0.4, 0.1], [0.1, 0.4]])
     single = [exact(table, look) for look in looks]
-    nothing = Posterior(single[0].marginal, single[0].marginal)
+    nothing = PredictiveDistribution(single[0].marginal, single[0].marginal)
     a, b = frozenset({"a"}), frozenset({"b"})
     fold_N = np.arange(4000) % 5
     best = combined({a: single[0], b: single[1], a | b: nothing}, class_N, fold_N, num_seeds=1, seed=0)
@@ -350,7 +349,7 @@ def test_predictions_that_are_no_product_are_stacked():
     class_N = looks[0] & looks[1]
     single = [exact(np.array([[0.5, 1e-4], [0.25, 0.25]]), look) for look in looks]
     a, b = frozenset({"a"}), frozenset({"b"})
-    nothing = Posterior(single[0].marginal, single[0].marginal)
+    nothing = PredictiveDistribution(single[0].marginal, single[0].marginal)
     own = {a: single[0], b: single[1], a | b: nothing}
     best = combined(own, class_N, np.arange(3000) % 5, num_seeds=1, seed=0)
     entropy = -float(np.mean(single[0].marginal[np.arange(3000), class_N]))
@@ -369,7 +368,7 @@ def test_cells_and_their_tables():
 
 
 def test_cells_without_information_are_one():
-    nothing = Posterior(np.log(np.full((30, 2), 0.5)), np.log(np.full((30, 2), 0.5)))
+    nothing = PredictiveDistribution(np.log(np.full((30, 2), 0.5)), np.log(np.full((30, 2), 0.5)))
     assert set(cells(nothing, 4, seed=0)) == {0}
 
 
@@ -384,7 +383,7 @@ def test_predictions_keep_to_their_folds():
     """Labels that depend on the fold alone: a network that saw a row's fold would know its label."""
     generator = np.random.default_rng(2)
     fold_N = group_folds(np.arange(300), 3, seed=0)
-    posterior = cross_fit(
+    predicted = cross_fit(
         np.eye(3)[fold_N] + 0.01 * generator.standard_normal((300, 3)), fold_N, fold_N, num_seeds=1, seed=0
     )
-    assert -0.1 <= posterior.terms(fold_N).mean() <= 0.0
+    assert -0.1 <= predicted.terms(fold_N).mean() <= 0.0

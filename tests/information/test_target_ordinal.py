@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from mmsa.data.planted import Planted
+from mmsa.information.distributions.three_sources import GaussianSources
 from mmsa.information.groups import group_codes, group_folds, permuted_rows
 from mmsa.information.target import Effort, decompose
 from mmsa.information.target.labels import Target
 from mmsa.information.target.ordinal import ordered_probit
-from mmsa.information.target.posterior import cross_fit
-from mmsa.information.three_sources import GaussianSources
+from mmsa.information.target.predictive import cross_fit
 
 BED = GaussianSources()
 
@@ -62,16 +62,16 @@ def test_an_index_that_points_the_wrong_way_tells_nothing():
     x_N = np.tile(np.linspace(-1, 1, 100), 2)
     fold_N = np.repeat([0, 1], 100)
     class_N = (np.where(fold_N == 0, x_N, -x_N) > 0).astype(np.int64)
-    posterior = ordered_probit(x_N[:, None], class_N, fold_N)
-    np.testing.assert_allclose(posterior.conditional, posterior.marginal, atol=1e-2)
+    predicted = ordered_probit(x_N[:, None], class_N, fold_N)
+    np.testing.assert_allclose(predicted.conditional, predicted.marginal, atol=1e-2)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 8])
 def test_every_row_has_a_distribution_even_where_classes_are_told_apart_without_error(classes):
     class_N = np.arange(240) % classes
-    posterior = ordered_probit(class_N[:, None] * 1e3, class_N, np.arange(240) // 80)
-    np.testing.assert_allclose(np.exp(posterior.conditional).sum(1), 1.0)
-    assert posterior.terms(class_N).mean() == pytest.approx(math.log(classes), rel=0.01)
+    predicted = ordered_probit(class_N[:, None] * 1e3, class_N, np.arange(240) // 80)
+    np.testing.assert_allclose(np.exp(predicted.conditional).sum(1), 1.0)
+    assert predicted.terms(class_N).mean() == pytest.approx(math.log(classes), rel=0.01)
 
 
 def test_no_row_loses_more_than_log_of_the_rows():

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from mmsa.data.corpus import MODALITIES
 from mmsa.errors import DataError
-from mmsa.information.pid import broja, information
+from mmsa.information.distributions.three_sources import BEDS
 from mmsa.information.target import mimrl_code, pairs_of, quantities, subsets_of
-from mmsa.information.three_sources import BEDS
+from mmsa.information.target.pid import broja, information
 
 AXES = {"text": 0, "audio": 1, "vision": 2}
 

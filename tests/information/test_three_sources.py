@@ -6,7 +6,7 @@ import pytest
 
 from mmsa.data.corpus import MODALITIES
 from mmsa.data.planted import Planted, rotation
-from mmsa.information.three_sources import BEDS, BitSources, GaussianSources
+from mmsa.information.distributions.three_sources import BEDS, BitSources, GaussianSources
 
 SUBSETS = [subset for size in (1, 2, 3) for subset in itertools.combinations(MODALITIES, size)]
 BIT_BEDS = {name: bed for name, bed in BEDS.items() if isinstance(bed, BitSources)}

@@ -9,8 +9,7 @@ import pytest
 from scipy import integrate, special, stats
 
 from mmsa.information.copula import gaussian_copula_information
-from mmsa.information.ksg import ksg_information
-from mmsa.information.truths import (
+from mmsa.information.distributions import (
     BENCHMARK_40,
     DEVELOPED,
     FAMILIES,
@@ -19,13 +18,14 @@ from mmsa.information.truths import (
     correlated_gaussians,
     family_truth,
     gaussian_chain,
-    gaussian_information,
     independent,
     model_f,
     model_g,
+    normal_information,
 )
-from mmsa.information.truths.benchmark40 import student_entropy
-from mmsa.information.truths.families import _entropy_on_grid, _log_chi, normal_mixture, random_sign
+from mmsa.information.distributions.benchmark40 import student_entropy
+from mmsa.information.distributions.families import _entropy_on_grid, _log_chi, normal_mixture, random_sign
+from mmsa.information.ksg import ksg_information
 
 PUBLISHED = {
     "1v1-normal-0.75": 0.4133,
@@ -158,7 +158,7 @@ def test_additive_noise_by_quadrature(half_width: float) -> None:
 
 
 def test_gaussian_information_of_one_pair() -> None:
-    assert gaussian_information(np.array([[1, 0.6], [0.6, 1]]), 1) == pytest.approx(-0.5 * math.log(0.64))
+    assert normal_information(np.array([[1, 0.6], [0.6, 1]]), 1) == pytest.approx(-0.5 * math.log(0.64))
 
 
 @pytest.mark.parametrize("information", [2.0, 10.0])
@@ -218,7 +218,7 @@ def test_a_random_sign_is_a_mixture_of_two_normal_distributions() -> None:
     assert random_sign(3, correlation).information == pytest.approx(mixture.information, abs=0.01)
 
 
-@pytest.mark.parametrize("name", ["clayton", "gumbel", "curves", "clusters_1", "counts"])
+@pytest.mark.parametrize("name", ["clayton", "gumbel", "frank", "curves", "clusters_1", "counts"])
 def test_families_of_one_feature_agree_with_neighbour_counts(name: str) -> None:
     truth = next(
         truth
@@ -228,6 +228,16 @@ def test_families_of_one_feature_agree_with_neighbour_counts(name: str) -> None:
     x, y = truth.sample(3000)
     spread = np.random.default_rng(0).uniform(-0.49, 0.49, y.shape) if y.dtype.kind == "i" else 0.0
     assert ksg_information(x, y + spread) == pytest.approx(truth.information, abs=0.08)
+
+
+def test_exponential_noise_agrees_with_neighbour_counts() -> None:
+    truth = family_truth("exponential_noise", 0)
+    scale = float(truth.name.rsplit("-", 1)[1])
+    dim = truth.sample(1)[0].shape[1]
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(8000)
+    y = x + rng.exponential(scale, 8000)
+    assert ksg_information(x[:, None], y[:, None]) == pytest.approx(truth.information / dim, abs=0.06)
 
 
 def test_a_scale_is_seen_in_the_logarithm_of_what_it_scales() -> None:

@@ -12,7 +12,7 @@ from mmsa.config import parse
 from mmsa.data.batches import Sequence
 from mmsa.data.inputs import FeatureInput
 from mmsa.errors import ConfigError
-from mmsa.models.encoders import ENCODERS, GRU, LSTM, MLP, TEXT_ENCODERS, FeatureEncoder
+from mmsa.models.encoders import ENCODERS, TEXT_ENCODERS, FeatureEncoder, GRUEncoder, LSTMEncoder, MLPEncoder
 from mmsa.models.layers import LARGEST_DEVIATION
 
 DIM = 3
@@ -95,7 +95,7 @@ def test_text_has_every_encoder_and_the_pretrained_one() -> None:
     assert set(TEXT_ENCODERS) == {*ENCODERS, "pretrained"}
 
 
-@pytest.mark.parametrize("config", [LSTM.Config, GRU.Config, MLP.Config])
+@pytest.mark.parametrize("config", [LSTMEncoder.Config, GRUEncoder.Config, MLPEncoder.Config])
 def test_settings_out_of_range_are_refused(config: Any) -> None:
     with pytest.raises(ConfigError, match=r"(?s)2 problems.*dropout.*output"):
         parse(config, {"dropout": 1.0, "output": 0}, "test")

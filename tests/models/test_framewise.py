@@ -14,7 +14,7 @@ from mmsa.data.batches import Sequence
 from mmsa.data.inputs import FeatureInput
 from mmsa.errors import ConfigError
 from mmsa.models.encoders import ENCODERS
-from mmsa.models.framewise import Conv, Framewise, Linear, SummedDirections
+from mmsa.models.framewise import ConvEncoder, Framewise, LinearEncoder, SummedDirections
 
 INPUTS = FeatureInput(3, np.array([1.0, 0.0, -2.0], np.float32), np.array([2.0, 1.0, 0.5], np.float32))
 LENGTHS = [4, 1, 0, 6]
@@ -28,9 +28,9 @@ def encoder(name: str, **settings: Any) -> Framewise:
 def states_of_row(subject: Framewise, frames_1TD: Tensor) -> Tensor:
     """(T, W) of one row without padding."""
     x_1TD = subject.norm(frames_1TD)
-    if isinstance(subject, Linear):
+    if isinstance(subject, LinearEncoder):
         return (x_1TD @ subject.project.weight.T)[0]
-    if isinstance(subject, Conv):
+    if isinstance(subject, ConvEncoder):
         return subject.finish(subject.convolve(x_1TD.transpose(1, 2)).transpose(1, 2))[0]
     assert isinstance(subject, SummedDirections)
     states_1TS, _ = subject.rnn(x_1TD)
@@ -70,4 +70,4 @@ def test_recurrent_weights_start_orthogonal() -> None:
 
 def test_an_even_kernel_has_no_middle() -> None:
     with pytest.raises(ConfigError, match=r"kernel: 4\n +must be odd"):
-        parse(Conv.Config, {"kernel": 4}, "test")
+        parse(ConvEncoder.Config, {"kernel": 4}, "test")

@@ -13,7 +13,7 @@ from mmsa.config import parse
 from mmsa.data.batches import Sequence
 from mmsa.errors import ConfigError
 from mmsa.models import FUSIONS
-from mmsa.models.encoded import Encoded
+from mmsa.models.base import Encoded
 from mmsa.models.fusions import LMF, MFN, MISA, TFN, CubeMLP, Fusion, MulT
 from mmsa.models.fusions.mult import blocked_steps, sinusoids
 

@@ -69,7 +69,7 @@ def test_shuffled_vectors_are_fused_from_modalities_of_different_rows(
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     assert "shuffled" not in model.train()(batch).extra
-    model.offer({"shuffled"})
+    model.request({"shuffled"})
     torch.manual_seed(5)
     found = model(batch)
     torch.manual_seed(5)

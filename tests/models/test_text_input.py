@@ -16,8 +16,8 @@ from mmsa.data.batches import collate
 from mmsa.data.inputs import InputSpec
 from mmsa.errors import ConfigError, DataError
 from mmsa.models import build_model, encode_text, save_text_frontend, text_input, with_text_frontend
-from mmsa.models.late_fusion import LateFusion
 from mmsa.models.pretrained import load_backbone, load_tokenizer
+from mmsa.models.systems import LateFusion
 
 TEXTS = ["the film was good", " ", "bad plot", "i liked it very very much indeed"]
 

@@ -14,7 +14,7 @@ from mmsa.data.targets import Targets
 from mmsa.errors import ConfigError
 from mmsa.models import RepresentationDims, Representations
 from mmsa.objectives import TERMS
-from mmsa.objectives.terms.contrastive import supervised_contrast
+from mmsa.objectives.terms.alignment import supervised_contrast
 
 WIDTHS = {"text": 6, "audio": 4, "vision": 3}
 ROWS = 8

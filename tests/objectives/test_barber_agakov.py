@@ -13,17 +13,17 @@ from mmsa.data.targets import Targets
 from mmsa.errors import ConfigError
 from mmsa.information.densities import class_gaussian_entropy
 from mmsa.models import RepresentationDims, Representations
-from mmsa.objectives import BarberAgakov
-from mmsa.objectives.terms.barber_agakov import GaussianPredictor
+from mmsa.objectives import BarberAgakovTerm
+from mmsa.objectives.terms.mmim import GaussianPredictor
 
 ROWS = 40
 LABELS = torch.linspace(-3, 3, ROWS)
 TARGETS = Targets(LABELS, torch.arange(ROWS))
 
 
-def term(widths: dict[Any, int], **settings: Any) -> BarberAgakov:
+def term(widths: dict[Any, int], **settings: Any) -> BarberAgakovTerm:
     torch.manual_seed(0)
-    subject = BarberAgakov(BarberAgakov.Config(**settings), RepresentationDims(widths, 4))
+    subject = BarberAgakovTerm(BarberAgakovTerm.Config(**settings), RepresentationDims(widths, 4))
     return subject.train()
 
 

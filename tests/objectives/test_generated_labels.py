@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mmsa.data.targets import Targets, TargetSpec
-from mmsa.objectives.terms.generated_labels import FUSION, LabelGenerator
+from mmsa.objectives.terms.unimodal import FUSION, LabelGenerator
 
 ROWS, WIDTHS = 30, {FUSION: 5, "text": 3, "audio": 4}
 LABELS = torch.linspace(-3, 3, ROWS)

@@ -15,7 +15,7 @@ from mmsa.information.conditional import conditional_jsd, conditional_mimrl_code
 from mmsa.information.critics import mlp
 from mmsa.models import RepresentationDims, Representations
 from mmsa.objectives import ObjectiveConfig, warnings
-from mmsa.objectives.terms import MIMRL
+from mmsa.objectives.terms import MIMRLTerm
 
 DIMS = RepresentationDims({"text": 5, "audio": 4, "vision": 5}, fusion=6)
 SMALL = {
@@ -31,9 +31,9 @@ EIGHT = {
 }
 
 
-def build(dims: RepresentationDims = DIMS, **settings: Any) -> MIMRL:
+def build(dims: RepresentationDims = DIMS, **settings: Any) -> MIMRLTerm:
     torch.manual_seed(0)
-    return MIMRL(parse(MIMRL.Config, {**SMALL, **settings}, "test"), dims).train()
+    return MIMRLTerm(parse(MIMRLTerm.Config, {**SMALL, **settings}, "test"), dims).train()
 
 
 def batch(rows: int, seed: int, dims: RepresentationDims = DIMS) -> tuple[Representations, Targets]:
@@ -47,7 +47,7 @@ def batch(rows: int, seed: int, dims: RepresentationDims = DIMS) -> tuple[Repres
     return Representations(unimodal, fusion, labels_B), Targets(labels_B, torch.arange(rows))
 
 
-def after_an_epoch(term: MIMRL, rows: int = 40) -> MIMRL:
+def after_an_epoch(term: MIMRLTerm, rows: int = 40) -> MIMRLTerm:
     term(*batch(rows, 1))
     term.start_epoch(1)
     return term
@@ -64,7 +64,7 @@ def gradients(representations: Representations) -> list[Tensor]:
 class OneAtATime:
     """The same numbers, one estimator after the other, with the weights of a term."""
 
-    def __init__(self, term: MIMRL, config: MIMRL.Config):
+    def __init__(self, term: MIMRLTerm, config: MIMRLTerm.Config):
         self.term = term
         self.pairs, self.triples = {}, {}
         for stack, names in zip(term.critics.stacks, term.critics._names, strict=True):
@@ -85,14 +85,14 @@ class OneAtATime:
         return rows @ weights[f"critic.{side}.4.weight"].T + weights[f"critic.{side}.4.bias"]
 
     def pair(self, x: str, y: str, given: dict[str, Tensor]) -> Tensor:
-        name = f"{x}_{y}"
+        name = f"{x}-{y}"
         scores = self.tower(name, "x_tower", given[x]) @ self.tower(name, "y_tower", given[y]).T
         apart = ~torch.eye(len(scores), dtype=torch.bool)
         return 1 + scores.diagonal().mean() - scores[apart].exp().mean()
 
     def logits(self, condition: tuple[str, str, str], given: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         x, y, z = condition
-        name = f"{x}_{y}_given_{z}"
+        name = f"{x}-{y}-given-{z}"
         draws = self.term.bank.draws
         product = torch.cat(
             self.term.bank.product_batches({name: condition}, len(given[x]), self.term.k)[name], 1
@@ -120,7 +120,7 @@ def test_main_loss_and_gradients_are_those_of_the_definition(pairs, code):
     )
     conditional = {**SMALL["conditional"], "name": name}
     term = after_an_epoch(build(**EIGHT, pairs=pairs, conditional=conditional))
-    slow = OneAtATime(term, parse(MIMRL.Config, {**SMALL, "conditional": conditional}, "test"))
+    slow = OneAtATime(term, parse(MIMRLTerm.Config, {**SMALL, "conditional": conditional}, "test"))
     alone, targets = batch(12, 2)
     given = columns(alone, targets)
     i = {key: reading(*slow.logits(condition, given)) for key, condition in TRIPLES.items()}
@@ -153,7 +153,7 @@ def test_main_loss_and_gradients_are_those_of_the_definition(pairs, code):
 
 def test_estimator_loss_is_that_of_the_definition():
     term = after_an_epoch(build())
-    slow = OneAtATime(term, parse(MIMRL.Config, SMALL, "test"))
+    slow = OneAtATime(term, parse(MIMRLTerm.Config, SMALL, "test"))
     given, targets = batch(12, 2)
     each = columns(given, targets)
     expected = [-conditional_jsd(*slow.logits(condition, each)) for condition in TRIPLES.values()]
@@ -178,7 +178,7 @@ def test_the_first_epoch_has_no_conditional_information():
 def test_only_what_a_coefficient_asks_for_is_built():
     off = {"text": 0.0, "audio": 0.0, "vision": 0.0}
     term = build(fusion={**off, "audio": 1.0}, invariant=0.0, specific=off, complementary=0.0)
-    assert [*term.critics.order, *term.classifiers.order] == ["fusion_audio"]
+    assert [*term.critics.order, *term.classifiers.order] == ["fusion-audio"]
     nothing = build(fusion=off, invariant=0.0, specific=off, complementary=0.0)
     assert nothing(*batch(12, 1)).loss.item() == 0.0
     assert nothing.estimator_loss(*batch(12, 1)) is None
@@ -218,7 +218,7 @@ def test_coefficients_of_absent_modalities_alone_are_refused():
 )
 def test_estimators_that_do_not_fit_the_block_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
-        parse(MIMRL.Config, settings, "test")
+        parse(MIMRLTerm.Config, settings, "test")
 
 
 class TestCancellation:
@@ -259,7 +259,7 @@ def chain(rows: int, seed: int) -> tuple[Representations, Targets]:
     return Representations({"text": x, "audio": y}, x, z), Targets(z, torch.arange(rows))
 
 
-def fitted_to_the_chain(name: str, steps: int = 400) -> MIMRL:
+def fitted_to_the_chain(name: str, steps: int = 400) -> MIMRLTerm:
     off = {"text": 0.0, "audio": 0.0, "vision": 0.0}
     term = build(
         RepresentationDims({"text": 1, "audio": 1}, fusion=1),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mmsa.information.densities import class_gaussian_entropy
-from mmsa.objectives.terms.polarity import PolarityEntropy, Projection
+from mmsa.objectives.terms.mmim import PolarityEntropy, Projection
 
 
 def entropy_of(dim: int = 4, projection: Projection = "none", memory: int = 2) -> PolarityEntropy:

@@ -12,7 +12,7 @@ from mmsa.data.targets import Targets
 from mmsa.errors import ConfigError
 from mmsa.models import RepresentationDims, Representations
 from mmsa.objectives import TERMS
-from mmsa.objectives.terms.fdmer import biased_hsic
+from mmsa.objectives.terms.shared_private import biased_hsic
 
 WIDTH, ROWS = 4, 9
 MODALITIES = ("text", "audio", "vision")

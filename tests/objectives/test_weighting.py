@@ -11,8 +11,8 @@ from mmsa.config import parse
 from mmsa.errors import ConfigError
 from mmsa.models import RepresentationDims
 from mmsa.objectives import TERMS, Objective, ObjectiveConfig
-from mmsa.objectives.head_projection import HeadProjection
-from mmsa.objectives.weighting import Uncertainty
+from mmsa.objectives.losses import Uncertainty
+from mmsa.objectives.strategies import HeadProjection
 
 DIMS = RepresentationDims({"text": 8, "audio": 8}, fusion=8, mixture=2)
 
@@ -61,6 +61,7 @@ def test_terms_that_may_be_negative_are_the_bounds() -> None:
         "cpc",
         "dependency",
         "infonce",
+        "information",
         "mimrl",
     }
 

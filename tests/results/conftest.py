@@ -11,7 +11,6 @@ from mmsa.data import open_corpus
 from mmsa.data.rows import Rows
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.records import Ending
-from mmsa.search.study.cards import trial_config
 from mmsa.search.study.study import Study
 from mmsa.search.study.view import StudyView, read_study
 from mmsa.training import Progress, run
@@ -47,7 +46,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
             def tell(progress: Progress, number: int = suggestion.number) -> None:
                 study.report(number, progress.epoch, progress.metrics, progress.best["valid/mae"])
 
-            result = run(trial_config(study, suggestion), corpus, tell)
+            result = run(study.trial_config(suggestion), corpus, tell)
             study.finish(suggestion.number, Ending("completed", result.metrics, best_epoch=result.best_epoch))
     return runs
 

@@ -11,8 +11,7 @@ from mmsa.data.rows import Rows
 from mmsa.errors import ConfigError, StudyError
 from mmsa.results.export import export
 from mmsa.results.exported import Exported, load_export
-from mmsa.search.resources import Resources
-from mmsa.search.study.cards import trial_config
+from mmsa.search.costs import Resources
 from mmsa.search.study.study import Study
 from mmsa.search.study.view import StudyView, read_study
 
@@ -21,7 +20,7 @@ def test_the_best_trial_becomes_a_file_that_loads_back(study: StudyView, tmp_pat
     exported = export(study, tmp_path / "deep" / "best.yaml")
     best = min(study.trials(), key=lambda record: record.values)
     assert load_export(tmp_path / "deep" / "best.yaml") == exported
-    assert exported.config == trial_config(study, best)
+    assert exported.config == study.trial_config(best)
     known = exported.provenance
     assert known is not None
     assert (known.study, known.trial, known.value) == ("small", best.number, best.values[0])

@@ -14,13 +14,13 @@ import pytest
 import mmsa.results.retrain
 from mmsa.data import Corpus, open_corpus
 from mmsa.errors import ConfigError, DataError, TrainingDiverged
-from mmsa.information import Measurement
 from mmsa.information.panel import CORE, names
 from mmsa.information.target import Decomposition, Effort
+from mmsa.measurement import Measurement
 from mmsa.results.export import export
 from mmsa.results.exported import Exported
 from mmsa.results.ledger import LEDGER, Ledger
-from mmsa.results.report import report
+from mmsa.results.report import study_report
 from mmsa.results.retrain import retrain
 from mmsa.results.retrained import RetrainReport
 from mmsa.search.study.view import StudyView
@@ -124,7 +124,7 @@ def test_constants_stand_beside_every_result_and_are_told_where_they_win(
 def test_information_is_measured_on_test_for_every_seed(
     exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmsa.results.informed.FAST", Effort(2, 1, permutations=2, resamples=20))
+    monkeypatch.setattr("mmsa.results.test_information.FAST", Effort(2, 1, permutations=2, resamples=20))
     more_rows = {"data.rows_test": 80, "data.modalities": ["text", "audio"]}
     result, _ = again(exported, tmp_path, num_seeds=2, overrides=more_rows)
     for seed in result.seeds:
@@ -167,13 +167,13 @@ def test_what_cannot_be_measured_costs_no_opening(
 def test_every_further_opening_is_held_against_the_study(
     exported: Exported, study: StudyView, tmp_path: Path
 ) -> None:
-    assert report(study, Ledger(tmp_path / LEDGER)).endswith("test: never opened for this study")
+    assert study_report(study, Ledger(tmp_path / LEDGER)).endswith("test: never opened for this study")
     again(exported, tmp_path)
     result, _ = again(exported, tmp_path, overrides={"optim.lr": 0.01})
     assert result.earlier == 1
     assert result.reproduced is None
     assert "had been opened 1 times before for study small" in result.text()
-    lines = report(study, Ledger(tmp_path / LEDGER)).splitlines()
+    lines = study_report(study, Ledger(tmp_path / LEDGER)).splitlines()
     assert lines[-3] == "test: opened 2 times for this study"
     assert "trial 1, optim.lr=0.01, 1 seeds: mae " in lines[-1]
 

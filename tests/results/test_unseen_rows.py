@@ -15,7 +15,7 @@ from mmsa.data.rows import Rows
 from mmsa.errors import DataError
 from mmsa.experiment import RunConfig
 from mmsa.results.exported import Exported, Provenance, load_export, save_export
-from mmsa.results.ledger import LEDGER, Ledger
+from mmsa.results.ledger import LEDGER, Ledger, Opening
 from mmsa.results.retrain import retrain
 
 SPLITS = np.repeat(["train", "valid", "test"], [30, 15, 15])
@@ -93,15 +93,30 @@ def test_a_split_whose_test_was_seen_stays_closed_and_nothing_is_trained(
 
 def test_test_rows_that_were_never_seen_are_opened_and_written_down(tmp_path: Path) -> None:
     write(tmp_path / "f.npz")
-    file = exported(tmp_path / "f.npz")
+    file, ledger = exported(tmp_path / "f.npz"), Ledger(tmp_path / LEDGER)
     again(file, tmp_path)
     shared = {"data.split": "split_other_row", "data.allow_shared_groups": True}
     again(file, tmp_path, **shared)
-    first, second = Ledger(tmp_path / LEDGER).openings()
+    first, second = ledger.openings()
     corpus = open_corpus(file.config.data)
-    assert Ledger(tmp_path / LEDGER).openings_of_rows(Rows.of(corpus, "test").rows) == [first]
-    assert Ledger(tmp_path / LEDGER).openings_of_rows(Rows.of(corpus, "train").rows) == []
+    assert ledger.openings_of_rows(Rows.of(corpus, "test").rows) == [first]
+    assert ledger.openings_of_rows(Rows.of(corpus, "train").rows) == []
     assert second.test_rows not in ("", first.test_rows)
+
+
+def test_openings_of_the_same_rows_for_others_are_told_by_study(tmp_path: Path) -> None:
+    write(tmp_path / "f.npz")
+    file, ledger = exported(tmp_path / "f.npz"), Ledger(tmp_path / LEDGER)
+    corpus = open_corpus(file.config.data)
+    test, train = (Rows.of(corpus, split).rows.text() for split in ("test", "train"))
+    for study, rows in (("other", test), ("other", test), (None, test), ("apart", train), ("small", train)):
+        ledger.open(Opening("mosi", "c", "d", study, None, [0], {}, test_rows=rows))
+    with np.load(tmp_path / "f.npz") as arrays:  # features of another extraction: the rows are the same
+        np.savez(tmp_path / "f.npz", **{**arrays, "audio": arrays["audio"] + 1})
+    config = file.config  # of no study, so that the first look of another configuration counts as another's
+    report = retrain(Exported(config=config), num_seeds=1, overrides={}, runs=tmp_path, say=lambda line: None)
+    assert (report.earlier, report.elsewhere) == (0, {"other": 2, None: 1})
+    assert "opened 3 times before for others (study other 2, configurations of no study 1)" in report.text()
 
 
 def test_labels_that_hardly_use_the_scale_are_told_beside_the_result(tmp_path: Path) -> None:

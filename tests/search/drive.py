@@ -16,7 +16,7 @@ from sqlalchemy import Engine, event
 from mmsa.errors import StudyError
 from mmsa.search.definition.load import load_space
 from mmsa.search.records import Ending, Suggestion
-from mmsa.search.study import lease, lease_stores, ledger, storage
+from mmsa.search.study import lease, lease_stores, storage, trial_store
 from mmsa.search.study.study import Study
 
 _STALLS = {"stall": threading.Event(), "stall writing": threading.Event()}
@@ -27,7 +27,7 @@ def main(pipe: Connection, space: Path, runs: Path, url: str | None, machine: st
     if machine:  # the same kernel, but nobody can know
         lease._place = lambda pid: f"{machine} pid:[1] {pid}/1"
     if hasty:
-        ledger.PAUSES = (0.1, 0.2)
+        trial_store.PAUSES = (0.1, 0.2)
         storage._SECONDS_TO_WAIT = 2
     _beat_quickly()
     try:

@@ -7,8 +7,8 @@ import socket
 import pytest
 
 from mmsa.errors import StudyError
-from mmsa.search.execution.cluster import Slots, ray_cluster, slots
-from mmsa.search.resources import Resources
+from mmsa.search.costs import Resources
+from mmsa.search.execution.cluster import Slots, ray_cluster, slots_for
 
 
 @pytest.fixture
@@ -23,17 +23,17 @@ def machines(monkeypatch):
 
 def test_trials_do_not_span_machines(machines):
     machines({"CPU": 6.0}, {"CPU": 3.0})
-    assert slots(Resources(cpus_per_worker=4), needs_gpu=False) == Slots(4.0, 0.0, count=1)
+    assert slots_for(Resources(cpus_per_worker=4), needs_gpu=False) == Slots(4.0, 0.0, count=1)
 
 
 def test_gpus_bound_the_number_of_trials(machines):
     machines({"CPU": 16.0, "GPU": 2.0}, {"CPU": 16.0})
-    assert slots(Resources(cpus_per_worker=2, gpus_per_worker=0.5), needs_gpu=False).count == 4
+    assert slots_for(Resources(cpus_per_worker=2, gpus_per_worker=0.5), needs_gpu=False).count == 4
 
 
 def test_a_smaller_machine_runs_the_same_trials_and_says_so(machines):
     machines({"CPU": 2.0})
-    fitted = slots(Resources(cpus_per_worker=4, gpus_per_worker=1.0), needs_gpu=False)
+    fitted = slots_for(Resources(cpus_per_worker=4, gpus_per_worker=1.0), needs_gpu=False)
     assert (fitted.cpus, fitted.gpus, fitted.count) == (2.0, 0.0, 1)
     assert [note.split(";")[0] for note in fitted.notes] == [
         "the space asks for 4 CPUs a worker",
@@ -47,18 +47,18 @@ def test_trials_that_need_a_gpu_are_refused_without_one(machines, asked, there):
     with pytest.raises(
         StudyError, match=rf"gpus_per_worker is {asked:g}, and the best machine has {there:g}"
     ):
-        slots(Resources(gpus_per_worker=asked), needs_gpu=True)
+        slots_for(Resources(gpus_per_worker=asked), needs_gpu=True)
 
 
 def test_cpus_and_gpus_of_a_trial_are_in_one_machine(machines):
     machines({"CPU": 8.0}, {"CPU": 1.0, "GPU": 1.0})
     with pytest.raises(StudyError, match="both 4 CPUs and 1 GPUs"):
-        slots(Resources(cpus_per_worker=4, gpus_per_worker=1.0), needs_gpu=False)
+        slots_for(Resources(cpus_per_worker=4, gpus_per_worker=1.0), needs_gpu=False)
 
 
 def test_idle_gpus_are_pointed_out(machines):
     machines({"CPU": 8.0, "GPU": 1.0})
-    assert "the space asks for none" in slots(Resources(), needs_gpu=False).notes[0]
+    assert "the space asks for none" in slots_for(Resources(), needs_gpu=False).notes[0]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:{port}", "nowhere", "127.0.0.1:none"])

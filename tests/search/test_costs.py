@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mmsa.search.costs import Budget, Cost, Share
-from mmsa.search.records import Ending
+from mmsa.search.costs import SearchBudget, Share
+from mmsa.search.records import Cost, Ending
 from mmsa.search.study.study import Study, read_study
 
 
@@ -32,11 +32,11 @@ def test_what_a_trial_took_is_counted_over_epochs_launches_and_processes(tmp_pat
 @pytest.mark.parametrize(
     ("budget", "seconds", "gpu_seconds", "said"),
     [
-        (Budget(), 1e9, 1e9, ""),
-        (Budget(seconds=60.0), 59.9, 1e9, ""),
-        (Budget(seconds=60.0), 60.0, 0.0, "the time budget of 0:01:00 is spent"),
-        (Budget(gpu_hours=2.0), 1e9, 7199.0, ""),
-        (Budget(gpu_hours=2.0), 0.0, 7200.0, "the budget of 2 GPU-hours is spent"),
+        (SearchBudget(), 1e9, 1e9, ""),
+        (SearchBudget(seconds=60.0), 59.9, 1e9, ""),
+        (SearchBudget(seconds=60.0), 60.0, 0.0, "the time budget of 0:01:00 is spent"),
+        (SearchBudget(gpu_hours=2.0), 1e9, 7199.0, ""),
+        (SearchBudget(gpu_hours=2.0), 0.0, 7200.0, "the budget of 2 GPU-hours is spent"),
     ],
 )
 def test_budgets(budget, seconds, gpu_seconds, said):

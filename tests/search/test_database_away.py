@@ -65,7 +65,7 @@ def test_a_trial_whose_creation_was_not_confirmed_is_not_created_twice(
     tmp_path, make_study_config, postgres_url, monkeypatch
 ):
     """The server stores it and dies before it can say so."""
-    monkeypatch.setattr("mmsa.search.study.ledger.PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("mmsa.search.study.trial_store.PAUSES", (0.0, 0.0))
     created = optuna.storages.RDBStorage.create_new_trial
     unconfirmed = iter([True])
 

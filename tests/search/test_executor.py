@@ -21,10 +21,10 @@ from mmsa.data.planted import Planted
 from mmsa.data.rows import Rows
 from mmsa.errors import DataError, SealedTest, StudyError
 from mmsa.search.corpora import Corpora
-from mmsa.search.costs import Budget, Cost
+from mmsa.search.costs import SearchBudget
 from mmsa.search.execution.callback import MOST_FAILURES_IN_A_ROW
-from mmsa.search.execution.trial import CHECKPOINT, Assignment, TrialRun, Workplace
-from mmsa.search.study.cards import trial_config
+from mmsa.search.execution.trial import CHECKPOINT, Assignment, TrialRun, WorkerContext
+from mmsa.search.records import Cost
 from mmsa.training import run
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
@@ -92,7 +92,7 @@ def test_two_trials_run_at_once(launch, make_study_config, witness):
     running: set[int] = set()
     witness.on["trial_epoch"] = lambda number, *_: running.add(number)
 
-    class UntilBothRun(Budget):
+    class UntilBothRun(SearchBudget):
         def spent(self, seconds: float, cost: Cost) -> str:
             return "both run" if len(running) == 2 else ""
 
@@ -109,7 +109,7 @@ def test_two_trials_run_at_once(launch, make_study_config, witness):
 def test_a_trial_reproduces_outside_of_the_search(finished):
     study = finished[0].study
     trial = study.trial(1)
-    config = trial_config(study, trial)
+    config = study.trial_config(trial)
     assert run(config, open_corpus(config.data)).metrics["valid/mae"] == trial.values[0]
 
 
@@ -240,7 +240,7 @@ def test_a_search_that_is_interrupted_or_has_spent_its_budget_is_continued_by_th
     launch, make_study_config, witness
 ):
     config = small(make_study_config, epochs=8, trials=3)
-    spent = launch(config, budget=Budget(seconds=1e-3))
+    spent = launch(config, budget=SearchBudget(seconds=1e-3))
     assert spent.study.trials() == []  # before the first trial
     assert spent.summary.spent == "the time budget of 0:00:00 is spent"
     assert "run the same command with a larger one" in spent.summary.text()
@@ -253,7 +253,7 @@ def test_a_search_that_is_interrupted_or_has_spent_its_budget_is_continued_by_th
     assert interrupted.study.counts() == {"running": 1}
     assert interrupted.summary.text().endswith("to continue, run the same command again")
 
-    class ByEpoch(Budget):
+    class ByEpoch(SearchBudget):
         def spent(self, seconds: float, cost: Cost) -> str:
             assert cost.cpu_seconds >= cost.seconds >= 0.0
             return "spent" if limit["reached"] else ""
@@ -276,7 +276,7 @@ def test_a_search_that_is_interrupted_or_has_spent_its_budget_is_continued_by_th
 def test_workers_share_one_copy_of_the_corpus_and_leave_it_as_it_is(ray_session, make_study_config, tmp_path):
     base = small(make_study_config).base
     corpus = open_corpus(base.data)
-    workplace = Workplace(base, "valid/mae", tmp_path, 9.0, tmp_path)
+    workplace = WorkerContext(base, "valid/mae", tmp_path, 9.0, tmp_path)
 
     @ray.remote
     def train_in_worker(corpora: tuple[Corpus, Corpus], number: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 
 from mmsa.errors import ConfigError
 from mmsa.search.records import Ending
-from mmsa.search.study.cards import trial_card, trial_config
+from mmsa.search.study.cards import trial_card
 from mmsa.search.study.study import Study, read_study
 
 FEWER = {"optim.weight_decay": 0.1}
@@ -88,8 +88,8 @@ def test_the_best_run_again_with_other_settings_when_the_search_has_ended(tmp_pa
     view = read_study("tried", tmp_path)
     assert view.best().number == 6
     assert view.completed("search")[0].number == 2
-    assert trial_config(view, view.best()).optim.weight_decay == 0.1
-    assert trial_config(view, view.best()).optim.lr == view.trial(1).overrides["optim.lr"]
+    assert view.trial_config(view.best()).optim.weight_decay == 0.1
+    assert view.trial_config(view.best()).optim.lr == view.trial(1).overrides["optim.lr"]
     assert [trial_card(view, trial).stage for trial in view.trials()] == ["search"] * 5 + ["finalist"] * 2
 
 

@@ -15,7 +15,7 @@ from mmsa.errors import WorkerLost
 from mmsa.search.corpora import Corpora
 from mmsa.search.execution.cluster import Slots
 from mmsa.search.execution.gang import Gang, GangRun
-from mmsa.search.execution.trial import CHECKPOINT, LOCK, Assignment, Report, TrialRun, Workplace
+from mmsa.search.execution.trial import CHECKPOINT, LOCK, Assignment, Report, TrialRun, WorkerContext
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
@@ -27,7 +27,7 @@ def gang(ray_session, tmp_path_factory) -> Iterator[Gang]:
     ray.get(group.ready(), timeout=60)
     folder = tmp_path_factory.mktemp("gang")
     corpus = open_corpus(CONFIG.data, ("train", "valid"))
-    workplace = Workplace(CONFIG, "valid/mae", folder / "cache", 0.0, folder, collective_seconds=60.0)
+    workplace = WorkerContext(CONFIG, "valid/mae", folder / "cache", 0.0, folder, collective_seconds=60.0)
     gang = Gang(group, Slots(1.0, 0.0, count=1, workers=2), ray.put((corpus, corpus)), workplace)
     yield gang
     gang.stop()
@@ -78,7 +78,7 @@ def test_a_process_that_lost_another_says_nothing_of_the_configuration(gang, tmp
 def test_a_gang_continues_what_one_process_began(gang, tmp_path):
     """The number of workers is no part of a trial: a checkpoint fits any."""
     corpus = open_corpus(CONFIG.data, ("train", "valid"))
-    workplace = Workplace(CONFIG, "valid/mae", tmp_path / "cache", 0.0, tmp_path)
+    workplace = WorkerContext(CONFIG, "valid/mae", tmp_path / "cache", 0.0, tmp_path)
     assignment = Assignment(0, CONFIG, {}, tmp_path / "0")
     alone = TrialRun(assignment, workplace, Corpora(corpus, corpus, CONFIG, tmp_path / "cache"))
     expected = [alone.advance(), alone.advance()]

@@ -15,8 +15,8 @@ from mmsa.config import parse
 from mmsa.data import open_corpus
 from mmsa.errors import ConfigError
 from mmsa.information.copula_panel import CopulaPanel
-from mmsa.information.measurement import not_measured
 from mmsa.information.panel import CORE, METRIC, metrics, names
+from mmsa.measurement import not_measured
 from mmsa.results.export import export
 from mmsa.results.retrain import retrain
 from mmsa.search.definition.misfits import refuse_misfits

@@ -14,17 +14,17 @@ import pytest
 import mmsa
 from mmsa.errors import StudyError
 from mmsa.provenance import Code, running_code
-from mmsa.search.execution import local_ray, stages
+from mmsa.search.execution import executor, local_ray
 from mmsa.search.execution.cluster import refuse_other_code
 from mmsa.search.execution.local_ray import refuse_dead_ray, remove_dead_sessions
-from mmsa.search.execution.locks import ProcessLock
-from mmsa.search.execution.trial import Workplace, settle
+from mmsa.search.execution.trial import WorkerContext, prepare_worker
+from mmsa.search.locks import ProcessLock
 from mmsa.search.study.study import read_study
 
 LIVES = """
 import sys, time
 from pathlib import Path
-from mmsa.search.execution.locks import ProcessLock
+from mmsa.search.locks import ProcessLock
 lock = ProcessLock(Path(sys.argv[1]))
 print("locked", flush=True)
 time.sleep(600)
@@ -78,15 +78,15 @@ def test_a_process_with_other_code_is_refused(tmp_path):
         refuse_other_code(running_code(), Code("/b/mmsa", "00"), "node a")
     with pytest.raises(StudyError, match="node a runs other code than the driver: none at all"):
         refuse_other_code(running_code(), Code("", ""), "node a")
-    work = Workplace(None, "valid/mae", tmp_path, 0.0, tmp_path, code=Code("/driver/mmsa", "00"))
+    work = WorkerContext(None, "valid/mae", tmp_path, 0.0, tmp_path, code=Code("/driver/mmsa", "00"))
     with pytest.raises(StudyError, match="runs other code than the driver"):
-        settle(work)
+        prepare_worker(work)
 
 
 @pytest.mark.ray
 @pytest.mark.timeout(600)
 def test_a_worker_with_other_code_ends_the_search(launch, make_study_config, monkeypatch, tmp_path):
-    monkeypatch.setattr(stages, "running_code", lambda: Code("/driver/mmsa", "00"))
+    monkeypatch.setattr(executor, "running_code", lambda: Code("/driver/mmsa", "00"))
     with pytest.raises(
         StudyError, match=r"^process \d+ on .* runs other code than the driver: .*/driver/mmsa"
     ):

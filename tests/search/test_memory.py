@@ -9,8 +9,9 @@ from multiprocessing.shared_memory import SharedMemory
 import numpy as np
 import pytest
 
+from mmsa.search.costs import GIB
 from mmsa.search.execution import memory
-from mmsa.search.execution.memory import GIB, Room, guessed_memory, peak_memory
+from mmsa.search.execution.memory import ConcurrencyLimit, guessed_memory, peak_memory
 
 MIB = 2**20
 
@@ -59,7 +60,7 @@ def test_a_guess_grows_with_the_weights():
 
 def test_room_is_guessed_then_measured_and_never_none():
     said: list[str] = []
-    room = Room(lambda size: 16 * GIB // size, 2 * GIB, said.append)
+    room = ConcurrencyLimit(lambda size: 16 * GIB // size, 2 * GIB, said.append)
     assert room.count == 8
     room.saw(1 * GIB)
     assert (room.count, said) == (16, [])
@@ -73,7 +74,7 @@ def test_room_is_guessed_then_measured_and_never_none():
 
 def test_room_follows_the_machines_that_come_and_go():
     machines, now = [4], [0.0]
-    room = Room(lambda size: machines[0] * GIB // size, GIB, print, lambda: now[0])
+    room = ConcurrencyLimit(lambda size: machines[0] * GIB // size, GIB, print, lambda: now[0])
     for machines[0] in (3, 5):
         now[0] += 60.0
         assert room.count == machines[0]

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from mmsa.search.execution.network import LOOPBACK, interface_of, listening_socket
+from mmsa.search.execution.gang import LOOPBACK, interface_of, listening_socket
 
 
 def test_the_loopback_address_is_that_of_a_loopback_interface():

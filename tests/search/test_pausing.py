@@ -9,12 +9,9 @@ import pytest
 from mmsa.data import open_corpus
 from mmsa.search.corpora import Corpora
 from mmsa.search.execution.callback import StudyCallback
-from mmsa.search.execution.checkpoints import trial_folder
-from mmsa.search.execution.searcher import StudySearcher
 from mmsa.search.execution.stop_request import StopRequest
-from mmsa.search.execution.trial import CHECKPOINT, Assignment, TrialRun, Workplace
-from mmsa.search.execution.tune_scheduler import scheduler_of
-from mmsa.search.study.cards import trial_config
+from mmsa.search.execution.trial import CHECKPOINT, Assignment, TrialRun, WorkerContext
+from mmsa.search.execution.tune import StudySearcher, scheduler_of
 from mmsa.search.study.study import Study
 
 HALVING = {"name": "halving", "grace": 1, "reduction": 2}
@@ -153,9 +150,9 @@ def test_a_driver_that_died_before_a_rung_was_reported_skips_none(
     with Study.open(config, tmp_path / "runs") as study:
         study.ask()
         given = study.ask()
-        corpus, cache, folder = open_corpus(config.base.data), tmp_path / "cache", trial_folder(study, 1)
-        workplace = Workplace(config.base, "valid/mae", cache, 0.0, tmp_path)
-        assignment = Assignment(1, trial_config(study, given), {}, folder)
+        corpus, cache, folder = open_corpus(config.base.data), tmp_path / "cache", study.trial_folder(1)
+        workplace = WorkerContext(config.base, "valid/mae", cache, 0.0, tmp_path)
+        assignment = Assignment(1, study.trial_config(given), {}, folder)
         run = TrialRun(assignment, workplace, Corpora(corpus, corpus, config.base, cache))
         epoch = run.advance()
         run.close()

@@ -13,18 +13,17 @@ from mmsa.data import open_corpus
 from mmsa.errors import ConfigError
 from mmsa.results.export import export
 from mmsa.results.exported import load_export
-from mmsa.search.definition.population import explored
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.execution.callback import StudyCallback
 from mmsa.search.execution.stop_request import StopRequest
 from mmsa.search.execution.trial import CHECKPOINT
-from mmsa.search.execution.tune_scheduler import scheduler_of
-from mmsa.search.records import Ending
+from mmsa.search.execution.tune import scheduler_of
+from mmsa.search.records import Ending, shown_params
 from mmsa.search.schedulers import PopulationBased, Replacement
 from mmsa.search.space.parameters import FloatParameter
 from mmsa.search.space.space import Space
-from mmsa.search.study.cards import shown, trial_config
 from mmsa.search.study.study import Study
+from mmsa.search.study.successors import explored
 from mmsa.training import run
 
 PBT = {"name": "pbt", "interval": 2, "quantile": 0.25}
@@ -175,11 +174,11 @@ class TestTheStudy:
             come_to_the_end_of_a_generation(study)
             (child,) = study.replace([Replacement(4, 1, 2)])
             (grandchild,) = study.replace([Replacement(3, child, 4)])
-            parent, own, last = (trial_config(study, study.trial(n)) for n in (1, child, grandchild))
-            assert own.during(2) == parent
-            assert last.during(4) == own.during(4)
-            assert len({c.optim.lr for c in (own.during(2), own.during(3), last.during(5))}) == 3
-            assert list(shown(study, study.trial(child)))[-1] == "course"
+            parent, own, last = (study.trial_config(study.trial(n)) for n in (1, child, grandchild))
+            assert own.at_epoch(2) == parent
+            assert last.at_epoch(4) == own.at_epoch(4)
+            assert len({c.optim.lr for c in (own.at_epoch(2), own.at_epoch(3), last.at_epoch(5))}) == 3
+            assert list(shown_params(study.trial(child), study.config.space))[-1] == "course"
 
     @pytest.mark.parametrize("died", ["decided", "begun"])
     def test_a_driver_that_dies_on_the_way_changes_nothing(self, tmp_path, config, died):
@@ -193,7 +192,7 @@ class TestTheStudy:
             if died == "begun":
                 study.replace([replacement])
             else:
-                study._ledger.remember(replacements=[asdict(replacement)])
+                study._store.remember(replacements=[asdict(replacement)])
         with Study.open(config, tmp_path / "killed") as study:
             assert study.trial(5).course == expected
             assert (study.trial(4).outcome, study.trial(4).reason) == ("pruned", replacement.reason)

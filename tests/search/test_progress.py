@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from mmsa.interface import NOTHING, BestEpoch, StudyCard, TrialCard
 from mmsa.search.progress import ProgressDisplay
-from mmsa.tracking import NOTHING, BestEpoch, StudyCard, TrialCard
 
 CARD = StudyCard(
     name="tried",

@@ -14,21 +14,20 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 
 from mmsa.errors import StudyError
+from mmsa.interface import TrialCard
+from mmsa.ranking import front_of, ranked
 from mmsa.results.export import export
 from mmsa.results.exported import load_export
 from mmsa.results.ledger import Ledger
-from mmsa.results.report import report
-from mmsa.search.execution.executor import SearchOptions, _summary
-from mmsa.search.execution.stop_request import StopRequest
+from mmsa.results.report import study_report
 from mmsa.search.records import Ending, TrialRecord
 from mmsa.search.samplers.proposals import CONSTRAINT, PastTrial, Proposals
 from mmsa.search.stops import STANDARD_ERRORS, Noise
 from mmsa.search.study.cards import study_card, trial_card
-from mmsa.search.study.prior_studies import best_points
+from mmsa.search.study.opening import best_points
 from mmsa.search.study.study import Study, read_study
-from mmsa.tracking import TrialCard, ranked
-from mmsa.tracking.ranking import front_of
-from mmsa.tracking.summary import trials_csv
+from mmsa.search.summary import summary_of
+from mmsa.tracking.artifacts import trials_csv
 
 LR = {"optim.lr": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}}
 BOUND = "valid/acc7 >= 0.8"
@@ -47,15 +46,15 @@ def filled(study: Study, results: list[tuple[float, float]]) -> None:
         study.finish(number, Ending("completed", {"valid/mae": mae, "valid/acc7": accuracy}, best_epoch=1))
 
 
-def summary_of(study: Study, runs: Path) -> str:
-    return _summary(study, SearchOptions(runs), Counter(), 1.0, StopRequest(lambda: "")).text()
+def summary_text(study: Study, runs: Path) -> str:
+    return summary_of(study, runs, None, Counter(), 1.0).text()
 
 
 def everywhere(study: Study, runs: Path) -> set[int]:
     """The best trial as each part of the platform has it."""
     card, cards = study_card(study), [trial_card(study, trial) for trial in study.trials()]
     rows = csv.DictReader(io.StringIO(trials_csv(card, cards)))
-    first_line = report(study, Ledger(runs / "ledger.jsonl")).splitlines()
+    first_line = study_report(study, Ledger(runs / "ledger.jsonl")).splitlines()
     shown = next(line for line in first_line if "  trial " in line)
     return {
         study.best().number,
@@ -65,7 +64,7 @@ def everywhere(study: Study, runs: Path) -> set[int]:
         front_of(cards, card.directions)[0].number,
         next(int(row["number"]) for row in rows if row["rank"] == "1"),
         int(shown.split("trial ")[1].split(":")[0].split(" ")[0]),
-        int(summary_of(study, runs).split("best:     trial ")[1].split(",")[0]),
+        int(summary_text(study, runs).split("best:     trial ")[1].split(",")[0]),
     }
 
 
@@ -100,11 +99,11 @@ def test_the_defaults_are_the_trial_that_runs_them_now(tmp_path, make_study_conf
         assert study.defaults().number == 0
     with Study.open(make_study_config(LR, base=now, trials=3), tmp_path) as study:
         assert study.defaults() is None  # trial 0 lies in the space, but is another point of it
-        assert "defaults: not tried yet" in summary_of(study, tmp_path)
-        assert "(defaults)" not in report(study, Ledger(tmp_path / "ledger.jsonl"))
+        assert "defaults: not tried yet" in summary_text(study, tmp_path)
+        assert "(defaults)" not in study_report(study, Ledger(tmp_path / "ledger.jsonl"))
         filled(study, [(0.3, 0.9)])
         assert study.defaults().number == 2
-        assert "trial 2 (defaults)" in report(study, Ledger(tmp_path / "ledger.jsonl"))
+        assert "trial 2 (defaults)" in study_report(study, Ledger(tmp_path / "ledger.jsonl"))
 
 
 def test_an_infeasible_best_is_said_to_be_one_and_exported_by_its_number_only(tmp_path, make_study_config):
@@ -112,10 +111,10 @@ def test_an_infeasible_best_is_said_to_be_one_and_exported_by_its_number_only(tm
     with Study.open(config, tmp_path) as study:
         filled(study, [(0.5, 0.75), (0.2, 0.7)])
         assert everywhere(study, tmp_path) == {0}  # that breaks it by less
-        text = summary_of(study, tmp_path)
+        text = summary_text(study, tmp_path)
         assert "trial 0, valid/mae 0.5000; it breaks valid/acc7 >= 0.8 by 0.05" in text
         assert "--trial 0 --out" in text
-        assert "every trial breaks a bound" in report(study, Ledger(tmp_path / "ledger.jsonl"))
+        assert "every trial breaks a bound" in study_report(study, Ledger(tmp_path / "ledger.jsonl"))
         with pytest.raises(StudyError, match=r"0, breaks valid/acc7 >= 0.8 by 0.05(.|\n)*--trial 0"):
             export(study, tmp_path / "best.yaml")
         assert not (tmp_path / "best.yaml").exists()

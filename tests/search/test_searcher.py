@@ -5,10 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from mmsa.search.execution.callback import MOST_CRASHES, StudyCallback
-from mmsa.search.execution.memory import Room
-from mmsa.search.execution.searcher import StudySearcher
+from mmsa.search.execution.memory import ConcurrencyLimit
 from mmsa.search.execution.stop_request import StopRequest
-from mmsa.search.execution.tune_scheduler import scheduler_of
+from mmsa.search.execution.tune import StudySearcher, scheduler_of
 from mmsa.search.study.study import Study
 
 
@@ -19,7 +18,7 @@ def test_a_trial_whose_process_dies_before_it_is_up_is_told_from_its_start(
     error_file.write_text("The actor never ran")
     with Study.open(make_study_config(), tmp_path / "runs") as study:
         stop, scheduler = StopRequest(), scheduler_of(study, "search")
-        room = Room(lambda memory: 1, 1, print)
+        room = ConcurrencyLimit(lambda memory: 1, 1, print)
         searcher = StudySearcher(study, "search", scheduler, room, stop, list)
         callback = StudyCallback(study, scheduler, room, [witness], stop)
         for _ in range(MOST_CRASHES + 1):
@@ -38,7 +37,7 @@ def test_a_trial_whose_process_dies_before_it_is_up_is_told_from_its_start(
 
 def test_no_more_trials_are_handed_out_than_there_is_memory_for(make_study_config, tmp_path):
     with Study.open(make_study_config(), tmp_path / "runs") as study:
-        room = Room(lambda memory: 8 // memory, 2, print)
+        room = ConcurrencyLimit(lambda memory: 8 // memory, 2, print)
         searcher = StudySearcher(study, "search", scheduler_of(study, "search"), room, StopRequest(), list)
         first, second = searcher.suggest("a"), searcher.suggest("b")
         room.saw(4)
@@ -53,7 +52,7 @@ def test_a_trial_whose_process_dies_is_handed_out_again_though_it_was_the_last(
 ):
     with Study.open(make_study_config(trials=1), tmp_path / "runs") as study:
         stop, scheduler = StopRequest(), scheduler_of(study, "search")
-        room = Room(lambda memory: 2, 1, print)
+        room = ConcurrencyLimit(lambda memory: 2, 1, print)
         searcher = StudySearcher(study, "search", scheduler, room, stop, list)
         trial = SimpleNamespace(config=searcher.suggest("any"), last_result=None, error_file=None)
         assert searcher.suggest("other") is None

@@ -11,7 +11,6 @@ from mmsa.config import with_overrides
 from mmsa.errors import StudyError
 from mmsa.results.export import export
 from mmsa.search.records import Ending
-from mmsa.search.study.cards import trial_config
 from mmsa.search.study.study import Study, read_study
 
 LR = {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}
@@ -118,7 +117,7 @@ def test_an_edited_base_leaves_no_trial_and_tries_the_new_defaults(tmp_path, mak
         assert (suggestion.number, suggestion.start) == (2, "defaults")
         study.finish(2, Ending("completed", {"valid/mae": 9.0}))
         assert study.best().number == study.defaults().number == 2
-        first, last = (trial_config(study, study.trial(number)) for number in (0, 2))
+        first, last = (study.trial_config(study.trial(number)) for number in (0, 2))
         assert (first.optim.clip_norm, last.optim.clip_norm) == (1.0, 0.5)
 
 

@@ -372,7 +372,7 @@ def test_failed_trials_are_tried_again_each_as_one_trial_more(tmp_path, make_stu
 def test_a_study_of_before_versions_says_what_it_is(tmp_path, make_study_config, use):
     config = make_study_config()
     with Study.open(config, tmp_path) as study:
-        study._ledger.remember(**{"version/1": None, "git_commit": "77ab"})
+        study._store.remember(**{"version/1": None, "git_commit": "77ab"})
     with pytest.raises(StudyError, match=r"begun with an earlier version of mmsa \(commit 77ab\)"):
         use(config, tmp_path)
 
@@ -383,7 +383,7 @@ def test_a_study_with_settings_of_another_version_of_mmsa_says_so(tmp_path, make
     with Study.open(config, tmp_path) as study:
         space = f"{study.attributes['space']}forgotten: 1\n"
         version = {**study.attributes["version/1"], "space": space}
-        study._ledger.remember(space=space, **{"version/1": version})
+        study._store.remember(space=space, **{"version/1": version})
     with pytest.raises(StudyError, match=r"(?s)forgotten.*written by an earlier version of mmsa"):
         use(config, tmp_path)
 

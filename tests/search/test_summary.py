@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mmsa.information.copula_panel import CopulaPanel
-from mmsa.information.measurement import not_measured
+from mmsa.measurement import not_measured
 from mmsa.search.summary import BestTrial, SearchSummary
 from mmsa.training.constants import Constant
 

@@ -11,9 +11,9 @@ import pytest
 from mmsa.config import dump_yaml, parse, with_overrides
 from mmsa.errors import ConfigError
 from mmsa.search.definition.load import load_space
-from mmsa.search.definition.population import explored
 from mmsa.search.definition.schema import schema_text
 from mmsa.search.definition.study_config import StudyConfig
+from mmsa.search.study.successors import explored
 from mmsa.search.study.versions import point_in
 
 DROPOUT = {"type": "float", "low": 0.0, "high": 0.5}

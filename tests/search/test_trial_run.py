@@ -17,8 +17,8 @@ from mmsa.data import Corpus, open_corpus
 from mmsa.errors import DataError, TrainingDiverged
 from mmsa.experiment import RunConfig
 from mmsa.search.corpora import Corpora
-from mmsa.search.execution.locks import Held, ProcessLock
-from mmsa.search.execution.trial import CHECKPOINT, LOCK, Assignment, Report, TrialRun, Workplace
+from mmsa.search.execution.trial import CHECKPOINT, LOCK, Assignment, Report, TrialRun, WorkerContext
+from mmsa.search.locks import Held, ProcessLock
 from mmsa.training import Progress
 
 CONFIG = parse(
@@ -43,7 +43,7 @@ def begin(corpus, tmp_path) -> Iterator[Begin]:
     begun: list[TrialRun] = []
 
     def begin(checkpoint_seconds: float = 0.0, config: RunConfig = CONFIG, **told: int) -> TrialRun:
-        workplace = Workplace(CONFIG, "valid/mae", tmp_path / "cache", checkpoint_seconds, tmp_path)
+        workplace = WorkerContext(CONFIG, "valid/mae", tmp_path / "cache", checkpoint_seconds, tmp_path)
         corpora = Corpora(corpus, corpus, CONFIG, tmp_path / "cache")
         begun.append(TrialRun(Assignment(0, config, {}, tmp_path / "trial", **told), workplace, corpora))
         return begun[-1]
@@ -187,7 +187,7 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path):
     hold = textwrap.dedent("""
         import sys, time
         from pathlib import Path
-        from mmsa.search.execution.locks import ProcessLock
+        from mmsa.search.locks import ProcessLock
         lock = ProcessLock(Path(sys.argv[1]))
         print("held", flush=True)
         time.sleep(60)

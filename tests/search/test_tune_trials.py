@@ -12,7 +12,7 @@ from ray import tune
 from ray.tune.experiment import Experiment, Trial
 from ray.tune.search import Searcher
 
-from mmsa.search.execution.tune_scheduler import LONGEST_START, TuneScheduler
+from mmsa.search.execution.tune import LONGEST_START, TuneScheduler
 from mmsa.search.execution.tune_trials import StudyTrials
 from mmsa.search.schedulers import NoScheduler
 

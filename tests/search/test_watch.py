@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mmsa.search.execution.watch import Watch
+from mmsa.search.execution.crashes import Watch
 
 
 @dataclass(eq=False)

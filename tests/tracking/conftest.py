@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmsa.information import Measurement
 from mmsa.information.copula_panel import CopulaPanel
-from mmsa.information.measurement import not_measured
-from mmsa.tracking import StudyCard, TrialCard
+from mmsa.interface import StudyCard, TrialCard
+from mmsa.measurement import Measurement, not_measured
 from mmsa.tracking.location import Location
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsa.tracking.front import front_csv, front_figure
-from mmsa.tracking.observer import StudyCard, TrialCard
-from mmsa.tracking.ranking import front_of, pareto_front
+from mmsa.interface import StudyCard, TrialCard
+from mmsa.ranking import front_of, pareto_front
+from mmsa.tracking.artifacts import front_csv, front_figure
 
 STUDY = StudyCard("s", "i", "d", ("valid/mae", "valid/pearson"), ("minimize", "maximize"), 4, "")
 

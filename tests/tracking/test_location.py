@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
 from mmsa.errors import ConfigError, TrackingError
-from mmsa.tracking import StudyCard, TrialCard
+from mmsa.interface import StudyCard, TrialCard
 from mmsa.tracking.location import VARIABLE, Location
 from mmsa.tracking.mirror import rebuild
 

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from mmsa.errors import TrackingError
-from mmsa.information import Measurement
-from mmsa.tracking import BestEpoch, Observer, StudyCard, TrialCard
+from mmsa.interface import BestEpoch, Observer, StudyCard, TrialCard
+from mmsa.measurement import Measurement
 from mmsa.tracking.location import Location
 from mmsa.tracking.mirror import Mirror, rebuild
 from mmsa.tracking.study_runs import StudyRuns

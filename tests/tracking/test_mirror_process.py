@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from mmsa.information import Measurement
-from mmsa.tracking import MirrorProcess, StudyCard, TrialCard
+from mmsa.interface import StudyCard, TrialCard
+from mmsa.measurement import Measurement
+from mmsa.tracking import MirrorProcess
 from mmsa.tracking.location import Location
 
 pytestmark = pytest.mark.timeout(300)  # each loads MLflow in a process of its own

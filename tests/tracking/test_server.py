@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from mlflow_server import Server
 
-from mmsa.tracking import Location, Mirror, StudyCard, TrialCard, rebuild
+from mmsa.interface import StudyCard, TrialCard
+from mmsa.tracking import Location, Mirror, rebuild
 
 
 def finish(mirror: Mirror, trial: TrialCard) -> None:

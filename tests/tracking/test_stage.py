@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mmsa.tracking import StudyCard, TrialCard
-from mmsa.tracking.ranking import ranked
-from mmsa.tracking.summary import trials_csv
+from mmsa.interface import StudyCard, TrialCard
+from mmsa.ranking import ranked
+from mmsa.tracking.artifacts import trials_csv
 
 STUDY = StudyCard("study", "identity", "planted", ("valid/mae",), ("minimize",), 3, "")
 TRIALS = [

@@ -5,7 +5,7 @@ import time
 import pytest
 from torch import nn
 
-from mmsa.information.feature_bank import FeatureBank
+from mmsa.information.neighbours import FeatureBank
 from mmsa.training import count_parameters, count_steps, run, time_step
 from mmsa.training.trainer import Trainer
 

@@ -96,6 +96,6 @@ def test_a_course_that_cannot_be_run_is_refused(configure, case):
 
 def test_what_holds_in_an_epoch(configure):
     config = configure({"course": COURSE})
-    assert [config.during(epoch).optim.lr for epoch in (1, 2, 3)] == [1e-3, 0.02, 0.005]
-    assert config.during(3).optim.weight_decay == 0.3
-    assert config.during(3).course == ()
+    assert [config.at_epoch(epoch).optim.lr for epoch in (1, 2, 3)] == [1e-3, 0.02, 0.005]
+    assert config.at_epoch(3).optim.weight_decay == 0.3
+    assert config.at_epoch(3).course == ()

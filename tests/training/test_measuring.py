@@ -15,12 +15,12 @@ import torch
 from mmsa.data import Corpus, open_corpus
 from mmsa.errors import ConfigError
 from mmsa.experiment import RunConfig
-from mmsa.information import Measurement
 from mmsa.information.measure_panel import measure_panel
 from mmsa.information.panel import CORE, metrics, names
+from mmsa.measurement import Measurement
 from mmsa.seeding import random_state
 from mmsa.training import epochs, run
-from mmsa.training.measuring import measure_best
+from mmsa.training.loop import measure_best
 from mmsa.training.predictor import represent
 from mmsa.training.trainer import Trainer
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from mmsa.objectives.strategies import Alternating, Joint, Strategy, TwoStage
+from mmsa.objectives.strategies import AlternatingStrategy, JointStrategy, Strategy, TwoStageStrategy
 from mmsa.training.plan import Plan, lay_out, num_steps
 
 GROUPS = ("main", "estimator")
@@ -13,7 +13,9 @@ def plan_of(
 
 
 def test_two_stage_lays_out_estimator_passes_of_a_fraction_and_numbers_all_passes():
-    plan = plan_of(TwoStage(TwoStage.Config(repeats=2, fraction=0.3)), num_epochs=3, num_batches=7)
+    plan = plan_of(
+        TwoStageStrategy(TwoStageStrategy.Config(repeats=2, fraction=0.3)), num_epochs=3, num_batches=7
+    )
     assert [part.loss for part in plan[0]] == ["estimator", "estimator", "main"]
     assert [part.num_batches for part in plan[0]] == [3, 3, 7]
     assert [part.order for epoch in plan for part in epoch] == list(range(9))
@@ -21,26 +23,30 @@ def test_two_stage_lays_out_estimator_passes_of_a_fraction_and_numbers_all_passe
 
 
 def test_a_small_fraction_still_visits_a_batch():
-    assert plan_of(TwoStage(TwoStage.Config(fraction=0.01)))[0][0].num_batches == 1
+    assert plan_of(TwoStageStrategy(TwoStageStrategy.Config(fraction=0.01)))[0][0].num_batches == 1
 
 
 def test_without_estimators_two_stage_is_one_pass_an_epoch():
-    plan = plan_of(TwoStage(TwoStage.Config()), groups=("main",))
+    plan = plan_of(TwoStageStrategy(TwoStageStrategy.Config()), groups=("main",))
     assert [[part.loss for part in epoch] for epoch in plan] == [["main"], ["main"]]
     assert [part.order for (part,) in plan] == [0, 1]
 
 
 def test_joint_is_one_pass_with_or_without_estimators():
     for groups in (GROUPS, ("main",)):
-        plan = plan_of(Joint(Joint.Config()), groups=groups)
+        plan = plan_of(JointStrategy(JointStrategy.Config()), groups=groups)
         assert [part.loss for epoch in plan for part in epoch] == ["joint", "joint"]
 
 
 def test_alternating_visits_each_batch_with_each_modality_and_then_fits_the_mixture():
-    first, second = plan_of(Alternating(Alternating.Config(mixture=0.5)), groups=("main", "mixture"))[0]
+    first, second = plan_of(
+        AlternatingStrategy(AlternatingStrategy.Config(mixture=0.5)), groups=("main", "mixture")
+    )[0]
     assert (first.alone, first.num_batches) == (("text", "audio"), 10)
     assert (second.alone, second.num_batches, second.groups) == ((), 3, ("mixture",))
 
 
 def test_without_weights_of_modalities_nothing_is_fitted_to_them():
-    assert [len(epoch) for epoch in plan_of(Alternating(Alternating.Config()), groups=("main",))] == [1, 1]
+    assert [
+        len(epoch) for epoch in plan_of(AlternatingStrategy(AlternatingStrategy.Config()), groups=("main",))
+    ] == [1, 1]

@@ -1,4 +1,4 @@
-"""What every reader takes and gives, and what several of them need.
+"""The interface of all readers, and what several of them need.
 
 Shapes: N rows, T steps that all rows are padded to, D features.
 """
@@ -20,7 +20,7 @@ from pydantic import Field
 from mmsa.config import Block
 from mmsa.data import budget
 from mmsa.data.corpus import MODALITIES, Features, ModalityName, Outline, Split, SplitName
-from mmsa.data.hazards import finite, some
+from mmsa.data.validation import first_few, replace_non_finite
 from mmsa.errors import DataError, shown
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -44,7 +44,7 @@ CONVERT = (
     "mmsa reads MMSA's pickles and npz files; to use this one, save its columns with np.savez as the arrays "
     "id, video_id, split, raw_text, audio, vision and label (docs/data.md has their shapes)."
 )
-"""What to do with a file of another layout."""
+"""Advice for a file of another layout."""
 
 ONE_LABEL = "a label is one number, and every column must have a row for each id"
 
@@ -53,11 +53,11 @@ HOW_TO_SPLIT: dict[SplitName, str] = {
     "valid": "A search chooses by valid: call some train rows `valid`, whole videos or speakers.",
     "test": "A retraining is measured on test: call rows `test` that nothing was trained or chosen on.",
 }
-"""What to do about a split that is not there."""
+"""Advice for a split that is missing."""
 
 
 def split_of(name: object) -> SplitName | Literal[""]:
-    """The split that a file calls ``name``; empty for any other name."""
+    """The split that a file calls ``name``; empty if it is none."""
     return SPLIT_NAMES.get(name.strip().lower(), "") if isinstance(name, str) else ""
 
 
@@ -84,14 +84,19 @@ class FileConfig(Block):
 
 
 class Reader(ABC):
-    """Base of all readers: one file, read for one configuration."""
+    """Base of all readers of one file layout.
+
+    Args:
+        path: the file.
+        config: what of it is read, and how.
+    """
 
     def __init__(self, path: Path, config: FileConfig):
         self.path, self.config = path, config
 
     @abstractmethod
     def read(self, splits: Sequence[SplitName]) -> dict[SplitName, Split]:
-        """The named splits. The rows of others stay on the disk.
+        """Read the named splits; rows of other splits are not loaded.
 
         Raises:
             DataError: for a file that is damaged, or lacks what the configuration asks for.
@@ -99,7 +104,7 @@ class Reader(ABC):
 
     @abstractmethod
     def outlines(self) -> dict[SplitName, Outline]:
-        """What shows of each split of the file without its labels, features and text.
+        """Outlines of all splits of the file, without looking at labels, features or text.
 
         Raises:
             DataError: for a file that is damaged.
@@ -107,10 +112,14 @@ class Reader(ABC):
 
 
 def frames(padded_NTD: NDArray[Any], lengths_N: NDArray[np.int64] | None, source: str) -> Features:
-    """The real frames of padded rows, as finite float32. (N, D) is one frame a row.
+    """Ragged float32 features of padded rows, without the padding; NaN and infinities become 0.
 
-    ``lengths_N``: frames counted from the first step. Without them, zero steps at the end are padding, or
-    those at the start where more rows have them there (MulT's files); zero steps in between are frames.
+    Args:
+        padded_NTD: (N, T, D), or (N, D) for one frame a row.
+        lengths_N: number of real frames, counted from the first step. Without it, zero steps at the end are
+            padding, or at the start where more rows have them there (as in MulT's files); zero steps in
+            between are frames.
+        source: for messages.
 
     Raises:
         DataError: for lengths that are not those of these rows.
@@ -127,27 +136,29 @@ def frames(padded_NTD: NDArray[Any], lengths_N: NDArray[np.int64] | None, source
             f"{source}: {len(lengths_N)} lengths of up to {longest} for {num_rows} rows of {num_steps} steps"
         )
     offsets = np.concatenate([[0], np.cumsum(lengths_N)]).astype(np.int64)
+    # Row by row into the result: a mask over (N, T, D) would need a second copy of a padded file of
+    # gigabytes.
     values = np.empty((offsets[-1], dim), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold becomes inf, and then 0
         for row, (start, length) in enumerate(zip(starts_N, lengths_N, strict=True)):
             values[offsets[row] : offsets[row + 1]] = padded_NTD[row, start : start + length]
-    return Features(finite(values, source), offsets)
+    return Features(replace_non_finite(values, source), offsets)
 
 
 def checked_lengths(
     values: NDArray[Any], name: str, num_rows: int, num_steps: int, source: str
 ) -> NDArray[np.int64]:
-    """(N,) how many of ``num_steps`` are real; more than there are is clipped, and counted in the log.
+    """Lengths of ``num_rows`` padded rows as (N,) int64; those above ``num_steps`` are clipped and logged.
 
     Raises:
-        DataError: for lengths that are not one whole number from 0 on for each of ``num_rows``.
+        DataError: for anything but one non-negative whole number for each row.
     """
     lengths_N = values.reshape(-1)
     if len(lengths_N) != num_rows:
         raise DataError(f"{source}: {len(lengths_N)} {name} for {num_rows} rows")
     bad_N = ~(np.isfinite(lengths_N) & (lengths_N >= 0) & (lengths_N == np.floor(lengths_N)))
     if bad_N.any():
-        found = some(f"{lengths_N[row]:g} in row {row}" for row in np.flatnonzero(bad_N))
+        found = first_few(f"{lengths_N[row]:g} in row {row}" for row in np.flatnonzero(bad_N))
         rule = "must be the number of real frames of a row, a whole number from 0 on"
         raise DataError(f"{source}: {name}: {found}; {rule}")
     beyond = int((lengths_N > num_steps).sum())
@@ -158,7 +169,7 @@ def checked_lengths(
 
 
 def label_column(values: NDArray[Any], what: str) -> NDArray[np.float32]:
-    """(N,) float32 of one number a row.
+    """Labels of one number a row, as (N,) float32.
 
     Raises:
         DataError: for several numbers a row, such as one-hot classes or several ratings.
@@ -170,7 +181,7 @@ def label_column(values: NDArray[Any], what: str) -> NDArray[np.float32]:
 
 
 def _several(values_NK: NDArray[Any]) -> str:
-    """What several numbers a row probably are."""
+    """Advice that fits what several numbers a row probably are."""
     if values_NK.ndim < 2:
         return ""
     flat_NK = values_NK.reshape(len(values_NK), -1)
@@ -186,9 +197,9 @@ def _several(values_NK: NDArray[Any]) -> str:
 
 
 def shape_of(values: Any, depth: int = 3) -> tuple[int, ...] | None:
-    """The shape that an array of nested lists would have, without making it; None for rows that differ.
+    """The shape of nested lists as an array, without making the array; None for ragged ones.
 
-    Only arrays and lists are looked at, not the numbers in them, and no deeper than ``depth``.
+    Looks at lists and arrays only, not at the numbers in them, and no deeper than ``depth``.
     """
     if isinstance(values, np.ndarray):
         return tuple(values.shape)
@@ -200,7 +211,7 @@ def shape_of(values: Any, depth: int = 3) -> tuple[int, ...] | None:
 
 
 def _without_padding(padded_NTD: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First real step and number of steps of each row."""
+    """First real step and number of real steps of each row, each (N,)."""
     num_rows, num_steps, _ = padded_NTD.shape
     if num_steps == 0:
         return np.zeros(num_rows, np.int64), np.zeros(num_rows, np.int64)
@@ -208,16 +219,17 @@ def _without_padding(padded_NTD: NDArray[Any]) -> tuple[NDArray[np.int64], NDArr
     empty_N = ~real_NT.any(axis=1)
     before_N = np.where(empty_N, num_steps, real_NT.argmax(axis=1))
     after_N = np.where(empty_N, num_steps, real_NT[:, ::-1].argmax(axis=1))
+    # Silence at either end is zero too, so no single row tells where its padding is; the majority does.
     if (before_N[~empty_N] > 0).sum() > (after_N[~empty_N] > 0).sum():
         return before_N, num_steps - before_N
     return np.zeros(num_rows, np.int64), num_steps - after_N
 
 
 def strings(values: object, what: str) -> NDArray[np.str_]:
-    """(N,) unicode from strings, or from bytes in UTF-8.
+    """Strings, or bytes in UTF-8, as (N,) unicode.
 
     Raises:
-        DataError: for anything else, numbers too: an id such as ``0012`` has lost its zeros in them.
+        DataError: for anything else, numbers included: as one, an id such as ``0012`` has lost its zeros.
     """
     if not isinstance(values, (list, tuple)) and not (isinstance(values, np.ndarray) and values.ndim):
         raise DataError(f"{what}: is {shown(values)}, not a list of strings")
@@ -250,7 +262,7 @@ def assemble(
     modalities: Mapping[str, Any],
     unimodal_labels: Mapping[ModalityName, NDArray[np.float32]] = MappingProxyType({}),
 ) -> Split:
-    """A split of columns that were read one by one.
+    """A split from columns that were read one by one.
 
     Raises:
         DataError: for columns of different lengths.

@@ -1,6 +1,6 @@
-"""MMSA's layout: ``aligned_50.pkl``, ``unaligned_50.pkl``, ``unaligned_39.pkl`` and the files of MMSA-FET.
+"""Reader of MMSA's layout: ``aligned_50.pkl``, ``unaligned_50.pkl``, ``unaligned_39.pkl``, MMSA-FET's files.
 
-A pickle of ``{split: {key: rows}}``; other top-level keys are ignored.
+The file is a pickle of ``{split: {key: rows}}``; other top-level keys are ignored.
 
 =========================  ============  ===================================================================
 key                        shape         meaning
@@ -26,7 +26,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsa.data.corpus import Features, ModalityName, Outline, Split, SplitName, Strings, Tokens
-from mmsa.data.hazards import refuse, some
 from mmsa.data.readers.base import (
     CONVERT,
     HOW_TO_SPLIT,
@@ -42,6 +41,7 @@ from mmsa.data.readers.base import (
     strings,
 )
 from mmsa.data.unpickling import load
+from mmsa.data.validation import first_few, raise_data_error
 from mmsa.errors import DataError, Problem, did_you_mean, shown
 
 logger = logging.getLogger("mmsa.data")
@@ -55,14 +55,15 @@ Table = Mapping[str, Any]
 
 
 class MmsaReader(Reader):
-    """Reads the layout above, through the restricted unpickler."""
+    """Reader of the layout above; the pickle goes through ``mmsa.data.unpickling``."""
 
     def read(self, splits: Sequence[SplitName]) -> dict[SplitName, Split]:
-        """The named splits."""
+        """Read the named splits."""
         missing = [split for split in splits if split not in self._tables]
         if missing:
+            keys = first_few(self._content)
             raise DataError(
-                f"{self.path}: has no split {' and no '.join(missing)}; its keys are {some(self._content)}. "
+                f"{self.path}: has no split {' and no '.join(missing)}; its keys are {keys}. "
                 + (HOW_TO_SPLIT[missing[0]] if self._tables else CONVERT)
             )
         tables = {split: self._tables[split] for split in splits}
@@ -70,11 +71,11 @@ class MmsaReader(Reader):
         if self.config.target is not None:
             rule = "names one of several labels, and MMSA's files have one"
             problems.append(Problem("data.target", self.config.target, rule, "Leave it out."))
-        refuse(str(self.path), problems)
+        raise_data_error(str(self.path), problems)
         return {name: self._split(table, name) for name, table in tables.items()}
 
     def outlines(self) -> dict[SplitName, Outline]:
-        """Ids and groups, and the shapes of the columns; no label and no feature is looked at."""
+        """Ids, groups and shapes of the columns; no label and no feature is looked at."""
         return {split: self._outline(split, table) for split, table in self._tables.items()}
 
     def _outline(self, split: SplitName, table: Table) -> Outline:
@@ -108,7 +109,7 @@ class MmsaReader(Reader):
 
     @cached_property
     def _tables(self) -> Mapping[SplitName, Table]:
-        """The columns of each split of the file."""
+        """Columns of each split in the file."""
         tables: dict[SplitName, Table] = {}
         for key, table in self._content.items():
             if not (split := split_of(key)):
@@ -125,7 +126,7 @@ class MmsaReader(Reader):
 
     @cached_property
     def _text_form(self) -> TextForm:
-        """The same for every split, so that test is read as train was."""
+        """The form of the text, decided once for all splits so that test is read as train was."""
         if self.config.text != "auto":
             return self.config.text
         with_text = [set(table) for table in self._tables.values() if set(table) & set(_TEXT_KEYS.values())]
@@ -136,7 +137,7 @@ class MmsaReader(Reader):
         return _TEXT_KEYS[self._text_form] if modality == "text" else modality
 
     def _missing(self, split: SplitName, table: Table) -> list[Problem]:
-        """A problem for each column that is not there."""
+        """A problem for each column that is missing."""
         keys = ("id", "regression_labels", *map(self._key_of, self.config.modalities))
         return [
             Problem(f"{split}.{key}", None, "is not in the file", _instead_of(key, table))
@@ -170,7 +171,7 @@ def _instead_of(key: str, table: Table) -> str:
 
 
 def _layout_of(content: Any) -> str:
-    """What a list or tuple holds, where it is what another project writes; empty where it is not."""
+    """Description of a list or tuple that another project writes; empty for anything else."""
     if isinstance(content, list) and content and isinstance(content[0], tuple):
         inner = content[0][0] if content[0] else None
         names = {3: "MAG-BERT writes", 4: "MISA writes", 6: "MMIM (Multimodal-Infomax) writes"}
@@ -187,6 +188,7 @@ def _layout_of(content: Any) -> str:
 def _ids(table: Table, source: str) -> NDArray[np.str_]:
     values = table["id"]
     if isinstance(values, np.ndarray) or _holds_only(values, (str, bytes), "SUO"):
+        # As objects until their lengths are checked: a str array pads all ids to the longest one.
         values = np.asarray(values, dtype=object)
         if values.size != len(np.atleast_1d(values)):
             raise DataError(f"{source} id: shape {values.shape}; must be one string for each row")
@@ -195,7 +197,7 @@ def _ids(table: Table, source: str) -> NDArray[np.str_]:
 
 
 def _misshapen(key: str, shape: tuple[int, ...] | None, num_rows: int) -> str:
-    """What is wrong with the shape of a column; empty where it can be read."""
+    """The rule that the shape of a column breaks; empty where it breaks none."""
     if shape is None:
         return "has rows of different shapes"
     if num_rows and shape[:1] != (num_rows,):
@@ -236,8 +238,9 @@ def _text(table: Table, form: TextForm, source: str) -> Strings | Tokens | Featu
 
 
 def _token_mask(table: Table, source: str) -> NDArray[np.bool_]:
-    """(N, T) True on the tokens that the attention mask keeps."""
+    """The attention mask as (N, T) bool."""
     bert_N3T = _numbers(table, "text_bert", source, 3)
+    # NaN is neither 0 nor 1, so another shape is refused by the same message as a mask of other numbers.
     mask_NT = bert_N3T[:, 1] if bert_N3T.shape[1] == 3 else np.full(1, np.nan)
     if not np.isin(mask_NT, (0, 1)).all():
         raise DataError(
@@ -283,12 +286,15 @@ def _numbers(table: Table, key: str, source: str, ndim: int | None = None) -> ND
 
 
 def _holds_only(values: Any, leaves: tuple[type, ...], kinds: str) -> bool:
-    """Whether ``values`` are nested lists of ``leaves`` and of arrays of those ``kinds``.
+    """Whether ``values`` are nested lists of ``leaves`` and of arrays whose dtype is of ``kinds``.
 
-    Numpy makes an array of anything; one long string among numbers would be the width of them all.
+    Checked before numpy sees them, since numpy makes an array of anything: with one long string among a
+    million numbers, each of them would take the width of that string.
     """
     if not isinstance(values, (list, tuple)):
         return False
+    # A stack and not recursion, and each shared list once: a file may nest deeply, or share a list a million
+    # times.
     pending, seen = [values], {id(values)}
     while pending:
         for item in pending.pop():

@@ -1,4 +1,4 @@
-"""The npz layout: an array for each column, all rows of all splits in one file, and arrays naming the split.
+"""Reader of the npz layout: one array per column, with all rows of all splits, and one that names the split.
 
 ==============  ==========================  =========================================================
 array           shape                       meaning
@@ -20,186 +20,28 @@ split...        (N,) str                    train, valid (val, dev) or test
 from __future__ import annotations
 
 import logging
-import math
-import re
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsa.data import budget
 from mmsa.data.corpus import SPLITS, Features, ModalityName, Outline, Split, SplitName, Strings
-from mmsa.data.hazards import finite, refuse, some
-from mmsa.data.pickled_globals import check_characters
 from mmsa.data.published import identify
 from mmsa.data.readers.base import HOW_TO_SPLIT, Reader, assemble, frames, label_column, split_of, strings
-from mmsa.data.unpickling import DAMAGE
-from mmsa.errors import DataError, Problem, did_you_mean, shown
+from mmsa.data.readers.npz_file import Header, NpzFile
+from mmsa.data.validation import first_few, raise_data_error, replace_non_finite
+from mmsa.errors import DataError, Problem, did_you_mean
 
 logger = logging.getLogger("mmsa.data")
 
-_STRINGS = "US"  # kinds of dtype
-_DAMAGE = (*DAMAGE, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)
-_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what numpy writes
-_ENCRYPTED = 1  # a flag of a zip entry
-_LENGTH_BYTES = {b"\x93NUMPY\x01\x00": 2, b"\x93NUMPY\x02\x00": 4, b"\x93NUMPY\x03\x00": 4}
-_MAX_HEADER = 10_000  # bytes; numpy refuses longer ones too
-_HEADER = re.compile(
-    r"""\{(?:(?:
-        (?P<q>['"])descr(?P=q):(?P<p>['"])(?P<descr>[^'"]{1,40})(?P=p)
-        |['"]fortran_order['"]:(?P<fortran>True|False)
-        |['"]shape['"]:\((?P<shape>(?:[0-9]{1,18}L?,?){0,64})\)
-    ),?){3}\}""",
-    re.VERBOSE,
-)
-_READ_TYPE = re.compile(r"[|<>=]?(b1|[iu][1248]|f(2|4|8|16)|[SU][0-9]{1,7})")
-
-
-@dataclass(frozen=True)
-class Header:
-    """What an array says of itself before its content. start: of the content; end: of the array, in bytes."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    start: int
-    end: int
-
-    def __str__(self) -> str:
-        kind = {"U": "text", "S": "bytes"}.get(self.dtype.kind, self.dtype.name)
-        return f"{kind} of shape {self.shape}"
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of what lies at one position of the first axis."""
-        return (self.end - self.start) // self.shape[0]
-
-
-class NpzFile:
-    """The arrays of an npz file; chosen rows are read, the others are passed over in the stream.
-
-    No array is read whose header does not fit its place in the file, and no more is inflated in all than a
-    file of this size may.
-    """
-
-    def __init__(self, path: Path):
-        try:
-            self._archive = zipfile.ZipFile(path)
-            self._budget = budget.for_inflation(path.stat().st_size)
-        except _DAMAGE as error:
-            raise DataError(f"{path}: is not an npz file, or is damaged: {_reason(error)}") from None
-        self.path = path
-        entries = (name for name in self._archive.namelist() if name.endswith(".npy"))
-        self.names = [name.removesuffix(".npy") for name in entries]
-        self._headers: dict[str, Header] = {}
-
-    def close(self) -> None:
-        """Close the file."""
-        self._archive.close()
-
-    def header(self, name: str) -> Header:
-        """What array ``name`` says of itself.
-
-        Raises:
-            DataError: for a damaged array, one of another type than numbers and text, or too large a one.
-        """
-        if name not in self._headers:
-            self._headers[name] = self._reading(name, self._read_header)
-        return self._headers[name]
-
-    def rows(self, name: str, chosen_N: NDArray[np.bool_] | None = None) -> NDArray[Any]:
-        """The rows of array ``name`` where ``chosen_N`` is True, or all of them.
-
-        Raises:
-            DataError: as ``header``, and for an array with another number of rows.
-        """
-        header = self.header(name)
-        array: NDArray[Any] = self._reading(name, lambda stream, _: _read_rows(stream, header, chosen_N))
-        return array
-
-    def _reading(self, name: str, read: Callable[[IO[bytes], zipfile.ZipInfo], Any]) -> Any:
-        try:
-            entry = self._archive.getinfo(f"{name}.npy")
-            if entry.compress_type not in _PACKINGS or entry.flag_bits & _ENCRYPTED:
-                raise ValueError("it is encrypted or packed as numpy packs nothing; save it with np.savez")
-            with self._archive.open(entry) as stream:
-                return read(stream, entry)
-        except _DAMAGE as error:
-            raise DataError(f"{self.path}: array {shown(name)} cannot be read: {_reason(error)}") from None
-
-    def _read_header(self, stream: IO[bytes], entry: zipfile.ZipInfo) -> Header:
-        length = int.from_bytes(stream.read(_length_bytes(stream.read(8))), "little")
-        if length > _MAX_HEADER:
-            raise ValueError(
-                f"its header has {length} bytes; the longest of an array of numbers or text has 200"
-            )
-        header = _parse(stream.read(length).decode("latin1"), stream.tell(), entry.file_size)
-        self._budget.spend(entry.file_size)
-        return header
-
-
-def _reason(error: BaseException) -> str:
-    return str(error)[:500] or type(error).__name__
-
-
-def _length_bytes(magic: bytes) -> int:
-    if magic not in _LENGTH_BYTES:
-        raise ValueError(f"it begins with {shown(magic)}, as no array of numpy does")
-    return _LENGTH_BYTES[magic]
-
-
-def _parse(text: str, start: int, end: int) -> Header:
-    found = _HEADER.fullmatch("".join(text.split()))
-    if found is None or None in (found["descr"], found["fortran"], found["shape"]):
-        raise ValueError(f"its header is damaged, or that of a structured array: {shown(text.strip())}")
-    shape = tuple(int(size.rstrip("L")) for size in found["shape"].split(",") if size)
-    descr = found["descr"]
-    if descr.lstrip("|<>=").startswith("O"):
-        raise ValueError("it holds Python objects; save strings as str_ arrays and ragged rows flattened")
-    if not _READ_TYPE.fullmatch(descr):
-        raise ValueError(f"its type is {shown(descr)}; only real numbers and text are read")
-    if found["fortran"] == "True" and len(shape) > 1:
-        raise ValueError("it is in Fortran order; save np.ascontiguousarray of it")
-    dtype = np.dtype(descr)
-    size = dtype.itemsize * math.prod(shape)
-    if start + size != end:
-        raise ValueError(f"it has {end - start} bytes, not {size} as its shape {shape} says")
-    return Header(shape, dtype, start, end)
-
-
-def _read_rows(stream: IO[bytes], header: Header, chosen_N: NDArray[np.bool_] | None) -> NDArray[Any]:
-    shape = header.shape
-    if chosen_N is None:
-        chosen_N = np.ones(shape[0] if shape else 0, np.bool_)
-    if shape[:1] != chosen_N.shape:
-        raise ValueError(f"its shape is {shape}, but there are {len(chosen_N)} rows")
-    content = bytearray()
-    for first, end in _runs(chosen_N):
-        stream.seek(header.start + first * header.row_bytes)
-        content += stream.read((end - first) * header.row_bytes)
-    stream.seek(header.end)  # a compressed array is checked against its checksum when its end is reached
-    array = np.frombuffer(content, header.dtype)
-    if header.dtype.kind == "U":
-        check_characters(array)
-    return array.reshape(int(chosen_N.sum()), *shape[1:])
-
-
-def _runs(chosen_N: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(R, 2) first and end positions of the runs of True."""
-    edges = np.diff(np.concatenate([[False], chosen_N, [False]]).astype(np.int8))
-    return np.stack([np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)], axis=1)
-
 
 class NpzReader(Reader):
-    """Reads the layout above."""
+    """Reader of the layout above."""
 
     def read(self, splits: Sequence[SplitName]) -> dict[SplitName, Split]:
-        """The named splits."""
+        """Read the named splits."""
         with closing(NpzFile(self.path)) as file:
             self._check_names(file)
             self._check_columns(file, self._split_column(file))
@@ -209,11 +51,12 @@ class NpzReader(Reader):
             return {split: self._split(file, split, homes_N == split, names_N) for split in splits}
 
     def outlines(self) -> dict[SplitName, Outline]:
-        """Ids and groups of each split; widths are those of the arrays, which all splits share."""
+        """Ids and groups of each split, and the widths of the arrays, which all splits share."""
         with closing(NpzFile(self.path)) as file:
             homes_N = np.array([split_of(name) for name in self._split_names(file)])
             ids, groups = _ids_and_groups(file, np.ones(len(homes_N), np.bool_))
             widths = {name: self._width(file, name) for name in self.config.modalities}
+            # Without ids a row is its number, which means something in this very file only.
             origin = "" if "id" in file.names else identify(self.path)[0]
             return {
                 split: Outline(ids[homes_N == split], groups[homes_N == split], widths, origin)
@@ -223,7 +66,7 @@ class NpzReader(Reader):
 
     def _width(self, file: NpzFile, modality: ModalityName) -> int | None:
         header = file.header(self._array_of(file, modality))
-        return None if header.dtype.kind in _STRINGS else (header.shape or (0,))[-1]
+        return None if header.holds_text else (header.shape or (0,))[-1]
 
     def _check_names(self, file: NpzFile) -> None:
         rated = self.config.target is None and "labels" in file.names
@@ -231,7 +74,7 @@ class NpzReader(Reader):
         if "text" in file.names:
             advice["raw_text"] = "The array 'text' holds features; set data.text: features."
         needed = {*self._label_arrays(), *self._modality_arrays(file)}
-        refuse(
+        raise_data_error(
             str(self.path),
             [
                 Problem("array", name, "is not in the file", advice.get(name, did_you_mean(name, file.names)))
@@ -254,12 +97,12 @@ class NpzReader(Reader):
             return "text"
         if "raw_text" in file.names or "text" not in file.names:
             return "raw_text"
-        holds_strings = file.header("text").dtype.kind in _STRINGS
+        holds_strings = file.header("text").holds_text
         return "text" if self.config.text == "auto" or holds_strings else "raw_text"
 
     def _holds_strings(self, file: NpzFile, array: str) -> bool:
-        """Whether an array is read as strings; what is no string among those is refused later."""
-        return array == "raw_text" or (array == "text" and file.header(array).dtype.kind in _STRINGS)
+        """Whether an array is read as strings; items that are none are refused later."""
+        return array == "raw_text" or (array == "text" and file.header(array).holds_text)
 
     def _split_column(self, file: NpzFile) -> str:
         columns = [name for name in file.names if "split" in name]
@@ -275,12 +118,12 @@ class NpzReader(Reader):
         raise DataError(f"{self.path}:\n{Problem('data.split', self.config.split, rule, advice)}")
 
     def _split_names(self, file: NpzFile) -> NDArray[np.str_]:
-        """(N,) what the file calls the split of each row."""
+        """What the file calls the split of each row, (N,)."""
         column = self._split_column(file)
         return strings(file.rows(column), column)
 
     def _check_columns(self, file: NpzFile, split_column: str) -> None:
-        """Refuse, all at once, arrays whose type or shape is not that of the table above."""
+        """Raise for all arrays at once whose type or shape is not that of the table above."""
         arrays = self._modality_arrays(file)
         features = [name for name in arrays if not self._holds_strings(file, name)]
         texts = {split_column, "id", "video_id", *arrays} - {*features}
@@ -319,7 +162,7 @@ class NpzReader(Reader):
         self, file: NpzFile, split: SplitName, chosen_N: NDArray[np.bool_], names_N: NDArray[np.str_]
     ) -> Split:
         if not chosen_N.any():
-            found = some(np.unique(names_N).tolist())
+            found = first_few(np.unique(names_N).tolist())
             raise DataError(
                 f"{self.path}: no row belongs to {split}; {self._split_column(file)} has {found}. "
                 f"{HOW_TO_SPLIT[split]}"
@@ -355,7 +198,7 @@ class NpzReader(Reader):
         lengths_N = file.rows("length").astype(np.int64)
         values = _float32(file.rows(array, np.repeat(chosen_N, lengths_N)))
         offsets = np.concatenate([[0], np.cumsum(lengths_N[chosen_N])]).astype(np.int64)
-        return Features(finite(values, source), offsets)
+        return Features(replace_non_finite(values, source), offsets)
 
 
 def _ids_and_groups(file: NpzFile, chosen_N: NDArray[np.bool_]) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
@@ -370,7 +213,7 @@ def _ids_and_groups(file: NpzFile, chosen_N: NDArray[np.bool_]) -> tuple[NDArray
 
 def _report_homeless(names: NDArray[np.str_], source: str) -> None:
     if len(names):
-        found = some(np.unique(names).tolist())
+        found = first_few(np.unique(names).tolist())
         logger.warning(
             "%s: %d rows belong to no split and are not used: they say %s", source, len(names), found
         )
@@ -384,12 +227,8 @@ def _float32(values: NDArray[Any]) -> NDArray[np.float32]:
 _Found = tuple[str, str] | None  # the rule that an array breaks, and what to write instead
 
 
-def _is_number(header: Header) -> bool:
-    return header.dtype.kind in "biuf"
-
-
 def _split_problem(header: Header, num_rows: int) -> _Found:
-    if header.dtype.kind in _STRINGS and len(header.shape) == 1:
+    if header.holds_text and len(header.shape) == 1:
         return None
     return (
         "must be one string a row: train, valid (val, dev) or test",
@@ -398,29 +237,29 @@ def _split_problem(header: Header, num_rows: int) -> _Found:
 
 
 def _text_problem(header: Header, num_rows: int) -> _Found:
-    if header.dtype.kind in _STRINGS and header.shape == (num_rows,):
+    if header.holds_text and header.shape == (num_rows,):
         return None
-    advice = "Save it as np.str_: a number such as 0012 has lost its zeros." if _is_number(header) else ""
+    advice = "Save it as np.str_: a number such as 0012 has lost its zeros." if header.holds_numbers else ""
     return f"is not a string for each of the {num_rows} rows", advice
 
 
 def _names_problem(header: Header, num_rows: int) -> _Found:
-    if header.dtype.kind in _STRINGS and len(header.shape) == 1:
+    if header.holds_text and len(header.shape) == 1:
         return None
     return "must be text of shape (K,): what each column of `labels` rates", ""
 
 
 def _label_problem(header: Header, num_rows: int) -> _Found:
-    if _is_number(header) and header.shape[:1] == (num_rows,):
+    if header.holds_numbers and header.shape[:1] == (num_rows,):
         return None  # several numbers a row are told apart by what they are
     rule = f"must have a row for each id: a number for each of the {num_rows} rows"
-    if not _is_number(header):
+    if not header.holds_numbers:
         return rule, "Save the labels as numbers, not as text."
     return rule, "Save several ratings as `labels` with `label_names`, and name one in data.target."
 
 
 def _ratings_problem(header: Header, num_rows: int) -> _Found:
-    if _is_number(header) and header.shape[:1] == (num_rows,):
+    if header.holds_numbers and header.shape[:1] == (num_rows,):
         return None  # the number of columns is compared with that of label_names
     return (
         f"must be numbers of shape (N, K), with N = {num_rows} rows and a column for each of label_names",
@@ -430,7 +269,7 @@ def _ratings_problem(header: Header, num_rows: int) -> _Found:
 
 def _features_problem(header: Header, num_rows: int) -> _Found:
     shape = header.shape
-    if _is_number(header) and len(shape) in (2, 3) and shape[0] == num_rows and 0 not in shape[1:]:
+    if header.holds_numbers and len(shape) in (2, 3) and shape[0] == num_rows and 0 not in shape[1:]:
         return None
     if len(shape) == 2 and shape[0] != num_rows:
         return f"its shape is {shape}, but there are {num_rows} rows", "Frames of all rows need a `length`."
@@ -441,7 +280,7 @@ def _features_problem(header: Header, num_rows: int) -> _Found:
 
 
 def _flattened_problem(header: Header, num_rows: int) -> _Found:
-    if _is_number(header) and len(header.shape) == 2 and header.shape[1] > 0:
+    if header.holds_numbers and len(header.shape) == 2 and header.shape[1] > 0:
         return None
     rule = "must be numbers of shape (sum of `length`, D): the frames of all rows one after the other"
     if len(header.shape) == 3:
@@ -450,13 +289,13 @@ def _flattened_problem(header: Header, num_rows: int) -> _Found:
 
 
 def _length_problem(header: Header, num_rows: int) -> _Found:
-    if _is_number(header) and header.dtype.kind != "b" and header.shape == (num_rows,):
+    if header.holds_numbers and header.dtype.kind != "b" and header.shape == (num_rows,):
         return None
     return f"must be a whole number for each of the {num_rows} rows", ""
 
 
 def _count_problems(file: NpzFile, headers: dict[str, Header], features: Iterable[str]) -> list[Problem]:
-    """Frames are counted before anything is repeated so many times."""
+    """Problems of ``length``, found before anything is repeated by it: a wrong one could fill the memory."""
     lengths_N = file.rows("length")
     most = max((headers[name].shape[0] for name in features), default=0)
     wrong_N = ~((lengths_N >= 0) & (lengths_N <= most) & (lengths_N == np.floor(lengths_N)))

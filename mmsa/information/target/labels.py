@@ -1,7 +1,7 @@
 """The target as classes: labels as they are, numbers in bins of equally many rows.
 
-A predictive distribution over bins is a density that is constant within each bin, so h(Y) minus its
-cross-entropy equals the information about the bin: at most I(X; Y), the same bins for all sources.
+A predictive distribution over bins is a density that is constant within each bin. So h(Y) minus its
+cross-entropy is the information about the bin, which is at most I(X; Y). All sources have the same bins.
 """
 
 from __future__ import annotations
@@ -22,9 +22,20 @@ _FEWEST_ROWS_PER_CLASS, _ROWS_OF_A_VALUE = 5, 10
 
 @dataclass(frozen=True)
 class Target:
-    """classes: (N,) as 0 .. C - 1. num_classes: C. binned: whether they are bins of a continuous target.
+    """A target that has been made into classes.
 
-    ordered: whether they are numbers, or bins of numbers, in their order.
+    Attributes:
+        classes: (N,) class of each row as 0 .. C - 1.
+        num_classes: C.
+        binned: Whether classes are bins of a continuous target.
+        ordered: Whether classes are numbers, or bins of numbers, in their order.
+
+    Examples:
+        >>> Target.of(["happy", "sad"] * 5).classes.tolist()[:4]
+        [0, 1, 0, 1]
+        >>> target = Target.of(np.linspace(-3.0, 3.0, 400))
+        >>> target.num_classes, target.binned, target.ordered
+        (4, True, True)
     """
 
     classes: Rows
@@ -34,16 +45,16 @@ class Target:
 
     @classmethod
     def of(cls, values: ArrayLike, bins: int | None = None) -> Target:
-        """Texts, booleans and integers are classes; floating-point numbers are put into quantile bins.
+        """Take texts, booleans and integers as classes, and put floating-point numbers into quantile bins.
 
         Args:
             values: (N,).
-            bins: their number; by default one for each 100 rows, from 3 to 8. Numbers with no more distinct
-                values than that are classes; by default also up to 8 values in 10 rows and more each, for
+            bins: How many; by default one for each 100 rows, from 3 to 8. Numbers with no more distinct
+                values than that are classes, by default also up to 8 values in at least 10 rows each, since
                 bins of several values may hide what a source says.
 
         Raises:
-            DataError: for a target that is constant, not finite, or has too many classes for its rows.
+            DataError: If the target is constant or not finite, or has too many classes for its rows.
         """
         values_N: NDArray[Any] = np.asarray(values)
         if values_N.ndim != 1:

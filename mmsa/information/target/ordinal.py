@@ -19,27 +19,28 @@ from sklearn.linear_model import RidgeCV
 from torch import Tensor
 
 from mmsa.information.groups import Rows
-from mmsa.information.target.posterior import Posterior, log_frequencies, standardised
+from mmsa.information.target.predictive import PredictiveDistribution, log_frequencies, standardised
 
 Floats = NDArray[np.float64]
 _PENALTIES = np.logspace(-1, 5, 13)
 _ITERATIONS = 100
 
 
-def ordered_probit(x_ND: Floats, class_N: Rows, fold_N: Rows) -> Posterior:
-    """Predictive distributions of every row by an index and thresholds fitted on the other folds.
+def ordered_probit(x_ND: Floats, class_N: Rows, fold_N: Rows) -> PredictiveDistribution:
+    """Predict the class of every row by an index and thresholds that were fitted on the other folds.
 
     The direction of the index comes from ridge regression of the normal scores of the classes. Slope and
-    thresholds are fitted to the held-out indices of the other folds, so that they know how well it predicts
-    rows it has not seen. All folds have indices of one scale and without an intercept: the penalty of each
-    fold would make its own scale, and the mean of the other folds' classes is high where that of the fold is
-    low, so that a slope fitted to them told the fold of a row and not its class.
+    thresholds are fitted to the held-out indices of the other folds, so that they know how well the index
+    predicts rows that it has not seen.
 
     Args:
-        x_ND: features; standardised here over all rows, which says nothing about the target.
-        class_N: the target as 0 .. C - 1, in their order.
-        fold_N: fold of each row.
+        x_ND: Features. They are standardised here over all rows, which says nothing about the target.
+        class_N: The target as 0 .. C - 1, in the order of the classes.
+        fold_N: Fold of each row.
     """
+    # The indices of all folds are brought to one scale and have no intercept. The penalty of each fold would
+    # make a scale of its own; and the mean of the other folds' classes is high where that of the fold is low,
+    # so that a slope fitted to such indices would tell the fold of a row and not its class.
     x, classes = standardised(x_ND).double().numpy(), torch.from_numpy(class_N)
     num_classes, index_N = int(class_N.max()) + 1, np.empty(len(x_ND))
     folds = range(int(fold_N.max()) + 1)
@@ -56,7 +57,7 @@ def ordered_probit(x_ND: Floats, class_N: Rows, fold_N: Rows) -> Posterior:
         slope, threshold_C = _link(index[~held], classes[~held], num_classes)
         conditional_NC[held] = _log_probabilities(index[held], slope, threshold_C)
         marginal_NC[held] = log_frequencies(classes[~held], num_classes).double()
-    return Posterior.mixed(conditional_NC.numpy(), marginal_NC.numpy())
+    return PredictiveDistribution.mixed(conditional_NC.numpy(), marginal_NC.numpy())
 
 
 def _link(index_N: Tensor, classes: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mmsa.information.target.mimrl import FUSION
+
 Floats = NDArray[np.float64]
 Subset = frozenset[str]
 Informations = Mapping[Subset, Floats]
 
-FUSION = "fusion"
 INFORMATION, GAIN = "information/", "gain/"
 SIGNED = ("whole_minus_sum", "co_information", "o_information", "sufficiency_gap")
 """Quantities that may well be negative."""
@@ -26,7 +27,12 @@ SIGNED = ("whole_minus_sum", "co_information", "o_information", "sufficiency_gap
 
 @dataclass(frozen=True)
 class Pair:
-    """Two disjoint groups of sources; a group may be several modalities taken together."""
+    """Two disjoint groups of sources.
+
+    Attributes:
+        first: One or several modalities, taken together.
+        second: Others.
+    """
 
     first: Subset
     second: Subset
@@ -38,12 +44,22 @@ class Pair:
 
 
 def label(subset: Subset, order: Sequence[str]) -> str:
-    """Names in the given order, such as ``text+audio``."""
+    """Write a subset with its names in the given order.
+
+    Examples:
+        >>> label(frozenset({"audio", "text"}), ["text", "audio"])
+        'text+audio'
+    """
     return "+".join(name for name in order if name in subset)
 
 
 def subsets_of(modalities: Sequence[str], fusion: bool = False) -> list[Subset]:
-    """All groups of modalities, and of a fusion alone and with each modality."""
+    """Return all groups of modalities, and with ``fusion`` also the fusion alone and with each modality.
+
+    Examples:
+        >>> [label(subset, ["text", "audio"]) for subset in subsets_of(["text", "audio"])]
+        ['text', 'audio', 'text+audio']
+    """
     sizes = range(1, len(modalities) + 1)
     subsets = [frozenset(chosen) for size in sizes for chosen in itertools.combinations(modalities, size)]
     if fusion:
@@ -52,12 +68,17 @@ def subsets_of(modalities: Sequence[str], fusion: bool = False) -> list[Subset]:
 
 
 def closure(subset: Subset, fusion_of: Collection[str]) -> Subset:
-    """The subset with the fusion, where that is computed from sources of the subset: it knows the same."""
+    """Add the fusion to a subset that it is computed from: both know the same."""
     return subset | {FUSION} if fusion_of and subset.issuperset(fusion_of) else subset
 
 
 def pairs_of(modalities: Sequence[str], fusion: bool = False) -> list[Pair]:
-    """Each two modalities, each of three or more against the rest, and the fusion against each."""
+    """Return every two modalities, each of three or more against the rest, and the fusion against each.
+
+    Examples:
+        >>> [sorted(pair.both) for pair in pairs_of(["text", "audio"], fusion=True)]
+        [['audio', 'text'], ['fusion', 'text'], ['audio', 'fusion']]
+    """
     pairs = [Pair(frozenset({a}), frozenset({b})) for a, b in itertools.combinations(modalities, 2)]
     if len(modalities) > 2:
         everything = frozenset(modalities)
@@ -68,15 +89,26 @@ def pairs_of(modalities: Sequence[str], fusion: bool = False) -> list[Pair]:
 
 
 def quantities(known: Informations, modalities: Sequence[str]) -> dict[str, Floats]:
-    """Every quantity by name, unclipped, in the unit of ``known``.
+    """Derive every quantity from the informations of subsets, unclipped, in the unit of ``known``.
 
-    information/S: of each subset. gain/m: what m adds to the others, I(m; Y | rest). whole_minus_sum: total
-    minus the singles. co_information (three modalities): inclusion and exclusion over all subsets, positive
-    where redundancy prevails. o_information (three modalities): what the target adds to the O-information of
-    the modalities (Stramaglia et al. 2021), positive where redundancy prevails, negative where synergy does.
-    sufficiency_gap: what the fusion lost of the total. The ends of the brackets of redundancy, uniqueness and
-    synergy of each pair: ``redundancy/text,audio/least`` and ``/most``, ``unique/text|audio/...`` for what
-    text has that audio lacks, ``synergy/...``.
+    - ``information/S``: of each subset.
+    - ``gain/m``: what m adds to the others, I(m; Y | rest).
+    - ``whole_minus_sum``: total minus the singles.
+    - ``co_information`` (three modalities): inclusion and exclusion over all subsets, positive where
+    redundancy
+      prevails.
+    - ``o_information`` (three modalities): what the target adds to the O-information of the modalities
+      (Stramaglia et al. 2021), positive where redundancy prevails, negative where synergy does.
+    - ``sufficiency_gap``: what the fusion lost of the total.
+    - ``redundancy/text,audio/least`` and ``/most``, ``unique/text|audio/...`` for what text has that audio
+      lacks, and ``synergy/...``: the ends of the brackets of each pair.
+
+    Examples:
+        >>> text, audio = frozenset({"text"}), frozenset({"audio"})
+        >>> known = {text: np.array(0.5), audio: np.array(0.2), text | audio: np.array(0.6)}
+        >>> found = quantities(known, ["text", "audio"])
+        >>> round(float(found["gain/audio"]), 1), round(float(found["redundancy/text,audio/most"]), 1)
+        (0.1, 0.2)
     """
     order, everything = (*modalities, FUSION), frozenset(modalities)
     total = known[everything]
@@ -99,7 +131,7 @@ def quantities(known: Informations, modalities: Sequence[str]) -> dict[str, Floa
 
 
 def atoms(known: Informations, pair: Pair, redundancy: Floats, order: Sequence[str]) -> dict[str, Floats]:
-    """The atoms of a pair for a given redundancy, which is moved into its bracket."""
+    """Return the atoms of a pair for a given redundancy, which is moved into its bracket."""
     first, second, both = (known[subset] for subset in (pair.first, pair.second, pair.both))
     shared = np.minimum(
         np.maximum(redundancy, np.maximum(first + second - both, 0.0)), np.minimum(first, second)

@@ -1,13 +1,22 @@
 """Fusions, interchangeable in every model: ``model.fusion: {name: ...}``. Importing this registers them."""
 
-from mmsa.models.fusions.average import Average
 from mmsa.models.fusions.base import FUSIONS, Fused, Fusion
 from mmsa.models.fusions.cubemlp import CubeMLP
-from mmsa.models.fusions.lmf import LMF
 from mmsa.models.fusions.mfn import MFN
 from mmsa.models.fusions.misa import MISA
-from mmsa.models.fusions.mlp import MLP
 from mmsa.models.fusions.mult import MulT
-from mmsa.models.fusions.tfn import TFN
+from mmsa.models.fusions.vectors import LMF, TFN, AverageFusion, MLPFusion
 
-__all__ = ["FUSIONS", "LMF", "MFN", "MISA", "MLP", "TFN", "Average", "CubeMLP", "Fused", "Fusion", "MulT"]
+__all__ = [
+    "FUSIONS",
+    "LMF",
+    "MFN",
+    "MISA",
+    "TFN",
+    "AverageFusion",
+    "CubeMLP",
+    "Fused",
+    "Fusion",
+    "MLPFusion",
+    "MulT",
+]

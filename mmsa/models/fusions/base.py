@@ -8,17 +8,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 
-from mmsa.config import Block, BlockT, refuse
+from mmsa.config import BlockT, Named, refuse
 from mmsa.data.corpus import ModalityName
 from mmsa.errors import ConfigError, Problem
-from mmsa.models.encoded import Encoded
+from mmsa.models.base import Encoded
 from mmsa.registry import Registry
 
-FUSIONS: Registry[Any] = Registry("fusion")
+FUSIONS: Registry[Fusion] = Registry("fusion")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Fusion(nn.Module, ABC):
     fewest: ClassVar[int] = 1
     numbers_per_row: int = 0
 
-    def __init__(self, config: Block, widths: Mapping[ModalityName, int]):
+    def __init__(self, config: Named, widths: Mapping[ModalityName, int]):
         super().__init__()
         self.extra = {}
         self.mixture = None
@@ -62,9 +62,9 @@ class Fusion(nn.Module, ABC):
         """The fused vector of a batch; a row that lacks a modality has a zero vector and no state of it."""
 
 
-def refused(config: Block, rule: str, next_step: str) -> ConfigError:
+def refused(config: Named, rule: str, next_step: str) -> ConfigError:
     """The error for a fusion that does not fit the encoders or the data."""
-    return ConfigError("model", [Problem("model.fusion.name", config.name, rule, next_step)])  # type: ignore[attr-defined]
+    return ConfigError("model", [Problem("model.fusion.name", config.name, rule, next_step)])
 
 
 def refuse_heads(config: BlockT, width: int, heads: int) -> BlockT:

@@ -13,9 +13,9 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
-from mmsa.config import Block, refuse
+from mmsa.config import Named, refuse
 from mmsa.data.corpus import ModalityName
-from mmsa.models.encoded import Encoded
+from mmsa.models.base import Encoded
 from mmsa.models.encoders import Dropout, Width
 from mmsa.models.fusions.base import FUSIONS, Fused, Fusion
 from mmsa.models.layers import UniformDropout
@@ -34,7 +34,7 @@ class CubeMLP(Fusion):
     than D is projected linearly. The mean over modalities and steps is the fused vector.
     """
 
-    class Config(Block):
+    class Config(Named):
         """Sizes of cube and blocks; the defaults are those of MIMRL."""
 
         name: Literal["cubemlp"] = "cubemlp"

@@ -12,9 +12,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.data.corpus import ModalityName
-from mmsa.models.encoded import Encoded
+from mmsa.models.base import Encoded
 from mmsa.models.encoders import Dropout, Width
 from mmsa.models.fusions.base import FUSIONS, Fused, Fusion
 from mmsa.models.layers import UniformDropout, resample
@@ -30,7 +30,7 @@ class MFN(Fusion):
     steps first, by averaging or repeating; rows that are aligned already stay as they are.
     """
 
-    class Config(Block):
+    class Config(Named):
         """Sizes; the LSTMs and the memory are MMSA's for CMU-MOSI."""
 
         name: Literal["mfn"] = "mfn"

@@ -13,9 +13,9 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.data.corpus import ModalityName
-from mmsa.models.encoded import Encoded
+from mmsa.models.base import Encoded
 from mmsa.models.encoders import Dropout, Width
 from mmsa.models.fusions.base import FUSIONS, Fused, Fusion, refuse_heads
 from mmsa.models.layers import UniformDropout, with_uniform_dropout
@@ -31,7 +31,7 @@ class MISA(Fusion):
     shared one sigmoid(W u_m) with one W for all. The tokens side by side go through linear - dropout - ReLU.
     """
 
-    class Config(Block):
+    class Config(Named):
         """Settings of projections and transformer layer."""
 
         name: Literal["misa"] = "misa"

@@ -13,10 +13,10 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.data.batches import Sequence
 from mmsa.data.corpus import ModalityName
-from mmsa.models.encoded import Encoded
+from mmsa.models.base import Encoded
 from mmsa.models.encoders import Dropout, Kernel, Width
 from mmsa.models.fusions.base import FUSIONS, Fused, Fusion, refuse_heads
 from mmsa.models.layers import UniformDropout, resample
@@ -33,7 +33,7 @@ class MulT(Fusion):
     perceptron. Of K modalities there are K (K - 1) pairs, six of three.
     """
 
-    class Config(Block):
+    class Config(Named):
         """Sizes; the defaults are MMSA's for CMU-MOSI."""
 
         name: Literal["mult"] = "mult"

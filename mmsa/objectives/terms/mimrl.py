@@ -7,36 +7,37 @@ label. Shapes: B rows of a batch, P of a product batch, G estimators, Q quantiti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, TypeVar, cast
+from collections.abc import Callable, Collection, Mapping
+from typing import Annotated, Literal, cast
 
 import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from mmsa.config import Block, one_of, refuse
-from mmsa.data.corpus import ModalityName
+from mmsa.config import Block, Named, one_of, refuse
+from mmsa.data.corpus import MODALITIES, ModalityName
 from mmsa.data.targets import Targets
 from mmsa.errors import ConfigError, Problem
-from mmsa.information import CONDITIONAL_ESTIMATORS, ESTIMATORS
-from mmsa.information.conditional import NeighbourClassifier, NeighbourConfig, NeighbourNWJ, conditional_jsd
-from mmsa.information.critics import mlp
-from mmsa.information.estimators import Value
-from mmsa.information.feature_bank import FeatureBank
-from mmsa.information.grouped import Grouped
+from mmsa.information.conditional import (
+    CONDITIONAL_ESTIMATORS,
+    ConditionalEstimator,
+    NeighbourClassifier,
+    NeighbourConfig,
+    NeighbourNWJ,
+    conditional_jsd,
+)
+from mmsa.information.critics import Grouped, mlp
+from mmsa.information.estimators import ESTIMATORS, Estimator, EstimatorModule, Value
+from mmsa.information.neighbours import FeatureBank
 from mmsa.information.score_estimators import InfoNCE, ScoreEstimator
+from mmsa.information.target.mimrl import FUSION, Between, Shares, mimrl_shares
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.objectives.base import TERMS, Term, TermConfig, TermValue, Weight
-from mmsa.objectives.terms.mimrl_quantities import (
-    FUSION,
-    LABEL,
-    cancellations,
-    net_coefficients,
-    quantities,
-)
+from mmsa.objectives.terms.vectors import LABEL, by_name, columns_of
 from mmsa.registry import Registry
 
-T = TypeVar("T")
+_CENTRE = "text"
+_OVER_PAIRS = ("invariant", f"specific/{_CENTRE}", "complementary")
 
 
 class ModalityWeights(Block):
@@ -47,15 +48,16 @@ class ModalityWeights(Block):
     vision: Weight = 0.01
 
 
-def _is_score_loss(estimator: Any) -> bool:
+def _is_score_loss(estimator: type[EstimatorModule]) -> bool:
     return issubclass(estimator, ScoreEstimator) and estimator.spec.role == "loss"
 
 
-def _is_neighbour_reading(estimator: Any) -> bool:
+def _is_neighbour_reading(estimator: type[EstimatorModule]) -> bool:
     return issubclass(estimator, NeighbourClassifier)
 
 
-_FITS: Mapping[str, tuple[Registry[Any], Callable[[Any], bool], str]] = {
+_EstimatorRegistry = Registry[Estimator] | Registry[ConditionalEstimator]
+_FITS: Mapping[str, tuple[_EstimatorRegistry, Callable[[type[EstimatorModule]], bool], str]] = {
     "estimator": (ESTIMATORS, _is_score_loss, "is not a loss on the scores of a critic"),
     "conditional": (
         CONDITIONAL_ESTIMATORS,
@@ -63,10 +65,63 @@ _FITS: Mapping[str, tuple[Registry[Any], Callable[[Any], bool], str]] = {
         "does not read a classifier on neighbours",
     ),
 }
+Quantities = Mapping[str, Shares]
+
+
+def mimrl_quantities(modalities: Collection[ModalityName], average: bool) -> Quantities:
+    """What each quantity that exists among ``modalities`` is made of.
+
+    ``fusion_m`` is I(F; m); the others are the sums of MIMRL's code (``mimrl_shares``), C the label.
+    ``average`` divides those over the pairs of text by the number of pairs, as the paper has it.
+    """
+    table: dict[str, Shares] = {f"fusion_{m}": {Between(FUSION, m): 1.0} for m in modalities}
+    if _CENTRE not in modalities or len(modalities) < 2:
+        return table
+    share = 1.0 / (len(modalities) - 1) if average else 1.0
+    for name, parts in mimrl_shares([*modalities], _CENTRE, LABEL).items():
+        weight = share if name in _OVER_PAIRS else 1.0
+        table[name.replace("/", "_")] = {part: weight * times for part, times in parts.items()}
+    return table
+
+
+def net_coefficients(table: Quantities, weights: Mapping[str, float]) -> dict[Between, float]:
+    """What each estimator is multiplied by when the quantities of ``table`` are maximised by ``weights``.
+
+    Only estimators that a quantity of a weight above 0 is made of are listed. A negative coefficient means
+    that the information is minimised in the end.
+    """
+    net: dict[Between, float] = {}
+    for name, parts in table.items():
+        for information, share in parts.items():
+            if weights[name] > 0:
+                net[information] = net.get(information, 0.0) + weights[name] * share
+    return net
+
+
+def cancellations(table: Quantities, weights: Mapping[str, float]) -> list[str]:
+    """One sentence for each kind of information that ``weights`` ask for and minimise nevertheless.
+
+    Specific information subtracts I(T; m | C), which complementary information adds: with equal weights, the
+    complementary information is driven down by what is meant to raise it.
+    """
+    parts = table.get("complementary", {})
+    if not parts or not weights["complementary"] > 0:
+        return []
+    net = net_coefficients(table, weights)
+    sentences = []
+    for information, share in parts.items():
+        if net[information] < 0:
+            needed = weights["complementary"] - net[information] / share
+            sentences.append(
+                f"{information.formula} is minimised (net coefficient {net[information]:.3g}), because "
+                "specific information subtracts more of it than complementary information adds; with a "
+                f"weight of complementary above {needed:.3g} it is maximised"
+            )
+    return sentences
 
 
 @TERMS.register("mimrl")
-class MIMRL(Term):
+class MIMRLTerm(Term):
     """Minus the weighted sum of the four kinds of information, each in nats.
 
     The estimators are the group ``estimator``. ``estimator_loss`` fits each with a coefficient of 1: the
@@ -94,13 +149,13 @@ class MIMRL(Term):
         with one weight everywhere else, they are maximised only above three times that weight."""
         pairs: Literal["average", "sum"] = "average"
         """How text with audio and text with vision are put together; the released code sums."""
-        estimator: Annotated[Block, one_of(ESTIMATORS)] = InfoNCE.Config()
+        estimator: Annotated[Named, one_of(ESTIMATORS)] = InfoNCE.Config()
         """Any loss on the scores of a critic; the recorded runs use ``infonce``, the paper ``nwj``."""
-        conditional: Annotated[Block, one_of(CONDITIONAL_ESTIMATORS)] = NeighbourNWJ.Config()
+        conditional: Annotated[Named, one_of(CONDITIONAL_ESTIMATORS)] = NeighbourNWJ.Config()
         """Any reading of a classifier on neighbours."""
 
         @model_validator(mode="after")
-        def _fits_the_block(self) -> MIMRL.Config:
+        def _fits_the_block(self) -> MIMRLTerm.Config:
             for field, (registry, fits, rule) in _FITS.items():
                 name = getattr(self, field).name
                 if not fits(registry[name]):
@@ -120,7 +175,7 @@ class MIMRL(Term):
     @classmethod
     def warnings(cls, config: Config) -> list[str]:
         """Conditional information that the coefficients want large and make small."""
-        table = quantities(ModalityWeights.model_fields, config.pairs == "average")
+        table = mimrl_quantities(MODALITIES, config.pairs == "average")
         return cancellations(table, config.coefficients())
 
     _net: Tensor
@@ -133,25 +188,29 @@ class MIMRL(Term):
             ConfigError: where the quantities with a coefficient are all of absent modalities.
         """
         super().__init__()
-        table, coefficients = quantities(dims.unimodal, config.pairs == "average"), config.coefficients()
-        net = {i.name: value for i, value in net_coefficients(table, coefficients).items()}
-        parts = {i.name: i for quantity in table.values() for i in quantity if i.name in net}
+        table = mimrl_quantities(dims.unimodal, config.pairs == "average")
+        coefficients = config.coefficients()
+        net = {str(part): value for part, value in net_coefficients(table, coefficients).items()}
+        parts = {str(part): part for shares in table.values() for part in shares if str(part) in net}
         if not net and any(coefficients.values()):
             raise _nothing_to_estimate(dims)
-        self.pairs = {name: (i.x, i.y) for name, i in parts.items() if i.z is None}
-        self.conditions = {name: (i.x, i.y, i.z) for name, i in parts.items() if i.z is not None}
-        self._build(config, {FUSION: dims.fusion, LABEL: 1, **_by_name(dims.unimodal)})
+        self.pairs = {name: (part.x, part.y) for name, part in parts.items() if part.given is None}
+        self.conditions = {
+            name: (part.x, part.y, part.given) for name, part in parts.items() if part.given is not None
+        }
+        self._build(config, {FUSION: dims.fusion, LABEL: 1, **by_name(dims.unimodal)})
         order = [parts[name] for name in (*self.critics.order, *self.classifiers.order)]
         self.quantities = {
-            name: any(i.z is not None for i in table[name]) for name in table if coefficients[name] > 0
+            name: any(part.given for part in table[name]) for name in table if coefficients[name] > 0
         }
-        shares = [[table[name].get(i, 0.0) for i in order] for name in self.quantities]
-        self.register_buffer("_net", torch.tensor([net[i.name] for i in order]), persistent=False)
+        shares = [[table[name].get(part, 0.0) for part in order] for name in self.quantities]
+        self.register_buffer("_net", torch.tensor([net[str(part)] for part in order]), persistent=False)
         self.register_buffer("_shares", torch.tensor(shares), persistent=False)
 
     def _build(self, config: Config, widths: Mapping[str, int]) -> None:
-        estimator = ESTIMATORS[config.estimator.name]  # type: ignore[attr-defined]
-        reading = CONDITIONAL_ESTIMATORS[config.conditional.name]  # type: ignore[attr-defined]
+        estimator = ESTIMATORS[config.estimator.name]
+        reading = CONDITIONAL_ESTIMATORS[config.conditional.name]
+        assert issubclass(reading, NeighbourClassifier)
         conditional = cast(NeighbourConfig, config.conditional)
         if self.conditions:  # without any, these settings mean nothing
             self.k, self.reading = conditional.k, torch.vmap(reading.reading)
@@ -175,7 +234,7 @@ class MIMRL(Term):
 
         A single row says nothing about information: its loss is 0.
         """
-        columns = _columns(representations, targets.labels)
+        columns = columns_of(representations, targets.labels)
         parts = self._parts(columns) if len(targets) > 1 else []
         if self.training and self.conditions:
             self.bank.remember(columns)
@@ -206,7 +265,7 @@ class MIMRL(Term):
 
     def estimator_loss(self, representations: Representations, targets: Targets) -> Tensor | None:
         """Minus the bounds, plus the cross-entropies; None where a batch fits nothing."""
-        columns = _columns(representations, targets.labels)
+        columns = columns_of(representations, targets.labels)
         losses: list[Tensor] = []
         if self.pairs and len(targets) > 1:
             losses.append(self._score(columns)[0].sum())
@@ -243,15 +302,6 @@ class MIMRL(Term):
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """``estimator``: all critics and classifiers."""
         return {"estimator": list(self.parameters())}
-
-
-def _columns(representations: Representations, labels_B: Tensor) -> dict[str, Tensor]:
-    return {FUSION: representations.fusion, LABEL: labels_B[:, None], **_by_name(representations.unimodal)}
-
-
-def _by_name(of_modalities: Mapping[ModalityName, T]) -> Mapping[str, T]:
-    """The same mapping; the keys of a ``Mapping`` are invariant to a type checker."""
-    return cast(Mapping[str, T], of_modalities)
 
 
 def _loss_and_monitor(value: Value) -> tuple[Tensor, Tensor]:

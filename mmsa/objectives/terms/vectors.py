@@ -1,36 +1,54 @@
-"""Which vectors a term reads: of pairs of modalities, or the private and shared ones of some fusions."""
+"""The vectors that terms read: of pairs of modalities, or the private and shared ones of some fusions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import combinations
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from mmsa.data.corpus import ModalityName
 from mmsa.errors import ConfigError, Problem
+from mmsa.information.target.mimrl import FUSION
 from mmsa.models.base import RepresentationDims, Representations
 
+T = TypeVar("T")
 Pair = tuple[ModalityName, ModalityName]
+
+LABEL = "label"
+"""What the label is called beside the modalities and ``FUSION``."""
 
 
 def modality_pairs(term: str, dims: RepresentationDims) -> tuple[Pair, ...]:
-    """Each pair of modalities that are present, once.
+    """Return each pair of modalities that are present, once.
 
     Raises:
-        ConfigError: where there is one modality only.
+        ConfigError: If there is only one modality.
     """
     if len(dims.unimodal) < 2:
         raise unfit(term, f"relates modalities, and the data set brings {', '.join(dims.unimodal)} only")
     return tuple(combinations(dims.unimodal, 2))
 
 
+def by_name(of_modalities: Mapping[ModalityName, T]) -> Mapping[str, T]:
+    """Return the same mapping with strings as keys."""
+    # The keys of a ``Mapping`` are invariant to a type checker, though every modality name is a string.
+    return cast(Mapping[str, T], of_modalities)
+
+
+def columns_of(representations: Representations, labels_B: Tensor) -> dict[str, Tensor]:
+    """Return the vectors of a batch by name: the fused one, the label as a column, and the modalities."""
+    columns = {FUSION: representations.fusion, LABEL: labels_B[:, None]}
+    return columns | dict(by_name(representations.unimodal))
+
+
 def offered_width(term: str, kind: str, dims: RepresentationDims) -> int:
-    """The width of the vectors ``kind/<modality>``, which is one for all modalities.
+    """Return the width of the vectors ``kind/<modality>``, which all modalities have in common.
 
     Raises:
-        ConfigError: where the model does not offer them.
+        ConfigError: If the model does not offer them.
     """
     widths = [dims.extra[f"{kind}/{name}"] for name in dims.unimodal if f"{kind}/{name}" in dims.extra]
     if not widths:
@@ -40,15 +58,16 @@ def offered_width(term: str, kind: str, dims: RepresentationDims) -> int:
 
 
 def offered(kind: str, representations: Representations) -> dict[ModalityName, Tensor]:
-    """The vectors ``kind/<modality>`` of a batch by modality."""
+    """Return the vectors ``kind/<modality>`` of a batch by modality."""
     return {name: representations.extra[f"{kind}/{name}"] for name in representations.unimodal}
 
 
 def unfit(term: str, rule: str, next_step: str = "Leave the term out.") -> ConfigError:
-    """The error for a term that makes no sense with this model or these data."""
+    """Make the error for a term that makes no sense with this model or these data."""
     return ConfigError("objective", [Problem(f"objective.terms.{term}", term, rule, next_step)])
 
 
 def nothing(vectors: Iterable[Tensor]) -> Tensor:
-    """A loss of 0 that depends on ``vectors``, for batches too small for a statistic."""
+    """Return a loss of 0 that depends on ``vectors``, for batches that are too small for a statistic."""
+    # A plain 0 would have no gradient, and the backward pass of a batch without other losses would fail.
     return 0.0 * torch.stack([vector.sum() for vector in vectors]).sum()

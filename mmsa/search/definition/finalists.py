@@ -1,8 +1,8 @@
-"""The second stage of a search: its best trials run again with other settings, and are ranked again.
+"""The second stage of a search: its best trials run again with other settings and are ranked again.
 
-What is cheap in the search (frozen text features, few epochs) decides who gets what is dear (the encoder
-trained with the model). Finalists are trials of the same study; the sampler and the scheduler of the search
-never see them, for their values are those of another task.
+Cheap settings in the search (frozen text features, few epochs) decide which trials get expensive ones (the
+encoder trained with the model). Finalists are trials of the same study, but the sampler and the scheduler
+never see them: their values are those of another task.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pydantic import Field
 from mmsa.config import Block, with_overrides
 from mmsa.errors import ConfigError, Problem
 from mmsa.experiment import RunConfig
-from mmsa.search.space.scalars import Scalar
+from mmsa.interface import Scalar
 from mmsa.search.space.space import Space
 
 _FIXED = {
@@ -36,7 +36,7 @@ class Finalists(Block):
 
 
 def finalist_problems(finalists: Finalists, base: RunConfig, space: Space) -> Iterator[Problem]:
-    """Why ``set`` cannot be put on top of every point of the space; paths are those of the space file."""
+    """Why ``set`` does not fit on top of every point of the space; paths are those of the space file."""
     fixed = {
         path: reason
         for path in finalists.set
@@ -72,7 +72,7 @@ def _corner_problems(changes: Mapping[str, Scalar], base: RunConfig, space: Spac
 
 
 def _problem(found: Problem, changes: Mapping[str, Scalar]) -> Problem:
-    """A problem of the changed base, told of the change that made it."""
+    """A problem of the changed base, attributed to the change that causes it."""
     if found.path in changes:
         return Problem(_at(found.path), found.value, found.rule, found.next_step)
     below = [path for path in changes if path.startswith(f"{found.path}.")]

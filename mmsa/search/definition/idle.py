@@ -1,7 +1,7 @@
-"""Searched parameters that change nothing of a run on the data at hand.
+"""Searched parameters that have no effect on a run with the data at hand.
 
 Their values would be drawn, ranked and printed with the best configuration, and mean nothing. A parameter is
-idle where all of its values give the same blueprint, wherever in the space it is looked at.
+idle if all of its values give the same blueprint, at every point of the space that is tried.
 """
 
 from __future__ import annotations
@@ -13,20 +13,19 @@ from optuna import create_study
 from optuna.samplers import RandomSampler
 
 from mmsa.config import parse, with_overrides
-from mmsa.data import Corpus
-from mmsa.data.corpus import MODALITIES
+from mmsa.data.corpus import MODALITIES, Corpus
 from mmsa.data.inputs import InputSpec
 from mmsa.data.targets import TargetSpec
 from mmsa.errors import ConfigError
 from mmsa.experiment import RunConfig
+from mmsa.interface import Scalar
 from mmsa.search.corpora import text_encoding
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.space.checks import Start
 from mmsa.search.space.parameters import FloatParameter, TiedParameter
-from mmsa.search.space.scalars import Scalar
 from mmsa.search.space.shares import Coefficient, SharesStart
 from mmsa.search.space.space import Space
-from mmsa.training import Blueprint, blueprint
+from mmsa.training.blueprint import Blueprint, blueprint
 
 _DRAWN = 12
 _TERM = re.compile(r"objective\.terms\.(\w+)\.")
@@ -35,9 +34,10 @@ Point = Mapping[str, Scalar]
 
 
 class Drafts:
-    """Blueprints of configurations on one corpus, each drawn once.
+    """Blueprints of configurations on one corpus, each made once.
 
     Args:
+        base: of the study.
         encoded: the corpus with its text encoded for ``base``.
     """
 
@@ -47,11 +47,13 @@ class Drafts:
         self._known: dict[str, Blueprint | ConfigError | None] = {}
 
     def of(self, run: RunConfig) -> Blueprint | None:
-        """The blueprint of a configuration; None where nothing can be told: the text would have to be encoded
-        anew, or there are more weights than torch can count.
+        """The blueprint of a configuration.
+
+        None if it cannot be made: the text would have to be encoded again, or there are more weights than
+        torch can count.
 
         Raises:
-            ConfigError: where its parts do not fit each other or the data.
+            ConfigError: if its parts do not fit each other or the data.
         """
         if text_encoding(run) != self._encoding:
             return None
@@ -70,7 +72,7 @@ class Drafts:
 
 
 def idle_parameters(config: StudyConfig, drafts: Drafts) -> dict[str, str]:
-    """The parameters without an effect, and why, in the order of the space."""
+    """The parameters without an effect, with the reason, in the order of the space."""
     return {
         path: _reason(path, config, drafts)
         for path in config.space.parameters
@@ -79,7 +81,7 @@ def idle_parameters(config: StudyConfig, drafts: Drafts) -> dict[str, str]:
 
 
 def _matters(path: str, point: Point, config: StudyConfig, drafts: Drafts) -> bool:
-    """Whether the parameter makes a difference beside the other values of ``point``, or may."""
+    """Whether the parameter makes, or may make, a difference beside the other values of ``point``."""
     digests: set[str] = set()
     for run in _varied(path, point, config):
         try:
@@ -108,9 +110,10 @@ def _varied(path: str, point: Point, config: StudyConfig) -> Iterator[RunConfig]
 
 
 def _surroundings(config: StudyConfig) -> Iterator[Point]:
-    """Points at which something may show: the defaults, the extremes, and some drawn.
+    """Points at which an effect may show: the defaults, the extremes, and some random ones.
 
-    First without the exact zeros, which would take terms out, and then as they are.
+    All come first with the gates for exact zeros open, since a weight of 0 takes a term out and hides the
+    effect of the term's own parameters; then as they are.
     """
     study = create_study(sampler=RandomSampler(seed=0))
     points: list[Point] = [config.complete({}), *(point for _, _, point in config.space.corners(config.base))]

@@ -1,4 +1,4 @@
-"""Reading a space file: where it is looked for, what the command line changes of it, what its starts mean."""
+"""Reading a space file: finding it, applying changes from the command line, reading its starts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def load_space(name: str | Path, overrides: Mapping[str, Any] | None = None) -> 
 
 
 def _override_problems(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong with the command line, as far as a base that can be read tells."""
+    """What is wrong with the changes of the command line, as far as a readable base tells."""
     try:
         with_overrides(parse(RunConfig, values["base"], "base"), overrides)
     except ConfigError as error:
@@ -64,9 +64,9 @@ def _override_problems(values: Mapping[str, Any], overrides: Mapping[str, Any]) 
 
 
 def _refuse_nothing_to_draw(config: StudyConfig, source: str) -> None:
-    """A condition that next to no point fulfils leaves every trial with the values of the defaults.
+    """Refuse a constraint that next to no point fulfils: every trial would have the values of the defaults.
 
-    Not a part of what makes a configuration: studies of before that have one are read.
+    Only new space files are checked, so that an older study with such a constraint can still be read.
     """
     part, tightest = config.point_constraints.acceptance()
     if tightest is None or part >= _FEW_DRAWS:
@@ -99,7 +99,7 @@ def _missing_starts(values: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _with_starts_read(config: StudyConfig, source: str) -> StudyConfig:
-    """``config`` with points in place of the files that its starts name, which may change later."""
+    """Replace files named as starts by the points in them, since the files may change later."""
     starts: list[str | Start] = []
     problems: list[Problem] = []
     for position, start in enumerate(config.search.starts):
@@ -122,7 +122,7 @@ def _with_starts_read(config: StudyConfig, source: str) -> StudyConfig:
 
 
 def _run_config(path: Path) -> RunConfig:
-    """The configuration in a space (its ``base``) or in an exported file (its ``config``)."""
+    """The configuration in a space file (its ``base``) or in an exported file (its ``config``)."""
     values = load_yaml(path)
     for key in ("base", "config"):
         if isinstance(values.get(key), Mapping):

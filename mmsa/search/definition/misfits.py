@@ -1,4 +1,4 @@
-"""Spaces that hold combinations of encoders, fusion, terms and strategy that make no sense."""
+"""Refusing spaces whose settings do not fit each other, the data, or any machine, before a trial runs."""
 
 from __future__ import annotations
 
@@ -6,28 +6,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mmsa.config import with_overrides
-from mmsa.data import Corpus
+from mmsa.data.corpus import Corpus
 from mmsa.errors import ConfigError, Problem
 from mmsa.experiment import RunConfig
+from mmsa.information.panel import FAMILIES, METRIC, names
+from mmsa.interface import Scalar
 from mmsa.search.costs import GIB
 from mmsa.search.definition.idle import Drafts, idle_parameters
-from mmsa.search.definition.information import information_problems
 from mmsa.search.definition.study_config import StudyConfig
-from mmsa.search.space.scalars import Scalar
-from mmsa.training import Blueprint
+from mmsa.training.blueprint import Blueprint
 from mmsa.training.metrics import metric_names
 from mmsa.training.selection import PREFIX, undecidable
 
 _MATTERS = ("model.", "objective.", "train.batch_size")
 _MOST_MEMORY = 2**42  # bytes
+_WITHOUT_RUNGS = "none"
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What can be told of the trials of a study before one runs.
+    """What is known about the trials of a study before one runs.
 
-    idle: searched parameters without an effect on these data, and why. base: the base on paper, None where
-    that cannot be told. largest: of all extremes, the one whose trial takes most memory: path, value, bytes.
+    Attributes:
+        idle: searched parameters without an effect on these data, with the reason.
+        base: blueprint of the base; None if it cannot be made.
+        largest: path, value and bytes of the extreme value whose trial takes most memory.
     """
 
     idle: Mapping[str, str]
@@ -36,18 +39,18 @@ class Outlook:
 
 
 def refuse_misfits(config: StudyConfig, encoded: Corpus) -> Outlook:
-    """Build the base, and each extreme value of each searched setting of model and objective, on paper.
+    """Make blueprints of the base and of each extreme value of each searched setting of model and objective.
 
-    Values that have the text encoded in another way are left to their trials, and so are combinations of
-    several extremes.
+    Values with another text encoding are left to their trials, and so are combinations of several extremes.
 
     Args:
+        config: of the study.
         encoded: the corpus with its text encoded for the base.
 
     Raises:
-        ConfigError: with everything that does not fit, or takes more memory than any machine has; when the
-            base does not, with that alone, and with objectives and bounds that no trial measures, or that
-            cannot choose on these data.
+        ConfigError: with everything that does not fit, or takes more memory than any machine has. If the base
+            itself does not fit, the error has only that, and objectives and bounds that no trial measures or
+            that cannot choose on these data.
     """
     drafts = Drafts(config.base, encoded)
     base, found = _drawn(config.base, drafts)
@@ -74,7 +77,7 @@ def refuse_misfits(config: StudyConfig, encoded: Corpus) -> Outlook:
 
 
 def _metric_problems(config: StudyConfig, corpus: Corpus) -> list[Problem]:
-    """What is chosen by must be measured on the data, and be able to choose on them."""
+    """Metrics that choose but are not measured on these data, or cannot choose on them."""
     known = [PREFIX + name for name in metric_names(corpus.suite)]
     rule = f"is not a metric of {corpus.name}, which is scored with {', '.join(known)}"
     chosen_by = {"base.train.metric": config.base.train.metric}
@@ -85,18 +88,19 @@ def _metric_problems(config: StudyConfig, corpus: Corpus) -> list[Problem]:
         for path, metric in chosen_by.items()
         if metric.startswith(PREFIX) and metric not in known
     ]
-    if "valid" in corpus.splits:  # what stands in for data that are not at hand has train alone
+    if "valid" in corpus.splits:  # a stand-in for data that are not at hand has train alone
         found = undecidable(corpus, chosen_by.values())
         problems += [replace(problem, path=f"base.{problem.path}") for problem in found]
     return problems
 
 
 def refuse_unfit_finalists(config: StudyConfig, base: RunConfig, encoded: Corpus) -> None:
-    """Build the base with what is set for finalists.
+    """Make a blueprint of the base with the settings of finalists.
 
     Args:
-        base: with those settings.
-        encoded: the corpus with its text encoded for it.
+        config: of the study.
+        base: with the settings of finalists.
+        encoded: the corpus with its text encoded for ``base``.
 
     Raises:
         ConfigError: with everything that does not fit.
@@ -125,3 +129,48 @@ def _drawn(run: RunConfig, drafts: Drafts) -> tuple[Blueprint | None, Sequence[P
         value = f"{drawn.num_parameters:,} weights"
         return None, [Problem("model", value, rule, "Lower the widths, or the size of a batch.")]
     return drawn, []
+
+
+def information_problems(config: StudyConfig, modalities: Sequence[str]) -> Iterator[Problem]:
+    """Why the trials of a study would not measure the information that it seeks or bounds.
+
+    It must be measured in every trial, whatever that takes: its measurement must not depend on the clock.
+
+    Args:
+        config: of the study.
+        modalities: that the data have and the model reads.
+    """
+    information = config.base.information
+    measured = names(information.quantities, modalities)
+    sought = list(_sought(config))
+    for path, metric in sought:
+        quantity = metric.removeprefix(METRIC)
+        if quantity not in measured:
+            yield Problem(
+                path, metric, "is not measured by the trials", _how_to_measure(quantity, modalities)
+            )
+    if sought and information.budget is not None:
+        rule = f"{sought[0][1]} is asked for; whether it is measured must not depend on the clock"
+        yield Problem("base.information.budget", information.budget, rule, "Write null.")
+    first, scheduler = config.search.objectives[0].metric, config.search.scheduler.name
+    if first.startswith(METRIC) and scheduler != _WITHOUT_RUNGS:
+        rule = f"stops trials early by the first objective, and {first} is known only of finished ones"
+        advice = f"Put a valid metric first, or write {{name: {_WITHOUT_RUNGS}}}."
+        yield Problem("search.scheduler.name", scheduler, rule, advice)
+
+
+def _sought(config: StudyConfig) -> Iterator[tuple[str, str]]:
+    """Places in the space file that ask for information, as objectives or bounds, with the metric."""
+    for position, objective in enumerate(config.search.objectives):
+        if objective.metric.startswith(METRIC):
+            yield f"search.objectives.{position}.metric", objective.metric
+    for bound in config.metric_bounds:
+        if bound.metric.startswith(METRIC):
+            yield f"search.constraints.{config.search.constraints.index(bound.text)}", bound.metric
+
+
+def _how_to_measure(quantity: str, modalities: Sequence[str]) -> str:
+    family = next((family for family in FAMILIES if quantity in names((family,), modalities)), None)
+    if family is None:
+        return f"These data bring {', '.join(modalities)} alone."
+    return f"Add {family} to base.information.quantities."

@@ -1,4 +1,4 @@
-"""Figures that others report for a setting: shown beside a study, never taken for its results."""
+"""Figures that others report for a setting: shown beside a study, and never taken for its results."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Reported(Block):
 
 
 def reported_lines(reported: Iterable[Reported]) -> Iterator[str]:
-    """A line for each source, with what chose its epoch."""
+    """A line for each source."""
     for entry in reported:
         figures = ", ".join(f"{name} {figure:g}" for name, figure in entry.figures.items())
         yield f"reported elsewhere: {figures} ({entry.source}; selection: {entry.selection})"

@@ -1,8 +1,8 @@
-"""What is right in a space file that has something wrong, so that all of it is checked at once.
+"""Checking the rest of a space file that has a mistake, so that all mistakes are reported at once.
 
-A file with twenty slips should need one run to name them, not twenty. What a problem is about is exchanged
-for the name that was likely meant, or taken out, or gets a stand-in where something must be; what is then
-found wrong is told where none of that can have caused it.
+A file with twenty slips should need one run to find them, not twenty. Each wrong part is renamed to what was
+likely meant, removed, or replaced by a stand-in where something is required. Problems found after that are
+reported unless the repair itself may have caused them.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _HARMLESS = {"search.starts": "defaults", "search.constraints": "1 == 1"}  # the
 
 
 class Salvage:
-    """A space file, and everything that is found wrong in it.
+    """A space file that is repaired step by step, and the problems found on the way.
 
     Args:
         data: as it was read.
-        handler: validates it as a study's configuration.
+        handler: validates it as the configuration of a study.
     """
 
     def __init__(self, data: Any, handler: Callable[[Any], Any]):
@@ -50,11 +50,11 @@ class Salvage:
 
     @property
     def problems(self) -> list[Problem]:
-        """Those that were found, in order."""
+        """All problems found, in order."""
         return [problem for problems in self._told.values() for problem in problems]
 
     def config(self) -> Any:
-        """The configuration of what is right; None where nothing can be saved."""
+        """The configuration of what is right; None if nothing can be saved."""
         for _ in range(_ROUNDS):
             try:
                 config = self._handler(self._values)
@@ -66,7 +66,7 @@ class Salvage:
         return None
 
     def add(self, problems: Sequence[Problem]) -> Sequence[Problem]:
-        """Keep what neither an earlier problem nor its repair can have caused; gives ``problems`` back."""
+        """Keep the problems that no earlier problem or repair can have caused; returns ``problems``."""
         earlier = tuple(self._told)
         for problem in problems:
             known = any(_within(problem.path, old) or _within(old, problem.path) for old in earlier)
@@ -75,7 +75,7 @@ class Salvage:
         return problems
 
     def take_out(self, problems: Sequence[Problem]) -> bool:
-        """Put right or take out what these are about; whether there was any such thing."""
+        """Repair or remove what these problems are about; False if there was nothing to change."""
         done: set[str] = set()
         for problem in problems:
             if not any(_within(problem.path, path) for path in done):
@@ -83,7 +83,7 @@ class Salvage:
         return bool(done)
 
     def _repaired(self, problem: Problem) -> str:
-        """The path that was changed; empty where nothing was."""
+        """Repair one problem; the path that was changed, or empty."""
         path = problem.path
         if self._read and (name := self._parameter(path.replace("base.", f"{_PARAMETERS}.", 1))):
             path = f"{_PARAMETERS}.{name}"  # a default that its parameter does not have
@@ -102,7 +102,7 @@ class Salvage:
         return self._removed(holder, key, path[: len(path) - len(rest)].rstrip("."))
 
     def _parameter(self, path: str) -> str | None:
-        """The parameter that a problem is about."""
+        """The searched parameter that a path is about."""
         search = self._values.get("search")
         parameters = search.get("parameters") if isinstance(search, dict) else None
         below = path.removeprefix(f"{_PARAMETERS}.") if path.startswith(f"{_PARAMETERS}.") else ""
@@ -121,7 +121,7 @@ class Salvage:
         return path
 
     def _renamed_in(self, holder: Any, key: Any, problem: Problem) -> bool:
-        """Whether the name that was likely meant could take the place of a wrong one."""
+        """Rename a wrong name to what was likely meant; False if that is not possible."""
         likely = _SUGGESTION.fullmatch(problem.next_step)
         if likely is None or problem.path in self._renamed:
             return False
@@ -161,9 +161,9 @@ def _within(path: str, other: str) -> bool:
 
 
 def _stems_from(problem: Problem, gone: str) -> bool:
-    """Whether a problem may be there only because something was taken out."""
+    """Whether a problem may only exist because ``gone`` was removed."""
     place = problem.path.removeprefix("base.").removeprefix(f"{_PARAMETERS}.")
-    searched = problem.path.startswith(_PARAMETERS)  # whose range says the same beside another default
+    searched = problem.path.startswith(_PARAMETERS)  # its range is wrong beside any default
     if place.startswith(f"{gone}.") or (place == gone and not searched):
         return True
     reads = place.startswith(_READERS) or ".when." in place or place.endswith(".same_as")
@@ -174,9 +174,9 @@ def _stems_from(problem: Problem, gone: str) -> bool:
 
 
 def _trail(values: Any, path: str) -> tuple[list[tuple[Any, Any]], str]:
-    """The holders and keys on the way to a dotted path, as far as there are any, and the rest of the path.
+    """Containers and keys on the way to a dotted path, as far as they exist, and the rest of the path.
 
-    A key may have dots itself.
+    A key may contain dots itself.
     """
     trail: list[tuple[Any, Any]] = []
     while path:

@@ -10,7 +10,7 @@ from mmsa.search.definition.study_config import StudyConfig
 
 
 def schema_text() -> str:
-    """The schema as it is written."""
+    """The text of the schema file."""
     schema = StudyConfig.model_json_schema()
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

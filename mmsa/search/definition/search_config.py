@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, WrapValidator, field_validator
 
-from mmsa.config import Block, one_of, problems_of, refuse, refuse_all
+from mmsa.config import Block, Named, one_of, problems_of, refuse, refuse_all
 from mmsa.errors import Problem, did_you_mean
+from mmsa.search.definition.files import OTHER_TYPES
 from mmsa.search.definition.finalists import Finalists
-from mmsa.search.definition.spelling import OTHER_TYPES
 from mmsa.search.samplers import SAMPLERS, TreeParzenEstimator
 from mmsa.search.schedulers import SCHEDULERS, SuccessiveHalving
 from mmsa.search.space.checks import COSTS, Start, metric_problem
@@ -24,10 +24,10 @@ MOST_PARAMETERS = 1000
 MOST_TRIALS = 1_000_000
 _TYPES: Mapping[str, type[RangedParameter | Shares]] = {**PARAMETER_TYPES, "shares": Shares}
 DEFAULTS = "defaults"
-"""The start that is the base as it stands, always the first."""
+"""The start that is the base as it is; always the first one."""
 
 
-class Objective(Block):
+class SearchObjective(Block):
     """A metric of the valid split, and which way it is better."""
 
     metric: str
@@ -43,7 +43,7 @@ class Objective(Block):
 
 
 def _parse_parameters(value: object, _: object) -> dict[str, Written]:
-    """Each parameter by the block of its ``type``, then what is wrong between those that are right."""
+    """Parse each parameter by its ``type``, then check the relations between the valid ones."""
     if not isinstance(value, Mapping):
         raise refuse(value, "must map dotted paths to parameters", "Write optim.lr: {type: float, ...}.")
     if len(value) > MOST_PARAMETERS:
@@ -63,10 +63,10 @@ def _parse_parameters(value: object, _: object) -> dict[str, Written]:
 
 
 def parse_parameter(settings: object) -> Written:
-    """A parameter by the block of its ``type``.
+    """Parse a parameter by its ``type``.
 
     Raises:
-        ValidationError: as a configuration block raises it.
+        ValidationError: as any configuration block.
     """
     if isinstance(settings, Written):
         return settings
@@ -96,18 +96,18 @@ class SearchConfig(Block):
     parameters: Annotated[_AnyParameters, WrapValidator(_parse_parameters)] = Field(default_factory=dict)
     """What is searched, by the dotted path of the setting. Nothing to search is a published baseline."""
     objectives: Annotated[
-        tuple[Objective, ...], Field(strict=False, max_length=20, json_schema_extra={"minItems": 1})
+        tuple[SearchObjective, ...], Field(strict=False, max_length=20, json_schema_extra={"minItems": 1})
     ]
     """What is sought; the first decides which trials are stopped early. Two or more give a Pareto front."""
     trials: Annotated[int, Field(ge=1, le=MOST_TRIALS)]
     """How many trials the study shall have, starts included."""
-    sampler: Annotated[Block, one_of(SAMPLERS)] = TreeParzenEstimator.Config()
-    scheduler: Annotated[Block, one_of(SCHEDULERS)] = SuccessiveHalving.Config()
+    sampler: Annotated[Named, one_of(SAMPLERS)] = TreeParzenEstimator.Config()
+    scheduler: Annotated[Named, one_of(SCHEDULERS)] = SuccessiveHalving.Config()
     starts: Annotated[tuple[str | Start, ...], Field(strict=False, max_length=1000)] = (DEFAULTS,)
     """Points to try first: ``defaults`` (always trial 0), the name of a space or exported file, or
     {path: value}; of shares {name: {total: ..., shares: {path: ...}}} as well."""
 
-    stop: Annotated[Block, one_of(STOPS)] = Never.Config()
+    stop: Annotated[Named, one_of(STOPS)] = Never.Config()
     """When the search ends although it was asked for more trials."""
     finalists: Finalists | None = None
     """A second stage after the search; none without."""
@@ -133,7 +133,7 @@ class SearchConfig(Block):
 
     @field_validator("objectives")
     @classmethod
-    def _distinct(cls, objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
+    def _distinct(cls, objectives: tuple[SearchObjective, ...]) -> tuple[SearchObjective, ...]:
         if not objectives:
             advice = "Write [{metric: valid/mae, direction: minimize}]."
             raise refuse(objectives, "needs at least one objective", advice)

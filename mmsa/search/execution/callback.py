@@ -1,7 +1,7 @@
-"""What happens to trials under Ray Tune, as study and observers are told of it.
+"""What happens to trials under Ray Tune, reported to the study and the observers.
 
-Tune's own Optuna searcher calls stopped trials complete, never sees the last result of a trial, and leaves a
-trial running for ever after a NaN. Tune's callbacks see every result.
+This is a callback because Tune's callbacks see every result. Its Optuna searcher calls stopped trials
+complete, never sees a trial's last result, and leaves a trial running for ever after a NaN.
 """
 
 from __future__ import annotations
@@ -19,42 +19,38 @@ from ray.tune.experiment import Trial
 
 from mmsa.errors import StudyError
 from mmsa.experiment import RunConfig
-from mmsa.search.execution.checkpoints import Checkpoints, trial_folder
+from mmsa.interface import BestEpoch, Metrics, Observer, Outcome, Scalar, Stage
 from mmsa.search.execution.cluster import OTHER_CODE
-from mmsa.search.execution.crashes import cause_of, plain
+from mmsa.search.execution.crashes import Watch, cause_of, plain
 from mmsa.search.execution.local_ray import refuse_dead_ray
-from mmsa.search.execution.memory import Room
+from mmsa.search.execution.memory import ConcurrencyLimit
 from mmsa.search.execution.stop_request import StopRequest
 from mmsa.search.execution.trial import CHECKPOINT, PEAK_MEMORY, Assignment, Report
 from mmsa.search.execution.tune_trials import StudyTrial
-from mmsa.search.execution.watch import Watch
-from mmsa.search.records import Ending, Metrics, TrialRecord
+from mmsa.search.records import Ending, TrialRecord, shown_params
 from mmsa.search.schedulers import Replacement, Scheduler
-from mmsa.search.space.scalars import Scalar
-from mmsa.search.study.cards import shown, trial_config
 from mmsa.search.study.study import Study
-from mmsa.tracking import BestEpoch, Observer, Outcome, Stage
 
 MOST_CRASHES = 2
-"""How often a trial whose process died is started again."""
+"""How often a trial is restarted after its process died."""
 MOST_FAILURES_IN_A_ROW = 5
-"""Failed trials after one another at which a search stops: more of the same would teach nothing."""
+"""Number of consecutive failed trials after which a search stops: more of the same would teach nothing."""
 
-_OUT_OF_MEMORY = "running low on memory"  # what Ray says of a process that it killed for its size
+_OUT_OF_MEMORY = "running low on memory"  # in Ray's message about a process that it killed for its size
 
 
 class StudyCallback(Callback):  # type: ignore[misc]
-    """Tells study and observers what happens to trials, and cleans up behind them."""
+    """Reports what happens to trials to the study and the observers, and cleans up after them."""
 
     def __init__(
         self,
         study: Study,
         scheduler: Scheduler,
-        room: Room,
+        limit: ConcurrencyLimit,
         observers: Sequence[Observer],
         stop: StopRequest,
     ):
-        self._study, self._scheduler, self._room = study, scheduler, room
+        self._study, self._scheduler, self._limit = study, scheduler, limit
         self._observers, self._stop = observers, stop
         self._objective = study.config.search.objectives[0].metric
         self._failures_in_a_row = 0
@@ -65,7 +61,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
         self._watch = Watch(60 * study.config.resources.silent_minutes)
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Many times a second."""
+        """Look for dead and hanging processes; called many times a second."""
         with self._stop.on_study_error():
             refuse_dead_ray()
         self._watch.look(trials)
@@ -74,7 +70,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
             self._ended.remove(trial)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A trial starts, or starts again after its process died."""
+        """A trial starts, or restarts after its process died."""
         self._watch.heard(trial)
         given = _assignment(trial)
         stage = self._study.trial(given.number).stage
@@ -91,11 +87,11 @@ class StudyCallback(Callback):  # type: ignore[misc]
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        """An epoch is over, or the trial ended by itself."""
+        """An epoch is over, or the trial has ended by itself."""
         self._watch.heard(trial)
         report: Report = result["report"]
         number = _assignment(trial).number
-        self._room.saw(report.notes.get(PEAK_MEMORY, 0))
+        self._limit.saw(report.notes.get(PEAK_MEMORY, 0))
         if report.outcome in ("running", "completed"):
             for epoch, metrics in report.earlier.items():
                 value = report.earlier_values.get(epoch, math.nan)
@@ -106,7 +102,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
             self._finish(number, report.ending())
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: StudyTrial, **info: Any) -> None:
-        """Tune is done with a trial: one that has not ended by itself was paused or stopped at a rung."""
+        """Tune is done with a trial. One that has not ended by itself was paused or stopped at a rung."""
         self._ended.append(trial)
         report: Report = trial.last_result["report"]
         number = _assignment(trial).number
@@ -121,29 +117,29 @@ class StudyCallback(Callback):  # type: ignore[misc]
             self._finish(number, report.ending("pruned", reason))
 
     def replace(self, replacements: Sequence[Replacement]) -> None:
-        """End trials for others that go on from the weights of better ones."""
+        """End trials in favour of others that continue from the weights of better ones."""
         if not replacements:
             return
         for replacement, number in zip(replacements, self._study.replace(replacements), strict=True):
-            with suppress(OSError):  # without a checkpoint the new trial repeats the parent's epochs
+            with suppress(OSError):  # without a checkpoint the new trial repeats its parent's epochs
                 shutil.copytree(
-                    trial_folder(self._study, replacement.parent) / CHECKPOINT,
-                    trial_folder(self._study, number) / CHECKPOINT,
+                    self._study.trial_folder(replacement.parent) / CHECKPOINT,
+                    self._study.trial_folder(number) / CHECKPOINT,
                 )
             ending = self._study.ending_of_paused(replacement.loser, replacement.reason)
             self._finish(replacement.loser, ending)
 
     def end_paused(self) -> None:
-        """At the end of a search nothing waits any more."""
+        """End all paused trials; called when the search is over."""
         for number, epoch in self._scheduler.paused.items():
             reason = f"not among the best after epoch {epoch}"
             self._finish(number, self._study.ending_of_paused(number, reason))
         self._scheduler.paused.clear()
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: StudyTrial, **info: Any) -> None:
-        """Its process died. The trial is handed out again, from its checkpoint, unless it died too often.
+        """The process of a trial died: restart the trial from its checkpoint, unless it died too often.
 
-        Tune could start it again as well, but counts a death twice where it was about to reuse the process.
+        Tune could restart it as well, but counts a death twice if it was about to reuse the process.
         """
         self._ended.append(trial)
         number = _assignment(trial).number
@@ -153,7 +149,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
         if refusal:
             self._stop.because_of(StudyError(refusal.rpartition("StudyError: ")[2]))
         if refusal or self._crashes[number] <= MOST_CRASHES:
-            self._study.leave(number)
+            self._study.requeue(number)
             return
         report: Report | None = (trial.last_result or {}).get("report")
         outcome: Outcome = "out_of_memory" if _OUT_OF_MEMORY in crash else "failed"
@@ -174,10 +170,9 @@ class StudyCallback(Callback):  # type: ignore[misc]
             self._tell_end(number, ending)
 
     def _introduce(self, trial: TrialRecord) -> None:
-        """A trial ends that has not started in this launch: it waited, or its process died too early."""
-        self._tell_start(
-            trial.number, shown(self._study, trial), trial_config(self._study, trial), trial.stage
-        )
+        """Introduce a trial that ends without having started in this launch: it waited, or died too early."""
+        chosen = shown_params(trial, self._study.space_of(trial.version))
+        self._tell_start(trial.number, chosen, self._study.trial_config(trial), trial.stage)
         for epoch, metrics in trial.epochs.items():
             for observer in self._observers:
                 observer.trial_epoch(trial.number, epoch, metrics)
@@ -194,6 +189,26 @@ class StudyCallback(Callback):  # type: ignore[misc]
         if self._failures_in_a_row == MOST_FAILURES_IN_A_ROW:
             self._stop.because(f"{MOST_FAILURES_IN_A_ROW} trials in a row failed; the last: {record.reason}")
         self._checkpoints.ended(record)
+
+
+class Checkpoints:
+    """Keeps the checkpoint of the best finished trial on disk, and of no other finished one."""
+
+    def __init__(self, study: Study):
+        self._study = study
+        self._best: TrialRecord | None = None
+        for trial in study.trials():
+            if trial.outcome != "running":
+                self.ended(trial)
+
+    def ended(self, trial: TrialRecord) -> None:
+        """Delete the checkpoint that is no longer needed: the finished trial's, or the best one's so far."""
+        loser: TrialRecord | None = trial
+        known = [trial] if self._best is None else [self._best, trial]
+        if self._study.ranked(known)[:1] == [trial]:
+            loser, self._best = self._best, trial
+        if loser is not None:
+            shutil.rmtree(self._study.trial_folder(loser.number) / CHECKPOINT, ignore_errors=True)
 
 
 def _assignment(trial: Trial) -> Assignment:

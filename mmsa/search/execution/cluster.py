@@ -1,4 +1,4 @@
-"""Ray, started quietly: a private local cluster by default, or one that already runs."""
+"""Ray, started quietly: by default a private local cluster, otherwise one that already runs."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from mmsa import provenance
 from mmsa.errors import StudyError
 from mmsa.provenance import Code, running_code
+from mmsa.search.costs import Resources
 from mmsa.search.execution.local_ray import RESUMABLE, Job, last_word, local_ray
-from mmsa.search.resources import Resources
 
 _WORKER_SETTINGS = {
-    # Threads that wait give up their CPU. They would spin, and on a machine with other work a step of four
-    # threads then took 500 times as long.
+    # Waiting threads give up their CPU. They would spin by default, and on a machine with other work a step
+    # of four threads then took 500 times as long.
     "OMP_WAIT_POLICY": "PASSIVE",
 }
 _SETTINGS = {
     **_WORKER_SETTINGS,
-    "RAY_AIR_NEW_OUTPUT": "0",  # Tune's tables; ours are in `progress`
+    "RAY_AIR_NEW_OUTPUT": "0",  # Tune's tables; mmsa.search.progress has ours
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_worker_niceness": "0",  # workers would run at nice 15
+    "RAY_worker_niceness": "0",  # 15 by default
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the executor has its own
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a diverged trial has no value to report
@@ -39,14 +39,14 @@ _SETTINGS = {
 _SECONDS_TO_ANSWER = 10.0
 _SECONDS_FOR_CODE = 60.0  # for the first process of a node to start
 OTHER_CODE = "other code than the driver"
-"""What a refusal of a process says that runs some."""
+"""Words in the refusal of a process that runs such code."""
 
 
 def refuse_other_code(expected: Code, found: Code, where: str) -> None:
     """Refuse a process that runs other code than the driver.
 
     Raises:
-        StudyError: naming both.
+        StudyError: naming both codes.
     """
     if found.digest != expected.digest:
         what = str(found) if found.path else "none at all"
@@ -63,10 +63,10 @@ def ray_cluster(address: str | None = None, cpus: int | None = None) -> Iterator
 
     Args:
         address: ``host:port`` of a running cluster; None starts one on this machine, for the context only.
-        cpus: that a new local cluster offers; None is all that this machine has.
+        cpus: that a new local cluster offers; None for all of this machine.
 
     Raises:
-        StudyError: when the cluster cannot be reached, runs other code, or ends.
+        StudyError: if the cluster cannot be reached, runs other code, or ends.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -84,7 +84,7 @@ def ray_cluster(address: str | None = None, cpus: int | None = None) -> Iterator
 
 @contextmanager
 def _connected(address: str) -> Iterator[None]:
-    """A cluster that runs, and whose nodes have the code of this process."""
+    """Connect to a running cluster whose nodes have the code of this process."""
     _connect(address)
     try:
         _ask_nodes_for_code()
@@ -96,9 +96,8 @@ def _connected(address: str) -> Iterator[None]:
 def _connect(address: str) -> None:
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection(
-            (host, int(port)), _SECONDS_TO_ANSWER
-        ).close()  # Ray itself would wait for minutes
+        # Ray itself would wait for minutes before it says that nobody answers.
+        socket.create_connection((host, int(port)), _SECONDS_TO_ANSWER).close()
         ray.init(
             address=address,
             job_config=Job(),
@@ -115,8 +114,8 @@ def _connect(address: str) -> None:
 
 
 def _ask_nodes_for_code() -> None:
-    """Refuse a cluster with other code, before its workers do; nodes that do not answer are left to them."""
-    # By value: a node that has another mmsa may not know what it is asked for.
+    """Refuse a cluster with other code at once; nodes that do not answer are left to their workers."""
+    # By value: a node with another mmsa may not have the function that it is asked to call.
     ray.cloudpickle.register_pickle_by_value(provenance)
     try:
         ask = ray.remote(num_cpus=0, max_retries=0)(provenance.found_code)
@@ -139,9 +138,14 @@ def _ask_nodes_for_code() -> None:
 
 @dataclass(frozen=True)
 class Slots:
-    """What each worker of a trial gets on this cluster, and how many trials it runs at once.
+    """What each worker of a trial gets on this cluster, and how many trials run at once.
 
-    workers: processes that train one trial. notes: what differs from what the space file asks for, in words.
+    Attributes:
+        cpus: of each worker.
+        gpus: of each worker.
+        count: trials at once.
+        workers: processes that train one trial together.
+        notes: for the user, where this differs from what the space file asks for.
     """
 
     cpus: float
@@ -151,21 +155,22 @@ class Slots:
     notes: tuple[str, ...] = ()
 
     def bundles(self) -> list[dict[str, float]]:
-        """What Tune reserves for a trial: nothing for the process that leads several, which only waits."""
+        """Placement bundles of a trial; a process that leads several workers only waits, and gets nothing."""
         worker = {"CPU": self.cpus, "GPU": self.gpus}
         return [worker] if self.workers == 1 else [{}, *([worker] * self.workers)]
 
 
-def slots(resources: Resources, needs_gpu: bool) -> Slots:
-    """Fit ``resources`` to the connected cluster. A smaller one runs the same trials, only slower.
+def slots_for(resources: Resources, needs_gpu: bool) -> Slots:
+    """Fit ``resources`` to the connected cluster. A smaller cluster runs the same trials, only slower.
 
-    A worker is in one machine; the workers of a trial may be in several.
+    A worker runs on one machine; the workers of a trial may run on several.
 
     Args:
-        needs_gpu: trials cannot run without a GPU.
+        resources: what the space file asks for.
+        needs_gpu: whether trials cannot run without a GPU.
 
     Raises:
-        StudyError: where they have to.
+        StudyError: if no machine can run a worker.
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     most_cpus, most_gpus = (max(node.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
@@ -187,17 +192,17 @@ def slots(resources: Resources, needs_gpu: bool) -> Slots:
         gpus = most_gpus
     elif most_gpus and not gpus:
         notes.append("there are GPUs, but the space asks for none (resources.gpus_per_worker)")
-    room = sum(_fitting(node, cpus, gpus) for node in nodes)
-    if room == 0:
+    most = sum(_fitting(node, cpus, gpus) for node in nodes)
+    if most == 0:
         raise StudyError(f"no machine of the cluster has both {cpus:g} CPUs and {gpus:g} GPUs for a worker")
-    workers = min(resources.workers, room)
+    workers = min(resources.workers, most)
     if workers < resources.workers:
         notes.append(f"the space asks for {resources.workers} workers a trial; there is room for {workers}")
-    return Slots(cpus, gpus, room // workers, workers, tuple(notes))
+    return Slots(cpus, gpus, most // workers, workers, tuple(notes))
 
 
-def room_for(slots: Slots, memory: int) -> int:
-    """How many trials whose workers take so many bytes each run at once in such slots."""
+def num_fitting(slots: Slots, memory: int) -> int:
+    """Number of trials that run at once in such slots if each worker takes ``memory`` bytes."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     workers = [min(_fitting(node, slots.cpus, slots.gpus), int(node["memory"] // memory)) for node in nodes]
     return sum(workers) // slots.workers

@@ -1,12 +1,14 @@
-"""A search from start to end: the study says what to run, Ray Tune runs it, observers are told."""
+"""A search from start to end: the study says what to run, Ray Tune runs it, observers are told.
+
+The way from here to a gradient is in docs/architecture.md.
+"""
 
 from __future__ import annotations
 
 import gc
 import shutil
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,28 +18,34 @@ from typing import Any
 from ray import tune
 from threadpoolctl import threadpool_limits
 
-from mmsa.data import open_corpus
+from mmsa.config import with_overrides
+from mmsa.data.catalogue import open_corpus
+from mmsa.data.corpus import Corpus
 from mmsa.data.rows import Rows
-from mmsa.masking import masked
-from mmsa.search.costs import Budget, Share
+from mmsa.errors import ConfigError
+from mmsa.experiment import RunConfig
+from mmsa.interface import Observer, Stage
+from mmsa.models.text_input import encode_text
+from mmsa.provenance import running_code
+from mmsa.search.costs import SearchBudget, Share
 from mmsa.search.definition.idle import idle_lines, without_idle_coefficients
+from mmsa.search.definition.misfits import refuse_misfits, refuse_unfit_finalists
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.execution.callback import StudyCallback
-from mmsa.search.execution.cluster import Slots, ray_cluster, room_for, slots
-from mmsa.search.execution.memory import Room
-from mmsa.search.execution.searcher import StudySearcher
-from mmsa.search.execution.stages import StagePlan, stage_plans
+from mmsa.search.execution.cluster import Slots, num_fitting, ray_cluster, slots_for
+from mmsa.search.execution.gang import trainable_for
+from mmsa.search.execution.memory import ConcurrencyLimit, guessed_memory
 from mmsa.search.execution.stop_request import INTERRUPTED, StopRequest, stopped_by_signals
-from mmsa.search.execution.tune_scheduler import TuneScheduler, scheduler_of
+from mmsa.search.execution.trial import PEAK_MEMORY, SearchTrial, WorkerContext
+from mmsa.search.execution.tune import StudySearcher, TuneScheduler, scheduler_of
 from mmsa.search.execution.tune_trials import StudyTrials
-from mmsa.search.records import TrialRecord
-from mmsa.search.stops import STANDARD_ERRORS
-from mmsa.search.study.cards import shown, study_card, trial_card
-from mmsa.search.study.prior_studies import covered
+from mmsa.search.study.cards import study_card, trial_card
+from mmsa.search.study.opening import prior_lines
 from mmsa.search.study.study import Study
-from mmsa.search.summary import BestTrial, SearchSummary
-from mmsa.tracking import VALID, Observer, Outcome
+from mmsa.search.study.view import StudyView
+from mmsa.search.summary import SearchSummary, ended, summary_of
 from mmsa.training.constants import constant_metrics
+from mmsa.training.cost import count_parameters
 from mmsa.training.metrics import lopsided
 
 
@@ -47,15 +55,15 @@ class SearchOptions:
 
     Attributes:
         runs: folder of all studies.
-        storage: SQLAlchemy URL of the study; a journal file in its folder without one.
-        trials: ``"N"`` in all or ``"+N"`` more; what the space file says without it.
-        ray_address: of a running cluster; one of its own on this machine without it.
-        cpus: that a cluster of its own offers; all without it.
-        concurrency: most trials at once; as many as the cluster has room for without it.
-        retry_failed: whether trials that diverged, ran out of memory or failed are tried again.
-        budget: after which the search stops between epochs; what runs then goes on with the next launch.
+        storage: SQLAlchemy URL of the study; None for a journal file in its folder.
+        trials: ``"N"`` in all or ``"+N"`` more; None for what the space file says.
+        ray_address: of a running cluster; None starts one on this machine.
+        cpus: that a new cluster offers; None for all of this machine.
+        concurrency: most trials at once; None for as many as fit into the cluster.
         checkpoint_seconds: time between two checkpoints of a trial.
         collective_seconds: how long the processes of a trial wait for each other before one counts as lost.
+        retry_failed: whether trials that diverged, ran out of memory or failed are tried again.
+        budget: after which the search stops between epochs; the next launch continues what ran then.
     """
 
     runs: Path
@@ -67,7 +75,69 @@ class SearchOptions:
     checkpoint_seconds: float = 5.0
     collective_seconds: float = 300.0
     retry_failed: bool = False
-    budget: Budget = field(default_factory=Budget)
+    budget: SearchBudget = field(default_factory=SearchBudget)
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """How the trials of a stage are run.
+
+    Attributes:
+        stage: of the study.
+        base: the configuration that trials change.
+        corpora: the raw one, and the one with text encoded for ``base``.
+        cache: folder of encoded text.
+        pauses: see ``WorkerContext``.
+        idle: searched parameters without an effect, and why.
+    """
+
+    stage: Stage
+    base: RunConfig
+    corpora: tuple[Corpus, Corpus]
+    cache: Path
+    pauses: Collection[int] = ()
+    idle: Mapping[str, str] = field(default_factory=dict)
+
+    def trainable(self, slots: Slots, objective: str, options: SearchOptions) -> type[SearchTrial]:
+        """The class that Tune runs trials with; puts the corpora into Ray's store, once a node."""
+        context = WorkerContext(
+            self.base,
+            objective,
+            self.cache,
+            options.checkpoint_seconds,
+            Path.cwd(),
+            self.pauses,
+            options.collective_seconds,
+            running_code(),
+        )
+        return trainable_for(slots, self.corpora, context)
+
+    def memory(self, study: StudyView) -> int:
+        """Bytes of a trial's process, as measured in earlier launches; otherwise a guess."""
+        trials = (trial for trial in study.trials() if trial.stage == self.stage)
+        measured = max((trial.notes.get(PEAK_MEMORY, 0) for trial in trials), default=0)
+        return measured or guessed_memory(count_parameters(self.base, self.corpora[1], cache=self.cache))
+
+
+def stage_plans(config: StudyConfig, raw: Corpus, cache: Path) -> list[StagePlan]:
+    """The stages of a search, in order.
+
+    Raises:
+        ConfigError: for settings that do not fit each other or the data.
+    """
+    encoded = encode_text(raw, config.base.model, cache)
+    outlook = refuse_misfits(config, encoded)
+    pauses = config.build_scheduler().pauses
+    plans = [StagePlan("search", config.base, (raw, encoded), cache, pauses, outlook.idle)]
+    if config.search.finalists is not None:
+        base = with_overrides(config.base, config.search.finalists.set)
+        try:
+            encoded = encode_text(raw, base.model, cache)
+        except ConfigError as error:
+            raise ConfigError("search.finalists.set", error.problems) from None
+        refuse_unfit_finalists(config, base, encoded)
+        plans.append(StagePlan("finalist", base, (raw, encoded), cache))
+    return plans
 
 
 def run_search(
@@ -75,16 +145,18 @@ def run_search(
 ) -> SearchSummary:
     """Begin a study, or continue it, until it has the trials it was asked for.
 
-    SIGINT and SIGTERM end the search between two steps; what runs is continued by the next launch. The second
-    one ends it at once.
+    SIGINT and SIGTERM end the search between two steps, and the next launch continues what ran. A second
+    signal ends it at once.
 
     Args:
+        config: of the study.
+        options: of this launch.
         observers: are told of every trial.
         say: takes a line for the user.
 
     Raises:
-        DataError: for data that are missing or damaged.
-        StudyError: for a study or a cluster that cannot be used, or a study that cannot be written any more.
+        DataError: for missing or damaged data.
+        StudyError: for a study or a cluster that cannot be used, or a study that can no longer be written.
         ConfigError: for settings that do not fit each other or the data.
     """
     started = time.monotonic()
@@ -100,8 +172,8 @@ def run_search(
             study.extend(options.trials)
         if options.retry_failed:
             say(f"trials to be tried again: {study.retry_failed()}")
-        ended_before = _ended(study)
-        for line in covered(study.priors, config.space):
+        before = ended(study)
+        for line in prior_lines(study.priors, config.space):
             say(line)
         for line in without_effect:
             say(line)
@@ -119,9 +191,12 @@ def run_search(
                 observer.close()
         if stop.error is not None:
             raise stop.error
-        summary = _summary(study, options, ended_before, time.monotonic() - started, stop)
+        summary = summary_of(study, options.runs, options.storage, before, time.monotonic() - started)
         return replace(
             summary,
+            spent=stop.spent,
+            interrupted=stop.reason == INTERRUPTED,
+            gave_up="" if stop.reason == INTERRUPTED else stop.reason,
             idle=frozenset(plans[0].idle),
             notes=tuple(lopsided(raw["valid"].labels, raw.suite, "valid")),
         )
@@ -150,29 +225,29 @@ def _run_trials(
     stop: StopRequest,
     say: Callable[[str], None],
 ) -> None:
-    scratch = (study.folder / "ray").resolve()  # for Tune's own files, of no use afterwards
+    scratch = (study.folder / "ray").resolve()  # for Tune's own files, which are useless afterwards
     objective = study.config.search.objectives[0].metric
-    slot = slots(study.config.resources, needs_gpu=plan.base.train.device == "cuda")
-    for note in slot.notes:
+    slots = slots_for(study.config.resources, needs_gpu=plan.base.train.device == "cuda")
+    for note in slots.notes:
         say(f"note: {note}")
-    study.share = Share(slot.workers * slot.cpus, slot.workers * slot.gpus)
-    room = Room(partial(room_for, slot), plan.memory(study), say)
+    study.share = Share(slots.workers * slots.cpus, slots.workers * slots.gpus)
+    limit = ConcurrencyLimit(partial(num_fitting, slots), plan.memory(study), say)
     scheduler = scheduler_of(study, plan.stage)
-    callback = StudyCallback(study, scheduler, room, observers, stop)
-    searcher = StudySearcher(study, plan.stage, scheduler, room, stop, callback.replace)
-    most = min(options.concurrency or slot.count, slot.count, study.outstanding(plan.stage))
+    callback = StudyCallback(study, scheduler, limit, observers, stop)
+    searcher = StudySearcher(study, plan.stage, scheduler, limit, stop, callback.replace)
+    most = min(options.concurrency or slots.count, slots.count, study.outstanding(plan.stage))
     shutil.rmtree(scratch, ignore_errors=True)
-    with _only_new_garbage(), threadpool_limits(1):  # the cores are the trials'
+    with _only_new_garbage(), threadpool_limits(1):  # the cores belong to the trials
         tune.run(
-            plan.trainable(slot, objective, options.checkpoint_seconds, options.collective_seconds),
+            plan.trainable(slots, objective, options),
             num_samples=-1,
             search_alg=StudyTrials(searcher, most),
             scheduler=TuneScheduler(scheduler),
             callbacks=[callback],
             stop=stop,
-            max_failures=0,  # the callback sees to a trial whose process died
+            max_failures=0,  # the callback takes care of a trial whose process died
             reuse_actors=True,
-            **_tune_settings(slot, scratch),
+            **_tune_settings(slots, scratch),
         )
     shutil.rmtree(scratch, ignore_errors=True)
     if not stop.stop_all():
@@ -181,7 +256,10 @@ def _run_trials(
 
 @contextmanager
 def _only_new_garbage() -> Iterator[None]:
-    """Leave modules, and all that is known by now, out of collections: a tenth of the driver's time."""
+    """Spare garbage collections the look at everything that exists by now.
+
+    Modules and the study's records are never garbage, and looking at them took a tenth of the driver's time.
+    """
     gc.collect()
     gc.freeze()
     try:
@@ -190,9 +268,9 @@ def _only_new_garbage() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _tune_settings(slot: Slots, scratch: Path) -> Mapping[str, Any]:
+def _tune_settings(slots: Slots, scratch: Path) -> Mapping[str, Any]:
     return {
-        "resources_per_trial": tune.PlacementGroupFactory(slot.bundles()),
+        "resources_per_trial": tune.PlacementGroupFactory(slots.bundles()),
         "storage_path": str(scratch),
         "name": "tune",
         "trial_name_creator": _name,
@@ -204,60 +282,3 @@ def _tune_settings(slot: Slots, scratch: Path) -> Mapping[str, Any]:
 
 def _name(trial: tune.experiment.Trial) -> str:
     return f"trial-{trial.config['assignment'].number}"
-
-
-def _summary(
-    study: Study, options: SearchOptions, before: Counter[Outcome], seconds: float, stop: StopRequest
-) -> SearchSummary:
-    counts = _ended(study)
-    best, defaults, searched = study.best(), study.defaults(), study.completed("search")
-    metric = study.config.search.objectives[0].metric
-    return SearchSummary(
-        study=study.name,
-        runs=options.runs,
-        storage=options.storage and masked(options.storage),
-        counts=counts,
-        num_trials=study.asked,
-        launched=counts - before,
-        seconds=seconds,
-        metric=metric,
-        constant=study.constant(metric),
-        best=None if best is None else _best(study, best),
-        searched=_best(study, searched[0]) if best and best.stage == "finalist" and searched else None,
-        stopped=study.stopped,
-        default=defaults.values[0] if defaults and defaults.values else None,
-        default_number=defaults.number if defaults else None,
-        cost=study.cost(),
-        metrics=tuple(objective.metric for objective in study.config.search.objectives),
-        front=tuple((trial.number, trial.values) for trial in study.front()),
-        versions=_versions(study),
-        spent=stop.spent,
-        interrupted=stop.reason == INTERRUPTED,
-        gave_up="" if stop.reason == INTERRUPTED else stop.reason,
-    )
-
-
-def _best(study: Study, trial: TrialRecord) -> BestTrial:
-    first = study.config.search.objectives[0].metric
-    return BestTrial(
-        trial.number,
-        trial.values[0],
-        shown(study, trial),
-        trial.finalist_of,
-        trial.information,
-        study.broken(trial),
-        {name: m for name, m in trial.metrics.items() if name.startswith(VALID) and name != first},
-        trial.best_epoch,
-        trial.notes.get(STANDARD_ERRORS, {}).get(first),
-    )
-
-
-def _ended(study: Study) -> Counter[Outcome]:
-    return Counter({outcome: n for outcome, n in study.counts().items() if outcome != "running"})
-
-
-def _versions(study: Study) -> tuple[str, ...]:
-    """What was edited of the space since the study was begun, a line for each launch that brought an edit."""
-    superseded = sum(trial.superseded for trial in study.trials())
-    lines = [f"version {v.number} ({v.date}): {'; '.join(v.changes)}" for v in study.space_versions[1:]]
-    return (*lines, f"{superseded} trials do not lie in the space as it is now") if lines else ()

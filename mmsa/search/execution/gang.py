@@ -1,13 +1,16 @@
-"""A gang: processes that train one trial together, and the next one, and the next.
+"""A gang: processes that train one trial together, then the next one, and so on.
 
-Processes, imports, corpora and the process group are made once. The trial's own process starts them in the
-placement group that Tune gave it and takes no part in the training, so that it can always tell a process that
-died or hangs, and never waits in a collective itself.
+Processes, imports, corpora and the process group are made once. The trial's own process starts the others in
+the placement group that Tune gave it and takes no part in the training: it never waits in a collective
+itself, and so can always tell that another process died or hangs.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import socket
+import struct
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -21,38 +24,47 @@ from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from mmsa.data import Corpus
+from mmsa.data.corpus import Corpus
 from mmsa.errors import WorkerLost
 from mmsa.search.corpora import Corpora
 from mmsa.search.execution.cluster import Slots
-from mmsa.search.execution.network import LOOPBACK, interface_of, listening_socket
-from mmsa.search.execution.trial import Assignment, Report, SearchTrial, TrialRun, Workplace, settle
-from mmsa.training import Team
+from mmsa.search.execution.trial import (
+    Assignment,
+    Report,
+    SearchTrial,
+    TrialRun,
+    WorkerContext,
+    prepare_worker,
+)
+from mmsa.training.parallel import Team
 
 _SECONDS_TO_FOLLOW = 5.0
-"""How long the others have to end a trial as the first process did, before they count as stuck."""
+"""How long the others have to end a trial as the first process did before they count as stuck."""
 _SECONDS_TO_CLOSE = 30.0
+LOOPBACK = "127.0.0.1"
+_ADDRESS_OF_INTERFACE = 0x8915  # SIOCGIFADDR of Linux
+_REQUEST = "256s"
 
 
 class Rank:
-    """One process of a gang. What it is told, all others are told as well."""
+    """One process of a gang, which is always told the same as all others."""
 
-    def __init__(self, rank: int, size: int, corpora: tuple[Corpus, Corpus], workplace: Workplace):
-        settle(workplace)
-        self._rank, self._size, self._workplace = rank, size, workplace
-        self._corpora = Corpora(*corpora, workplace.base, workplace.cache)
+    def __init__(self, rank: int, size: int, corpora: tuple[Corpus, Corpus], context: WorkerContext):
+        prepare_worker(context)
+        self._rank, self._size, self._context = rank, size, context
+        self._corpora = Corpora(*corpora, context.base, context.cache)
         self._store: TCPStore | None = None
         self._run: TrialRun
 
     def whereabouts(self) -> tuple[str, int]:
-        """The address of the machine, and the process."""
+        """The address of the machine, and the process ID."""
         return ray.util.get_node_ip_address(), os.getpid()
 
     def host_rendezvous(self, address: str) -> int:
-        """Open the store in which the others find this process; the port on ``address``."""
-        socket = listening_socket(address)
-        port: int = socket.getsockname()[1]
-        patience = timedelta(seconds=self._workplace.collective_seconds)
+        """Open the store through which the others find this process; returns its port on ``address``."""
+        listening = listening_socket(address)
+        port: int = listening.getsockname()[1]
+        patience = timedelta(seconds=self._context.collective_seconds)
         self._store = TCPStore(
             address,
             port,
@@ -60,13 +72,13 @@ class Rank:
             True,
             patience,
             wait_for_workers=False,
-            master_listen_fd=socket.detach(),
+            master_listen_fd=listening.detach(),
         )
         return port
 
     def join(self, address: str, port: int, own_address: str, on_gpu: str) -> None:
-        """Become one of the process group: gloo for what is on CPUs, and ``on_gpu`` for the rest."""
-        patience = timedelta(seconds=self._workplace.collective_seconds)
+        """Join the process group: gloo for tensors on CPUs, and ``on_gpu`` for the others."""
+        patience = timedelta(seconds=self._context.collective_seconds)
         for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
             os.environ[variable] = interface_of(own_address)
         store = self._store or TCPStore(address, port, self._size, False, patience)
@@ -75,46 +87,48 @@ class Rank:
         )
 
     def begin(self, assignment: Assignment) -> None:
-        """Take up a trial."""
-        self._run = TrialRun(assignment, self._workplace, self._corpora, Team(dist.group.WORLD))
+        """Begin a trial."""
+        self._run = TrialRun(assignment, self._context, self._corpora, Team(dist.group.WORLD))
 
     def advance(self) -> Report:
-        """Train an epoch of the trial, as ``TrialRun.advance``."""
+        """Train one epoch of the trial; see ``TrialRun.advance``."""
         return self._run.advance()
 
     def close(self) -> None:
-        """Lay the trial down."""
+        """Release the trial."""
         self._run.close()
-        del self._run  # with all that it holds
+        del self._run  # and all that it holds
 
 
 class Gang:
-    """The processes, started when they are first needed and again when one of them was lost.
+    """The processes of a gang, started when they are first needed and again after one of them was lost.
 
     Args:
-        group: with a bundle for each process.
-        room: what each of them gets.
+        group: placement group with a bundle for each process.
+        slots: what each of them gets.
         corpora: in Ray's store, the raw and the encoded one.
     """
 
-    def __init__(self, group: PlacementGroup, room: Slots, corpora: ray.ObjectRef[Any], workplace: Workplace):
-        self._group, self._room, self._corpora, self._workplace = group, room, corpora, workplace
+    def __init__(
+        self, group: PlacementGroup, slots: Slots, corpora: ray.ObjectRef[Any], context: WorkerContext
+    ):
+        self._group, self._slots, self._corpora, self._context = group, slots, corpora, context
         self._ranks: list[Any] = []
         self.processes: tuple[int, ...] = ()
 
     def start(self) -> None:
-        """Start processes and process group, unless they are there."""
+        """Start the processes and their process group, unless they exist."""
         if self._ranks:
             return
-        size = self._room.workers
+        size = self._slots.workers
         self._ranks = [
             ray.remote(Rank)
             .options(
-                num_cpus=self._room.cpus,
-                num_gpus=self._room.gpus,
+                num_cpus=self._slots.cpus,
+                num_gpus=self._slots.gpus,
                 scheduling_strategy=PlacementGroupSchedulingStrategy(self._group, bundle),
             )
-            .remote(bundle, size, self._corpora, self._workplace)
+            .remote(bundle, size, self._corpora, self._context)
             for bundle in range(size)
         ]
         try:
@@ -124,15 +138,15 @@ class Gang:
             raise
 
     def _meet(self) -> None:
-        """Let all processes join one group."""
+        """Make all processes join one group."""
         places = ray.get(self._tell("whereabouts"))
         addresses = [address for address, _ in places]
         self.processes = tuple(process for _, process in places)
         if len(set(addresses)) == 1:
-            addresses = [LOOPBACK] * len(addresses)  # nobody else can connect
+            addresses = [LOOPBACK] * len(addresses)  # where nobody else can connect
         port = ray.get(self._ranks[0].host_rendezvous.remote(addresses[0]))
         # NCCL refuses two processes on one GPU.
-        on_gpu = "nccl" if self._room.gpus >= 1 else "gloo"
+        on_gpu = "nccl" if self._slots.gpus >= 1 else "gloo"
         ray.get(
             [
                 rank.join.remote(addresses[0], port, own, on_gpu)
@@ -141,7 +155,7 @@ class Gang:
         )
 
     def stop(self) -> None:
-        """End the processes, whatever they do."""
+        """Kill the processes, whatever they are doing."""
         for rank in self._ranks:
             ray.kill(rank)
         self._ranks = []
@@ -150,33 +164,33 @@ class Gang:
         return [getattr(rank, method).remote(*details) for rank in self._ranks]
 
     def begin(self, assignment: Assignment) -> None:
-        """Let all processes take up a trial."""
+        """Begin a trial in all processes."""
         self.start()
         ray.get(self._tell("begin", assignment))
 
     def advance(self) -> Report:
-        """Let all processes train an epoch.
+        """Train one epoch in all processes.
 
-        What one process says of the configuration, such as that its memory is too small, counts for all.
+        What one process reports about the configuration, such as a lack of memory, counts for all.
 
         Raises:
-            RayError: when a process died.
-            WorkerLost: when one did not answer.
+            RayError: if a process died.
+            WorkerLost: if a process did not answer.
         """
         calls = self._tell("advance")
         first, others = ray.wait(calls, num_returns=1)  # an epoch takes as long as it takes
         well = isinstance(result := _result(first[0]), Report) and result.outcome in ("running", "completed")
-        patience = self._workplace.collective_seconds if well else _SECONDS_TO_FOLLOW
+        patience = self._context.collective_seconds if well else _SECONDS_TO_FOLLOW
         answered, _ = ray.wait(others, num_returns=len(others), timeout=patience)
         results = [_result(call) if call in (*first, *answered) else None for call in calls]
         reports = [result for result in results if isinstance(result, Report)]
         if len(reports) == len(calls) and len({report.outcome for report in reports}) == 1:
             return reports[0]
-        self.stop()  # they are out of step, or stuck
+        self.stop()  # out of step or stuck: only new processes can run the next trial
         return _verdict(results)
 
     def close(self) -> None:
-        """Let all processes lay the trial down; those that cannot are replaced for the next one."""
+        """Release the trial in all processes; if one cannot, all are replaced for the next trial."""
         try:
             ray.get(self._tell("close"), timeout=_SECONDS_TO_CLOSE)
         except RayError:
@@ -191,10 +205,10 @@ def _result(call: ray.ObjectRef[Report]) -> Report | RayError:
 
 
 def _verdict(results: Sequence[Report | RayError | None]) -> Report:
-    """What is true of a trial of which its processes say different things; None is a process that is stuck.
+    """The report that counts where processes report different things; a stuck process has None.
 
-    Divergence and lack of memory are results wherever they happen. Any other failure may be the echo of a
-    process that died, and is a result only where none did.
+    Divergence and lack of memory are results wherever they happen. Any other failure may only echo the death
+    of another process, and is a result only if none died.
     """
     reports = [result for result in results if isinstance(result, Report)]
     for report in reports:
@@ -215,49 +229,80 @@ def _verdict(results: Sequence[Report | RayError | None]) -> Report:
 
 
 class GangRun:
-    """A trial in progress in a gang, as ``TrialRun`` is one in a single process."""
+    """A trial in progress in a gang; the counterpart of ``TrialRun`` in a single process."""
 
     def __init__(self, gang: Gang, assignment: Assignment):
         self._gang = gang
         gang.begin(assignment)
 
     def advance(self) -> Report:
-        """Train one epoch; as ``TrialRun.advance``."""
+        """Train one epoch; see ``TrialRun.advance``."""
         report = self._gang.advance()
         return replace(report, notes={**report.notes, "processes": list(self._gang.processes)})
 
     def close(self) -> None:
-        """Lay the trial down."""
+        """Release the trial."""
         self._gang.close()
 
 
 class GangTrial(SearchTrial):
-    """The adapter to Ray Tune for trials of several processes."""
+    """Adapter to Ray Tune for trials of several processes."""
 
     def setup(  # type: ignore[override]
-        self, config: dict[str, Any], corpora: Sequence[ray.ObjectRef[Any]], workplace: Workplace, room: Slots
+        self,
+        config: dict[str, Any],
+        corpora: Sequence[ray.ObjectRef[Any]],
+        context: WorkerContext,
+        slots: Slots,
     ) -> None:
-        """Called once a gang."""
-        self._workplace, self._run, self._reported = workplace, None, 0
-        self._gang = Gang(ray.util.get_current_placement_group(), room, corpora[0], workplace)
+        """Start the gang; called once for each."""
+        self._context, self._run, self._reported = context, None, 0
+        self._gang = Gang(ray.util.get_current_placement_group(), slots, corpora[0], context)
         self._gang.start()
 
     def _begin(self, assignment: Assignment) -> GangRun:
         return GangRun(self._gang, assignment)
 
     def cleanup(self) -> None:
-        """Called when the gang ends."""
+        """End the gang."""
         super().cleanup()
         self._gang.stop()
 
 
-def trainable_for(room: Slots, corpora: tuple[Corpus, Corpus], workplace: Workplace) -> type[SearchTrial]:
-    """What Tune runs for each trial; the corpora are in Ray's store, once a node."""
-    if room.workers == 1:
-        alone: type[SearchTrial] = tune.with_parameters(SearchTrial, corpora=corpora, workplace=workplace)
+def trainable_for(slots: Slots, corpora: tuple[Corpus, Corpus], context: WorkerContext) -> type[SearchTrial]:
+    """The class that Tune runs trials with; puts the corpora into Ray's store, once a node."""
+    if slots.workers == 1:
+        alone: type[SearchTrial] = tune.with_parameters(SearchTrial, corpora=corpora, context=context)
         return alone
-    # In a list, the reference reaches the ranks as it is; the process that starts them needs no corpus.
+    # Inside a list the reference is not resolved, so it reaches the ranks as it is: the process that starts
+    # them needs no corpus.
     together: type[SearchTrial] = tune.with_parameters(
-        GangTrial, corpora=[ray.put(corpora)], workplace=workplace, room=room
+        GangTrial, corpora=[ray.put(corpora)], context=context, slots=slots
     )
     return together
+
+
+def listening_socket(address: str) -> socket.socket:
+    """A socket that listens on a free port of ``address``, and on no other address."""
+    return socket.create_server((address, 0))
+
+
+def interface_of(address: str) -> str:
+    """The name of the network interface that has the IPv4 ``address``.
+
+    gloo and NCCL want names. Left alone, gloo takes the address that the host's name resolves to, which is a
+    loopback address on many machines.
+
+    Raises:
+        OSError: if no interface has it.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        for _, name in socket.if_nameindex():
+            try:
+                request = struct.pack(_REQUEST, name.encode())
+                answer = fcntl.ioctl(any_socket, _ADDRESS_OF_INTERFACE, request)
+            except OSError:  # an interface without an address
+                continue
+            if socket.inet_ntoa(answer[20:24]) == address:
+                return name
+    raise OSError(f"no network interface of {socket.gethostname()} has the address {address}")

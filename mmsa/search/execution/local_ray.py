@@ -1,4 +1,4 @@
-"""Ray on this machine for one search: how it starts, what it leaves on the disk, and a word when it dies."""
+"""Ray on this machine for one search: its start, the files it leaves behind, and a message when it dies."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from typing_extensions import override
 
 from mmsa.errors import StudyError
 from mmsa.provenance import python_path
-from mmsa.search.execution.locks import Held, ProcessLock
+from mmsa.search.locks import Held, ProcessLock
 
-_LOCK = "mmsa.lock"  # in the folder of a session that a driver of ours has
+_LOCK = "mmsa.lock"  # in the folder of a Ray session that one of our drivers started
 _VITAL = ("raylet", "gcs_server")
 RESUMABLE = (
     "Nothing that the study holds is lost, and what ran goes on from its checkpoints: run the same command "
     "again."
 )
-"""What to do after Ray ended a search."""
+"""Advice after Ray ended a search."""
 _LAST_WORD = (
     "error: the driver of this search is gone: it was killed, or ended with Ray, whose raylet or GCS died. "
     + RESUMABLE
@@ -41,8 +41,8 @@ _ADVICE = (
 class Job(JobConfig):  # type: ignore[misc]
     """A job whose workers find modules where their own Python does.
 
-    Ray puts the folder of the script and the working folder first, and a ``random.py`` there is taken for
-    Python's, a second checkout for the code that this process runs.
+    Ray puts the folder of the script and the working folder first. A ``random.py`` there would be taken for
+    Python's, and a second checkout for the code that this process runs.
     """
 
     @override
@@ -54,16 +54,17 @@ class Job(JobConfig):  # type: ignore[misc]
 
 @contextmanager
 def local_ray(cpus: int | None) -> Iterator[None]:
-    """A cluster of this machine; its files are gone afterwards, and so are those of drivers that died.
+    """A cluster on this machine for the context; removes its files afterwards, and those of dead drivers.
 
     Args:
-        cpus: that it offers; None is all that there are.
+        cpus: that it offers; None for all.
 
     Raises:
-        StudyError: when it cannot start.
+        StudyError: if it cannot start.
     """
     if "RAY_AUTH_TOKEN_PATH" not in os.environ:
-        # Ray would write a token to the home folder, which may be read-only; this one lives as long as we do.
+        # Ray would write a token into the home folder, which may be read-only; this one ends with this
+        # process.
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ["PYTHONPATH"] = python_path()
     try:
@@ -76,7 +77,9 @@ def local_ray(cpus: int | None) -> Iterator[None]:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-    except Exception as error:  # anything from a socket's path to processes that do not start
+    except (
+        Exception
+    ) as error:  # anything from a socket's path that is too long to processes that do not start
         ray.shutdown()
         folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - Ray's rule
         raise StudyError(f"Ray cannot start: {error}\n{_ADVICE.format(folder=folder)}") from error
@@ -92,10 +95,10 @@ def local_ray(cpus: int | None) -> Iterator[None]:
 
 
 def refuse_dead_ray() -> None:
-    """Look whether the processes of a cluster that this one started still live.
+    """Check that the cluster that this process started still lives.
 
     Raises:
-        StudyError: when one died without which nothing runs.
+        StudyError: if one of its vital processes died.
     """
     node = ray._private.worker._global_node
     dead = [kind for kind, _ in node.dead_processes() if kind in _VITAL] if node is not None else []
@@ -105,7 +108,7 @@ def refuse_dead_ray() -> None:
 
 @contextmanager
 def _hangups_held() -> Iterator[None]:
-    """Let processes that start now be deaf to SIGHUP: a terminal sends it to all, and the driver decides."""
+    """Block SIGHUP in processes that start in the context: a terminal sends it to all, the driver decides."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     try:
         yield
@@ -114,7 +117,7 @@ def _hangups_held() -> Iterator[None]:
 
 
 def _marked(session: Path) -> ProcessLock:
-    """The lock by which others see that the session's driver lives; in place only when it is held."""
+    """The lock by which others see that the session's driver lives; moved into place only once it is held."""
     new = session / f"{_LOCK}.new"
     lock = ProcessLock(new)
     new.replace(session / _LOCK)
@@ -122,14 +125,14 @@ def _marked(session: Path) -> ProcessLock:
 
 
 def remove_dead_sessions(folder: Path) -> None:
-    """Remove what dead drivers of ours left in Ray's ``folder``; the kernel says by their locks who is."""
+    """Remove the sessions of dead drivers of ours from Ray's ``folder``; a free lock means a dead driver."""
     for mark in folder.glob(f"session_*/{_LOCK}"):
         try:
             lock = ProcessLock(mark)
-        except (Held, OSError):  # its driver lives, or somebody else removes it or has it
+        except (Held, OSError):  # its driver lives, or another process is removing it
             continue
         shutil.rmtree(mark.parent, ignore_errors=True)
-        if mark.parent.exists():  # a process of the session that ends now wrote once more
+        if mark.parent.exists():  # a dying process of the session has written once more
             mark.touch()
         lock.release()
     latest = folder / "session_latest"
@@ -139,9 +142,10 @@ def remove_dead_sessions(folder: Path) -> None:
 
 @contextmanager
 def last_word() -> Iterator[None]:
-    """Have it said that this process died: Ray ends it at once when Ray itself cannot go on.
+    """Print a message if this process is killed within the context.
 
-    A shell waits for a line, or for the end of the pipe, which is the end of this process.
+    Ray ends this process at once when Ray itself cannot go on. So a shell waits for a line, or for the end of
+    the pipe, which means the end of this process.
     """
     wait = f"trap '' INT TERM HUP; read line || printf '%s\\n' {shlex.quote(_LAST_WORD)} >&2"
     with subprocess.Popen(["/bin/sh", "-c", wait], stdin=subprocess.PIPE) as shell:  # noqa: S603 - fixed words

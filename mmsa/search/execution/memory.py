@@ -1,4 +1,4 @@
-"""How much memory a trial takes, and so how many run at once: measured, from the first epoch on."""
+"""How much memory a trial takes, measured from its first epoch on, and so how many trials run at once."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-GIB = 2**30
+from mmsa.search.costs import GIB
+
 _STATUS = Path("/proc/self/status")
 _SIZE = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)
 _SECONDS_BETWEEN_LOOKS = 5.0
-_PROCESS = 600 * 2**20  # a worker with its libraries loaded, measured
+_PROCESS = 600 * 2**20  # measured: a worker with its libraries loaded
 _BYTES_PER_WEIGHT = 24  # in float32: itself, its gradient, two moments, the best epoch's, the running average
 
 
 def peak_memory() -> int:
-    """Bytes that this process has held at most by itself, without files and memory it shares with others.
+    """Most bytes that this process has held, without files and memory that it shares with others.
 
-    Corpora in Ray's store and libraries are there once for all trials of a machine. Where the kernel does not
-    tell them apart, they are counted.
+    Libraries, and corpora in Ray's store, exist once for all trials of a machine. They are counted only where
+    the kernel does not tell them apart.
     """
     if not _STATUS.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -30,17 +31,20 @@ def peak_memory() -> int:
 
 
 def guessed_memory(num_parameters: int) -> int:
-    """Bytes of a process that trains so many weights, before any has been measured; activations left out."""
+    """A guess, before anything is measured, of the bytes of a process that trains so many weights.
+
+    Activations are left out.
+    """
     return _PROCESS + _BYTES_PER_WEIGHT * num_parameters
 
 
-class Room:
-    """How many trials may run at once.
+class ConcurrencyLimit:
+    """How many trials may run at once, by the memory that they turn out to take.
 
     Args:
-        fitting: how many processes of so many bytes the machines hold; nodes come and go.
+        fitting: the number of trials of so many bytes that fit into the cluster now; nodes come and go.
         guess: bytes of a trial until one is measured.
-        say: takes a line for the user, each time that trials turn out to need more room than there is.
+        say: takes a line for the user, each time the limit is lowered.
         clock: in seconds.
     """
 
@@ -58,7 +62,7 @@ class Room:
 
     @property
     def count(self) -> int:
-        """As many as the machines held a few seconds ago."""
+        """The number of trials that fit, as of a few seconds ago at most."""
         if self._clock() - self._looked >= _SECONDS_BETWEEN_LOOKS:
             self._look()
         return self._count
@@ -67,7 +71,7 @@ class Room:
         self._count, self._looked = max(1, self._fitting(self._size)), self._clock()
 
     def saw(self, peak: int) -> None:
-        """A trial was seen to hold so many bytes."""
+        """Note that a trial holds ``peak`` bytes; lower the limit if that is more than any trial before."""
         if peak <= self._peak:
             return
         before = self.count

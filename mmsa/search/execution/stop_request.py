@@ -1,4 +1,4 @@
-"""Ending a search before it is done: why, and by what."""
+"""Ending a search before it is done: on a signal, a spent budget, failures or a broken storage."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from ray.tune import Stopper
 from mmsa.errors import StudyError
 
 INTERRUPTED = "interrupted"
-"""The reason when a signal asked for it."""
+"""The reason if a signal asked for the stop."""
 
 
 class StopRequest(Stopper):  # type: ignore[misc]
-    """Ends a search between two steps; trials that run stay as they are, for the next launch.
+    """Ends a search between two steps. Running trials stay as they are, for the next launch.
 
     Args:
-        limit: asked between steps; says which budget is spent, or nothing.
+        limit: called between steps; says which budget is spent, or nothing.
 
-    ``reason`` is why a stop was asked for, ``spent`` what the limit said, ``error`` that of a study which
-    cannot be written any more.
+    Attributes:
+        reason: why a stop was requested; empty if none was.
+        spent: what ``limit`` said.
+        error: of a study that can no longer be written.
     """
 
     def __init__(self, limit: Callable[[], str] = lambda: "") -> None:
@@ -32,22 +34,22 @@ class StopRequest(Stopper):  # type: ignore[misc]
         self._limit = limit
 
     def because(self, reason: str) -> None:
-        """Stop now."""
+        """Stop now, for ``reason``."""
         self.reason = reason
 
     def because_of(self, error: StudyError) -> None:
-        """Stop now, and let the search end with ``error``; of several the first one counts."""
+        """Stop now, and end the search with ``error``; the first of several counts."""
         self.error = self.error or error
 
     def __reduce__(self) -> tuple[type[StopRequest], tuple[()]]:
-        """Tune writes it into files that are never read; what it holds belongs to this process."""
+        """Pickle without contents: Tune writes it into files that are never read."""
         return StopRequest, ()
 
     @contextmanager
     def on_study_error(self) -> Iterator[None]:
-        """Stop when the study cannot be written. Tune would wrap the error, and call back all the same.
+        """Stop if the study cannot be written within the context. Tune would wrap the error, and call on.
 
-        What the workers hand in from then on is not told to anybody: the next launch adopts those trials.
+        Later reports of the workers are lost on purpose: the next launch adopts their trials.
         """
         try:
             yield
@@ -55,23 +57,24 @@ class StopRequest(Stopper):  # type: ignore[misc]
             self.because_of(error)
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """No single trial is stopped."""
+        """Stop no single trial."""
         return False
 
     def stop_all(self) -> bool:
-        """Whether a stop was asked for, or a limit is reached."""
+        """Whether a stop was requested or the limit is reached."""
         self.spent = self.spent or self._limit()
         return bool(self.reason or self.spent or self.error)
 
 
 @contextmanager
 def stopped_by_signals(stop: StopRequest) -> Iterator[None]:
-    """The first SIGINT, SIGTERM or SIGHUP asks for a stop; after it, the first two do what they did before.
+    """Let the first SIGINT, SIGTERM or SIGHUP request a stop; the next SIGINT or SIGTERM acts as before.
 
-    A terminal that closes may send SIGHUP more than once. Under ``nohup``, which ignores it, it stays so.
+    SIGHUP keeps being handled, since a terminal that closes may send it more than once. Under ``nohup`` it
+    stays ignored.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may change handlers
+        yield  # only the main thread may set handlers
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     if before[signal.SIGHUP] == signal.SIG_IGN:

@@ -1,8 +1,8 @@
-"""One trial of a search, in a process that serves many: one report an epoch, five ways to end.
+"""One trial of a search, in a process that runs many: one report per epoch, five ways to end.
 
 What goes wrong *because of the configuration* is a result: it is caught, named and reported, and the process
-serves the next trial. What kills the process is a crash: Tune starts the trial again, here or in the next
-launch, and it continues from the checkpoint in the trial's own folder, whatever Tune or the dead driver knew.
+runs the next trial. What kills the process is a crash: the trial restarts, in this launch or the next, and
+continues from the checkpoint in its own folder, whatever Tune or the dead driver knew of it.
 """
 
 from __future__ import annotations
@@ -23,39 +23,44 @@ from typing import Any, Protocol, Self
 import torch
 from ray import tune
 
-from mmsa.data import Corpus
+from mmsa.data.corpus import Corpus
 from mmsa.errors import CheckpointError, MmsaError, TrainingDiverged, WorkerLost
 from mmsa.experiment import RunConfig
-from mmsa.information import Measurement
+from mmsa.interface import Metrics, Outcome, Scalar
+from mmsa.measurement import Measurement
 from mmsa.provenance import Code, running_code
 from mmsa.search.corpora import Corpora
 from mmsa.search.execution.cluster import refuse_other_code
-from mmsa.search.execution.locks import ProcessLock
 from mmsa.search.execution.memory import peak_memory
-from mmsa.search.records import Ending, Metrics
+from mmsa.search.locks import ProcessLock
+from mmsa.search.records import Ending
 from mmsa.search.space.checks import COST_PARAMETERS
-from mmsa.search.space.scalars import Scalar
 from mmsa.search.stops import STANDARD_ERRORS
-from mmsa.tracking import Outcome
-from mmsa.training import ALONE, Progress, Selection, Team, epochs
+from mmsa.training.loop import Progress, epochs
+from mmsa.training.parallel import ALONE, Team
+from mmsa.training.selection import Selection
 
 CHECKPOINT = "checkpoint"
 """Name of the checkpoint in a trial's folder."""
 PEAK_MEMORY = "peak_memory"
-"""Note of a trial: bytes that its process held at most, what processes share left out."""
+"""Note of a trial: most bytes its process held, without memory that processes share."""
 LOCK = "lock"
-"""Name of the file there that says which process runs the trial."""
+"""Name of the file in it that the process which runs the trial holds locked."""
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""Seconds between the tries of a checkpoint that a trial cannot do without."""
+"""Seconds between attempts to write a checkpoint that a trial cannot do without."""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a worker is told of a trial.
+    """What a worker is told about a trial.
 
-    number: in the study. config: what to train. overrides: what of it was sampled, by dotted path.
-    folder: the trial's own. known: the last epoch of which the study was told, 0 without one; None takes
-    it for told of all. inherited: the epoch after which it went on from another trial's weights; 0 without.
+    Attributes:
+        number: in the study.
+        config: what to train.
+        overrides: the sampled part of it, by dotted path.
+        folder: the trial's own.
+        known: the last epoch that the study was told of, 0 without one; None if it knows all that there are.
+        inherited: the epoch after which the trial continued from another trial's weights; 0 if it did not.
     """
 
     number: int
@@ -66,28 +71,29 @@ class Assignment:
     inherited: int = 0
 
     def __deepcopy__(self, memo: object) -> Self:
-        """Itself: Tune copies what it is given several times a trial, and nothing here changes."""
+        """Return itself: Tune deep-copies configurations several times a trial, and nothing here changes."""
         return self
 
     def __repr__(self) -> str:
-        """Short, as Tune also makes tags of it."""
+        """Keep it short: Tune also makes tags of it."""
         return f"trial {self.number}"
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a worker tells of an epoch.
+    """What a worker reports after an epoch.
 
     Attributes:
         outcome: ``running`` until the last report.
-        epoch: counted from 1; 0 when the first one did not finish.
+        epoch: counted from 1; 0 if the first one did not finish.
         metrics: of this epoch.
-        earlier: metrics of the epochs before it, by epoch, where they may not be known: after a resumption.
-        earlier_values: what the trial is compared by at those of them that are its own.
-        best_epoch: the best epoch so far, None before the first.
-        best: its metrics.
-        information: of its weights, when the trial is completed.
-        reason: why the trial ended, empty for ``running`` and ``completed``.
+        earlier: metrics by epoch of the epochs before it; only after a resumption, when the study may lack
+            them.
+        earlier_values: the value that schedulers compare, at those of these epochs that are the trial's own.
+        best_epoch: the best epoch so far; None before the first.
+        best: metrics of the best epoch.
+        information: measured on the weights of the best epoch, if the trial is completed.
+        reason: why the trial ended; empty for ``running`` and ``completed``.
         seconds: since this process took the trial up.
         notes: where it ran, and after which epoch it was continued there.
     """
@@ -105,7 +111,7 @@ class Report:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def ending(self, outcome: Outcome | None = None, reason: str = "") -> Ending:
-        """What the study remembers when this is the last report, with another outcome where given."""
+        """The ending of a trial whose last report this is, with another outcome or reason if given."""
         return Ending(
             outcome or self.outcome,
             self.best,
@@ -118,15 +124,18 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Workplace:
-    """What all trials of a search share.
+class WorkerContext:
+    """What all trials of a stage share.
 
-    objective: the metric by which they are compared. cache: folder of encoded text.
-    checkpoint_seconds: time between two checkpoints of a trial; 0 writes one after each epoch.
-    working_folder: what relative paths in configurations start from.
-    pauses: epochs after which a trial may have to wait, and always writes a checkpoint.
-    collective_seconds: how long the processes of a trial wait for each other.
-    code: that all of them run.
+    Attributes:
+        base: the configuration that trials change.
+        objective: the metric by which trials are compared.
+        cache: folder of encoded text.
+        checkpoint_seconds: time between two checkpoints of a trial; 0 writes one after each epoch.
+        working_folder: that relative paths in configurations start from.
+        pauses: epochs after which a trial may have to wait, and so always writes a checkpoint.
+        collective_seconds: how long the processes of a trial wait for each other.
+        code: that all processes have to run.
     """
 
     base: RunConfig
@@ -140,13 +149,13 @@ class Workplace:
 
 
 class TrialRun:
-    """A trial in progress, from its latest checkpoint on, in this process or in each of a team."""
+    """A trial in progress, from its latest checkpoint on: in this process, or in each process of a team."""
 
-    def __init__(self, assignment: Assignment, workplace: Workplace, corpora: Corpora, team: Team = ALONE):
-        self._assignment, self._workplace, self._corpora = assignment, workplace, corpora
+    def __init__(self, assignment: Assignment, context: WorkerContext, corpora: Corpora, team: Team = ALONE):
+        self._assignment, self._context, self._corpora = assignment, context, corpora
         self._team = team
         assignment.folder.mkdir(parents=True, exist_ok=True)
-        # A worker of a dead driver lives for some seconds, and would write over this one's checkpoints.
+        # A worker of a dead driver lives on for some seconds, and would overwrite this one's checkpoints.
         self._lock = ProcessLock(assignment.folder / LOCK, patience=60.0) if team.rank == 0 else None
         self._checkpoint = assignment.folder / CHECKPOINT
         self._started = self._saved = time.monotonic()
@@ -155,10 +164,10 @@ class TrialRun:
         self._report = Report("running", 0, notes=place)
 
     def advance(self) -> Report:
-        """Train one epoch. What the configuration causes is reported, never raised.
+        """Train one epoch. Failures that the configuration causes are reported, not raised.
 
         Raises:
-            WorkerLost: when another process of the team died, or does not answer.
+            WorkerLost: if another process of the team died or does not answer.
         """
         try:
             self._report = self._train_epoch()
@@ -198,17 +207,17 @@ class TrialRun:
         )
 
     def _values(self, earlier: Mapping[int, Metrics], own: Metrics) -> dict[int, float]:
-        """What reports of these epochs said, or would have said."""
+        """The compared values that the reports of these epochs had, or would have had."""
         best = Selection(self._assignment.config.train).best_so_far(earlier.values())
         values = {
-            epoch: {**metrics, **own}.get(self._workplace.objective, math.nan)
+            epoch: {**metrics, **own}.get(self._context.objective, math.nan)
             for epoch, metrics in zip(earlier, best, strict=True)
         }
         inherited = self._assignment.inherited
         return {n: value for n, value in values.items() if n > inherited and math.isfinite(value)}
 
     def _start(self) -> Iterator[Progress]:
-        config, cache = self._assignment.config, self._workplace.cache
+        config, cache = self._assignment.config, self._context.cache
         corpus = self._corpora.of(config)
         told = self._assignment.known
         known = None if told is None else max(told, self._assignment.inherited)
@@ -217,20 +226,22 @@ class TrialRun:
                 return epochs(
                     config, corpus, resume=self._checkpoint, cache=cache, team=self._team, known=known
                 )
-            except CheckpointError:  # of another version, say; that costs the trial time, not its life
+            except (
+                CheckpointError
+            ):  # of another version, for example: that costs the trial time, not its life
                 if self._team.rank == 0:
                     shutil.rmtree(self._checkpoint)
         return epochs(config, corpus, cache=cache, team=self._team)
 
     def _save(self, progress: Progress) -> None:
-        """A full disk costs a trial time where it ends or pauses, and nothing before."""
-        if progress.finished or progress.epoch in self._workplace.pauses:
+        """Write a checkpoint if one is due. A full disk holds a trial up only where it ends or pauses."""
+        if progress.finished or progress.epoch in self._context.pauses:
             for pause in _PAUSES:
                 with suppress(OSError):
                     return self._write(progress)
                 time.sleep(pause)
             self._write(progress)
-        elif time.monotonic() - self._saved >= self._workplace.checkpoint_seconds:
+        elif time.monotonic() - self._saved >= self._context.checkpoint_seconds:
             with suppress(OSError):  # the next epoch tries again
                 self._write(progress)
         return None
@@ -240,28 +251,28 @@ class TrialRun:
         self._saved = time.monotonic()
 
     def close(self) -> None:
-        """Free the memory and the folder."""
+        """Release the memory and the folder."""
         self._epochs = None
         if self._lock is not None:
             self._lock.release()
-        gc.collect()  # optimisers and their schedules refer to each other
+        gc.collect()  # optimisers and schedules refer to each other, so counts never free them
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
 
 def _measured(progress: Progress) -> dict[str, Any]:
-    """Memory, and of a finished run how sure its metrics are."""
+    """Notes that are measured: memory and, for a finished run, the standard errors of its metrics."""
     errors = {STANDARD_ERRORS: progress.standard_errors()} if progress.finished else {}
     return {PEAK_MEMORY: peak_memory(), **errors}
 
 
 def _reason(error: Exception) -> str:
-    """Our own errors say what is wrong; of others one wants to know where they come from."""
+    """The message of one of our own errors, which says what is wrong; the traceback of any other."""
     return str(error) if isinstance(error, MmsaError) else traceback.format_exc()
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Torch has a class of its own for GPUs only; on a CPU, and inside cuBLAS, it is a matter of words."""
+    """Whether memory ran out. Torch has an error class for GPUs only; on CPUs and in cuBLAS words tell."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     words = ("can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
@@ -269,64 +280,64 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 class Run(Protocol):
-    """A trial in progress, in one process or several."""
+    """A trial in progress, in one process or in several."""
 
     def advance(self) -> Report:
         """Train one epoch."""
 
     def close(self) -> None:
-        """Free what it holds."""
+        """Release what it holds."""
 
 
-def settle(workplace: Workplace) -> None:
-    """Prepare a process for trial after trial.
+def prepare_worker(context: WorkerContext) -> None:
+    """Prepare a process that will run many trials.
 
     Raises:
-        StudyError: in one that runs other code than the driver.
+        StudyError: if it runs other code than the driver.
     """
-    refuse_other_code(workplace.code, running_code(), f"process {os.getpid()} on {socket.gethostname()}")
-    os.chdir(workplace.working_folder)
-    gc.freeze()  # what was imported is never garbage: the collection after each trial passes it over
+    refuse_other_code(context.code, running_code(), f"process {os.getpid()} on {socket.gethostname()}")
+    os.chdir(context.working_folder)
+    gc.freeze()  # imported modules are never garbage: spare the collection after each trial the look at them
 
 
 class SearchTrial(tune.Trainable):  # type: ignore[misc]
-    """The adapter to Ray Tune: a warm process that is handed one trial after another.
+    """Adapter to Ray Tune: a warm process that gets one trial after another.
 
-    ``reset_config`` keeps the process with its imports and corpora. A trial that the scheduler stops never
-    comes back here, so every report carries all that has to be known of the trial at that epoch.
+    ``reset_config`` keeps the process with its imports and corpora. A trial that the scheduler stops is never
+    heard of again here, so every report carries everything that has to be known of the trial at that epoch.
     """
 
-    def setup(self, config: dict[str, Any], corpora: tuple[Corpus, Corpus], workplace: Workplace) -> None:
-        """Called once a process; ``corpora`` are the raw and the encoded one."""
-        settle(workplace)
-        self._workplace = workplace
-        self._corpora = Corpora(*corpora, workplace.base, workplace.cache)
+    def setup(self, config: dict[str, Any], corpora: tuple[Corpus, Corpus], context: WorkerContext) -> None:
+        """Set up the process; ``corpora`` are the raw one and the encoded one."""
+        prepare_worker(context)
+        self._context = context
+        self._corpora = Corpora(*corpora, context.base, context.cache)
         self._run: Run | None = None
         self._reported = 0
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Called for each further trial of the process."""
+        """Make way for the next trial of the process."""
         self._end()
         self._reported = 0
         return True
 
     def step(self) -> dict[str, Any]:
-        """One epoch. The scheduler reads ``epoch`` and ``value``, the study reads ``report``."""
+        """Train one epoch. The scheduler reads ``epoch`` and ``value``, the study reads ``report``."""
         if self._run is None:
             given: Assignment = self.config["assignment"]
             self._run = self._begin(replace(given, known=max(given.known or 0, self._reported)))
         report = self._run.advance()
         self._reported = report.epoch
         done = report.outcome != "running"
-        if done or report.epoch in self._workplace.pauses:
-            self._end()  # another process may go on with the trial
-        value = report.best.get(self._workplace.objective, math.nan)
-        # A NaN would pass every rung of the scheduler: what has no value is not compared.
+        if done or report.epoch in self._context.pauses:
+            self._end()  # another process may continue the trial
+        value = report.best.get(self._context.objective, math.nan)
+        # A NaN would pass every rung of the scheduler, so a trial without a finite value is not compared.
         compared = {"value": value} if math.isfinite(value) else {}
         return {"report": report, "epoch": report.epoch, "done": done, **compared}
 
     def _begin(self, assignment: Assignment) -> Run:
-        return TrialRun(assignment, self._workplace, self._corpora)
+        return TrialRun(assignment, self._context, self._corpora)
 
     def _end(self) -> None:
         if self._run is not None:
@@ -334,5 +345,5 @@ class SearchTrial(tune.Trainable):  # type: ignore[misc]
             self._run = None
 
     def cleanup(self) -> None:
-        """Called when the process ends."""
+        """Release the trial when the process ends."""
         self._end()

@@ -1,4 +1,4 @@
-"""Trials as Ray Tune keeps them, without what it does for trials that it may have to restore.
+"""Trials as Ray Tune keeps them, without what Tune does for trials that it may have to restore.
 
 For each trial Tune would ask Ray's control store five times for the class that runs it, copy and parse the
 experiment, and write down a trial that nobody reads: the study is the truth.
@@ -17,7 +17,7 @@ from typing_extensions import override
 
 
 class StudyTrial(Trial):  # type: ignore[misc]
-    """A trial that knows the class which runs it; ``settings`` are Tune's."""
+    """A trial that knows the class that runs it; ``settings`` are Tune's."""
 
     run_metadata: _TrainingRunMetadata
 
@@ -30,7 +30,11 @@ class StudyTrial(Trial):  # type: ignore[misc]
         return self._trainable
 
     def forget(self) -> None:
-        """Let go of all that is kept of a trial that has ended: Tune has it in its list for ever."""
+        """Drop everything a finished trial holds.
+
+        Tune keeps every trial in its list for ever: a driver of thousands would grow by their configurations
+        and reports.
+        """
         checkpoints = self.run_metadata.checkpoint_manager
         self.run_metadata = _TrainingRunMetadata()
         self.run_metadata.checkpoint_manager = checkpoints
@@ -43,7 +47,7 @@ class StudyTrial(Trial):  # type: ignore[misc]
 
 
 class StudyTrials(SearchGenerator):  # type: ignore[misc]
-    """Makes a trial of whatever ``searcher`` suggests, as long as fewer than ``most`` have not ended."""
+    """Makes trials of what ``searcher`` suggests while fewer than ``most`` are unfinished."""
 
     def __init__(self, searcher: Searcher, most: int):
         # Tune takes from the limiter how many workers it may start at once.

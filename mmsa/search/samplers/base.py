@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.errors import Problem
 from mmsa.registry import Registry
 from mmsa.search.space.space import Space
@@ -54,11 +54,11 @@ class Sampler:
         memory: How many trials it is shown, the best and the latest; None for all of them.
     """
 
-    Config: ClassVar[type[Block]]
+    Config: ClassVar[type[Named]]
     proposals = 10
     memory: int | None = None
 
-    def __init__(self, config: Block):
+    def __init__(self, config: Named):
         self.config: Any = config
 
     def problems(self, context: SamplerContext) -> Iterator[Problem]:

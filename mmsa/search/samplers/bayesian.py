@@ -11,7 +11,7 @@ from optuna.samplers import GPSampler, TPESampler
 from pydantic import Field
 from typing_extensions import override
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.errors import Problem
 from mmsa.search.samplers.base import SAMPLERS, Sampler, SamplerContext, sometimes_absent
 from mmsa.search.space.space import Space
@@ -27,7 +27,7 @@ class TreeParzenEstimator(Sampler):
     # It models the best 25 trials against the rest, of which the latest do: a proposal costs O(trials).
     memory = 1000
 
-    class Config(Block):
+    class Config(Named):
         """When the model takes over from chance."""
 
         name: Literal["tpe"] = "tpe"
@@ -57,7 +57,7 @@ class GaussianProcess(Sampler):
     tenths of a second per trial, and leaves parameters that not every point has to chance.
     """
 
-    class Config(Block):
+    class Config(Named):
         """When the model takes over from chance."""
 
         name: Literal["gp"] = "gp"

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 from scipy.stats.qmc import Sobol
 from typing_extensions import override
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.search.samplers.base import SAMPLERS, Sampler, SamplerContext, TurnCounter
 from mmsa.search.samplers.unit import from_cube
 from mmsa.search.space.space import Space
@@ -22,7 +22,7 @@ from mmsa.seeding import derive_seed
 class Random(Sampler):
     """Independent uniform draws."""
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["random"] = "random"
@@ -40,7 +40,7 @@ class QuasiRandom(Sampler):
     the sequence, so that no point comes twice and a study goes on where it was.
     """
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["qmc"] = "qmc"

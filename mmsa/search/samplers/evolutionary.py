@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field
 from typing_extensions import override
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.errors import Problem
 from mmsa.search.samplers.base import (
     SAMPLERS,
@@ -41,7 +41,7 @@ class CovarianceMatrixAdaptation(Sampler):
     Only the order of trials matters to it, so pruned and failed ones count, below those that completed.
     """
 
-    class Config(Block):
+    class Config(Named):
         """How many trials make a generation."""
 
         name: Literal["cmaes"] = "cmaes"
@@ -142,7 +142,7 @@ def _standing(trial: FrozenTrial, direction: StudyDirection) -> tuple[float, ...
     return (2,)
 
 
-class _PopulationSize(Block):
+class _PopulationSize(Named):
     population: Annotated[int, Field(ge=2, le=10_000)] = 20
     """Completed trials of a generation; the first one is drawn at random."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 from typing_extensions import override
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.registry import Registry
 
 Decision = Literal["continue", "stop", "pause"]
@@ -52,9 +52,9 @@ class Scheduler:
         paused: The epoch at which each paused trial waits, by its number.
     """
 
-    Config: ClassVar[type[Block]]
+    Config: ClassVar[type[Named]]
 
-    def __init__(self, config: Block, epochs: int, direction: str):
+    def __init__(self, config: Named, epochs: int, direction: str):
         self.config: Any = config
         self.epochs = epochs
         self.pauses: tuple[int, ...] = ()
@@ -134,7 +134,7 @@ SCHEDULERS: Registry[Scheduler] = Registry("scheduler")
 class NoScheduler(Scheduler):
     """Every trial runs until its own early stop."""
 
-    class Config(Block):
+    class Config(Named):
         """No settings."""
 
         name: Literal["none"] = "none"
@@ -144,7 +144,7 @@ class NoScheduler(Scheduler):
         return "continue"
 
 
-class RungSettings(Block):
+class RungSettings(Named):
     """Where the rungs are."""
 
     grace: Annotated[int, Field(ge=1)] = 3

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import override
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.search.schedulers.base import SCHEDULERS, Decision, Replacement, Rungs, Scheduler
 
 
@@ -22,7 +22,7 @@ class PopulationBased(Scheduler):
     the second worst from the second best, and so on: nothing depends on the order of reports, nor on chance.
     """
 
-    class Config(Block):
+    class Config(Named):
         """When, and how many."""
 
         name: Literal["pbt"] = "pbt"
@@ -31,7 +31,7 @@ class PopulationBased(Scheduler):
         quantile: Annotated[float, Field(gt=0.0, le=0.5)] = 0.25
         """Part of the trials that is replaced after each, and part that replaces them."""
 
-    def __init__(self, config: Block, epochs: int, direction: str):
+    def __init__(self, config: Named, epochs: int, direction: str):
         super().__init__(config, epochs, direction)
         self.pauses = tuple(range(self.config.interval, self.epochs, self.config.interval))
         self._rungs = Rungs(self.pauses)

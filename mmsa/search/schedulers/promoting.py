@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from typing_extensions import override
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.search.schedulers.base import SCHEDULERS, Decision, Rungs, RungSettings, Scheduler
 
 _NOISE_PERCENTILE = 90  # N of the paper
@@ -28,7 +28,7 @@ class PromotingHalving(Scheduler):
 
         name: Literal["halving"] = "halving"
 
-    def __init__(self, config: Block, epochs: int, direction: str):
+    def __init__(self, config: Named, epochs: int, direction: str):
         super().__init__(config, epochs, direction)
         self.pauses = self.config.levels(self.epochs)
         self._rungs = Rungs(self.pauses)
@@ -76,7 +76,7 @@ class GrowingHalving(PromotingHalving):
 
         name: Literal["pasha"] = "pasha"
 
-    def __init__(self, config: Block, epochs: int, direction: str):
+    def __init__(self, config: Named, epochs: int, direction: str):
         super().__init__(config, epochs, direction)
         self._curves: dict[int, dict[int, float]] = {}
         self._passed = 1

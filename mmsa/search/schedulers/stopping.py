@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import override
 
-from mmsa.config import Block
+from mmsa.config import Named
 from mmsa.search.schedulers.base import SCHEDULERS, Decision, Rungs, RungSettings, Scheduler
 
 _GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples modulo 1 are spread evenly
@@ -28,7 +28,7 @@ class SuccessiveHalving(Scheduler):
 
         name: Literal["asha"] = "asha"
 
-    def __init__(self, config: Block, epochs: int, direction: str):
+    def __init__(self, config: Named, epochs: int, direction: str):
         super().__init__(config, epochs, direction)
         self._rungs = Rungs(self.config.levels(self.epochs))
 
@@ -52,7 +52,7 @@ class Hyperband(Scheduler):
         brackets: Annotated[int, Field(ge=1, le=100)] | None = None
         """How many brackets; one for each rung, and one without any, if nothing is written."""
 
-    def __init__(self, config: Block, epochs: int, direction: str):
+    def __init__(self, config: Named, epochs: int, direction: str):
         super().__init__(config, epochs, direction)
         levels = self.config.levels(self.epochs)
         starts = range(len(levels) + 1)[: self.config.brackets]
@@ -83,7 +83,7 @@ class MedianStopping(Scheduler):
     epoch.
     """
 
-    class Config(Block):
+    class Config(Named):
         """When the rule begins."""
 
         name: Literal["median"] = "median"
@@ -92,7 +92,7 @@ class MedianStopping(Scheduler):
         trials: Annotated[int, Field(ge=1)] = 5
         """Other trials that must have come as far before one is stopped."""
 
-    def __init__(self, config: Block, epochs: int, direction: str):
+    def __init__(self, config: Named, epochs: int, direction: str):
         super().__init__(config, epochs, direction)
         self._best: dict[int, float] = {}
         self._sums: dict[int, tuple[float, int]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-Scalar = bool | int | float | str
+from mmsa.interface import Scalar as Scalar
 
 
 def same(one: object, other: object) -> bool:

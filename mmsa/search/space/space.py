@@ -9,6 +9,7 @@ Three views of one point of the space, and the ways between them:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -189,9 +190,14 @@ class Space:
         Many quantiles stand for the same shares. A sampler that is built again is told of those it drew.
         """
         params = self.encode(values)
-        shared = self._encoded_shares(values)
-        before = {**params, **{name: drawn[name] for name in shared if name in drawn}}
-        return before if self.decode(before) == values else params
+        groups = {*self.groups, *(path for _, members in self.groups.values() for path in members)}
+        shared = {name for name in self.distributions() if setting_of(name) in groups}
+        before = {name: value for name, value in params.items() if name not in shared}
+        before |= {name: value for name, value in drawn.items() if name in shared}
+        with suppress(KeyError):  # of what was not drawn: the space was another one then
+            if self.decode(before) == values:
+                return before
+        return params
 
     def _encoded_shares(self, values: Mapping[str, Scalar]) -> dict[str, Any]:
         params: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""What a driver does before it asks the sampler: trials that a dead one left, then starts, then retries."""
+"""The trials that a driver runs before it asks the sampler: interrupted ones, then starts, then retries."""
 
 from __future__ import annotations
 
@@ -7,70 +7,76 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmsa.interface import Scalar, Stage
 from mmsa.search.definition.search_config import DEFAULTS
 from mmsa.search.records import TrialRecord
-from mmsa.search.space.scalars import Scalar
 from mmsa.search.study.stored import PARENT
 from mmsa.search.study.view import StudyView
-from mmsa.tracking import Stage
 
 
 @dataclass(frozen=True)
-class Due:
-    """A trial to be begun: its point, or None for the sampler's; what the study remembers it for."""
+class PendingTrial:
+    """A trial that has not begun.
+
+    Attributes:
+        point: of the space; None leaves it to the sampler.
+        attributes: what the study remembers the trial with.
+    """
 
     point: Mapping[str, Scalar] | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Backlog:
-    """What there is to be done when a driver opens a study.
+    """The work that a driver finds when it opens a study.
 
     Args:
-        study: as it was left, without running trials that do not lie in the space as it is now.
+        study: as it was left, without running trials that lie outside the space as it is now.
         starts: the points to begin with; the first one is the base.
     """
 
     def __init__(self, study: StudyView, starts: Iterable[Mapping[str, Scalar]]):
         trials = study.trials()
-        self._orphans = {trial.number: trial.stage for trial in trials if trial.outcome == "running"}
-        self._due = deque([*_starts(study, trials, starts), *_retries(study, trials)])
+        self._interrupted = {trial.number: trial.stage for trial in trials if trial.outcome == "running"}
+        self._pending = deque([*_starts(study, trials, starts), *_retries(study, trials)])
 
-    def orphan(self, stage: Stage) -> int | None:
-        """The number of a trial of that stage which was left running; each is handed out once."""
-        for number, stage_of_it in self._orphans.items():
+    def next_interrupted(self, stage: Stage) -> int | None:
+        """The number of an interrupted trial of ``stage``, each returned once; None if there is no other."""
+        for number, stage_of_it in self._interrupted.items():
             if stage_of_it == stage:
                 self.adopt(number)
                 return number
         return None
 
-    def leave(self, number: int, stage: Stage = "search") -> None:
-        """A trial has begun that is to be handed out as if it was left running."""
-        self._orphans[number] = stage
+    def requeue(self, number: int, stage: Stage = "search") -> None:
+        """Return a trial that has begun from ``next_interrupted`` again."""
+        self._interrupted[number] = stage
 
     def adopt(self, number: int) -> None:
-        """That trial is seen to; it is not handed out if it was left running."""
-        self._orphans.pop(number, None)
+        """Take an interrupted trial off the list: somebody else sees to it."""
+        self._interrupted.pop(number, None)
 
-    def due(self) -> Due:
-        """The next trial to be begun."""
-        return self._due.popleft() if self._due else Due()
+    def next_pending(self) -> PendingTrial:
+        """The next trial to begin; its point is left to the sampler if no start or retry is left."""
+        return self._pending.popleft() if self._pending else PendingTrial()
 
     def retry(self, study: StudyView, failed: Iterable[TrialRecord]) -> None:
-        """Try failed trials of the search again; finalists are found by their searched trials."""
-        self._due.extend(_retry(study, trial) for trial in failed if trial.stage == "search")
+        """Try failed trials of the search again. Finalists are not listed: they are chosen by their searched
+        trials, again and again until one has run.
+        """
+        self._pending.extend(_retry(study, trial) for trial in failed if trial.stage == "search")
 
 
 def _starts(
     study: StudyView, trials: Iterable[TrialRecord], starts: Iterable[Mapping[str, Scalar]]
-) -> Iterator[Due]:
+) -> Iterator[PendingTrial]:
     tried = [study.point(trial) for trial in trials if trial.start and not trial.superseded]
     for position, point in enumerate(starts):
         if point not in tried:
-            yield Due(point, {"start": DEFAULTS if position == 0 else f"start {position}"})
+            yield PendingTrial(point, {"start": DEFAULTS if position == 0 else f"start {position}"})
 
 
-def _retries(study: StudyView, trials: Iterable[TrialRecord]) -> Iterator[Due]:
+def _retries(study: StudyView, trials: Iterable[TrialRecord]) -> Iterator[PendingTrial]:
     begun = {trial.retry_of for trial in trials}
     for number in study.retried:
         trial = study.trial(number)
@@ -78,6 +84,6 @@ def _retries(study: StudyView, trials: Iterable[TrialRecord]) -> Iterator[Due]:
             yield _retry(study, trial)
 
 
-def _retry(study: StudyView, trial: TrialRecord) -> Due:
+def _retry(study: StudyView, trial: TrialRecord) -> PendingTrial:
     on_its_way = {} if trial.parent is None else {PARENT: trial.parent, "course": list(trial.course)}
-    return Due(study.point(trial), {"retry_of": trial.number, **on_its_way})
+    return PendingTrial(study.point(trial), {"retry_of": trial.number, **on_its_way})

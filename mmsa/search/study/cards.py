@@ -1,45 +1,17 @@
-"""What a trial runs, and a study and its trials as those who watch it see them."""
+"""A study and its trials as observers see them."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
-from mmsa.config import dump_yaml, with_overrides
-from mmsa.experiment import RunConfig
-from mmsa.search.records import Suggestion, TrialRecord
-from mmsa.search.space.scalars import Scalar
+from mmsa.config import dump_yaml
+from mmsa.interface import StudyCard, TrialCard
+from mmsa.search.records import TrialRecord, shown_params
 from mmsa.search.study.view import StudyView
-from mmsa.tracking import StudyCard, TrialCard
-
-
-def trial_config(study: StudyView, trial: Suggestion | TrialRecord) -> RunConfig:
-    """The complete configuration of a trial: what it runs, what export writes, what retrain repeats.
-
-    Threads are always pinned, to the number the study began with.
-    """
-    pinned: dict[str, Any] = {"train.threads": study.attributes["threads"]}
-    if trial.course:
-        pinned["course"] = list(trial.course)
-    return with_overrides(study.base_of(trial.version), {**pinned, **trial.overrides})
-
-
-def shown(study: StudyView, trial: Suggestion | TrialRecord) -> dict[str, Scalar]:
-    """What was chosen for a trial: its point, how that divides totals, how settings changed, in words."""
-    changes = [
-        f"after {change['after']}: "
-        + ", ".join(f"{path} {value:.4g}" for path, value in change["set"].items())
-        for change in trial.course
-    ]
-    space = study.space_versions[trial.version - 1].config.space
-    divided: dict[str, Scalar] = {}
-    for name, division in space.divisions(trial.overrides).items():
-        divided |= division.entries(name)
-    return {**trial.overrides, **divided, **({"course": "; ".join(changes)} if changes else {})}
 
 
 def study_card(study: StudyView) -> StudyCard:
-    """The study as its observers see it."""
+    """The card of a study."""
     known = study.attributes
     tags = {
         "corpus_digest": known["corpus_digest"],
@@ -52,7 +24,7 @@ def study_card(study: StudyView) -> StudyCard:
     return StudyCard(
         name=study.name,
         identity=known["identity"],
-        data_set=study.config.base.data.name,  # type: ignore[attr-defined]
+        data_set=study.config.base.data.name,
         metrics=tuple(objective.metric for objective in objectives),
         directions=tuple(objective.direction for objective in objectives),
         num_trials=study.asked,
@@ -62,13 +34,13 @@ def study_card(study: StudyView) -> StudyCard:
 
 
 def _code(study: StudyView) -> dict[str, str]:
-    """The code of the latest launch; nothing of a study of before it was remembered."""
+    """Tags for the code of the latest launch; none for a study that is older than this record."""
     known = study.attributes.get("code", [])
     return {"code_path": known[-1]["path"], "code_commit": str(known[-1]["commit"])} if known else {}
 
 
 def _history(study: StudyView) -> str:
-    """How the space was edited, as comments above it."""
+    """The edits of the space, as comments to stand above it."""
     return "".join(
         f"# version {version.number}, {version.date}: {'; '.join(version.changes)}\n"
         for version in study.space_versions[1:]
@@ -76,12 +48,12 @@ def _history(study: StudyView) -> str:
 
 
 def trial_card(study: StudyView, trial: TrialRecord) -> TrialCard:
-    """The trial as its observers see it."""
+    """The card of a trial."""
     return TrialCard(
         number=trial.number,
         outcome=trial.outcome,
-        params=shown(study, trial),
-        config_yaml=dump_yaml(trial_config(study, trial).model_dump(mode="json")),
+        params=shown_params(trial, study.space_of(trial.version)),
+        config_yaml=dump_yaml(study.trial_config(trial).model_dump(mode="json")),
         values=trial.values,
         reason=study.broken(trial) if trial.outcome == "completed" else trial.reason,
         violation=trial.violation,

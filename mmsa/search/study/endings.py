@@ -1,4 +1,4 @@
-"""What a study makes of the ending that a trial hands in."""
+"""How a study judges the ending that a trial reports."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from mmsa.information.panel import METRIC as INFORMATION
-from mmsa.search.costs import Cost
 from mmsa.search.definition.study_config import StudyConfig
-from mmsa.search.records import Ending, Metrics
+from mmsa.search.records import Cost, Ending
 from mmsa.search.space.checks import COST_SECONDS
-from mmsa.search.space.constraints import MetricBound
-from mmsa.search.study.stored import finite
+from mmsa.search.study.stored import finite_metrics
 
 
 def judged(ending: Ending, config: StudyConfig, cost: Cost) -> Ending:
-    """The ending with its cost as a metric, as the study remembers it.
+    """The ending as the study remembers it, with the trial's cost as a metric.
 
     A trial without a finite value of every objective and bounded metric is not completed, whatever it says:
-    it has diverged (not finite) or failed (missing). One that breaks a bound is completed, and says so. So is
-    one whose information is measured but contradicts itself (disagree, incoherent): that is no fault of the
-    trial, and it counts with the worse end of the interval.
+    it has diverged (not finite) or failed (missing). A trial that breaks a bound is completed, and its reason
+    says so. A trial whose measured information contradicts itself (disagree, incoherent) is completed as
+    well, since that is no fault of the trial; it counts with the worse end of the interval.
 
     Args:
-        cost: of the trial in all launches.
+        ending: as the trial reported it.
+        config: of the study.
+        cost: of the trial over all launches.
     """
     ending = replace(ending, metrics={**ending.metrics, COST_SECONDS: cost.seconds})
     if ending.outcome != "completed":
@@ -35,7 +35,7 @@ def judged(ending: Ending, config: StudyConfig, cost: Cost) -> Ending:
 
 
 def _with_doubtful_information(ending: Ending, config: StudyConfig) -> Ending:
-    """The ending with a number for each quantity that is asked for and has a value, but no metric."""
+    """Add a number for each requested quantity that was measured but has no metric."""
     upper = {o.metric: o.direction == "minimize" for o in config.search.objectives}
     upper |= {bound.metric: bound.upper for bound in config.metric_bounds}
     counted: dict[str, float] = {}
@@ -67,31 +67,5 @@ def _why_missing(ending: Ending, metric: str) -> str:
 
 
 def _with_broken_bounds(ending: Ending, config: StudyConfig) -> Ending:
-    broken = broken_bounds(config, finite(ending.metrics))
+    broken = config.broken_bounds(finite_metrics(ending.metrics))
     return replace(ending, reason="; ".join(filter(None, [broken, ending.reason])))
-
-
-def broken_bounds(config: StudyConfig, metrics: Metrics) -> str:
-    """Which bounds the metrics of a completed trial break, in words; empty where they break none.
-
-    A bound that came later may be one on a metric that was not measured then: nobody knows that it is kept.
-    """
-    excesses = {bound.text: _excess(bound, metrics) for bound in config.metric_bounds}
-    broken = [
-        f"{text} by {excess:.4g}" if math.isfinite(excess) else f"{text}, which was not measured"
-        for text, excess in excesses.items()
-        if excess > 0
-    ]
-    return f"breaks {', '.join(broken)}" if broken else ""
-
-
-def violation(config: StudyConfig, metrics: Metrics) -> float:
-    """By how much the metrics of a completed trial break the bounds, summed.
-
-    0 for a feasible one; infinite where a metric was not measured.
-    """
-    return sum(max(0.0, _excess(bound, metrics)) for bound in config.metric_bounds)
-
-
-def _excess(bound: MetricBound, metrics: Metrics) -> float:
-    return bound.excess(metrics[bound.metric]) if bound.metric in metrics else math.inf

@@ -1,9 +1,9 @@
 """A study's journal: Optuna's file, and beside it a running digest of every line.
 
-A line that was changed, lost or put in leaves the file as readable as before, and gives a trial the
-parameters of another. The digests tell. They are written after the line, so a driver that dies between the
-two leaves lines without a digest: those are taken if they can be read, as is a journal of before there were
-digests.
+A line that was changed, lost or inserted leaves the file as readable as before, but gives one trial the
+parameters of another. The digests reveal it. They are written after the line, so a driver that dies in
+between leaves lines without a digest: those are accepted if they can be read, as is a journal that is older
+than the digests.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _RECORD = re.compile(rb"(\d{1,12}) ([0-9a-f]{16})")  # the line's number, and th
 
 
 class JournalReader(JournalFileBackend):  # type: ignore[misc]
-    """Optuna's journal file; ``line`` is the number of the entry that was read last."""
+    """Optuna's journal file; ``line`` is the number of the entry read last."""
 
     def __init__(self, path: Path):
         super().__init__(str(path))
@@ -43,16 +43,16 @@ class JournalReader(JournalFileBackend):  # type: ignore[misc]
         self.line = 0
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        """The entries behind the first ``log_number_from``."""
+        """The entries after the first ``log_number_from``."""
         entries = super().read_logs(log_number_from)
         for self.line, entry in enumerate(entries, start=log_number_from + 1):
             yield entry
 
     def replayed(self) -> JournalStorage:
-        """What all entries come to.
+        """The storage that results from all entries.
 
         Raises:
-            StudyError: at an entry that cannot follow on those before it.
+            StudyError: for an entry that cannot follow those before it.
         """
         try:
             storage = JournalStorage(self)
@@ -67,12 +67,9 @@ class JournalReader(JournalFileBackend):  # type: ignore[misc]
 class Journal(JournalReader):
     """The journal for its only writer.
 
-    A line is with the kernel before a write returns, which the death of any process survives; that it is on
-    the disk, which a power cut asks for, is seen to by ``sync``. A writer that died may have left half a
-    line, of which nobody was told that it was stored: it is cut off.
-
-    Optuna reads back what is written. Attributes of trials, nearly all of a journal, are left out then: the
-    ledger has them, and they would be there twice.
+    A write returns when the kernel has the line, which survives the death of any process; ``sync`` waits
+    until it is on the disk, which survives a power cut. A writer that died may have left half a line. It is
+    cut off, since nobody was told that it was stored.
     """
 
     def __init__(self, path: Path, lease: FileLease):
@@ -84,19 +81,21 @@ class Journal(JournalReader):
 
     @override
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        # Optuna reads back what it writes. Attributes of trials, nearly all of a journal, are hidden from it
+        # then: the trial store has them already, and they would be in memory twice.
         for entry in super().read_logs(log_number_from):
             own = self.line > self._count_before and entry["op_code"] == JournalOperation.SET_TRIAL_USER_ATTR
             yield _NOTHING if own else entry
 
     def begin(self, token: str) -> None:
-        """Write as the holder of that token from here on.
+        """Write as the holder of ``token`` from here on.
 
         Raises:
-            StudyError: for a journal that is damaged; it stays as it is.
+            StudyError: for a damaged journal, which stays as it is.
         """
         self._token = token
         with self._lease.fenced(token):
-            if self._is_new:  # there may be digests of one that somebody removed
+            if self._is_new:  # digests may be left of a journal that somebody removed
                 digests_of(self._path).unlink(missing_ok=True)
             content = checked(self._path)
             os.truncate(self._path, content.end)
@@ -106,12 +105,12 @@ class Journal(JournalReader):
         self._digest = content.digests[-1] if content.digests else b""
 
     def append_logs(self, logs: Sequence[dict[str, Any]]) -> None:
-        """Add entries, all of them or none.
+        """Append entries, all of them or none.
 
         Raises:
-            OSError: when the disk is full, say; the files are then as they were.
-            LeaseLost: when another driver has the study.
-            StudyError: when somebody else wrote into the journal.
+            OSError: on a full disk, for example; the files are as they were then.
+            LeaseLost: if another driver has the study.
+            StudyError: if somebody else wrote into the journal.
         """
         lines = [json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs]
         digests = list(_running(lines, self._digest))
@@ -136,7 +135,7 @@ class Journal(JournalReader):
         self._synced = False
 
     def sync(self) -> None:
-        """Wait until what was written is on the disk. Digests that a power cut costs are made anew."""
+        """Wait until everything written is on the disk, except digests, which can be computed again."""
         if not self._synced:
             self._synced = True
             with self._path.open("rb") as journal:
@@ -145,9 +144,11 @@ class Journal(JournalReader):
 
 @dataclass(frozen=True)
 class Content:
-    """What a journal holds.
+    """Content of a journal.
 
-    end: bytes of its complete lines; half a line may follow. digests: of each line and all before it.
+    Attributes:
+        end: bytes of its complete lines; half a line may follow.
+        digests: one for each line, of that line and all before it.
     """
 
     end: int
@@ -155,12 +156,13 @@ class Content:
 
 
 def checked(path: Path) -> Content:
-    """What the journal at ``path`` holds, if it is what was written. A driver may write it meanwhile.
+    """Read the journal at ``path``, and check that it is what was written. A driver may be writing it.
 
     Raises:
-        StudyError: for a journal that is damaged, with the line.
+        StudyError: for a damaged journal, naming the line.
     """
-    known = _stored_digests(path)  # first: of a line that a driver writes now there is none yet
+    # The digests first: read after the lines, they might cover a line that a driver wrote in between.
+    known = _stored_digests(path)
     text = path.read_bytes()
     lines = [line + b"\n" for line in text.split(b"\n")[:-1]]
     digests = tuple(_running(lines))
@@ -180,12 +182,12 @@ def checked(path: Path) -> Content:
 
 
 def digests_of(path: Path) -> Path:
-    """The file of the digests that belong to the journal at ``path``."""
+    """The file with the digests of the journal at ``path``."""
     return path.with_name(f"{path.name}.digests")
 
 
 def _stored_digests(path: Path) -> dict[int, bytes]:
-    """Digests by the number of their lines. What is no record says nothing: half of one may be the last."""
+    """Digests by line number. Anything that is no record is ignored: the last one may be half written."""
     beside = digests_of(path)
     if not beside.exists():
         return {}
@@ -194,7 +196,7 @@ def _stored_digests(path: Path) -> dict[int, bytes]:
 
 
 def _store_digests(path: Path, digests: Sequence[bytes]) -> None:
-    """Bring the file up to date; it is the old one or the new one at any moment."""
+    """Replace the file of digests; at any moment it is the old one or the new one."""
     text = b"".join(_record(number, digest) for number, digest in enumerate(digests, start=1))
     beside = digests_of(path)
     if beside.exists() and beside.read_bytes() == text:

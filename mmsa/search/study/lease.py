@@ -1,9 +1,9 @@
 """Who may write to a study: a lease in the study's own storage, kept alive by a heartbeat.
 
-The holder counts a number up. A newcomer takes a lease over when it sees that the holder is dead: the kernel
-says so of a process of this machine, and of any other a number that stands still for ``TERM`` seconds of the
-newcomer's own monotonic clock. Clocks of two machines are never compared. Whoever loses a lease finds out
-before it writes: every write is fenced by the token, in the same transaction.
+The holder keeps counting a number up. A newcomer takes the lease over if the holder is dead: for a process on
+this machine the kernel knows, for any other the number must have stood still for ``TERM`` seconds of the
+newcomer's own monotonic clock. Clocks of two machines are never compared. A driver that loses its lease finds
+out before it writes, since every write is fenced by the token in the same transaction.
 """
 
 from __future__ import annotations
@@ -25,21 +25,26 @@ from sqlalchemy.exc import SQLAlchemyError
 from mmsa.errors import StudyError
 
 TERM = 20.0
-"""Seconds for which a heartbeat must be silent before its holder is taken for dead."""
+"""Seconds without a heartbeat after which the holder counts as dead."""
 BEAT = 2.0
-"""Seconds between two beats."""
+"""Seconds between two heartbeats."""
 
 
 class LeaseLost(StudyError):
-    """Another driver took the study over; nothing more may be written."""
+    """Another driver has taken the study over; nothing more may be written."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """A driver that has, or had, a study.
+    """A driver that holds, or held, a study.
 
-    token: unlike that of any other driver. beat: counts up while it lives. since: when it came, by its clock,
-    for people only. place: its machine since it was started, and its process there, where the kernel tells.
+    Attributes:
+        token: unique to the driver.
+        beat: counts up while the driver lives.
+        host: name of its machine, for people.
+        pid: of its process there, for people.
+        since: when it took the lease, by its own clock, for people.
+        place: identifies the boot of its machine and the process there; empty where the kernel does not tell.
     """
 
     token: str
@@ -54,32 +59,33 @@ class Holder:
 
 
 class LeaseStore(Protocol):
-    """Where a lease is kept; every method is one atomic step."""
+    """Where a lease is stored; every method is one atomic step."""
 
     def read(self) -> Holder | None:
-        """Who has it."""
+        """The current holder; None if nobody holds it."""
 
     def take(self, seen: Holder | None, new: Holder) -> bool:
-        """Give it to ``new`` if it is still as it was ``seen``, beat included."""
+        """Give the lease to ``new`` if it is unchanged since it was ``seen``, beat included; False if not."""
 
     def beat(self, token: str) -> bool:
-        """Count up; False when somebody else has it."""
+        """Count the heartbeat up; False if somebody else holds the lease."""
 
     def drop(self, token: str) -> None:
-        """Give it back, if it is still this driver's."""
+        """Give the lease back if this driver still holds it."""
 
 
 class Lease:
-    """Held from when it is made, by a thread that beats, until it is released.
+    """A lease that is held from its construction until it is released, by a thread that sends heartbeats.
 
     Args:
         store: of the study.
-        each_beat: done by the thread after each beat.
-        place: of this process; another one stands for another machine.
-        term, interval: seconds of silence that mean death, and between beats.
+        each_beat: called by the thread after each heartbeat.
+        place: of this process; tests pretend to be on another machine with it.
+        term: seconds without a heartbeat after which a holder counts as dead.
+        interval: seconds between two heartbeats.
 
     Raises:
-        StudyError: when another driver has the study.
+        StudyError: if another driver holds the study.
     """
 
     def __init__(
@@ -102,11 +108,11 @@ class Lease:
 
     @property
     def token(self) -> str:
-        """By which writes are fenced."""
+        """The token by which writes are fenced."""
         return self._mine.token
 
     def release(self) -> None:
-        """Let others have the study at once; where the storage is away, after the term."""
+        """Let another driver take the study at once, or after the term if the storage cannot be reached."""
         self._closing.set()
         self._thread.join()
         with suppress(SQLAlchemyError, OSError, StudyError):  # the next driver says what is wrong with it
@@ -142,8 +148,8 @@ class Lease:
                 continue
 
 
-def refuse_lost(study: str, holder: Holder | None) -> LeaseLost:
-    """The error for a driver whose study was taken over."""
+def lease_lost(study: str, holder: Holder | None) -> LeaseLost:
+    """The error for a driver whose study was taken over; the caller raises it."""
     return LeaseLost(
         f"study {study!r} was taken over by {holder or 'another driver'} while this process did not answer; "
         "nothing more was written here. Watch the other one, or stop it and run the same command again."
@@ -158,9 +164,9 @@ def _held(holder: Holder) -> StudyError:
 
 
 def _place(pid: int) -> str:
-    """Machine since its start, process namespace, process; empty where the kernel does not tell.
+    """Boot of the machine, process namespace, and process with its start time.
 
-    A process that has ended but was not waited for is none any more.
+    Empty where the kernel does not tell, and for a zombie, which has ended.
     """
     try:
         machine = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -176,5 +182,5 @@ def _machine(place: str) -> str:
 
 
 def advanced(holder: Holder) -> Holder:
-    """The same holder, one beat later."""
+    """The same holder, one heartbeat later."""
     return replace(holder, beat=holder.beat + 1)

@@ -1,15 +1,14 @@
-"""Where leases are kept: in a file beside a journal, or in a table of the study's database.
+"""Where leases are stored: in a file beside a journal, or in a table of the study's database.
 
-Both also fence writes: a driver that lost its lease is refused in the atomic step in which it would write.
+Both stores also fence writes: a driver that lost its lease is refused in the same atomic step in which it
+would have written. A check before the write would leave a gap in which another driver can take over.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shlex
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,14 +20,15 @@ from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Ta
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from mmsa.errors import StudyError
-from mmsa.search.study.lease import Holder, advanced, refuse_lost
+from mmsa.search.locks import locked_within
+from mmsa.search.study.lease import Holder, advanced, lease_lost
 
 _HOLDER = TypeAdapter(Holder)
 _RECORD = 1024  # bytes, written in one call, so that a dying process leaves the old record or the new one
 
 
 def locked_out(seconds: float) -> str:
-    """What to do about a file that another process keeps locked."""
+    """Advice about a file that another process keeps locked."""
     return (
         f"Some process has kept it so for {seconds:.0f} seconds, as one does that was stopped in the middle "
         "of a write. `fuser` with the file's path names it: let it go on, or end it, and run the same "
@@ -37,25 +37,25 @@ def locked_out(seconds: float) -> str:
 
 
 class FileLease:
-    """A record in a file, changed under the file's kernel lock, which ends with the process that has it.
+    """A lease in a file, changed under the file's kernel lock.
+
+    Every method raises ``StudyError`` for a file that holds something other than a lease.
 
     Args:
         path: of the file.
-        patience: seconds after which a lock that somebody else holds is a ``TimeoutError``.
-
-    Every method raises ``StudyError`` for a file that holds something else than a lease.
+        patience: seconds to wait for the lock before raising ``TimeoutError``.
     """
 
     def __init__(self, path: Path, patience: float = 60.0):
         self._path, self._patience = path, patience
 
     def read(self) -> Holder | None:
-        """Who has it."""
+        """The current holder; None if nobody holds it."""
         with self._locked() as file:
             return self._stored(file)
 
     def take(self, seen: Holder | None, new: Holder) -> bool:
-        """Give it to ``new`` if it is still as it was ``seen``."""
+        """Give the lease to ``new`` if it is unchanged since it was ``seen``; False if not."""
         with self._locked() as file:
             if self._stored(file) != seen:
                 return False
@@ -63,7 +63,7 @@ class FileLease:
             return True
 
     def beat(self, token: str) -> bool:
-        """Count up; False when somebody else has it."""
+        """Count the heartbeat up; False if somebody else holds the lease."""
         with self._locked() as file:
             holder = self._stored(file)
             if holder is None or holder.token != token:
@@ -72,7 +72,7 @@ class FileLease:
             return True
 
     def drop(self, token: str) -> None:
-        """Give it back, if it is still this driver's."""
+        """Give the lease back if this driver still holds it."""
         with self._locked() as file:
             holder = self._stored(file)
             if holder is not None and holder.token == token:
@@ -80,15 +80,15 @@ class FileLease:
 
     @contextmanager
     def fenced(self, token: str) -> Iterator[None]:
-        """Nobody can take the study over within the context.
+        """Keep the study from being taken over within the context.
 
         Raises:
-            LeaseLost: when somebody has.
+            LeaseLost: if somebody has taken it over.
         """
         with self._locked() as file:
             holder = self._stored(file)
             if holder is None or holder.token != token:
-                raise refuse_lost(self._path.parent.name, holder)
+                raise lease_lost(self._path.parent.name, holder)
             yield
 
     def _stored(self, file: int) -> Holder | None:
@@ -108,20 +108,11 @@ class FileLease:
     def _locked(self) -> Iterator[int]:
         file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            self._lock(file)
+            if not locked_within(self._patience, file, pause=0.01):  # held for one write at a time
+                raise TimeoutError(f"{self._path} is locked. {locked_out(self._patience)}")
             yield file
         finally:
             os.close(file)
-
-    def _lock(self, file: int) -> None:
-        deadline = time.monotonic() + self._patience
-        while True:
-            try:
-                return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"{self._path} is locked. {locked_out(self._patience)}") from None
-                time.sleep(0.01)
 
 
 def _store(file: int, holder: Holder | None) -> None:
@@ -143,24 +134,22 @@ _LEASES = Table(
 
 
 class SqlLease:
-    """A row of the database that holds the study."""
+    """A lease in a row of the database that holds the study."""
 
     def __init__(self, engine: Engine, study: str):
         self._engine, self._study = engine, study
         try:
             _LEASES.metadata.create_all(engine)
-        except (
-            DBAPIError
-        ):  # another driver makes the table at this moment; it is there now, or the error stays
+        except DBAPIError:  # another driver created the table at this moment, or the error comes again
             _LEASES.metadata.create_all(engine)
 
     def read(self) -> Holder | None:
-        """Who has it."""
+        """The current holder; None if nobody holds it."""
         with self._engine.begin() as connection:
             return self._stored(connection)
 
     def take(self, seen: Holder | None, new: Holder) -> bool:
-        """Give it to ``new`` if it is still as it was ``seen``."""
+        """Give the lease to ``new`` if it is unchanged since it was ``seen``; False if not."""
         row = asdict(new)
         try:
             with self._engine.begin() as connection:
@@ -173,21 +162,21 @@ class SqlLease:
             return False
 
     def beat(self, token: str) -> bool:
-        """Count up; False when somebody else has it."""
+        """Count the heartbeat up; False if somebody else holds the lease."""
         with self._engine.begin() as connection:
             counted = self._update(token).values(beat=_LEASES.c.beat + 1)
             return connection.execute(counted).rowcount == 1
 
     def drop(self, token: str) -> None:
-        """Give it back, if it is still this driver's."""
+        """Give the lease back if this driver still holds it."""
         mine = (_LEASES.c.study == self._study) & (_LEASES.c.token == token)
         with self._engine.begin() as connection:
             connection.execute(_LEASES.delete().where(mine))
 
     def fence(self, engine: Engine, token: str) -> None:
-        """Let each transaction of ``engine`` that writes hold the lease's row; one without the lease fails.
+        """Make each writing transaction of ``engine`` lock the lease's row, and fail without the lease.
 
-        A takeover waits for such a transaction to end, so that it sees what was written.
+        A takeover waits for such a transaction to end, so it sees what was written.
         """
         untouched = self._update(token).values(token=token)
 
@@ -201,7 +190,7 @@ class SqlLease:
                 return
             connection.info["fenced"] = True
             if connection.execute(untouched).rowcount != 1:
-                raise refuse_lost(self._study, self._stored(connection))
+                raise lease_lost(self._study, self._stored(connection))
 
     def _update(self, token: str) -> Update:
         return _LEASES.update().where(_LEASES.c.study == self._study, _LEASES.c.token == token)

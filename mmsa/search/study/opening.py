@@ -1,11 +1,14 @@
-"""A study that begins, or continues: what it remembers is brought up to date with its configuration.
+"""Opening a study: what it remembers is brought up to date with its configuration and with earlier studies.
 
-What says that a step was done is written last, so a driver that dies on the way is no matter.
+Each step writes last what marks it as done, so a driver that dies in between does no harm: the next one
+repeats the step.
 """
 
 from __future__ import annotations
 
+import math
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,73 +17,81 @@ from mmsa.config import dump_yaml
 from mmsa.errors import StudyError
 from mmsa.provenance import git_state, running_code, versions
 from mmsa.search.definition.study_config import StudyConfig
-from mmsa.search.records import Target
-from mmsa.search.study.ledger import Ledger
-from mmsa.search.study.prior_studies import read_priors
+from mmsa.search.records import TrialTarget
+from mmsa.search.samplers.priors import Density, Point
+from mmsa.search.space.space import Space
 from mmsa.search.study.stored import stage_of
+from mmsa.search.study.trial_store import TrialStore
 from mmsa.search.study.versions import first_version, next_version, refuse_earlier_format, versions_in
-from mmsa.search.study.view import read_study
+from mmsa.search.study.view import StudyView, read_study
+
+BEST_PART = 0.25
+"""Part of the completed trials of an earlier study that a new one learns from; at least ``FEWEST_POINTS``."""
+FEWEST_POINTS = 4
 
 
-def settle(ledger: Ledger, config: StudyConfig, runs: Path, storage: str | None) -> None:
-    """Bring the study in its folder below ``runs`` up to date.
+def reconcile(store: TrialStore, config: StudyConfig, runs: Path, storage: str | None) -> None:
+    """Bring a study up to date with its configuration.
 
     Args:
+        store: of the study.
+        config: of this launch.
+        runs: the folder of all studies; this one's is below it.
         storage: where earlier studies are read.
 
     Raises:
-        StudyError: when it cannot continue with this configuration.
+        StudyError: if the study cannot continue with this configuration.
     """
-    known, folder = ledger.attributes, runs / config.study
-    if "space" not in known and ledger.trials:
+    known, folder = store.attributes, runs / config.study
+    if "space" not in known and store.trials:
         raise StudyError(f"study {config.study!r} of this storage is not mmsa's; write another name")
     refuse_earlier_format(config.study, known)
-    _settle_priors(ledger, config, runs, storage)
+    _reconcile_priors(store, config, runs, storage)
     identity = _identity(folder, known.get("identity"))
     if "space" not in known:
         commit, dirty = git_state() or (None, None)
-        ledger.remember(identity=identity, git_commit=commit, git_dirty=dirty, versions=versions())
-        # Kept when the resources change: the last bits of a sum on a CPU depend on the threads.
-        ledger.remember(threads=config.threads)
-    _settle_code(ledger)
-    _settle_version(ledger, config)
+        store.remember(identity=identity, git_commit=commit, git_dirty=dirty, versions=versions())
+        # Kept when the resources change: on a CPU the last bits of a sum depend on the number of threads.
+        store.remember(threads=config.threads)
+    _reconcile_code(store)
+    _reconcile_version(store, config)
     trials = config.search.trials
     if known.get("trials_in_space") != trials:
-        ledger.remember(target=asdict(Target(trials)), trials_in_space=trials)
+        store.remember(target=asdict(TrialTarget(trials)), trials_in_space=trials)
     space = dump_yaml(config.model_dump())
     if known.get("space") != space:
-        ledger.remember(space=space)
+        store.remember(space=space)
     (folder / "space.yaml").write_text(space, encoding="utf-8")
 
 
-def _settle_priors(ledger: Ledger, config: StudyConfig, runs: Path, storage: str | None) -> None:
-    """Earlier studies are read once: what they know now is remembered, whatever becomes of them."""
+def _reconcile_priors(store: TrialStore, config: StudyConfig, runs: Path, storage: str | None) -> None:
+    """Read earlier studies once: what they know now is remembered, whatever becomes of them."""
     names = config.search.priors
-    if tuple(ledger.attributes.get("priors", {})) != names:
+    if tuple(store.attributes.get("priors", {})) != names:
         priors = read_priors(names, runs, storage, config.space)
         seen = [read_study(name, runs, storage).seen for name in names]
-        ledger.remember(priors=priors, seen_by_priors=[rows and rows.to_dict() for rows in seen])
+        store.remember(priors=priors, seen_by_priors=[rows and rows.to_dict() for rows in seen])
 
 
-def _settle_code(ledger: Ledger) -> None:
-    """The code of each launch that ran another than the one before it."""
-    known, (commit, dirty) = ledger.attributes.get("code", []), git_state() or (None, None)
+def _reconcile_code(store: TrialStore) -> None:
+    """Remember the code of each launch that ran other code than the launch before it."""
+    known, (commit, dirty) = store.attributes.get("code", []), git_state() or (None, None)
     now = {**asdict(running_code()), "commit": commit, "dirty": dirty}
     if not known or {**known[-1], "since": None} != {**now, "since": None}:
-        ledger.remember(code=[*known, {**now, "since": datetime.now(UTC).isoformat(timespec="seconds")}])
+        store.remember(code=[*known, {**now, "since": datetime.now(UTC).isoformat(timespec="seconds")}])
 
 
-def _settle_version(ledger: Ledger, config: StudyConfig) -> None:
-    known = versions_in(ledger.attributes)
-    searched = (trial for trial in ledger.trials if stage_of(trial) == "search")
+def _reconcile_version(store: TrialStore, config: StudyConfig) -> None:
+    known = versions_in(store.attributes)
+    searched = (trial for trial in store.trials if stage_of(trial) == "search")
     points = ((t.number, known[t.user_attrs["version"] - 1], t.user_attrs["point"]) for t in searched)
     latest = next_version(known[-1], config, points) if known else first_version(config)
     if latest is not None:
-        ledger.remember(**{latest.attribute: latest.stored()})
+        store.remember(**{latest.attribute: latest.stored()})
 
 
 def _identity(folder: Path, remembered: str | None) -> str:
-    """What ties the checkpoints in the folder to the study in the storage; made when the study is."""
+    """The token that ties the checkpoints in the folder to the study in the storage; made with the study."""
     path = folder / "identity"
     if remembered is None and not any((folder / "trials").iterdir()):
         path.write_text(uuid.uuid4().hex, encoding="utf-8")
@@ -91,3 +102,44 @@ def _identity(folder: Path, remembered: str | None) -> str:
             "Give the --runs or --storage of the study to continue, or write another name after `study:`."
         )
     return remembered
+
+
+def read_priors(
+    names: Sequence[str], runs: Path, storage: str | None, space: Space
+) -> dict[str, list[Point]]:
+    """The best points of each of these studies.
+
+    Raises:
+        StudyError: for a study that does not exist, has completed no trial, or searched only other
+            parameters.
+    """
+    points = {name: best_points(read_study(name, runs, storage)) for name in names}
+    for name, best in points.items():
+        if not best:
+            raise StudyError(f"search.priors: study {name!r} has no completed trial to learn from")
+        if not Density(space, best).covered:
+            searched = ", ".join(sorted({path for point in best for path in point}))
+            raise StudyError(
+                f"search.priors: study {name!r} searched none of the parameters of this space "
+                f"(it searched {searched or 'nothing'}); name another study"
+            )
+    return points
+
+
+def best_points(study: StudyView) -> list[Point]:
+    """The points of a study's best searched trials, best first; only feasible ones if there are any."""
+    completed = study.completed_points()
+    completed = [trial for trial in completed if not trial.violation] or completed
+    count = max(FEWEST_POINTS, math.ceil(BEST_PART * len(completed)))
+    return [trial.overrides for trial in completed[:count]]
+
+
+def prior_lines(points: Mapping[str, Sequence[Point]], space: Space) -> list[str]:
+    """A line for each study: the parameters of the space that it knows about."""
+    lines = []
+    for name, best in points.items():
+        known = Density(space, best).covered
+        unknown = [path for path in space.parameters if path not in known]
+        rest = f"; not of {', '.join(unknown)}" if unknown else ""
+        lines.append(f"prior {name}: {len(best)} points that tell of {', '.join(known)}{rest}")
+    return lines

@@ -1,29 +1,31 @@
-"""The sampler of a study: shown what the study remembers, and what it writes down is remembered."""
+"""The sampler of a study: it sees what the study remembers, and the study remembers its notes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
 
+from mmsa.interface import Scalar
 from mmsa.search.records import Ending
 from mmsa.search.samplers.proposals import PastTrial, Proposal, Proposals, with_excesses
-from mmsa.search.space.scalars import Scalar
-from mmsa.search.study.ledger import Ledger
-from mmsa.search.study.stored import STATES, finite, is_proposed, reported
+from mmsa.search.study.stored import STATES, finite_metrics, is_proposed, reported
+from mmsa.search.study.trial_store import TrialStore
 from mmsa.search.study.view import StudyView
 
 
 class Sampling:
-    """Proposes points of the search, of which alone the sampler knows: finalists are another task, and what
-    went on from another trial's weights is no point.
+    """Proposes points of the space from those trials that are points of it.
+
+    The sampler sees neither finalists, whose values are those of another task, nor trials that continued from
+    another trial's weights.
 
     Args:
         study: as it is now.
-        ledger: of the same study.
+        store: of the same study.
     """
 
-    def __init__(self, study: StudyView, ledger: Ledger):
-        self._study, self._config, self._ledger = study, study.config, ledger
+    def __init__(self, study: StudyView, store: TrialStore):
+        self._study, self._config, self._store = study, study.config, store
         known = [point for best in study.priors.values() for point in best]
         self.proposals = Proposals(
             self._config.space,
@@ -35,38 +37,37 @@ class Sampling:
         )
 
     def ask(self, number: int, point: Mapping[str, Scalar] | None) -> Proposal:
-        """The point of the trial that is to be begun: the one given, or else the sampler's."""
+        """The proposal for the trial that begins: ``point`` if given, otherwise the sampler's."""
         proposal = self.proposals.ask(number, point)
         if self.proposals.notes != self._study.attributes.get("sampler", {}):
-            self._ledger.remember(sampler=self.proposals.notes)
+            self._store.remember(sampler=self.proposals.notes)
         return proposal
 
     def pause(self, number: int) -> None:
-        """A trial waits at a rung."""
-        if is_proposed(self._ledger.trials[number]):
+        """Tell the sampler that a trial waits at a rung."""
+        if is_proposed(self._store.trials[number]):
             self.proposals.pause(number, self._shown(number))
 
     def tell(self, number: int, ending: Ending, values: list[float] | None) -> None:
-        """How a trial ended."""
-        if not is_proposed(self._ledger.trials[number]):
+        """Tell the sampler how a trial ended."""
+        if not is_proposed(self._store.trials[number]):
             return
-        excesses = self._config.excesses(finite(ending.metrics))
+        excesses = self._config.excesses(finite_metrics(ending.metrics))
         notes = self.proposals.tell(number, STATES[ending.outcome], values, self._shown(number), excesses)
-        if notes != self._ledger.trials[number].user_attrs.get("sampler", {}):
-            self._ledger.note(number, "sampler", notes)
+        if notes != self._store.trials[number].user_attrs.get("sampler", {}):
+            self._store.note(number, "sampler", notes)
 
     def _past(self) -> Iterator[PastTrial]:
-        trials = zip(self._study.trials(), self._ledger.trials, strict=True)
+        trials = zip(self._study.trials(), self._store.trials, strict=True)
         for record, trial in trials:
             if is_proposed(trial) and not record.superseded:
                 params = self._config.space.encode_drawn(self._study.point(record), trial.params)
                 excesses = self._config.excesses(record.metrics)
                 notes = with_excesses(trial.user_attrs.get("sampler", {}), excesses)
-                yield PastTrial(
-                    trial.number, params, trial.state, trial.values, self._shown(trial.number), notes
-                )
+                shown = self._shown(trial.number)
+                yield PastTrial(trial.number, params, trial.state, trial.values, shown, notes)
 
     def _shown(self, number: int) -> dict[int, float]:
-        """The trial's values by epoch. With several objectives Optuna has no use for them: TPE raises."""
+        """The trial's values by epoch; none with several objectives, since Optuna's TPE raises on them."""
         single = len(self._config.search.objectives) == 1
-        return reported(self._ledger.trials[number]) if single else {}
+        return reported(self._store.trials[number]) if single else {}

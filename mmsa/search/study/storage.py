@@ -1,4 +1,4 @@
-"""Where a study is kept: a journal file in its folder, or any database that SQLAlchemy opens."""
+"""Where a study is stored: in a journal file in its folder, or in any database that SQLAlchemy opens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
 from mmsa.errors import StudyError
-from mmsa.masking import masked, told
+from mmsa.masking import masked, masked_message
 from mmsa.search.study.journal import JOURNAL, Journal, JournalReader, checked
 from mmsa.search.study.lease import Lease
 from mmsa.search.study.lease_stores import FileLease, SqlLease, locked_out
@@ -29,10 +29,10 @@ class DriverStorage:
     Args:
         folder: of the study.
         study: its name.
-        url: of its database; the journal in the folder without one.
+        url: of its database; None for the journal in the folder.
 
     Raises:
-        StudyError: when another driver has the study, or the database cannot be reached.
+        StudyError: if another driver has the study, or the database cannot be reached.
     """
 
     def __init__(self, folder: Path, study: str, url: str | None = None):
@@ -69,7 +69,7 @@ class DriverStorage:
         return database
 
     def close(self) -> None:
-        """Let another driver have the study."""
+        """Release the study."""
         self._closing.close()
 
 
@@ -77,19 +77,21 @@ def open_storage(folder: Path, url: str | None) -> BaseStorage:
     """The storage of the study in ``folder``, for reading; a journal must be there.
 
     Raises:
-        StudyError: when the database cannot be reached, or the journal is damaged.
+        StudyError: if the database cannot be reached, or the journal is damaged.
     """
     if url is None:
         checked(folder / JOURNAL)
         return JournalReader(folder / JOURNAL).replayed()
-    return open_database(url, poolclass=NullPool)  # a reader has no moment at which to close connections
+    return open_database(
+        url, poolclass=NullPool
+    )  # a reader never knows when it is done, so no connection stays open
 
 
 def open_database(url: str, **settings: Any) -> RDBStorage:
     """The database of a URL, with Optuna's tables in it.
 
     Raises:
-        StudyError: when it cannot be reached, or its driver is not installed.
+        StudyError: if it cannot be reached, or its driver is not installed.
     """
     _refuse_memory(url)
     with _explained(url):
@@ -97,7 +99,7 @@ def open_database(url: str, **settings: Any) -> RDBStorage:
 
 
 def _refuse_memory(url: str) -> None:
-    """Refuse SQLite in memory, which each connection has one of."""
+    """Refuse SQLite in memory: every connection would get a database of its own."""
     with _explained(url):
         address = make_url(url)
     database = address.database or ""
@@ -117,19 +119,19 @@ def _explained(url: str) -> Iterator[None]:
         raise
     except ImportError as error:
         raise StudyError(
-            f"--storage {masked(url)}: its driver is not installed ({told(error, url)}). "
+            f"--storage {masked(url)}: its driver is not installed ({masked_message(error, url)}). "
             f"For PostgreSQL: pip install 'mmsa[postgres]', and write {_WITH_DRIVER}."
         ) from error
     except Exception as error:
         hint = f". {locked_out(_SECONDS_TO_WAIT)}" if "database is locked" in str(error) else ""
-        raise StudyError(f"--storage {masked(url)}: {told(error, url)}{hint}") from error
+        raise StudyError(f"--storage {masked(url)}: {masked_message(error, url)}{hint}") from error
 
 
 def _engine_settings(url: str) -> dict[str, Any]:
-    """A server may be started anew between two uses of a connection, or not answer at all.
+    """Settings for servers that restart between two uses of a connection, or do not answer at all.
 
-    A process that is stopped in the middle of a write keeps its rows locked, for which a takeover would wait
-    for ever: PostgreSQL is told to end such a session.
+    A process that is stopped in the middle of a write keeps its rows locked, and a takeover would wait for
+    ever, so PostgreSQL is told to end such a session.
     """
     address = make_url(url)
     backend = address.get_backend_name()

@@ -1,4 +1,4 @@
-"""How a trial is kept by Optuna, both ways: with a user attribute for each epoch, and one for its end."""
+"""How a trial is stored in Optuna, and read back: a user attribute for each epoch, and one for its end."""
 
 from __future__ import annotations
 
@@ -12,24 +12,23 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from mmsa.errors import StudyError
-from mmsa.information import Measurement
-from mmsa.search.costs import Cost
-from mmsa.search.records import Ending, Metrics, TrialRecord
-from mmsa.tracking import Outcome, Stage
+from mmsa.interface import Metrics, Outcome, Stage
+from mmsa.measurement import Measurement
+from mmsa.search.records import Cost, Ending, TrialRecord
 
 EPOCH = "epoch/"
-"""Prefix of the attributes of epochs."""
+"""Prefix of the attributes that hold epochs."""
 ENDING = "ending"
-"""The attribute of the end."""
+"""The attribute that holds the end."""
 FINALIST_OF = "finalist_of"
-"""Attribute of a finalist: the number of the searched trial; ``set`` is what was changed for it."""
+"""Attribute of a finalist: the number of its searched trial. Attribute ``set`` is what was changed for it."""
 PARENT = "parent"
-"""Attribute of a trial that went on from the weights of another one, with other settings: its number.
+"""Attribute of a trial that continued from another trial's weights with other settings: that trial's number.
 
-``course`` is how settings changed before and at that moment.
+Its attribute ``course`` is the hyperparameter schedule up to that moment.
 """
 REPLACES = "replaces"
-"""Attribute of such a trial: the number of the one that ended for it."""
+"""Attribute of such a trial: the number of the trial that ended in its favour."""
 
 STATES: Mapping[Outcome, TrialState] = {
     "completed": TrialState.COMPLETE,
@@ -38,15 +37,15 @@ STATES: Mapping[Outcome, TrialState] = {
     "out_of_memory": TrialState.FAIL,
     "failed": TrialState.FAIL,
 }
-"""What an outcome is for Optuna."""
+"""The state in which Optuna stores each outcome."""
 
 
 @contextmanager
 def understood(study: str) -> Iterator[None]:
-    """Read what a study remembers.
+    """Read what a study remembers within the context.
 
     Raises:
-        StudyError: where it has another form than mmsa gives it.
+        StudyError: if it does not have the form that mmsa gives it.
     """
     try:
         yield
@@ -59,18 +58,18 @@ def understood(study: str) -> Iterator[None]:
 
 
 def stored_epoch(metrics: Metrics, value: float, cost: Cost) -> dict[str, Any]:
-    """An epoch's attribute; ``value`` is what trials are compared by at this epoch, if it is finite."""
+    """The attribute of an epoch; ``value``, by which trials are compared, is stored if it is finite."""
     compared = value if math.isfinite(value) else None
-    return {"metrics": finite(metrics), "value": compared, "cost": cost.stored()}
+    return {"metrics": finite_metrics(metrics), "value": compared, "cost": cost.stored()}
 
 
 def stored_ending(ending: Ending, cost: Cost) -> dict[str, Any]:
-    """The end's attribute; ``cost`` is what came after the last epoch."""
-    return {**asdict(ending), "metrics": finite(ending.metrics), "cost": cost.stored()}
+    """The attribute of the end; ``cost`` is that since the last epoch."""
+    return {**asdict(ending), "metrics": finite_metrics(ending.metrics), "cost": cost.stored()}
 
 
 def record_of(trial: FrozenTrial, superseded: bool) -> TrialRecord:
-    """The trial in plain types; whether it is superseded is for the study to say."""
+    """The trial in plain types; the study knows whether it is superseded."""
     known = trial.user_attrs
     ending = {name: value for name, value in known.get(ENDING, {}).items() if name != "cost"}
     measured = ending.pop("information", {})
@@ -90,42 +89,43 @@ def record_of(trial: FrozenTrial, superseded: bool) -> TrialRecord:
         superseded=superseded,
         cost=cost_of(trial),
         started=started,
-        finished=ended and max(started, ended),  # a clock may be set back meanwhile
+        finished=ended and max(started, ended),  # the clock may have been set back in between
         information={name: Measurement.from_dict(record) for name, record in measured.items()},
         **(ending if trial.state.is_finished() else {"outcome": "running"}),
     )
 
 
 def reported(trial: FrozenTrial) -> dict[int, float]:
-    """The first objective by epoch."""
+    """The first objective of a trial by epoch."""
     values = {number: epoch["value"] for number, epoch in _epochs(trial).items()}
     return {number: value for number, value in values.items() if value is not None}
 
 
 def stage_of(trial: FrozenTrial) -> Stage:
-    """Which part of the study a trial belongs to."""
+    """The part of the study that a trial belongs to."""
     return "finalist" if FINALIST_OF in trial.user_attrs else "search"
 
 
 def is_proposed(trial: FrozenTrial) -> bool:
-    """Whether the sampler knows of it: whether it is a point of the space, and not on a way through it."""
+    """Whether the sampler knows of the trial: it is one point of the space, no schedule through several."""
     return stage_of(trial) == "search" and PARENT not in trial.user_attrs
 
 
 def outcome_of(trial: FrozenTrial) -> Outcome:
-    """How it ended, or that it runs."""
+    """How a trial ended, or ``running``."""
     outcome: Outcome = trial.user_attrs[ENDING]["outcome"] if trial.state.is_finished() else "running"
     return outcome
 
 
 def cost_of(trial: FrozenTrial) -> Cost:
-    """What it took so far."""
+    """Cost of a trial so far."""
     parts = (*_epochs(trial).values(), trial.user_attrs.get(ENDING, {}))
     return sum((Cost.of(part.get("cost")) for part in parts), Cost())
 
 
-def finite(metrics: Metrics) -> dict[str, float]:
-    """Those that are; the others are not stored. Names are there once, not anew for each epoch."""
+def finite_metrics(metrics: Metrics) -> dict[str, float]:
+    """The metrics that are finite; others are not stored."""
+    # Interned names exist once in memory instead of once per epoch of every trial.
     return {intern(name): value for name, value in metrics.items() if math.isfinite(value)}
 
 

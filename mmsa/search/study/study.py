@@ -1,7 +1,7 @@
-"""The durable study: what was asked, what runs, how every trial ended. Optuna's storage is the truth.
+"""The durable study: what was asked for, what runs, how every trial ended. Optuna's storage is the truth.
 
-One driver at a time writes: it holds the study's lease. Every write can be repeated: a driver that dies
-between two of them leaves a trial that the next driver adopts under the same number and finishes again.
+One driver at a time writes, the one that holds the study's lease. Every write can be repeated: a driver that
+dies between two of them leaves a trial that the next driver adopts under the same number and finishes again.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from optuna.trial import FrozenTrial
 
 from mmsa.data.rows import Rows
 from mmsa.errors import StudyError, shortened
-from mmsa.search.costs import Cost, Meter, Share
+from mmsa.interface import Metrics, Outcome, Scalar, Stage
+from mmsa.search.costs import CostMeter, Share
 from mmsa.search.definition.search_config import MOST_TRIALS
 from mmsa.search.definition.study_config import StudyConfig
-from mmsa.search.records import Ending, Metrics, Suggestion, Target
+from mmsa.search.records import Cost, Ending, Suggestion, TrialTarget
 from mmsa.search.schedulers import Replacement
-from mmsa.search.space.scalars import Scalar
 from mmsa.search.study.backlog import Backlog
 from mmsa.search.study.endings import judged
-from mmsa.search.study.ledger import Ledger
-from mmsa.search.study.opening import settle
+from mmsa.search.study.opening import reconcile
 from mmsa.search.study.sampling import Sampling
 from mmsa.search.study.storage import DriverStorage
 from mmsa.search.study.stored import (
@@ -41,46 +40,46 @@ from mmsa.search.study.stored import (
     understood,
 )
 from mmsa.search.study.successors import successor
+from mmsa.search.study.trial_store import TrialStore
 from mmsa.search.study.view import StudyView, read_study
-from mmsa.tracking import Outcome, Stage
 
 __all__ = ["Study", "StudyView", "read_study"]
 
 
 class Study(StudyView):
-    """A study as the one driver that may write to it sees it; a context manager."""
+    """A study opened by the one driver that may write to it; a context manager."""
 
     def __init__(
         self,
         storage: DriverStorage,
-        ledger: Ledger,
+        store: TrialStore,
         config: StudyConfig,
         folder: Path,
         starts: Sequence[Mapping[str, Scalar]],
     ):
-        super().__init__(ledger, config)
+        super().__init__(store, config)
         self.folder = folder
-        self._storage, self._ledger = storage, ledger
-        self._meter = Meter(super().cost())
+        self._storage, self._store = storage, store
+        self._meter = CostMeter(super().cost())
         self._stop_rule = config.stop
-        self._num_finalists = sum(stage_of(trial) == "finalist" for trial in ledger.trials)
+        self._num_finalists = sum(stage_of(trial) == "finalist" for trial in store.trials)
         self._begin_successors()
         self._end_replaced()
         self._end_superseded()
         self._backlog = Backlog(self, starts)
-        self._sampling = Sampling(self, ledger)
+        self._sampling = Sampling(self, store)
 
     @classmethod
     def open(cls, config: StudyConfig, runs: Path, storage: str | None = None) -> Study:
         """Create the study, or continue it.
 
         Args:
-            config: what to search; of a study that exists, the space may have been edited (see ``versions``).
+            config: what to search; the space of an existing study may have been edited (see ``versions``).
             runs: the folder of all studies; this one's is below it, under its name.
-            storage: an SQLAlchemy URL; a journal file in the study's folder without one.
+            storage: an SQLAlchemy URL; without one, a journal file in the study's folder.
 
         Raises:
-            StudyError: when another driver has it, or when it cannot continue with this configuration.
+            StudyError: if another driver has the study, or it cannot continue with this configuration.
         """
         starts = config.starts()
         folder = runs / config.study
@@ -95,28 +94,32 @@ class Study(StudyView):
         try:
             directions = [objective.direction for objective in config.search.objectives]
             with understood(config.study):
-                ledger = Ledger(opened.trials, config.study, directions)
-                settle(ledger, config, runs, storage)
-                return cls(opened, ledger, config, folder, starts)
+                store = TrialStore(opened.trials, config.study, directions)
+                reconcile(store, config, runs, storage)
+                return cls(opened, store, config, folder, starts)
         except BaseException:
             opened.close()
             raise
 
+    def trial_folder(self, number: int) -> Path:
+        """The folder of what belongs to one trial only, such as its checkpoint."""
+        return (self.folder / "trials" / str(number)).resolve()
+
     def _end_replaced(self) -> None:
-        """What had been replaced when the driver died."""
+        """Finish the trials that a driver had replaced when it died."""
         for replacement in self.replacements:
             loser = self.trial(replacement.loser)
             if loser.outcome == "running":
                 self._end(loser.number, self.ending_of_paused(loser.number, replacement.reason))
 
     def _begin_successors(self) -> list[int]:
-        """The trials for all replacements that are remembered; may be repeated at any point."""
-        begun = {trial.user_attrs.get(REPLACES) for trial in self._ledger.trials}
+        """Begin the trial of each remembered replacement that has none yet; may be repeated at any point."""
+        begun = {trial.user_attrs.get(REPLACES) for trial in self._store.trials}
         due = [replacement for replacement in self.replacements if replacement.loser not in begun]
-        return [self._ledger.begin({}, {}, **successor(self, replacement)).number for replacement in due]
+        return [self._store.begin({}, {}, **successor(self, replacement)).number for replacement in due]
 
     def _end_superseded(self) -> None:
-        """What was running when the space was edited and does not lie in it any more."""
+        """End the running trials that an edit has put outside the space."""
         number = self.space_versions[-1].number
         reason = f"was running when the space was edited, and does not lie in version {number} of it"
         for trial in self.trials():
@@ -129,19 +132,19 @@ class Study(StudyView):
         seen: Rows | None = None,
         constants: Mapping[str, Mapping[str, float]] | None = None,
     ) -> None:
-        """Remember the data the study is about.
+        """Remember the data that the study is about.
 
         Args:
             digest: of train and valid.
-            seen: the rows that its trials train on, or are compared on.
-            constants: what constant predictors reach on valid, see ``constant_metrics``.
+            seen: the rows that its trials train on or are compared on.
+            constants: metrics of constant predictors on valid, see ``constant_metrics``.
 
         Raises:
-            StudyError: when the study is about other data.
+            StudyError: if the study is about other data.
         """
         known = self.attributes.get("corpus_digest")
         if known is None:
-            self._ledger.remember(corpus_digest=digest)
+            self._store.remember(corpus_digest=digest)
         elif known != digest:
             raise StudyError(
                 f"the data changed since study {self.name!r} was begun "
@@ -149,15 +152,15 @@ class Study(StudyView):
                 "Bring the earlier data back, or write another name after `study:`."
             )
         if constants and "constants" not in self.attributes:
-            self._ledger.remember(constants=constants)
+            self._store.remember(constants=constants)
         if seen is not None and "seen" not in self.attributes:
-            self._ledger.remember(seen=seen.to_dict())
+            self._store.remember(seen=seen.to_dict())
 
     def extend(self, request: str) -> None:
         """Ask for ``"N"`` trials in all, or for ``"+N"`` more; retries come on top.
 
-        The same ``"+N"`` again, while trials of the first time are outstanding, is the same request: a
-        command that was killed can be repeated.
+        A ``"+N"`` that is repeated while trials of the first one are outstanding is the same request, so that
+        a killed command can simply be run again.
 
         Raises:
             StudyError: for anything else.
@@ -167,17 +170,17 @@ class Study(StudyView):
             rule = f"must be a number of trials up to {MOST_TRIALS:,}, or +N for N more"
             raise StudyError(f"--trials {shortened(request)}: {rule}")
         if not request.startswith("+"):
-            self._aim(Target(int(number)))
+            self._aim(TrialTarget(int(number)))
         elif not (self.remaining and self._target.request == request):
-            self._aim(Target(self._target.asked + int(number), request))
+            self._aim(TrialTarget(self._target.asked + int(number), request))
 
-    def _aim(self, target: Target) -> None:
-        self._ledger.remember(target=asdict(target))
+    def _aim(self, target: TrialTarget) -> None:
+        self._store.remember(target=asdict(target))
 
     def retry_failed(self) -> int:
-        """Ask that each trial that diverged, ran out of memory or failed is tried again, as one trial more.
+        """Retry each trial that diverged, ran out of memory or failed, as one additional trial each.
 
-        A trial is tried again once; when that trial fails too, another request tries it again.
+        A trial is retried once. If the retry fails too, another call retries that one.
 
         Returns:
             How many trials were added.
@@ -186,32 +189,31 @@ class Study(StudyView):
         trials = (trial for trial in self.trials() if trial.failed and not trial.superseded)
         failed = [trial for trial in trials if trial.number not in known]
         if failed:
-            self._ledger.remember(retried=[*known, *(trial.number for trial in failed)])
+            self._store.remember(retried=[*known, *(trial.number for trial in failed)])
             self._backlog.retry(self, failed)
         return len(failed)
 
     def replace(self, replacements: Sequence[Replacement]) -> list[int]:
-        """Begin a trial for each replacement; ``ask`` hands them out. To finish the losers is left to the
-        caller.
+        """Begin a trial for each replacement, which ``ask`` returns later. The caller finishes the losers.
 
         Returns:
-            The numbers of the new trials. They go on from a checkpoint of the parent that is put into their
-            folder; without one they repeat its epochs, and give the same.
+            The numbers of the new trials. They continue from a checkpoint of the parent if the caller copies
+            it into their folder; otherwise they repeat its epochs, with the same result.
         """
         known = self.attributes.get("replacements", [])
-        self._ledger.remember(replacements=[*known, *map(asdict, replacements)])
+        self._store.remember(replacements=[*known, *map(asdict, replacements)])
         numbers = self._begin_successors()
         for number in numbers:
-            self._backlog.leave(number)
+            self._backlog.requeue(number)
         return numbers
 
-    def leave(self, number: int) -> None:
-        """A running trial has lost its process: ``ask`` hands it out again."""
-        self._backlog.leave(number, stage_of(self._ledger.trials[number]))
+    def requeue(self, number: int) -> None:
+        """Let ``ask`` return a running trial again, since its process died."""
+        self._backlog.requeue(number, stage_of(self._store.trials[number]))
 
     @property
     def share(self) -> Share:
-        """What each trial of this launch holds, by which costs are counted."""
+        """The CPUs and GPUs that each trial of this launch holds, by which costs are counted."""
         return self._meter.share
 
     @share.setter
@@ -219,18 +221,18 @@ class Study(StudyView):
         self._meter.share = share
 
     def cost(self) -> Cost:
-        """What all trials took so far."""
+        """Cost of all trials so far."""
         return self._meter.spent
 
     def ask(self, stage: Stage = "search") -> Suggestion | None:
-        """The next trial of a stage to run, or None when all of them have ended or run.
+        """The next trial of a stage to run; None if all of them run or have ended.
 
-        First those that a dead driver left running, under their own numbers; then starts and retries; then
-        the sampler's. Finalists are chosen when the search has ended.
+        Trials that a dead driver left running come first, under their own numbers, then starts and retries,
+        then those of the sampler. Finalists are chosen when the search has ended.
         """
-        number = self._backlog.orphan(stage)
+        number = self._backlog.next_interrupted(stage)
         if number is not None:
-            return self._suggestion(self._ledger.trials[number], resume=True)
+            return self._suggestion(self._store.trials[number], resume=True)
         return self._ask_search() if stage == "search" else self._ask_finalist()
 
     def _ask_finalist(self) -> Suggestion | None:
@@ -239,7 +241,7 @@ class Study(StudyView):
             return None
         source = self.trial(due[0])
         self._num_finalists += 1
-        trial = self._ledger.begin(
+        trial = self._store.begin(
             {},
             {},
             point={**self.point(source), **finalists.set},
@@ -250,21 +252,21 @@ class Study(StudyView):
         return self._suggestion(trial, resume=False)
 
     def _ask_search(self) -> Suggestion | None:
-        number = len(self._ledger.trials)
+        number = len(self._store.trials)
         if number - self._num_finalists >= self._searches_asked:
             return None
-        due = self._backlog.due()
-        if PARENT in due.attributes:
+        pending = self._backlog.next_pending()
+        if PARENT in pending.attributes:
             version = self.space_versions[-1].number
-            trial = self._ledger.begin({}, {}, point=due.point, version=version, **due.attributes)
+            trial = self._store.begin({}, {}, point=pending.point, version=version, **pending.attributes)
             return self._suggestion(trial, resume=False)
-        proposal = self._sampling.ask(number, due.point)
-        trial = self._ledger.begin(
+        proposal = self._sampling.ask(number, pending.point)
+        trial = self._store.begin(
             proposal.params,
             proposal.distributions,
             point=proposal.overrides,
             version=self.space_versions[-1].number,
-            **due.attributes,
+            **pending.attributes,
             **({"sampler": proposal.notes} if proposal.notes else {}),
         )
         return self._suggestion(trial, resume=False)
@@ -283,17 +285,17 @@ class Study(StudyView):
         )
 
     def pause(self, number: int) -> None:
-        """Set a trial aside at a rung. The sampler takes it for pruned until it has ended."""
+        """Set a trial aside at a rung. Until it ends, the sampler sees it as pruned."""
         self._backlog.adopt(number)
         self._meter.set(number, 0.0)
         self._sampling.pause(number)
 
     def resume(self, number: int) -> Suggestion:
-        """Go on with a paused trial from its checkpoint."""
-        return self._suggestion(self._ledger.trials[number], resume=True)
+        """Continue a paused trial from its checkpoint."""
+        return self._suggestion(self._store.trials[number], resume=True)
 
     def ending_of_paused(self, number: int, reason: str) -> Ending:
-        """The ending of a paused trial that will not go on, from what it reported."""
+        """The ending of a paused trial that will not continue, from what it has reported."""
         record, train = self.trial(number), self.config.base.train
         sign = 1.0 if train.direction == "minimize" else -1.0
         best = min(record.epochs, key=lambda epoch: (sign * record.epochs[epoch][train.metric], epoch))
@@ -301,27 +303,27 @@ class Study(StudyView):
         return Ending("pruned", record.epochs[best], reason, best, record.cost.seconds)
 
     def report(self, number: int, epoch: int, metrics: Metrics, value: float, seconds: float = 0.0) -> None:
-        """Remember an epoch of a running trial; an epoch that is remembered already stays as it is.
+        """Remember an epoch of a running trial. An epoch that is remembered already stays as it is.
 
         Args:
             number: of the trial.
             epoch: counted from 1.
             metrics: of this epoch.
             value: the first objective, by which trials are compared at this epoch; stored if it is finite.
-            seconds: that the trial took since a process took it up.
+            seconds: since the current process took the trial up.
         """
         self._meter.read(number, seconds)
-        if f"{EPOCH}{epoch}" not in self._ledger.trials[number].user_attrs:
+        if f"{EPOCH}{epoch}" not in self._store.trials[number].user_attrs:
             remembered = stored_epoch(metrics, value, self._meter.bill(number))
-            self._ledger.note(number, f"{EPOCH}{epoch}", remembered)
+            self._store.note(number, f"{EPOCH}{epoch}", remembered)
 
     def finish(self, number: int, ending: Ending) -> Outcome:
-        """Remember how a trial ended, see ``endings``; a trial that has ended stays as it is.
+        """Remember how a trial ended, as ``endings`` judges it. A trial that has ended stays as it is.
 
         Returns:
             The outcome that the study remembers.
         """
-        known = self._ledger.trials[number]
+        known = self._store.trials[number]
         if known.state.is_finished():
             remembered: Outcome = known.user_attrs[ENDING]["outcome"]
             return remembered
@@ -337,15 +339,15 @@ class Study(StudyView):
         return ending.outcome
 
     def _end(self, number: int, ending: Ending, values: list[float] | None = None) -> None:
-        self._ledger.note(number, ENDING, stored_ending(ending, self._meter.bill(number)))
-        self._ledger.end(number, STATES[ending.outcome], values)
+        self._store.note(number, ENDING, stored_ending(ending, self._meter.bill(number)))
+        self._store.end(number, STATES[ending.outcome], values)
 
     def _reconsider(self) -> None:
-        """End the search where its stop rule says so: no trial is asked for beyond those that have begun.
+        """Ask for no more trials than have begun, if the stop rule says so.
 
-        What was asked for as ``+N`` is done whatever the rule says.
+        Trials that a user asked for as ``+N`` are run whatever the rule says.
         """
-        trials, target = self._ledger.trials, self._target
+        trials, target = self._store.trials, self._target
         due = len(trials) >= self._stop_rule.next_look and not target.request.startswith("+")
         if not due or not self.outstanding("search"):
             return
@@ -358,7 +360,7 @@ class Study(StudyView):
             self._aim(replace(target, asked=target.asked - unasked, stopped=reason))
 
     def close(self) -> None:
-        """Let another driver have the study. Trials that still run are adopted by it."""
+        """Release the study. Trials that still run are adopted by the next driver."""
         self._storage.close()
 
     def __enter__(self) -> Study:

@@ -1,8 +1,8 @@
-"""A space may be edited between launches: its versions, and which trials lie in which of them.
+"""Versions of a space that is edited between launches, and which trials lie in which version.
 
-A trial lies in a version when some point of it stands for exactly the configuration that the trial ran.
-Nothing else decides: a removed parameter must have had the base's value, a new one counts with the base's
-value, and an edited setting of the base that is not searched leaves no trial in.
+A trial lies in a version if some point of it stands for exactly the configuration that the trial ran. Nothing
+else decides: a removed parameter must have had the base's value, a new one counts with the base's value, and
+an edited setting of the base that is not searched leaves every trial outside.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 
 from mmsa.config import dump_yaml, parse, read_yaml, with_overrides
 from mmsa.errors import ConfigError, StudyError
+from mmsa.interface import Scalar
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.space.checks import dotted
-from mmsa.search.space.scalars import Scalar
 
 _FREE = ("search.trials", "search.starts", "resources.")
 _FIXED = {
@@ -35,8 +35,12 @@ _ADVICE = "Go on with that version, or write another name after `study:` to begi
 class Version:
     """A space as it was from one launch on.
 
-    number: counted from 1. date: of that launch. changes: from the version before, in words. space: as YAML.
-    carried: numbers of the trials of earlier versions that lie in it.
+    Attributes:
+        number: counted from 1.
+        date: of that launch.
+        changes: from the version before, in words.
+        space: as YAML.
+        carried: numbers of the trials of earlier versions that lie in it.
     """
 
     number: int
@@ -47,12 +51,12 @@ class Version:
 
     @cached_property
     def config(self) -> StudyConfig:
-        """The space."""
+        """The space, parsed."""
         return stored_space(self.space, f"version {self.number} of the space")
 
     @property
     def attribute(self) -> str:
-        """Name of the study's attribute that holds it."""
+        """Name of the study attribute that holds it."""
         return f"version/{self.number}"
 
     def stored(self) -> dict[str, Any]:
@@ -71,13 +75,14 @@ class Version:
 
 
 def stored_space(text: str, what: str) -> StudyConfig:
-    """A space as a study remembers it.
+    """Parse a space that a study remembers.
 
     Args:
-        what: it is, for an error.
+        text: YAML.
+        what: names it in an error.
 
     Raises:
-        StudyError: when an earlier version of mmsa wrote what this one does not take.
+        StudyError: if an earlier version of mmsa wrote what this one does not accept.
     """
     try:
         return parse(StudyConfig, read_yaml(text, what), what)
@@ -86,10 +91,10 @@ def stored_space(text: str, what: str) -> StudyConfig:
 
 
 def refuse_earlier_format(study: str, attributes: Mapping[str, Any]) -> None:
-    """A study that began has versions of its space and a target; the first ones had neither.
+    """Refuse a study of the first versions of mmsa, which remembered no versions of the space and no target.
 
     Raises:
-        StudyError: for a study without them, by the attributes that it remembers.
+        StudyError: for a study that has begun without them.
     """
     if "space" in attributes and None in (attributes.get("version/1"), attributes.get("target")):
         raise StudyError(
@@ -99,7 +104,7 @@ def refuse_earlier_format(study: str, attributes: Mapping[str, Any]) -> None:
 
 
 def versions_in(attributes: Mapping[str, Any]) -> list[Version]:
-    """Those that the attributes of a study hold, in order."""
+    """The versions in the attributes of a study, in order."""
     versions: list[Version] = []
     while (stored := attributes.get(f"version/{len(versions) + 1}")) is not None:
         known = {**stored, "changes": tuple(stored["changes"]), "carried": frozenset(stored["carried"])}
@@ -108,20 +113,22 @@ def versions_in(attributes: Mapping[str, Any]) -> list[Version]:
 
 
 def first_version(config: StudyConfig) -> Version:
-    """That of a study which begins."""
+    """The version of a study that begins."""
     return Version(1, _today(), (), dump_yaml(config.model_dump()))
 
 
 def next_version(
     latest: Version, config: StudyConfig, trials: Iterable[tuple[int, Version, Mapping[str, Scalar]]]
 ) -> Version | None:
-    """What ``config`` is beside the latest version; None when nothing was edited.
+    """The version that follows the latest one; None if nothing was edited.
 
     Args:
+        latest: version of the study.
+        config: of this launch.
         trials: number, version and point of each trial.
 
     Raises:
-        StudyError: when something was edited that a study cannot change.
+        StudyError: if something was edited that a study cannot change.
     """
     changes = tuple(_changes(latest.config, config))
     if not changes:
@@ -134,7 +141,7 @@ def next_version(
 
 
 def point_in(now: StudyConfig, then: StudyConfig, point: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
-    """The point of the space ``now`` that stands for what a trial of ``then`` ran; None without."""
+    """The point of the space ``now`` that stands for what a trial of ``then`` ran; None if there is none."""
     run = with_overrides(then.base, point)
     try:
         values = now.space.values_of(run)

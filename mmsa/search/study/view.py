@@ -1,4 +1,4 @@
-"""A study for reading: what is known of it and of its trials."""
+"""A study for reading: everything that is known of it and its trials."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from typing import Any, Protocol
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from mmsa.config import with_overrides
 from mmsa.data.rows import Rows
 from mmsa.errors import StudyError, did_you_mean, shortened
 from mmsa.experiment import RunConfig
-from mmsa.search.costs import Cost
+from mmsa.interface import VALID, Outcome, Scalar, Stage
+from mmsa.ranking import front_of, ranked
 from mmsa.search.definition.study_config import StudyConfig
-from mmsa.search.records import Target, TrialRecord
+from mmsa.search.records import Cost, Suggestion, TrialRecord, TrialTarget
 from mmsa.search.samplers.priors import Point
 from mmsa.search.schedulers import Replacement
-from mmsa.search.space.scalars import Scalar
-from mmsa.search.study.endings import broken_bounds, violation
+from mmsa.search.space.space import Space
 from mmsa.search.study.journal import JOURNAL
 from mmsa.search.study.storage import open_storage
 from mmsa.search.study.stored import (
@@ -36,12 +37,11 @@ from mmsa.search.study.stored import (
     understood,
 )
 from mmsa.search.study.versions import Version, point_in, refuse_earlier_format, stored_space, versions_in
-from mmsa.tracking import VALID, Outcome, Stage, front_of, ranked
 from mmsa.training.constants import Constant, best_constants
 
 
 class Source(Protocol):
-    """Where the facts of a study come from: its storage, or the memory of its driver."""
+    """Source of the facts about a study: its storage, or the memory of its driver."""
 
     @property
     def attributes(self) -> Mapping[str, Any]:
@@ -55,7 +55,9 @@ class Source(Protocol):
 class StudyView:
     """A study as it stands, for reading.
 
-    ``config`` is that of its latest launch; ``attributes`` are what the study remembers of itself.
+    Attributes:
+        config: of its latest launch.
+        name: of the study.
     """
 
     def __init__(self, source: Source, config: StudyConfig):
@@ -65,28 +67,30 @@ class StudyView:
 
     @property
     def attributes(self) -> Mapping[str, Any]:
-        """``identity``, ``corpus_digest``, ``git_commit``, ``git_dirty``, ``versions``, ``threads``,
-        ``code`` (of each launch that ran another), ``space`` (YAML), and what is behind the properties
-        below."""
+        """What the study remembers of itself.
+
+        ``identity``, ``corpus_digest``, ``git_commit``, ``git_dirty``, ``versions``, ``threads``, ``code``
+        (of each launch that ran other code), ``space`` (YAML), and what the properties below read.
+        """
         return self._source.attributes
 
     @property
     def seen(self) -> Rows | None:
-        """The rows that the study was trained or chose on, and those of the studies it learned from.
+        """The rows that the study trained or chose on, and those of the studies it learned from.
 
-        None for a study of a time when rows were not remembered.
+        None for a study that is older than this record.
         """
         own, of_priors = self.attributes.get("seen"), self.attributes.get("seen_by_priors", ())
         return own and reduce(or_, map(Rows.from_dict, [own, *filter(None, of_priors)]))
 
     @cached_property
     def space_versions(self) -> list[Version]:
-        """The space as it was from one launch to another, the latest last."""
+        """The versions of the space, the latest last."""
         return versions_in(self.attributes)
 
     @property
     def asked(self) -> int:
-        """How many trials the study shall have: those of the search, and the finalists."""
+        """How many trials the study shall have, finalists included."""
         finalists = self.config.search.finalists
         begun = sum(stage_of(trial) == "finalist" for trial in self._source.trials)
         if finalists is None:
@@ -97,27 +101,27 @@ class StudyView:
 
     @property
     def retried(self) -> list[int]:
-        """The numbers of the failed trials that were to be tried again."""
+        """The numbers of the failed trials that are to be tried again."""
         return list(self.attributes.get("retried", ()))
 
     @property
     def replacements(self) -> list[Replacement]:
-        """The trials that ended for one that goes on from another's weights, in the order of decisions."""
+        """The replacements of trials by others that continue from better weights, in order."""
         return [Replacement(**known) for known in self.attributes.get("replacements", ())]
 
     @property
-    def _target(self) -> Target:
-        return Target(**self.attributes["target"])
+    def _target(self) -> TrialTarget:
+        return TrialTarget(**self.attributes["target"])
 
     @property
     def _searches_asked(self) -> int:
-        """As many as were asked for, and one more for each retry and each replacement."""
+        """Trials of the search: those asked for, and one more for each retry and each replacement."""
         trials = self._source.trials
         retried = sum(stage_of(trials[number]) == "search" for number in self.retried)
         return self._target.asked + retried + len(self.replacements)
 
     def outstanding(self, stage: Stage) -> int:
-        """How many trials of a stage have not ended; of finalists, none as long as they are not chosen."""
+        """How many trials of a stage have not ended; 0 for finalists that are not chosen yet."""
         of_stage = [trial for trial in self._source.trials if stage_of(trial) == stage]
         asked = self._searches_asked if stage == "search" else len(of_stage) + len(self.finalists_due())
         ended = sum(bool(trial.state.is_finished()) for trial in of_stage)
@@ -125,20 +129,20 @@ class StudyView:
 
     @property
     def finished(self) -> int:
-        """How many trials have ended, however they ended."""
+        """How many trials have ended, with whatever outcome."""
         return sum(trial.state.is_finished() for trial in self._source.trials)
 
     @property
     def remaining(self) -> int:
-        """How many of the asked trials have not ended."""
+        """How many of the trials asked for have not ended."""
         return max(0, self.asked - self.finished)
 
     def counts(self) -> dict[Outcome, int]:
-        """How many trials have begun, by outcome."""
+        """Trials that have begun, by outcome."""
         return dict(Counter(map(outcome_of, self._source.trials)))
 
     def cost(self) -> Cost:
-        """What all trials took so far."""
+        """Cost of all trials so far."""
         return sum((cost_of(trial) for trial in self._source.trials), Cost())
 
     def trials(self) -> list[TrialRecord]:
@@ -146,7 +150,7 @@ class StudyView:
         return [self._record(trial) for trial in self._source.trials]
 
     def trial(self, number: int) -> TrialRecord:
-        """The trial of that number, which has begun."""
+        """A trial that has begun, by its number."""
         return self._record(self._source.trials[number])
 
     def completed(self, stage: Stage) -> list[TrialRecord]:
@@ -156,21 +160,20 @@ class StudyView:
         return self.ranked(map(self._record, completed))
 
     def completed_points(self) -> list[TrialRecord]:
-        """The completed trials of the search that are points of the space, best first: not those that went on
-        from another one's weights."""
+        """Completed trials of the search, best first, that did not continue from another trial's weights."""
         return [trial for trial in self.completed("search") if trial.parent is None]
 
     def best(self) -> TrialRecord | None:
-        """The best completed trial that lies in the space as it is now: a finalist if there is one."""
+        """The best completed trial in the space as it is now, which is a finalist if there is one."""
         return next(iter([*self.completed("finalist"), *self.completed("search")]), None)
 
     @property
     def stopped(self) -> str:
-        """Why ``search.stop`` ended the search, in words; empty otherwise."""
+        """Why ``search.stop`` ended the search; empty if it did not."""
         return self._target.stopped
 
     def finalists_due(self) -> list[int]:
-        """The searched trials that have to run again as finalists and have not begun to, best first."""
+        """The searched trials that still have to begin as finalists, best first."""
         finalists = self.config.search.finalists
         if finalists is None or self.outstanding("search"):
             return []
@@ -185,7 +188,7 @@ class StudyView:
         return [trial.number for trial in best if trial.number not in begun]
 
     def defaults(self) -> TrialRecord | None:
-        """The trial that runs the base as it is now; of several one that has completed."""
+        """The trial that runs the base as it is now; a completed one if there are several."""
         point = self.config.complete({})
         candidates = (t for t in self._source.trials if is_proposed(t) and not self._superseded(t))
         found = [record for record in map(self._record, candidates) if self.point(record) == point]
@@ -193,32 +196,32 @@ class StudyView:
 
     @property
     def directions(self) -> list[str]:
-        """Of the objectives."""
+        """``minimize`` or ``maximize``, one for each objective."""
         return [objective.direction for objective in self.config.search.objectives]
 
     def ranked(self, trials: Iterable[TrialRecord]) -> list[TrialRecord]:
-        """Those of the trials that have a rank, best first; see ``mmsa.tracking.ranking``."""
+        """Those of the trials that have a rank, best first; see ``mmsa.ranking``."""
         return ranked(trials, self.directions)
 
     def broken(self, completed: TrialRecord) -> str:
-        """Which bounds on metrics, as they are now, a completed trial breaks; empty for a feasible one."""
-        return broken_bounds(self.config, completed.metrics)
+        """Say which bounds on metrics, as they are now, a completed trial breaks; empty if it is feasible."""
+        return self.config.broken_bounds(completed.metrics)
 
     def front(self) -> list[TrialRecord]:
-        """The trials that no other is better than in all objectives, best in the first one first.
+        """The Pareto front, best in the first objective first.
 
-        Of the finalists once there are any; those that break a bound only where all do.
+        It is that of the finalists once there are any. Trials that break a bound are on it only if all do.
         """
         trials = (trial for trial in self._source.trials if trial.state == TrialState.COMPLETE)
         return front_of(map(self._record, trials), self.directions)
 
     def constant(self, metric: str) -> Constant | None:
-        """The best constant predictor by a metric of valid; None where none is known."""
+        """The best constant predictor by a metric of valid; None if none is known."""
         return best_constants(self.attributes.get("constants", {})).get(metric.removeprefix(VALID))
 
     @property
     def priors(self) -> Mapping[str, list[Point]]:
-        """What earlier studies know, as it was read when they were named: their best points, by study."""
+        """The best points of earlier studies, by study, as they were when this study named them."""
         points: Mapping[str, list[Point]] = self.attributes.get("priors", {})
         return points
 
@@ -231,13 +234,27 @@ class StudyView:
         assert point is not None
         return point
 
-    def base_of(self, version: int) -> RunConfig:
-        """The base of a version of the space."""
-        return self.space_versions[version - 1].config.base
+    def space_of(self, version: int) -> Space:
+        """The space as it was in one of its versions."""
+        return self.space_versions[version - 1].config.space
+
+    def trial_config(self, trial: Suggestion | TrialRecord) -> RunConfig:
+        """The complete configuration of a trial: what it runs, what export writes, what retrain repeats.
+
+        Threads are always pinned to the number that the study began with.
+        """
+        base = self.space_versions[trial.version - 1].config.base
+        pinned: dict[str, Any] = {"train.threads": self.attributes["threads"]}
+        if trial.course:
+            pinned["course"] = list(trial.course)
+        return with_overrides(base, {**pinned, **trial.overrides})
 
     def _superseded(self, trial: FrozenTrial) -> bool:
-        """A finalist is so with its searched trial, and when other settings are changed for finalists now;
-        a trial that went on from another one's weights is so with that one."""
+        """Whether a trial lies outside the space as it is now.
+
+        A finalist does if its searched trial does, or if other settings are changed for finalists now. A
+        trial that continued from another trial's weights does if that one does.
+        """
         latest = self.space_versions[-1]
         if PARENT in trial.user_attrs:
             return self._superseded(self._source.trials[trial.user_attrs[PARENT]])
@@ -251,12 +268,12 @@ class StudyView:
         record = record_of(trial, self._superseded(trial))
         if record.outcome != "completed" or not self.config.metric_bounds:
             return record
-        return replace(record, violation=violation(self.config, record.metrics))
+        return replace(record, violation=self.config.violation(record.metrics))
 
 
 @dataclass(frozen=True)
 class _Stored:
-    """A study in its storage, read anew at every look."""
+    """A study in its storage, read anew on every access."""
 
     study: optuna.Study
 
@@ -279,10 +296,10 @@ def _exists(path: Path) -> bool:
 
 
 def read_study(name: str, runs: Path, storage: str | None = None) -> StudyView:
-    """A study for reading, also while a driver searches it.
+    """Open a study for reading, even while a driver searches it.
 
     Raises:
-        StudyError: when there is none of that name, or it cannot be read.
+        StudyError: if there is no study of that name, or it cannot be read.
     """
     folder = runs / name
     if storage is None and not _exists(folder / JOURNAL):
@@ -299,5 +316,5 @@ def read_study(name: str, runs: Path, storage: str | None = None) -> StudyView:
     refuse_earlier_format(name, study.attributes)
     with understood(name):
         view = StudyView(study, stored_space(study.attributes["space"], f"study {name}"))
-        view.trials(), view.asked, view.best()  # once, so that nobody meets a damaged one later
+        view.trials(), view.asked, view.best()  # read all once, so that damage shows here and not later
     return view

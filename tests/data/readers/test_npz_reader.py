@@ -16,7 +16,8 @@ from mmsa.data import DATA_SETS, open_corpus
 from mmsa.data.corpus import Features, Strings
 from mmsa.data.inputs import InputSpec
 from mmsa.data.readers import FileConfig
-from mmsa.data.readers.npz import NpzFile, NpzReader
+from mmsa.data.readers.npz import NpzReader
+from mmsa.data.readers.npz_file import NpzFile
 from mmsa.errors import DataError
 
 SPLITS = np.array(["train", "test", "valid", "train", "dev", "test"])

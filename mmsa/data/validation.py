@@ -1,0 +1,195 @@
+"""Checks of the splits of a data set: harmless faults are repaired and logged, the others raise DataError."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsa.data.corpus import MODALITIES, SPLITS, Features, Outline, Split, SplitName
+from mmsa.data.inputs import FeatureInput
+from mmsa.errors import DataError, Problem
+
+logger = logging.getLogger("mmsa.data")
+
+OUTLIER = 10.0  # standard deviations
+_SHOWN = 5
+_LONGEST = 80  # characters of a name that is shown
+
+
+def replace_non_finite(values: NDArray[np.float32], source: str) -> NDArray[np.float32]:
+    """Set NaN and infinities in ``values`` (..., D) to 0, in place, and log how many there were.
+
+    COVAREP writes -inf for the logarithm of silence, and a single one would spoil every mean over its column.
+    """
+    bad = ~np.isfinite(values)
+    if bad.any():
+        kinds = {
+            "-inf": np.isneginf(values).sum(),
+            "NaN": np.isnan(values).sum(),
+            "inf": np.isposinf(values).sum(),
+        }
+        counts = " and ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
+        columns = np.flatnonzero(bad.reshape(-1, values.shape[-1]).any(axis=0))
+        logger.warning("%s: %s set to 0, in columns %s", source, counts, first_few(columns.tolist()))
+        values[bad] = 0.0
+    return values
+
+
+def warn_about_features(split: Split, source: str) -> None:
+    """Log rows without a modality, constant columns and far outliers."""
+    for name, modality in split.modalities().items():
+        absent = int((modality.lengths() == 0).sum())
+        if absent:
+            logger.warning("%s: %d of %d rows have no %s", source, absent, len(split), name)
+        if isinstance(modality, Features) and len(modality.values):
+            _warn_about_columns(modality, f"{source}: {name}")
+
+
+def warn_about_labels(split: Split, source: str) -> None:
+    """Log why metrics on this split would say little: a single row, a single group, equal labels."""
+    if len(split) == 1:
+        logger.warning("%s: has a single row", source)
+    elif len(np.unique(split.groups)) == 1:
+        logger.warning(
+            "%s: all %d rows are of one video or speaker; they do not tell how a metric varies over others",
+            *(source, len(split)),
+        )
+    if len(split) > 1 and np.ptp(split.labels) == 0:
+        logger.warning("%s: all %d labels are %g", source, len(split), split.labels[0])
+
+
+def _warn_about_columns(features: Features, source: str) -> None:
+    low, high = features.values.min(axis=0), features.values.max(axis=0)
+    constant = np.flatnonzero(low == high)
+    if len(constant):
+        logger.warning("%s: %d of %d columns are constant", source, len(constant), features.dim)
+    statistics = FeatureInput.of(features)
+    reach = np.maximum(high - statistics.mean, statistics.mean - low) / statistics.scale
+    far = np.flatnonzero(reach > OUTLIER)
+    if len(far):
+        worst = int(reach.argmax())
+        logger.info(
+            "%s: %d of %d columns reach beyond %g standard deviations, column %d from %g to %g",
+            *(source, len(far), features.dim, OUTLIER, worst, low[worst], high[worst]),
+        )
+
+
+def check_splits(
+    splits: Mapping[SplitName, Split],
+    label_range: tuple[float, float],
+    source: str,
+    allow_shared_groups: bool = False,
+    outlines: Mapping[SplitName, Outline] = MappingProxyType({}),
+) -> None:
+    """Check that splits belong together and that their labels are valid.
+
+    Args:
+        splits: opened splits.
+        label_range: smallest and largest label of the scale.
+        source: file or data set, for messages.
+        allow_shared_groups: only warn of groups that lie in several splits.
+        outlines: of closed splits; those of ``splits`` may be left out.
+
+    Raises:
+        DataError: listing all problems at once. In any split: ids that are not unique, groups (videos or
+            speakers) with rows in several splits, feature widths that differ. In opened splits: labels that
+            are missing or out of range.
+    """
+    # Outlines of closed splits take part: a search must not begin on data whose test could never be opened.
+    known = {name: split.outline() for name, split in splits.items()} | dict(outlines)
+    all_splits = {name: known[name] for name in SPLITS if name in known}
+    problems = [
+        *_id_problems(all_splits),
+        *_group_problems(all_splits, allow_shared_groups, source),
+        *_width_problems(all_splits),
+    ]
+    for name, split in splits.items():
+        problems += _label_problems(f"{name} labels", split.ids, split.labels, label_range)
+        for modality, labels in split.unimodal_labels.items():
+            problems += _label_problems(f"{name} labels of {modality}", split.ids, labels, label_range)
+    raise_data_error(source, problems)
+
+
+def raise_data_error(source: str, problems: list[Problem]) -> None:
+    """Raise one DataError that lists all ``problems``, if there are any."""
+    if problems:
+        raise DataError(f"{source}:\n" + "\n".join(map(str, problems)))
+
+
+def _id_problems(splits: Mapping[SplitName, Outline]) -> list[Problem]:
+    repeated = [
+        f"{row} ({', '.join(names)})" if len(set(names)) > 1 else row
+        for row, names in _homes((name, split.ids.tolist()) for name, split in splits.items()).items()
+        if len(names) > 1
+    ]
+    if not repeated:
+        return []
+    return [Problem("id", first_few(repeated), "each id must occur once, in one split", "Remove the copies.")]
+
+
+def _homes(names: Iterable[tuple[SplitName, Iterable[str]]]) -> dict[str, list[SplitName]]:
+    """The splits in which each name occurs, once per occurrence."""
+    homes: dict[str, list[SplitName]] = {}
+    for split, members in names:
+        for member in members:
+            homes.setdefault(member, []).append(split)
+    return homes
+
+
+def _width_problems(splits: Mapping[SplitName, Outline]) -> list[Problem]:
+    problems = []
+    for modality in MODALITIES:
+        widths = {name: split.widths[modality] for name, split in splits.items() if modality in split.widths}
+        if len(set(widths.values())) > 1:
+            found = ", ".join(f"{name} {width}" for name, width in widths.items())
+            rule = "every split must have the same number of feature columns; a model has one width"
+            problems.append(
+                Problem(modality, found, rule, "Take the features of all splits from one source.")
+            )
+    return problems
+
+
+def _label_problems(
+    what: str, ids: NDArray[np.str_], labels: NDArray[np.float32], label_range: tuple[float, float]
+) -> list[Problem]:
+    low, high = label_range
+    missing = ids[~np.isfinite(labels)].tolist()
+    outside = ids[(labels < low) | (labels > high)].tolist()
+    problems = []
+    if missing:
+        advice = "Remove these rows, or give them labels."
+        problems.append(Problem(what, first_few(missing), "a label must be a finite number", advice))
+    if outside:
+        rule = f"labels must lie within [{low:g}, {high:g}]"
+        advice = "Choose the data set whose scale this is, or rescale the labels."
+        problems.append(Problem(what, first_few(outside), rule, advice))
+    return problems
+
+
+def _group_problems(splits: Mapping[SplitName, Outline], allow: bool, source: str) -> list[Problem]:
+    homes = _homes((name, np.unique(split.groups).tolist()) for name, split in splits.items())
+    shared = [f"{group} ({', '.join(names)})" for group, names in homes.items() if len(names) > 1]
+    if not shared:
+        return []
+    if allow:
+        logger.warning("%s: %d groups lie in several splits: %s", source, len(shared), first_few(shared))
+        return []
+    rule = "a video or speaker must lie in one split, or scores measure recognition of the speaker"
+    advice = "Use another split, or set data.allow_shared_groups: true if the published split is like that."
+    return [Problem("groups", first_few(shared), rule, advice)]
+
+
+def first_few(items: Iterable[object], most: int = _SHOWN) -> str:
+    """The first ``most`` of ``items`` as text, and how many more there are."""
+    items = list(items)
+    shown = ", ".join(_short(item) for item in items[:most])
+    return shown if len(items) <= most else f"{shown} and {len(items) - most} more"
+
+
+def _short(item: object) -> str:
+    text = str(item)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -1,0 +1,161 @@
+"""The nouns and protocols that the parts of mmsa share: outcomes, cards of studies and trials, observers.
+
+This module imports nothing from mmsa but the record of a measurement, which imports nothing. So what watches
+a search, ranks its trials or shows them depends on these words and on nothing behind them. Only plain types
+cross this line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from mmsa.measurement import Measurement
+
+Scalar = bool | int | float | str
+"""A value that a setting can have."""
+Metrics = Mapping[str, float]
+"""Numbers by metric name."""
+Outcome = Literal["running", "completed", "pruned", "diverged", "out_of_memory", "failed"]
+"""What has become of a trial.
+
+completed: it reached its last epoch or stopped early by itself. pruned: the scheduler stopped it. diverged: a
+number stopped being finite. failed: anything else went wrong.
+"""
+Stage = Literal["search", "finalist"]
+"""Part of a study. Finalists are its best trials, run again with other settings."""
+VALID = "valid/"
+"""Prefix of the metrics of the valid split."""
+
+
+@dataclass(frozen=True)
+class StudyCard:
+    """A study as observers see it before its first trial.
+
+    Attributes:
+        name: of the study.
+        identity: unique; a study that is deleted and created again under the same name gets another one.
+        data_set: name of the data set.
+        metrics: names of the objectives, in order.
+        directions: ``minimize`` or ``maximize``, one for each objective.
+        num_trials: trials the study has when it is done.
+        space_yaml: the space file, below the history of its edits.
+        tags: provenance such as ``corpus_digest`` and ``git_commit``.
+    """
+
+    name: str
+    identity: str
+    data_set: str
+    metrics: tuple[str, ...]
+    directions: tuple[str, ...]
+    num_trials: int
+    space_yaml: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BestEpoch:
+    """The best epoch of a trial, however the trial ended.
+
+    Attributes:
+        number: counted from 1; None if no epoch was finished.
+        metrics: of that epoch.
+        violation: sum of the amounts by which a completed trial breaks the bounds on metrics.
+    """
+
+    number: int | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    violation: float = 0.0
+
+
+NOTHING = BestEpoch()
+"""Of a trial that finished no epoch."""
+
+
+@dataclass(frozen=True)
+class TrialCard:
+    """A trial as observers see it, finished or not.
+
+    Attributes:
+        number: in the study.
+        outcome: how it ended, or ``running``.
+        params: sampled values by dotted path.
+        config_yaml: the complete resolved configuration.
+        values: one per objective; empty without a result.
+        reason: why it did not complete, or which bounds on metrics it breaks now.
+        epochs: metrics by epoch, counted from 1.
+        started: seconds since 1970.
+        finished: seconds since 1970.
+        information: measured on the weights of the best epoch, by name.
+        stage: of the study.
+        superseded: whether it lies outside the space as it is now, so that it is not ranked.
+        violation: sum of the amounts by which it breaks the bounds on metrics.
+        metrics: of its best epoch, however it ended.
+        best_epoch: counted from 1.
+    """
+
+    number: int
+    outcome: Outcome
+    params: Mapping[str, Scalar]
+    config_yaml: str
+    values: tuple[float, ...] = ()
+    reason: str = ""
+    epochs: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    started: float | None = None
+    finished: float | None = None
+    information: Mapping[str, Measurement] = field(default_factory=dict)
+    stage: Stage = "search"
+    superseded: bool = False
+    violation: float = 0.0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    best_epoch: int | None = None
+
+    def best(self, objectives: Sequence[str]) -> dict[str, float]:
+        """Metrics of its best epoch: the known ``objectives`` first, then everything measured on valid."""
+        known = {**self.metrics, **dict(zip(objectives, self.values, strict=False))}
+        shown = [*objectives, *(name for name in self.metrics if name.startswith(VALID))]
+        return {name: known[name] for name in shown if name in known}
+
+
+def short(value: Scalar) -> str:
+    """Format a sampled value for people: floats to four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+class Observer(Protocol):
+    """Watches a search: the MLflow mirror, the progress display, a test.
+
+    Called from the driver process only, in the order in which things happen. A call returns at once and never
+    raises: watching must not slow down or stop a search.
+    """
+
+    def start_study(self, study: StudyCard, earlier: Sequence[TrialCard]) -> None:
+        """The search begins or continues; ``earlier`` are the trials that earlier launches finished."""
+
+    def trial_started(
+        self, number: int, params: Mapping[str, Scalar], config: Mapping[str, Any], stage: Stage = "search"
+    ) -> None:
+        """A trial starts, or starts again from its checkpoint; ``config`` is the complete one."""
+
+    def trial_epoch(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        """A trial finished ``epoch``, counted from 1. An epoch repeated after a crash is reported again."""
+
+    def trial_paused(self, number: int) -> None:
+        """A trial waits at a rung. It later restarts from its checkpoint, or ends without restarting."""
+
+    def trial_measured(self, number: int, information: Mapping[str, Measurement]) -> None:
+        """Measurements, by name, of a trial that is about to finish."""
+
+    def trial_finished(
+        self,
+        number: int,
+        outcome: Outcome,
+        values: Sequence[float],
+        reason: str,
+        best: BestEpoch = NOTHING,
+    ) -> None:
+        """A trial ended; ``values`` has one number per objective, or none. ``best`` is its best epoch."""
+
+    def close(self) -> None:
+        """The search is over or interrupted; queued events may be written for a few more seconds."""
