@@ -9,7 +9,6 @@ from typing import Any
 
 from mmsa.interface import Metrics, Outcome, Scalar, Stage
 from mmsa.measurement import Measurement
-from mmsa.search.space.space import Space
 
 
 @dataclass(frozen=True)
@@ -175,19 +174,16 @@ class TrialTarget:
     stopped: str = ""
 
 
-def shown_params(trial: Suggestion | TrialRecord, space: Space) -> dict[str, Scalar]:
+def shown_params(trial: Suggestion | TrialRecord, divided: Mapping[str, Scalar]) -> dict[str, Scalar]:
     """What was chosen for a trial, for people: its point, how that divides totals, its schedule in words.
 
     Args:
         trial: of some study.
-        space: in which its point was chosen.
+        divided: totals and shares of its point, by name.
     """
     changes = [
         f"after {change['after']}: "
         + ", ".join(f"{path} {value:.4g}" for path, value in change["set"].items())
         for change in trial.course
     ]
-    divided: dict[str, Scalar] = {}
-    for name, division in space.divisions(trial.overrides).items():
-        divided |= division.entries(name)
     return {**trial.overrides, **divided, **({"course": "; ".join(changes)} if changes else {})}

@@ -276,7 +276,7 @@ def _best(study: StudyView, trial: TrialRecord) -> BestTrial:
     return BestTrial(
         trial.number,
         trial.values[0],
-        shown_params(trial, study.space_of(trial.version)),
+        shown_params(trial, study.divided(trial)),
         trial.finalist_of,
         trial.information,
         study.broken(trial),

@@ -287,7 +287,7 @@ def test_a_study_keeps_every_point_over_restarts(tmp_path, make_study_config):
         assert study.defaults().number == 0
         assert study.trial_config(study.trial(0)).objective == config.base.objective
         for trial in study.trials()[1:]:
-            known = shown_params(trial, config.space)
+            known = shown_params(trial, study.divided(trial))
             assert (
                 known["terms/cpc.weight"] + known["terms/barber_agakov.weight"] == 1.0 or known["terms"] == 0
             )

@@ -171,7 +171,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
 
     def _introduce(self, trial: TrialRecord) -> None:
         """Introduce a trial that ends without having started in this launch: it waited, or died too early."""
-        chosen = shown_params(trial, self._study.space_of(trial.version))
+        chosen = shown_params(trial, self._study.divided(trial))
         self._tell_start(trial.number, chosen, self._study.trial_config(trial), trial.stage)
         for epoch, metrics in trial.epochs.items():
             for observer in self._observers:

@@ -70,7 +70,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         assignment = Assignment(
             suggestion.number,
             config,
-            shown_params(suggestion, self._study.space_of(suggestion.version)),
+            shown_params(suggestion, self._study.divided(suggestion)),
             self._study.trial_folder(suggestion.number),
             known=max(self._study.trial(suggestion.number).epochs, default=0),
             inherited=max((change["after"] for change in suggestion.course), default=0),

@@ -52,7 +52,7 @@ def trial_card(study: StudyView, trial: TrialRecord) -> TrialCard:
     return TrialCard(
         number=trial.number,
         outcome=trial.outcome,
-        params=shown_params(trial, study.space_of(trial.version)),
+        params=shown_params(trial, study.divided(trial)),
         config_yaml=dump_yaml(study.trial_config(trial).model_dump(mode="json")),
         values=trial.values,
         reason=study.broken(trial) if trial.outcome == "completed" else trial.reason,

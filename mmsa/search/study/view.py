@@ -23,7 +23,6 @@ from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.records import Cost, Suggestion, TrialRecord, TrialTarget
 from mmsa.search.samplers.priors import Point
 from mmsa.search.schedulers import Replacement
-from mmsa.search.space.space import Space
 from mmsa.search.study.journal import JOURNAL
 from mmsa.search.study.storage import open_storage
 from mmsa.search.study.stored import (
@@ -234,9 +233,13 @@ class StudyView:
         assert point is not None
         return point
 
-    def space_of(self, version: int) -> Space:
-        """The space as it was in one of its versions."""
-        return self.space_versions[version - 1].config.space
+    def divided(self, trial: Suggestion | TrialRecord) -> dict[str, Scalar]:
+        """The totals that a trial's point divides, and the shares of them, by name."""
+        space = self.space_versions[trial.version - 1].config.space
+        entries: dict[str, Scalar] = {}
+        for name, division in space.divisions(trial.overrides).items():
+            entries |= division.entries(name)
+        return entries
 
     def trial_config(self, trial: Suggestion | TrialRecord) -> RunConfig:
         """The complete configuration of a trial: what it runs, what export writes, what retrain repeats.
