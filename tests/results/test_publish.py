@@ -12,6 +12,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from launched import LAUNCH, launched
 from mlflow.exceptions import MlflowException
 
 from mmsa.data import Features, Split, open_corpus
@@ -144,25 +145,22 @@ def test_a_second_retraining_is_the_next_version(model: str, report: RetrainRepo
     assert client.get_model_version_by_alias("small", "current").version == 2
 
 
-def test_the_three_commands(searched: Path, tmp_path: Path) -> None:
+def test_the_three_commands(
+    searched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Export, retrain and report as a user runs them."""
-    root = Path(__file__).parents[2]
-
-    def launch(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(root / "launch" / script), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-
-    best = str(tmp_path / "best.yaml")
-    done = launch("export.py", "--study", "small", "--runs", str(searched), "--out", best, "--trial", "0")
-    assert done.returncode == 0, done.stderr
-    assert "trial 0 of small, valid/mae " in done.stdout
-    done = launch("retrain.py", "--config", best, "--seeds", "2", "--set", "train.epochs=1")
+    monkeypatch.chdir(tmp_path)
+    study = ("--study", "small", "--runs", str(searched))
+    assert launched(monkeypatch, "export.py", *study, "--out", "best.yaml", "--trial", "0") == 0
+    assert "trial 0 of small, valid/mae " in capsys.readouterr().out
+    # In a process of its own: what MLflow and its database say when they are loaded must not be seen.
+    arguments = ("--config", "best.yaml", "--seeds", "2", "--set", "train.epochs=1")
+    command = [sys.executable, str(LAUNCH / "retrain.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "registered model: models:/small@current" in done.stdout
     assert f"mlflow ui --backend-store-uri sqlite:///{tmp_path.resolve()}/runs/mlflow.db" in done.stdout
-    done = launch("report.py", "--study", "smal", "--runs", str(searched))
-    assert done.returncode == 2
-    assert "'small'" in done.stderr
-    done = launch("report.py", "--study", "small", "--runs", str(searched))
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "trial 0 (defaults)" in done.stdout
+    assert launched(monkeypatch, "report.py", "--study", "smal", "--runs", str(searched)) == 2
+    assert "'small'" in capsys.readouterr().err
+    assert launched(monkeypatch, "report.py", *study) == 0
+    assert "trial 0 (defaults)" in capsys.readouterr().out
