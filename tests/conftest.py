@@ -98,6 +98,16 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's tables and nothing in them, to be copied: to make one takes seconds."""
+    from mmsa.tracking import Location
+
+    runs = tmp_path_factory.mktemp("store")
+    Location.of(runs).connect()
+    return runs / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """One cluster of two CPUs for all tests: starting one takes seconds."""
     from mmsa.search.execution.cluster import ray_cluster

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -29,8 +30,10 @@ from mmsa.tracking import Location, rebuild
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("runs")
+def runs(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs: Path = tmp_path_factory.mktemp("runs")
+    shutil.copy(store, runs)
+    return runs
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +88,10 @@ def test_a_run_for_all_seeds_and_a_child_for_each(model: str, report: RetrainRep
     assert [point.step for point in history] == [1, 2, 3]
 
 
-def test_information_on_test_has_a_name_that_says_so(report: RetrainReport, tmp_path: Path) -> None:
+def test_information_on_test_has_a_name_that_says_so(
+    report: RetrainReport, store: Path, tmp_path: Path
+) -> None:
+    shutil.copy(store, tmp_path)
     x, y = np.random.default_rng(0).standard_normal((2, 80))
     panel = CopulaPanel({"x": x, "twin": x + 0.5 * y, "y": y})
     found = {"target/text": panel.measure("x", "twin"), "target/audio": panel.measure("x", "y")}
