@@ -32,7 +32,7 @@ demo: env  ## the main job on planted data: search, export, retrain
 	@$(BIN)/python launch/retrain.py --config $(RUNS)/demo-best.yaml --seeds 3
 
 test: env  ## the tests a user runs
-	@$(BIN)/python -m pytest -q -n auto --dist loadgroup -m 'not faults and not shipped and not postgres and not serving'
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder -m 'not faults and not shipped and not postgres and not serving'
 
 test-heavy: env  ## processes killed at random moments, every shipped space, servers of databases and models
 	@$(BIN)/python -m pytest -q -m 'faults or shipped or postgres or serving'

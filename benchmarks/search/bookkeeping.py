@@ -24,6 +24,7 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import ray
 from figures import Figure, record
 from ray import tune
 
@@ -35,6 +36,9 @@ from mmsa.search.execution.executor import SearchOptions, run_search
 from mmsa.search.execution.trial import Report, SearchTrial
 from mmsa.search.summary import SearchSummary
 from mmsa.tracking import Location, MirrorProcess
+
+# By value: the processes of a search find the packages of the driver, not the scripts beside it.
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 SLOTS = os.cpu_count() or 1
 METRICS = {f"valid/{name}": 0.5 for name in ("mae", "pearson", "acc2", "acc7", "f1")}

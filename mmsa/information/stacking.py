@@ -187,7 +187,8 @@ def _ridge_whitening(values_ND: Array) -> Array:
 
 def _pairwise_ratios(parts: Sequence[tuple[Array, Array]], folds: Sequence[HeldOut]) -> list[Array]:
     """Log ratios (P,) of each fold, with the penalty that suits the first."""
-    penalties, ratios = _PENALTIES, []
+    penalties: tuple[float, ...] = _PENALTIES
+    ratios = []
     for number, (fold, (x_ND, y_ND)) in enumerate(zip(folds, parts, strict=True)):
         others = [other for k, other in enumerate(folds) if k != number]
         num_joint = sum(other.joint for other in others)

@@ -9,7 +9,6 @@ counted twice is worth a fifteenth.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ import test_models
 import test_terms
 import torch
 import torch.distributed as dist
-import torch.multiprocessing
+from two_processes import in_two_processes
 
 from mmsa.config import parse
 from mmsa.data import open_corpus
@@ -27,7 +26,6 @@ from mmsa.objectives.losses import WEIGHTINGS
 from mmsa.training.parallel import ALONE, Team
 from mmsa.training.trainer import Trainer
 
-WORLD = 2
 MISA = {**test_models.CASES["misa"], "text": {"name": "mlp"}}
 DRAWS = {"dependency"}  # which rows are put together is drawn in each process, among its own rows
 ALL_AT_ONCE = {name: variants[0] for name, variants in test_terms.CASES.items() if name not in DRAWS}
@@ -77,42 +75,37 @@ def configuration(case: str) -> RunConfig:
     return parse(RunConfig, without_dropout(complete), case)
 
 
-def trace(case: str, team: Team) -> dict[str, Any]:
-    """The gradient of the first step, and the metrics of two epochs."""
+def trace(case: str, team: Team, num_epochs: int | None = None) -> dict[str, Any]:
+    """The gradient of the first step, and the metrics of so many epochs, or all."""
     config = configuration(case)
     trainer = Trainer(config, open_corpus(config.data, ("train", "valid")), team=team)
     parameters = [*trainer.model.parameters(), *trainer.objective.parameters()]
     next(trainer.steps())
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     flat = torch.cat([gradient.flatten() for gradient in gradients])
-    while not trainer.finished:
+    while not trainer.finished and len(trainer.history) != num_epochs:
         trainer.train_epoch()
     return {"gradient": flat, "history": trainer.history, "best": trainer.selection.epoch}
 
 
-def work(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    store = dist.FileStore(f"{folder}/rendezvous", WORLD)
-    dist.init_process_group("gloo", rank=rank, world_size=WORLD, store=store)
+def work(rank: int, folder: str) -> dict[str, Any]:
     team = Team(dist.group.WORLD)
-    torch.save({case: trace(case, team) for case in CASES}, f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+    return {case: trace(case, team) for case in CASES}
 
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    folder: Path = tmp_path_factory.mktemp("two")
-    torch.multiprocessing.spawn(work, args=(str(folder),), nprocs=WORLD)
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(WORLD)]
+    return in_two_processes(work, tmp_path_factory.mktemp("two"))
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_run_in_two_processes_is_the_run_in_one(case: str, two_processes: list[dict[str, Any]]) -> None:
-    one, (first, second) = trace(case, ALONE), (traces[case] for traces in two_processes)
+    first, second = (traces[case] for traces in two_processes)
     assert first["history"] == second["history"]
     torch.testing.assert_close(first["gradient"], second["gradient"], rtol=0.0, atol=0.0)
     if case.partition("-")[0] in DRAWS:
         return
+    one = trace(case, ALONE, num_epochs=1)
     difference = torch.linalg.vector_norm(first["gradient"] - one["gradient"])
     assert difference <= 5e-5 * torch.linalg.vector_norm(one["gradient"])
     assert first["history"][0] == pytest.approx(one["history"][0], rel=1e-3, abs=1e-3)

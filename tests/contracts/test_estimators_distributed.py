@@ -6,11 +6,11 @@ import pytest
 import surrogate_cases
 import torch
 import torch.distributed as dist
-import torch.multiprocessing
+from two_processes import WORLD, in_two_processes
 
 from mmsa.information import ESTIMATORS, GradientNormaliser, Triples
 
-WORLD, ROWS, STEPS = 2, 11, 3
+ROWS, STEPS = 11, 3
 FIRST_ROWS = 7  # the two parts differ in size
 PAIRS = [
     case
@@ -61,20 +61,13 @@ def trace(case, rows, group):
 
 
 def work(rank, folder):
-    torch.set_num_threads(1)
-    store = dist.FileStore(f"{folder}/rendezvous", WORLD)
-    dist.init_process_group("gloo", rank=rank, world_size=WORLD, store=store)
     rows = slice(0, FIRST_ROWS) if rank == 0 else slice(FIRST_ROWS, ROWS)
-    traces = {case: trace(case, rows, dist.group.WORLD) for case in EVERY}
-    torch.save(traces, f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+    return {case: trace(case, rows, dist.group.WORLD) for case in EVERY}
 
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("two")
-    torch.multiprocessing.spawn(work, args=(str(folder),), nprocs=WORLD)
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(WORLD)]
+    return in_two_processes(work, tmp_path_factory.mktemp("two"))
 
 
 @pytest.mark.parametrize("case", EVERY)

@@ -155,7 +155,9 @@ def test_overfits_one_batch(name: str, settings: dict[str, Any]) -> None:
         loss.backward()
         optimiser.step()
         losses.append(float(loss.detach()))
-    assert min(losses) < 0.2 * losses[0]
+        if losses[-1] < 0.2 * losses[0]:
+            break
+    assert losses[-1] < 0.2 * losses[0]
 
 
 @variants

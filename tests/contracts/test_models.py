@@ -238,7 +238,9 @@ def test_bfloat16_autocast_gives_nearly_the_same(name: str, text: str, tiny_enco
     assert all(gradient.isfinite().all() for gradient in gradients)
 
 
-@models_with_texts
+@pytest.mark.parametrize(
+    ("name", "text"), [*((name, "features") for name in CASES), (READS_VECTORS, "finetuned")]
+)
 def test_overfits_one_batch(name: str, text: str, tiny_encoder: Path) -> None:
     model, batch, *_ = build(name, tiny_encoder, text=text)
     batch = rows_of(batch, [0, *range(2, ROWS - 1)])
@@ -250,7 +252,9 @@ def test_overfits_one_batch(name: str, text: str, tiny_encoder: Path) -> None:
         loss.backward()
         optimiser.step()
         losses.append(loss.item())
-    assert min(losses) < 0.2 * losses[0]
+        if losses[-1] < 0.2 * losses[0]:
+            break
+    assert losses[-1] < 0.2 * losses[0]
 
 
 @models_with_texts

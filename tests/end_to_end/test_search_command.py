@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import subprocess
 import sys
@@ -10,17 +9,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from launched import LAUNCH, launched
 
 from mmsa.search.study.view import read_study
 
-SEARCH = Path(__file__).parents[2] / "launch" / "search.py"
 
-
-def search(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SEARCH), *arguments]
-    return subprocess.run(
-        command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, check=False
-    )
+def search(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(LAUNCH / "search.py"), *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.ray
@@ -30,27 +26,22 @@ def test_mosei_runs_to_the_end_and_test_is_nowhere(tmp_path, write_mmsa_pickle, 
     write_mmsa_pickle(data, rows={"train": 40, "valid": 20, "test": 20}, steps=(5, 9, 12), change=_text_only)
     done = search(
         tmp_path,
-        *("--space", "mosei.yaml", "--trials", "4"),
+        *("--space", "mosei.yaml", "--trials", "2", "--concurrency", "1"),
         *("--set", f"data.path={data}", "--set", f"model.text.path={tiny_encoder}"),
-        *("--set", "model.text.max_length=20", "--set", "train.epochs=4"),
+        *("--set", "model.text.max_length=20", "--set", "train.epochs=2"),
     )
     assert done.returncode == 0, done.stderr
     (note,) = done.stderr.splitlines()  # and nothing from Ray, Optuna or MLflow
     assert "not one of the published files" in note
     lines = done.stdout.splitlines()
-    assert lines[0] == "study mosei: 4 trials"
-    assert [line.split()[0] for line in lines if " trial " in line and "/4" in line] == [
-        "1/4",
-        "2/4",
-        "3/4",
-        "4/4",
-    ]
+    assert lines[0] == "study mosei: 2 trials"
+    assert [line.split()[0] for line in lines if " trial " in line and "/2" in line] == ["1/2", "2/2"]
     assert "defaults: trial 0, valid/mae" in done.stdout
     assert "  python launch/export.py --study mosei --out mosei-best.yaml" in lines
     assert any(line.startswith("  mlflow ui --backend-store-uri sqlite:///") for line in lines)
 
     study = read_study("mosei", tmp_path / "runs")
-    assert [trial.number for trial in study.trials()] == [0, 1, 2, 3]
+    assert [trial.number for trial in study.trials()] == [0, 1]
     assert {trial.outcome for trial in study.trials()} <= {"completed", "pruned"}
     with closing(sqlite3.connect(tmp_path / "runs" / "mlflow.db")) as mirror:
         names = {name for (name,) in mirror.execute("SELECT DISTINCT key FROM metrics")}
@@ -64,25 +55,34 @@ def _text_only(content: dict) -> None:
         del split["text_bert"]  # of another tokenizer than the tiny encoder's
 
 
-def test_a_missing_file_is_named_with_where_to_ask_for_it(tmp_path):
-    failed = search(tmp_path, "--space", "mosei.yaml", "--no-mlflow", MMSA_DATA=str(tmp_path))
-    assert failed.returncode == 2
-    assert failed.stderr.startswith(f"error: {tmp_path}/MOSEI/unaligned_50.pkl")
-    assert "thuiar/MMSA" in failed.stderr
-    assert "Traceback" not in failed.stderr
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """What the command says of arguments that it refuses, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> str:
+        assert launched(monkeypatch, "search.py", *arguments) == 2
+        return capsys.readouterr().err
+
+    return run
+
+
+def test_a_missing_file_is_named_with_where_to_ask_for_it(tmp_path, monkeypatch, refused):
+    monkeypatch.setenv("MMSA_DATA", str(tmp_path))
+    said = refused("--space", "mosei.yaml", "--no-mlflow")
+    assert said.startswith(f"error: {tmp_path}/MOSEI/unaligned_50.pkl")
+    assert "thuiar/MMSA" in said
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dry_run_touches_no_study(tmp_path):
-    shown = search(tmp_path, "--space", "demo", "--dry-run", "--set", "train.epochs=5")
-    assert shown.returncode == 0, shown.stderr
-    assert "epochs: 5" in shown.stdout
+def test_a_dry_run_touches_no_study(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert launched(monkeypatch, "search.py", "--space", "demo", "--dry-run", "--set", "train.epochs=5") == 0
+    assert "epochs: 5" in capsys.readouterr().out
     assert not list(tmp_path.rglob("study.journal"))
 
 
-def test_all_problems_of_a_command_are_told_without_a_traceback(tmp_path):
-    refused = search(tmp_path, "--space", "demo", "--set", "optim.lrr=0.1", "--set", "train.epochs=none")
-    assert refused.returncode == 2
-    assert "2 problems" in refused.stderr
-    assert "Did you mean 'lr'?" in refused.stderr
-    assert "Traceback" not in refused.stderr
+def test_all_problems_of_a_command_are_told(refused):
+    said = refused("--space", "demo", "--set", "optim.lrr=0.1", "--set", "train.epochs=none")
+    assert "2 problems" in said
+    assert "Did you mean 'lr'?" in said

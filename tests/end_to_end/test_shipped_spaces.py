@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import runpy
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from launched import launched
 
 from mmsa.config import with_overrides
 from mmsa.errors import ConfigError
@@ -20,7 +19,6 @@ from mmsa.search.definition.load import SPACES, load_space
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.study.view import read_study
 
-SEARCH = Path(__file__).parents[2] / "launch" / "search.py"
 ALL = sorted(str(path.relative_to(SPACES)) for path in SPACES.rglob("*.yaml"))
 DATA_SETS = ["demo", "estimators", "mosei", "mosi", "mosi_minilm", "planted", "pom", "sims", "simsv2"]
 ROWS = {"train": 24, "valid": 12, "test": 12}
@@ -101,10 +99,7 @@ def command(
     def run(name: str, *arguments: str) -> None:
         smaller = {**SMALLER, "model.text.path": str(tiny_encoder)}
         settings = [f"--set={path}={value}" for path, value in _known(name, smaller).items()]
-        monkeypatch.setattr(sys, "argv", ["search.py", "--space", name, *settings, *arguments])
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_path(str(SEARCH), run_name="__main__")
-        assert ended.value.code == 0
+        assert launched(monkeypatch, "search.py", "--space", name, *settings, *arguments) == 0
 
     return run
 

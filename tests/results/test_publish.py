@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +13,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from launched import LAUNCH, launched
 from mlflow.exceptions import MlflowException
 
 from mmsa.data import Features, Split, open_corpus
@@ -28,8 +30,10 @@ from mmsa.tracking import Location, rebuild
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("runs")
+def runs(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs: Path = tmp_path_factory.mktemp("runs")
+    shutil.copy(store, runs)
+    return runs
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +88,10 @@ def test_a_run_for_all_seeds_and_a_child_for_each(model: str, report: RetrainRep
     assert [point.step for point in history] == [1, 2, 3]
 
 
-def test_information_on_test_has_a_name_that_says_so(report: RetrainReport, tmp_path: Path) -> None:
+def test_information_on_test_has_a_name_that_says_so(
+    report: RetrainReport, store: Path, tmp_path: Path
+) -> None:
+    shutil.copy(store, tmp_path)
     x, y = np.random.default_rng(0).standard_normal((2, 80))
     panel = CopulaPanel({"x": x, "twin": x + 0.5 * y, "y": y})
     found = {"target/text": panel.measure("x", "twin"), "target/audio": panel.measure("x", "y")}
@@ -144,25 +151,22 @@ def test_a_second_retraining_is_the_next_version(model: str, report: RetrainRepo
     assert client.get_model_version_by_alias("small", "current").version == 2
 
 
-def test_the_three_commands(searched: Path, tmp_path: Path) -> None:
+def test_the_three_commands(
+    searched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Export, retrain and report as a user runs them."""
-    root = Path(__file__).parents[2]
-
-    def launch(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(root / "launch" / script), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-
-    best = str(tmp_path / "best.yaml")
-    done = launch("export.py", "--study", "small", "--runs", str(searched), "--out", best, "--trial", "0")
-    assert done.returncode == 0, done.stderr
-    assert "trial 0 of small, valid/mae " in done.stdout
-    done = launch("retrain.py", "--config", best, "--seeds", "2", "--set", "train.epochs=1")
+    monkeypatch.chdir(tmp_path)
+    study = ("--study", "small", "--runs", str(searched))
+    assert launched(monkeypatch, "export.py", *study, "--out", "best.yaml", "--trial", "0") == 0
+    assert "trial 0 of small, valid/mae " in capsys.readouterr().out
+    # In a process of its own: what MLflow and its database say when they are loaded must not be seen.
+    arguments = ("--config", "best.yaml", "--seeds", "2", "--set", "train.epochs=1")
+    command = [sys.executable, str(LAUNCH / "retrain.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "registered model: models:/small@current" in done.stdout
     assert f"mlflow ui --backend-store-uri sqlite:///{tmp_path.resolve()}/runs/mlflow.db" in done.stdout
-    done = launch("report.py", "--study", "smal", "--runs", str(searched))
-    assert done.returncode == 2
-    assert "'small'" in done.stderr
-    done = launch("report.py", "--study", "small", "--runs", str(searched))
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "trial 0 (defaults)" in done.stdout
+    assert launched(monkeypatch, "report.py", "--study", "smal", "--runs", str(searched)) == 2
+    assert "'small'" in capsys.readouterr().err
+    assert launched(monkeypatch, "report.py", *study) == 0
+    assert "trial 0 (defaults)" in capsys.readouterr().out

@@ -126,7 +126,7 @@ def test_information_is_measured_on_test_for_every_seed(
 ) -> None:
     monkeypatch.setattr("mmsa.results.test_information.FAST", Effort(2, 1, permutations=2, resamples=20))
     more_rows = {"data.rows_test": 80, "data.modalities": ["text", "audio"]}
-    result, _ = again(exported, tmp_path, num_seeds=2, overrides=more_rows)
+    result, _ = again(exported, tmp_path, overrides=more_rows)
     for seed in result.seeds:
         assert list(seed.information) == names(CORE, ("text", "audio"))
         assert seed.information["target/text"].num_samples == 80

@@ -46,14 +46,6 @@ def location(tmp_path: Path) -> Location:
     return Location.of(tmp_path / "runs")
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's tables and nothing in them, to be copied: to make one takes seconds."""
-    runs = tmp_path_factory.mktemp("store")
-    Location.of(runs).connect()
-    return runs / "mlflow.db"
-
-
 @pytest.fixture
 def information() -> dict[str, Measurement]:
     """One quantity that is there, one that is not, one that was not measured."""

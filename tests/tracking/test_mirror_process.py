@@ -56,9 +56,23 @@ def test_what_is_told_arrives_with_the_times_at_which_it_was_told(
     information: dict[str, Measurement],
     location: Location,
     said: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """What lies in the working folder is no code, and signals to all processes of a search are the driver's.
+
+    All of one process, which takes seconds to load MLflow.
+    """
+    (tmp_path / "mmsa").mkdir()
+    for file in ("mmsa/__init__.py", "random.py"):
+        (tmp_path / file).write_text("raise ImportError('taken from the working folder')")
+    monkeypatch.chdir(tmp_path)
     mirror = MirrorProcess(location, said.append, interval=0.05, patience=100.0)
     mirror.start_study(study, trials[1:])
+    wait_for(lambda: Path(location.uri.removeprefix("sqlite:///")).exists())
+    assert mirror._process is not None
+    os.kill(mirror._process.pid, signal.SIGINT)
+    os.kill(mirror._process.pid, signal.SIGTERM)
     before = time.time()
     mirror.trial_started(0, trials[0].params, {"seed": 0})
     mirror.trial_epoch(0, 1, {"valid/mae": 0.5})
@@ -67,6 +81,8 @@ def test_what_is_told_arrives_with_the_times_at_which_it_was_told(
     mirror.trial_finished(0, "completed", (0.5,), "")
     after = time.time()
     mirror.close()
+    assert said == []
+    assert mirror._process.returncode == 0
     client = location.connect()
     experiment = client.get_experiment_by_name("planted").experiment_id
     runs = client.search_runs([experiment], "tags.`mmsa.role` = 'trial'")
@@ -75,7 +91,6 @@ def test_what_is_told_arrives_with_the_times_at_which_it_was_told(
     assert first.data.metrics["valid/mae"] == 0.5
     assert first.data.metrics["information/target/text"] == information["target/text"].value
     assert before - 0.001 <= first.info.start_time / 1000 <= first.info.end_time / 1000 <= after
-    assert said == []
 
 
 def test_the_search_is_told_once_that_the_process_died(study: StudyCard, location: Location, said: list[str]):
@@ -91,21 +106,6 @@ def test_the_search_is_told_once_that_the_process_died(study: StudyCard, locatio
     assert "launch/report.py --study planted-mmim --rebuild" in line
 
 
-def test_signals_to_all_processes_of_a_search_leave_it_to_the_driver(
-    study: StudyCard, trials: list[TrialCard], location: Location, said: list[str]
-):
-    mirror = MirrorProcess(location, said.append, interval=0.05, patience=100.0)
-    mirror.start_study(study, [])
-    wait_for(lambda: (Path(location.uri.removeprefix("sqlite:///"))).exists())
-    assert mirror._process is not None
-    os.kill(mirror._process.pid, signal.SIGINT)
-    os.kill(mirror._process.pid, signal.SIGTERM)
-    mirror.trial_started(0, trials[0].params, {"seed": 0})
-    mirror.close()
-    assert said == []
-    assert mirror._process.returncode == 0
-
-
 def test_it_ends_with_a_driver_that_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", DRIVER, str(tmp_path)], stdout=subprocess.PIPE, text=True
@@ -114,17 +114,3 @@ def test_it_ends_with_a_driver_that_is_killed(tmp_path: Path) -> None:
         wait_for(lambda: (tmp_path / "mlflow.db").exists())
         driver.kill()
     wait_for(lambda: not alive(process))
-
-
-def test_what_lies_in_the_working_folder_is_not_taken_for_code(
-    study: StudyCard, location: Location, said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "mmsa").mkdir()
-    for file in ("mmsa/__init__.py", "random.py"):
-        (tmp_path / file).write_text("raise ImportError('taken from the working folder')")
-    monkeypatch.chdir(tmp_path)
-    mirror = MirrorProcess(location, said.append, patience=100.0)
-    mirror.start_study(study, [])
-    mirror.close()
-    assert said == []
-    assert location.connect().get_experiment_by_name("planted") is not None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from mmsa.config import parse, with_overrides
 from mmsa.data import Corpus, open_corpus
 from mmsa.experiment import RunConfig
+from mmsa.training import epochs, run, save_bundle
 
 BASE: dict[str, Any] = {
     "data": {"name": "planted", "rows_train": 90, "rows_valid": 40, "rows_test": 30},
@@ -24,7 +27,7 @@ BASE: dict[str, Any] = {
 Configure = Callable[..., RunConfig]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def configure() -> Configure:
     """A small MMIM run on a CPU with dotted overrides, such as ``configure({"optim.lr": 0.01})``."""
 
@@ -34,7 +37,7 @@ def configure() -> Configure:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def late_fusion(configure: Configure) -> Configure:
     """The same with late fusion and the task loss alone."""
 
@@ -51,3 +54,29 @@ def late_fusion(configure: Configure) -> Configure:
 def corpus() -> Corpus:
     """The corpus of both, with its test split."""
     return open_corpus(parse(RunConfig, BASE, "tests").data, ("train", "valid", "test"))
+
+
+@pytest.fixture(scope="session")
+def _first_epoch(late_fusion: Configure, corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("saved") / "checkpoint"
+    next(epochs(late_fusion(), corpus)).save(folder)
+    return folder
+
+
+@pytest.fixture
+def saved(_first_epoch: Path, tmp_path: Path) -> Path:
+    """A checkpoint of ``late_fusion()`` after its first epoch, to be spoilt."""
+    return Path(shutil.copytree(_first_epoch, tmp_path / "checkpoint"))
+
+
+@pytest.fixture(scope="session")
+def _one_bundle(late_fusion: Configure, corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("bundles") / "bundle"
+    save_bundle(run(late_fusion({"train.epochs": 1}), corpus), folder)
+    return folder
+
+
+@pytest.fixture
+def bundle(_one_bundle: Path, tmp_path: Path) -> Path:
+    """The bundle of ``late_fusion({"train.epochs": 1})``, to be spoilt."""
+    return Path(shutil.copytree(_one_bundle, tmp_path / "bundle"))

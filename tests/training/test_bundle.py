@@ -135,11 +135,6 @@ def test_it_holds_no_pickle(late_fusion, with_strings, tiny_bert, tmp_path):
 
 
 class TestRefusals:
-    @pytest.fixture
-    def bundle(self, late_fusion, corpus, tmp_path: Path) -> Path:
-        save_bundle(run(late_fusion({"train.epochs": 1}), corpus), tmp_path / "bundle")
-        return tmp_path / "bundle"
-
     @pytest.mark.parametrize("name", ["config.yaml", "inputs.json", "weights.safetensors"])
     def test_incomplete(self, bundle, name):
         (bundle / name).unlink()

@@ -14,17 +14,10 @@ import pytest
 import torch
 
 from mmsa.errors import CheckpointError, DataError
-from mmsa.training import epochs, load_bundle, run, save_bundle
+from mmsa.training import epochs, load_bundle
 from mmsa.training.checkpoint import read_checkpoint
 
 MUTANTS = int(os.environ.get("MMSA_MUTANTS", "200"))
-
-
-@pytest.fixture
-def saved(late_fusion, corpus, tmp_path: Path) -> Path:
-    """The checkpoint of the first epoch."""
-    next(epochs(late_fusion(), corpus)).save(tmp_path / "checkpoint")
-    return tmp_path / "checkpoint"
 
 
 def parts_of(file: Path) -> dict[str, bytes]:
@@ -191,10 +184,8 @@ def edit(change: Callable[[dict[str, Any]], Any]) -> Callable[[bytes], bytes]:
     ],
 )
 def test_a_bundle_of_another_kind_is_refused(
-    late_fusion, corpus, tmp_path: Path, name: str, change: Callable[[bytes], bytes]
+    bundle: Path, name: str, change: Callable[[bytes], bytes]
 ) -> None:
-    bundle = tmp_path / "bundle"
-    save_bundle(run(late_fusion({"train.epochs": 1}), corpus), bundle)
     load_bundle(bundle)
     (bundle / name).write_bytes(change((bundle / name).read_bytes()))
     with pytest.raises(DataError, match="damaged model bundle"):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing
 from torch import nn
+from two_processes import in_two_processes
 
 from mmsa.config import parse
 from mmsa.data import open_corpus
@@ -20,7 +19,6 @@ from mmsa.training import Team, epochs
 from mmsa.training.checkpoint import read_checkpoint
 from mmsa.training.trainer import Trainer
 
-WORLD = 2
 CONFIG = parse(
     RunConfig,
     {
@@ -41,11 +39,7 @@ def refused(trainer: Trainer, checkpoint: Path) -> str:
     return ""
 
 
-def work(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    store = dist.FileStore(f"{folder}/rendezvous", WORLD)
-    patience = timedelta(seconds=20)
-    dist.init_process_group("gloo", rank=rank, world_size=WORLD, store=store, timeout=patience)
+def work(rank: int, folder: str) -> dict[str, Any]:
     team, corpus = Team(dist.group.WORLD), open_corpus(CONFIG.data, ("train", "valid"))
     found: dict[str, Any] = {}
     torch.manual_seed(0)
@@ -63,25 +57,22 @@ def work(rank: int, folder: str) -> None:
     shared = Path(folder) / "written by 0"
     found["resumed"] = [*epochs(CONFIG, corpus, resume=shared, team=team)][-1].history
     found["refused"] = refused(Trainer(CONFIG, corpus, team=team), own)
-    torch.save(found, f"{folder}/{rank}.pt")
-    if rank == 1:
-        return
-    try:
-        next(epochs(CONFIG, corpus, team=team))
-    except WorkerLost as error:
-        Path(folder, "lost").write_text(str(error), encoding="utf-8")
+    if rank == 0:  # the other one has left
+        try:
+            next(epochs(CONFIG, corpus, team=team))
+        except WorkerLost as error:
+            found["lost"] = str(error)
+    return found
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder: Path = tmp_path_factory.mktemp("two")
-    torch.multiprocessing.spawn(work, args=(str(folder),), nprocs=WORLD)
-    return folder
+    return tmp_path_factory.mktemp("two")
 
 
 @pytest.fixture(scope="module")
 def both(folder: Path) -> list[dict[str, Any]]:
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(WORLD)]
+    return in_two_processes(work, folder)
 
 
 def test_each_process_draws_for_its_own_rows_and_all_draw_alike_for_the_batch(both):
@@ -104,12 +95,11 @@ def test_a_checkpoint_that_one_process_cannot_read_is_refused_in_all(both, folde
     assert both[1]["refused"].startswith(f"{folder / 'written by 1'} holds no")
 
 
-def test_a_process_that_is_left_alone_says_so(folder):
-    said = (folder / "lost").read_text(encoding="utf-8")
-    assert said.startswith("a process that trains the same run died, or does not answer")
+def test_a_process_that_is_left_alone_says_so(both):
+    assert both[0]["lost"].startswith("a process that trains the same run died, or does not answer")
 
 
-def test_one_process_continues_what_two_began(folder):
+def test_one_process_continues_what_two_began(folder, both):
     """The number of processes is no part of a run, only the dropout is another."""
     corpus = open_corpus(CONFIG.data, ("train", "valid"))
     alone = Trainer(CONFIG, corpus)
