@@ -36,12 +36,12 @@ class AcceptedPoints(SamplerWrapper):
     point left, an old one is repeated.
 
     Args:
-        inner: The sampler.
-        space: The space of the points.
-        constraints: On those points.
-        defaults: A complete point that fulfils the constraints.
-        proposals: How often the sampler is asked before chance decides what stands in the way.
-        seed: Of the draws.
+        inner: the sampler.
+        space: the space of the points.
+        constraints: on those points.
+        defaults: a complete point that fulfils the constraints.
+        proposals: how often the sampler is asked before chance decides what stands in the way.
+        seed: of the draws.
     """
 
     def __init__(

@@ -27,10 +27,10 @@ class SamplerContext:
     """The study that is sampled for.
 
     Attributes:
-        space: The space of its points.
+        space: the space of its points.
         directions: ``minimize`` or ``maximize``, one for each objective.
-        trials: How many trials the study shall have.
-        seed: The study's own seed, the same in every launch.
+        trials: how many trials the study shall have.
+        seed: the study's own seed, the same in every launch.
     """
 
     space: Space
@@ -50,8 +50,8 @@ class Sampler:
     """A way to choose the next point of a space, by the settings of its ``Config``.
 
     Attributes:
-        proposals: How often it is asked for one trial, while its points may not be tried.
-        memory: How many trials it is shown, the best and the latest; None for all of them.
+        proposals: how often it is asked for one trial, while its points may not be tried.
+        memory: how many trials it is shown, the best and the latest; None for all of them.
     """
 
     Config: ClassVar[type[Named]]

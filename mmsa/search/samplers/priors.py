@@ -55,8 +55,8 @@ class Density:
     exactly 0, the point's own with probability n / (n + 1), else any, which is add-one smoothing of counts.
 
     Args:
-        space: The space that points are drawn for.
-        points: Points of other spaces. A parameter counts where the dotted path is the same and the value can
+        space: the space that points are drawn for.
+        points: points of other spaces. A parameter counts where the dotted path is the same and the value can
             be had; numbers outside the range are moved to its nearest end. Of shares, the coefficients that a
             point has count by their ratio, whether or not they were searched as shares there.
     """

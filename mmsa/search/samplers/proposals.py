@@ -37,10 +37,10 @@ class Proposal:
     """A point of the space that a trial is to run.
 
     Attributes:
-        overrides: The point as configurations have it, by dotted path.
-        params: The same as Optuna's parameters.
-        distributions: Of those parameters.
-        notes: What the sampler wrote down with it, for its own later use.
+        overrides: the point as configurations have it, by dotted path.
+        params: the same as Optuna's parameters.
+        distributions: of those parameters.
+        notes: what the sampler wrote down with it, for its own later use.
     """
 
     overrides: dict[str, Scalar]
@@ -54,12 +54,12 @@ class PastTrial:
     """What the sampler is told of a trial that it did not propose in this launch.
 
     Attributes:
-        number: In the study.
-        params: The point as Optuna's parameters.
-        state: How the trial ended, or that it runs.
-        values: One for each objective; None unless it completed.
-        reported: The first objective by epoch, by which pruned trials are ranked.
-        notes: As in ``Proposal``.
+        number: in the study.
+        params: the point as Optuna's parameters.
+        state: how the trial ended, or that it runs.
+        values: one for each objective; None unless it completed.
+        reported: the first objective by epoch, by which pruned trials are ranked.
+        notes: as in ``Proposal``.
     """
 
     number: int
@@ -74,12 +74,12 @@ class Proposals:
     """Asks the sampler for points, and tells it how they did.
 
     Args:
-        space: The space as it is now.
-        directions: Of the objectives.
-        build: Builds the sampler for a study of so many trials.
-        memory: How many trials it is shown at most, the best and the latest, within a factor of two.
-        notes: What the sampler wrote down of the study in earlier launches.
-        past: The study's trials that lie in the space, in their order.
+        space: the space as it is now.
+        directions: of the objectives.
+        build: builds the sampler for a study of so many trials.
+        memory: how many trials it is shown at most, the best and the latest, within a factor of two.
+        notes: what the sampler wrote down of the study in earlier launches.
+        past: the study's trials that lie in the space, in their order.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Proposals:
         """Tell the sampler how a trial ended.
 
         Args:
-            excesses: By how much it breaks each bound on a metric, 0 or less where it does not.
+            excesses: by how much it breaks each bound on a metric, 0 or less where it does not.
 
         Returns:
             What the sampler has written down with the trial by now.

@@ -21,9 +21,9 @@ class Replacement:
     """A paused trial ends, and a new one goes on from the weights of another.
 
     Attributes:
-        loser: The trial that ends.
-        parent: The trial whose weights the new one takes.
-        epoch: The last epoch of those weights.
+        loser: the trial that ends.
+        parent: the trial whose weights the new one takes.
+        epoch: the last epoch of those weights.
     """
 
     loser: int
@@ -43,13 +43,13 @@ class Scheduler:
     ``record`` decides as the one that saw them come.
 
     Args:
-        config: The settings.
-        epochs: The largest budget of a trial.
-        direction: Of the value, ``minimize`` or ``maximize``.
+        config: the settings.
+        epochs: the largest budget of a trial.
+        direction: of the value, ``minimize`` or ``maximize``.
 
     Attributes:
-        pauses: The epochs after which it may pause a trial.
-        paused: The epoch at which each paused trial waits, by its number.
+        pauses: the epochs after which it may pause a trial.
+        paused: the epoch at which each paused trial waits, by its number.
     """
 
     Config: ClassVar[type[Named]]
@@ -118,7 +118,7 @@ class Scheduler:
         """Return a paused trial that shall go on now, and take it off ``paused``; None without one.
 
         Args:
-            closing: No trial will be added and none runs, so that the rungs are final.
+            closing: no trial will be added and none runs, so that the rungs are final.
         """
         return None
 
@@ -166,8 +166,8 @@ class Rungs:
     """Which trials reached which rung, and with which loss.
 
     Attributes:
-        levels: The epochs of the rungs, increasing.
-        losses: For each rung, the loss by trial.
+        levels: the epochs of the rungs, increasing.
+        losses: for each rung, the loss by trial.
     """
 
     def __init__(self, levels: tuple[int, ...]):

@@ -34,10 +34,10 @@ class MetricBound:
     """A bound on a metric of a trial's best epoch.
 
     Attributes:
-        text: The bound as it was written.
-        metric: What is bounded.
-        upper: Whether the metric must be at most, not at least, ``bound``.
-        bound: The number.
+        text: the bound as it was written.
+        metric: what is bounded.
+        upper: whether the metric must be at most, not at least, ``bound``.
+        bound: the number.
     """
 
     text: str

@@ -57,8 +57,8 @@ class Expression:
     """A condition on a configuration.
 
     Attributes:
-        text: The condition as it was written.
-        paths: The dotted paths in it.
+        text: the condition as it was written.
+        paths: the dotted paths in it.
     """
 
     text: str
@@ -90,8 +90,8 @@ class Formula:
     """A value that follows from others.
 
     Attributes:
-        text: The formula as it was written.
-        paths: The dotted paths in it.
+        text: the formula as it was written.
+        paths: the dotted paths in it.
     """
 
     text: str

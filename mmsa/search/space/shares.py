@@ -353,10 +353,10 @@ class SharesStart(Block):
         """Why this says nothing, too much, or something that does not fit.
 
         Args:
-            name: Of the group.
-            shares: The group.
-            present: The coefficients that exist there, with their values in the base.
-            written: The paths that the same start gives values of.
+            name: of the group.
+            shares: the group.
+            present: the coefficients that exist there, with their values in the base.
+            written: the paths that the same start gives values of.
         """
         for path in shares.members:
             if path in written:
@@ -384,8 +384,8 @@ class SharesStart(Block):
         """The coefficients that this stands for.
 
         Args:
-            shares: The group.
-            present: The coefficients that exist there, with their values in the base.
+            shares: the group.
+            present: the coefficients that exist there, with their values in the base.
         """
         total = math.fsum(present.values()) if self.total is None else self.total
         ratio = present if self.shares is None else {path: self.shares.get(path, 0.0) for path in present}
@@ -440,8 +440,8 @@ class Division:
     """How the total of a group is divided at one point.
 
     Attributes:
-        total: What the coefficients add up to.
-        shares: Of each coefficient that exists there, by path; none where the total is 0.
+        total: what the coefficients add up to.
+        shares: of each coefficient that exists there, by path; none where the total is 0.
     """
 
     total: float

@@ -45,13 +45,13 @@ class Space:
     """Everything that is searched, in an order in which parents come before those that depend on them.
 
     Args:
-        parameters: As a file writes them, or as ``expanded`` returns them; free of the problems that
+        parameters: as a file writes them, or as ``expanded`` returns them; free of the problems that
             ``relation_problems`` finds.
 
     Attributes:
-        parameters: By the path of the setting that each decides.
-        groups: The shares, by name, with the paths of their coefficients.
-        required: What every ancestor may be while a parameter exists, by path.
+        parameters: by the path of the setting that each decides.
+        groups: the shares, by name, with the paths of their coefficients.
+        required: what every ancestor may be while a parameter exists, by path.
     """
 
     def __init__(self, parameters: Mapping[str, Written | Coefficient]):
