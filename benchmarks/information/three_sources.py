@@ -27,7 +27,7 @@ from sklearn.cluster import KMeans
 
 from mmsa.data.corpus import MODALITIES, Features
 from mmsa.data.planted import Planted
-from mmsa.information.distributions.three_sources import BEDS, BitSources, GaussianSources, Sample
+from mmsa.information.distributions.three_sources import BEDS, BitSources, GaussianSources, ThreeSourceSample
 from mmsa.information.target import FAST, Decomposition, Effort, decompose, pairs_of, quantities, subsets_of
 from mmsa.information.target.pid import broja, broja_redundancy
 from mmsa.information.target.quantities import SIGNED, atoms
@@ -48,7 +48,7 @@ class Case:
     """Drawn data and the exact quantities, clipped, in bits."""
 
     name: str
-    sample: Sample
+    sample: ThreeSourceSample
     truth: Mapping[str, float]
 
 
@@ -65,7 +65,9 @@ def cases(size: int, seed: int, names: list[str]) -> Iterator[Case]:
         sources = {name: pooled(getattr(split, name)) for name in MODALITIES}
         known = {subset: planted.truth().information(subset) for subset in subsets_of(MODALITIES)}
         yield Case(
-            "planted", Sample(sources, split.labels), in_bits(quantities(as_arrays(known), MODALITIES))
+            "planted",
+            ThreeSourceSample(sources, split.labels),
+            in_bits(quantities(as_arrays(known), MODALITIES)),
         )
 
 

@@ -208,6 +208,7 @@ def _measure(trainer: Trainer, model: nn.Module) -> dict[str, Measurement]:
 def _best(trainer: Trainer) -> Iterator[nn.Module]:
     """The model with the weights of the best epoch, for the context only: a checkpoint may follow."""
     model = trainer.model
+    # Copies on the CPU: on a GPU two more sets of weights may not fit.
     kept = {name: value.detach().to("cpu", copy=True) for name, value in model.state_dict().items()}
     model.load_state_dict(trainer.selection.weights)
     try:

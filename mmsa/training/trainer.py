@@ -155,6 +155,8 @@ class Trainer:
         return self.batches.epoch(current.order, start)
 
     def _start_epoch(self) -> None:
+        # By the number of the epoch: what earlier epochs drew, or whether the run was resumed, makes no
+        # difference.
         seed_everything(derive_seed("epoch", self.config.seed, self.position.epoch))
         if any(change.after == self.position.epoch for change in self.config.course):
             self._set(self.config.at_epoch(self.position.epoch + 1))
@@ -184,6 +186,8 @@ class Trainer:
 
     def _end_epoch(self) -> None:
         metrics = self.monitors.means() | {"train/lr": float(self.optimiser.param_groups[0]["lr"])}
+        # The numbers of one process, or the last bits could let processes choose different best epochs and
+        # get out of step.
         metrics = self.team.first(metrics | self._evaluate())
         self.position.epoch, self.position.index = self.position.epoch + 1, 0
         self.history.append(metrics)
@@ -259,6 +263,7 @@ class Trainer:
             self._load(directory)
         except CheckpointError as error:
             problem = error
+        # Together: one process that starts anew beside others that continue would wait for ever.
         if not self.team.all(problem is None):
             raise problem or CheckpointError(f"another process of this run cannot continue from {directory}")
 

@@ -93,6 +93,8 @@ class _Names:
                 for option in options:
                     if "items" in option:
                         yield from self._below(value, option["items"], f"{path}{position}.")
+        # A block that is chosen by name or type is only checked against the one that is named; a wrong name
+        # would otherwise make all of its settings wrong as well.
         blocks = [option for option in options if option.get("type") == "object"]
         if not isinstance(values, Mapping) or not blocks:
             return

@@ -185,6 +185,8 @@ class StudyCallback(Callback):  # type: ignore[misc]
             if record.information:
                 observer.trial_measured(number, record.information)
             observer.trial_finished(number, outcome, record.values, record.reason, best)
+        # In a row and "failed" only: divergence and lack of memory are results, and a search may seek their
+        # edge.
         self._failures_in_a_row = self._failures_in_a_row + 1 if outcome == "failed" else 0
         if self._failures_in_a_row == MOST_FAILURES_IN_A_ROW:
             self._stop.because(f"{MOST_FAILURES_IN_A_ROW} trials in a row failed; the last: {record.reason}")

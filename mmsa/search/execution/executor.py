@@ -250,6 +250,7 @@ def _run_trials(
             **_tune_settings(slots, scratch),
         )
     shutil.rmtree(scratch, ignore_errors=True)
+    # After a stop, paused trials stay paused: the next launch may still promote them.
     if not stop.stop_all():
         callback.end_paused()
 

@@ -177,6 +177,8 @@ class Gang:
             RayError: if a process died.
             WorkerLost: if a process did not answer.
         """
+        # The first answer says what to expect of the others: as they meet in collectives, a healthy epoch
+        # ends in all within the time-out of these, and a failure in one leaves the others stuck or failing.
         calls = self._tell("advance")
         first, others = ray.wait(calls, num_returns=1)  # an epoch takes as long as it takes
         well = isinstance(result := _result(first[0]), Report) and result.outcome in ("running", "completed")

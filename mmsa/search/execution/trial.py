@@ -184,6 +184,8 @@ class TrialRun:
         return replace(self._report, outcome=outcome, reason=reason)
 
     def _train_epoch(self) -> Report:
+        # Only the first report after a resumption repeats the epochs before it: a dead driver may not have
+        # stored them.
         first = self._epochs is None
         if self._epochs is None:
             self._epochs = self._start()
@@ -221,6 +223,7 @@ class TrialRun:
         corpus = self._corpora.of(config)
         told = self._assignment.known
         known = None if told is None else max(told, self._assignment.inherited)
+        # All processes or none: on a shared disk one may see a checkpoint that another one does not see yet.
         if self._team.all(self._checkpoint.exists()):
             try:
                 return epochs(
@@ -325,6 +328,7 @@ class SearchTrial(tune.Trainable):  # type: ignore[misc]
         """Train one epoch. The scheduler reads ``epoch`` and ``value``, the study reads ``report``."""
         if self._run is None:
             given: Assignment = self.config["assignment"]
+            # A trial that paused here and goes on at once has reported epochs since the assignment was made.
             self._run = self._begin(replace(given, known=max(given.known or 0, self._reported)))
         report = self._run.advance()
         self._reported = report.epoch

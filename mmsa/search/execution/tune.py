@@ -60,6 +60,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             return None
         suggestion = None
         with self._stop.on_study_error():
+            # Promoted trials first, as they are closer to a result. Closing comes last: rungs are only
+            # complete when the study has nothing more to add.
             suggestion = self._promoted() or self._study.ask(self._stage) or self._promoted(closing=True)
         if suggestion is None:
             return None if self._waits() else str(Searcher.FINISHED)

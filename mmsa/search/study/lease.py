@@ -123,6 +123,8 @@ class Lease:
         while not (self._free(seen, time.monotonic() - since, term) and self._store.take(seen, self._mine)):
             time.sleep(min(self._interval, term) / 8)
             now = self._store.read()
+            # A number that moved shows a living driver, and so does another token: no need to wait for the
+            # term.
             if now is not None and now != seen:
                 raise _held(now)
             seen = now
@@ -131,6 +133,8 @@ class Lease:
         if seen is None:
             return True
         if _machine(seen.place) and _machine(seen.place) == _machine(self._mine.place):
+            # The kernel knows more than a heartbeat: a driver of this machine that is stopped is silent and
+            # not dead.
             if seen.place == _place(seen.pid):
                 raise _held(seen)
             return True

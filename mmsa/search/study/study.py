@@ -63,6 +63,8 @@ class Study(StudyView):
         self._meter = CostMeter(super().cost())
         self._stop_rule = config.stop
         self._num_finalists = sum(stage_of(trial) == "finalist" for trial in store.trials)
+        # In this order: a driver may have died between remembering a replacement, beginning its trial, and
+        # ending the loser. Whatever still runs outside the space afterwards was left by an edit.
         self._begin_successors()
         self._end_replaced()
         self._end_superseded()
@@ -201,6 +203,7 @@ class Study(StudyView):
             it into their folder; otherwise they repeat its epochs, with the same result.
         """
         known = self.attributes.get("replacements", [])
+        # Remembered before anything is done: the next driver repeats what this one did not get to.
         self._store.remember(replacements=[*known, *map(asdict, replacements)])
         numbers = self._begin_successors()
         for number in numbers:
@@ -339,6 +342,7 @@ class Study(StudyView):
         return ending.outcome
 
     def _end(self, number: int, ending: Ending, values: list[float] | None = None) -> None:
+        # The state last: a trial without it is adopted and finished again, with the same attribute.
         self._store.note(number, ENDING, stored_ending(ending, self._meter.bill(number)))
         self._store.end(number, STATES[ending.outcome], values)
 

@@ -81,6 +81,8 @@ class TrialStore:
             system_attrs={},
             intermediate_values={},
         )
+        # One write: half a trial is never stored. It is created once even if an answer of the storage was
+        # lost.
         tries = count()
         template._trial_id = self._write(lambda: self._create(template, again=next(tries) > 0))
         self.trials.append(template)
@@ -112,6 +114,8 @@ class TrialStore:
         trial.state, trial.values = state, None if values is None else list(values)
 
     def _end(self, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        # An earlier attempt may have ended it though its answer was lost; Optuna refuses to end a trial
+        # twice.
         if not self._storage.get_trial(trial._trial_id).state.is_finished():
             self._storage.set_trial_state_values(trial._trial_id, state, values)
 
