@@ -57,7 +57,7 @@ Probability = Annotated[float, Field(gt=0.0, lt=1.0)]
 Concentration = Annotated[float, Field(ge=0.1, le=30.0)]
 
 
-class Share(Block):
+class ShareConfig(Block):
     """How one of the coefficients takes part, where it differs from the others."""
 
     concentration: Concentration | None = None
@@ -73,7 +73,7 @@ class Shares(Block):
     """Coefficients that are shares of a total: their strength and their ratio are searched."""
 
     type: Literal["shares"]
-    of: tuple[str, ...] | Mapping[str, Share | None]
+    of: tuple[str, ...] | Mapping[str, ShareConfig | None]
     """The settings that are total times share: their paths, or a mapping to what is particular to each."""
     total: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | FloatParameter
     """What the coefficients add up to: a number, or a float parameter, which may have a ``zero``."""
@@ -87,18 +87,18 @@ class Shares(Block):
 
     @field_validator("of", mode="wrap")
     @classmethod
-    def _members(cls, value: object, _: object) -> tuple[str, ...] | Mapping[str, Share | None]:
+    def _members(cls, value: object, _: object) -> tuple[str, ...] | Mapping[str, ShareConfig | None]:
         if isinstance(value, list | tuple) and value and all(isinstance(path, str) for path in value):
             repeated = [path for path in value if value.count(path) > 1]
             if repeated:
                 raise refuse(repeated[0], "is named twice", "Keep one of the two.")
             return tuple(value)
         if isinstance(value, Mapping) and value:
-            shares: dict[str, Share | None] = {}
+            shares: dict[str, ShareConfig | None] = {}
             problems: list[Problem] = []
             for path, settings in value.items():
                 try:
-                    shares[str(path)] = None if settings is None else Share.model_validate(settings)
+                    shares[str(path)] = None if settings is None else ShareConfig.model_validate(settings)
                 except ValidationError as error:
                     problems += [
                         Problem(f"{path}.{p.path}", p.value, p.rule, p.next_step) for p in problems_of(error)
@@ -148,9 +148,9 @@ class Shares(Block):
         return self
 
     @cached_property
-    def _each(self) -> dict[str, Share]:
+    def _each(self) -> dict[str, ShareConfig]:
         settings = self.of if isinstance(self.of, Mapping) else dict.fromkeys(self.of)
-        return {path: share or Share() for path, share in settings.items()}
+        return {path: share or ShareConfig() for path, share in settings.items()}
 
     @property
     def parents(self) -> frozenset[str]:
