@@ -1,4 +1,3 @@
-import importlib
 import json
 import math
 import time
@@ -12,6 +11,7 @@ from mmsa.errors import DataError
 from mmsa.information.distributions.three_sources import BEDS
 from mmsa.information.groups import group_folds
 from mmsa.information.target import FAST, Decomposition, Effort, Target, decompose
+from mmsa.information.target.decomposing import _Fit
 from mmsa.information.target.decomposition import as_measurements
 from mmsa.information.target.ordinal import ordered_probit
 from mmsa.information.target.pid import cells, most_cells, tables
@@ -314,9 +314,8 @@ def pooled(features):
 
 
 def fit_of(sources, class_N, groups, seed):
-    module = importlib.import_module("mmsa.information.target.decompose")
     sources = {name: x_ND.astype(np.float64) for name, x_ND in sources.items()}
-    return module._Fit(sources, (), Target.of(class_N), np.asarray(groups), QUICK, seed)
+    return _Fit(sources, (), Target.of(class_N), np.asarray(groups), QUICK, seed)
 
 
 def exact(table, columns):
