@@ -20,13 +20,13 @@ from mmsa.registry import Registry
 
 @dataclass(frozen=True)
 class Representations:
-    """What a model makes of a batch; the only thing objectives see of a model.
+    """Output of a model for a batch, which is all that objectives see of a model.
 
     Attributes:
-        unimodal: the vector of each present modality before fusion, each (B, D_m).
-        fusion: (B, D) the fused vector.
-        prediction: (B,) the predicted label.
-        extra: further named tensors a model offers to objectives that ask for them by name.
+        unimodal: Vector of each present modality before fusion, (B, D_m).
+        fusion: Fused vector, (B, D).
+        prediction: Predicted label, (B,).
+        extra: Further tensors by name, for objectives that request them.
     """
 
     unimodal: Mapping[ModalityName, Tensor]
@@ -35,7 +35,7 @@ class Representations:
     extra: Mapping[str, Tensor] = field(default_factory=dict)
 
     def detach(self) -> Representations:
-        """The same values, cut from the graph of the model."""
+        """Return the same values, cut from the graph of the model."""
         return Representations(
             {name: value.detach() for name, value in self.unimodal.items()},
             self.fusion.detach(),
@@ -46,10 +46,14 @@ class Representations:
 
 @dataclass(frozen=True)
 class RepresentationDims:
-    """The widths an objective needs to build its heads.
+    """Widths that an objective needs to build its heads.
 
-    unimodal: D_m of each present modality. fusion: D. extra: of each further vector, by name. mixture: of how
-    many modalities the fused vector is a weighted average, so that they have the head in common; 0 for none.
+    Attributes:
+        unimodal: D_m of each present modality.
+        fusion: D.
+        extra: Of each further vector, by name.
+        mixture: Of how many modalities the fused vector is a weighted average, so that they have the head in
+            common; 0 for none.
     """
 
     unimodal: Mapping[ModalityName, int]
@@ -59,15 +63,16 @@ class RepresentationDims:
 
 
 class Model(nn.Module, ABC):
-    """Base of all models.
+    """Base class of all models.
 
-    A model is built from its ``Config`` and the ``InputSpec`` of the corpus, and owns every parameter it
+    A model is built from its ``Config`` and the ``InputSpec`` of the corpus, and owns every parameter that it
     trains.
 
     Attributes:
-        dims: of what it gives.
-        predict: the head, which predicts linearly from the fused vector.
-        numbers_per_row: held of each row of a batch for its largest product, beside all vectors.
+        dims: Widths of its output.
+        predict: The head, which predicts linearly from the fused vector.
+        numbers_per_row: Numbers that its largest product holds for each row of a batch, beside all vectors.
+        requested: Names of the further vectors that it computes in training.
     """
 
     dims: RepresentationDims
@@ -85,24 +90,24 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, batch: Batch) -> Representations:
-        """Representations and prediction of a batch."""
+        """Compute representations and prediction of a batch."""
 
     @abstractmethod
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """All parameters that require a gradient, each in exactly one named group.
+        """Return all parameters that require a gradient, each in exactly one named group.
 
         The groups are ``pretrained`` (a fine-tuned encoder), ``mixture`` (weights of an average over
         modalities) and ``main``; an empty one may be left out.
         """
 
     def modality_encoders(self) -> Mapping[str, nn.Module]:
-        """What encodes each modality; their parameters may be given learning rates of their own."""
+        """Return the encoder of each modality, whose parameters may have learning rates of their own."""
         return {}
 
     def pretrained_depths(self) -> dict[str, int]:
-        """The layers between each parameter of a fine-tuned encoder, by name, and the encoder's output.
+        """Return how many layers lie between each parameter of a fine-tuned encoder and its output, by name.
 
-        0 for the last layer; frozen parameters are listed as well. Layer-wise decay of the learning rate
+        It is 0 for the last layer. Frozen parameters are included. Layer-wise decay of the learning rate
         needs it.
         """
         return {}
@@ -112,14 +117,17 @@ MODELS: Registry[Model] = Registry("model")
 
 
 States = Callable[[], Tensor]
-"""Computes states (B, T, W); beyond the length of a row they may be anything."""
+"""Computes states (B, T, W), which beyond the length of a row may be anything."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """One modality of a batch, encoded: a vector a row, and the sequence of states behind it.
+    """One encoded modality of a batch: a vector for each row, and the sequence of states behind it.
 
-    vector: (B, W), zero where a row lacks the modality.
+    Attributes:
+        vector: (B, W), exactly zero for rows that lack the modality.
+        lengths: (B,) steps of each row.
+        compute_states: Computes the states when a fusion asks for them; None if the vector is the only one.
     """
 
     vector: Tensor
@@ -128,24 +136,25 @@ class Encoded:
 
     @classmethod
     def of(cls, vector_BW: Tensor, lengths_B: Tensor, states: States | None) -> Encoded:
-        """Zeroes rows of length 0; without ``states`` the vector is the only state of its row."""
+        """Set rows of length 0 to zero. Without ``states`` the vector is the only state of its row."""
+        # Exactly zero, and not what an encoder makes of padding: fusions and terms tell by it who is absent.
         present_B1 = (lengths_B > 0)[:, None]
         return cls(vector_BW.masked_fill(~present_B1, 0.0), lengths_B, states)
 
     @classmethod
     def absent(cls, rows: int, width: int, device: torch.device) -> Encoded:
-        """Of ``rows`` rows that all lack the modality."""
+        """Return ``rows`` rows that all lack the modality."""
         lengths_B = torch.zeros(rows, dtype=torch.int64, device=device)
         return cls(torch.zeros(rows, width, device=device), lengths_B, None)
 
     def take(self, rows_R: Tensor) -> Encoded:
-        """The rows at these positions."""
+        """Return the rows at these positions."""
         states = None if self.compute_states is None else lambda: self.states.values[rows_R]
         return Encoded(self.vector[rows_R], self.lengths[rows_R], states)
 
     @cached_property
     def states(self) -> Sequence:
-        """(B, T, W), zero beyond each length; computed when first asked for, as many fusions never do."""
+        """States (B, T, W), zero beyond each length. They are computed late: many fusions need none."""
         if self.compute_states is None:
             return Sequence(self.vector[:, None], self.lengths.clamp(max=1))
         states = Sequence(self.compute_states(), self.lengths)

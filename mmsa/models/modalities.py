@@ -58,7 +58,7 @@ class MultimodalModel(Model):
         self.dims = RepresentationDims(widths, self.fusion.output, self.fusion.extra, mixture)
 
     def forward(self, batch: Batch) -> Representations:
-        """Representations and prediction of a batch, which may lack modalities the model was built for."""
+        """Compute representations and prediction of a batch, which may lack modalities of the model."""
         encoded = {name: self._encode(name, batch) for name in self.dims.unimodal}
         fused = self.fusion(encoded)
         unimodal = {name: part.vector for name, part in encoded.items()}
@@ -100,7 +100,7 @@ class MultimodalModel(Model):
 
 
 def _shuffled(encoded: Mapping[ModalityName, Encoded]) -> dict[ModalityName, Encoded]:
-    """Each modality from rows of its own: a sample of the product of what they are distributed as."""
+    """Take each modality from other rows, as a sample of the product of their distributions."""
     rows = len(next(iter(encoded.values())).vector)
     return {name: part.take(_permutation(rows, part.vector)) for name, part in encoded.items()}
 

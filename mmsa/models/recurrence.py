@@ -17,11 +17,10 @@ _FEW_STEPS = 32
 
 
 def states_of(network: nn.LSTM | nn.GRU, x_BTD: Tensor, lengths_B: Tensor) -> Tensor:
-    """(B, T, S) states of the last layer, which beyond the length of a row may be anything finite.
-
-    On a CPU padding is run through like frames: torch has a fused kernel for an LSTM over padded rows only,
-    and the gradient of packed ones costs the square of their steps. A GRU over few steps is cheaper packed.
-    """
+    """Return states of the last layer, (B, T, S). Beyond the length of a row they may be anything finite."""
+    # On a CPU padding is run through like frames, and not packed as usual: torch has a fused kernel for an
+    # LSTM over padded rows only, and the gradient of packed ones costs the square of their steps. A GRU over
+    # few steps is cheaper packed.
     if x_BTD.device.type == "cpu" and torch.is_autocast_enabled("cpu") and not _fuses_bfloat16():
         with torch.autocast("cpu", enabled=False):
             return states_of(network, x_BTD.float(), lengths_B)
@@ -43,12 +42,13 @@ def states_of(network: nn.LSTM | nn.GRU, x_BTD: Tensor, lengths_B: Tensor) -> Te
 
 @cache
 def _fuses_bfloat16() -> bool:
-    """Whether the processor has the instructions; without them the fused LSTM refuses bfloat16."""
+    """Return whether the processor has the instructions, without which the fused LSTM refuses bfloat16."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def final_of(states_BTS: Tensor, lengths_B: Tensor, directions: int) -> Tensor:
-    """(B, S): where each direction ends, of states that ``states_of`` gave of rows with a step or more."""
+    """Return the state where each direction ends, (B, S), for rows with at least one step."""
+    # The backward direction ends at the first step, so that its last state is not the one of the last frame.
     forwards_BTH, *backwards = states_BTS.chunk(directions, dim=-1)
     rows_B = torch.arange(len(lengths_B), device=lengths_B.device)
     return torch.cat([forwards_BTH[rows_B, lengths_B - 1], *(x_BTH[:, 0] for x_BTH in backwards)], dim=-1)
@@ -65,7 +65,9 @@ def _one_direction(network: nn.LSTM | nn.GRU, x_BTD: Tensor, weights: list[nn.Pa
 
 
 class _Backwards:
-    """Turns the real steps of each row around and leaves padding behind them."""
+    """Reverses the real steps of each row and leaves padding behind them."""
+
+    # A plain flip would put the padding first, and the states of it would reach the real steps.
 
     def __init__(self, lengths_B: Tensor, steps: int):
         step_T = torch.arange(steps)
@@ -80,7 +82,10 @@ class _Backwards:
 
 
 class _Permuted(torch.autograd.Function):
-    """Rows in an order that is its own inverse: the gradient is gathered as well, where torch's would add."""
+    """Rows in an order that is its own inverse."""
+
+    # So the gradient can be gathered as well: torch does not know that the order is a permutation and would
+    # add up, at each position, the gradients of all places that it was copied to.
 
     @staticmethod
     def forward(ctx: Any, x_ND: Tensor, source_N: Tensor) -> Tensor:
@@ -94,7 +99,8 @@ class _Permuted(torch.autograd.Function):
 
 
 def _dropped(x_BTS: Tensor, lengths_B: Tensor, rate: float) -> Tensor:
-    """Dropout between two layers, drawn for real steps and in the order of torch's own over packed rows."""
+    """Apply dropout between two layers."""
+    # Drawn for real steps in the order of packed rows, as torch does: so padded and packed networks agree.
     packed = _packed(x_BTS, lengths_B)
     return _padded(packed._replace(data=dropout(packed.data, rate)), x_BTS.shape[1])
 

@@ -1,4 +1,3 @@
-import importlib
 import json
 import math
 import time
@@ -11,7 +10,8 @@ from mmsa.data.planted import Planted
 from mmsa.errors import DataError
 from mmsa.information.distributions.three_sources import BEDS
 from mmsa.information.groups import group_folds
-from mmsa.information.target import FAST, Decomposition, Effort, Target, decompose
+from mmsa.information.target import FAST, Decomposition, Effort, Target, decompose, decomposing, predictive
+from mmsa.information.target.decomposing import _Fit
 from mmsa.information.target.decomposition import as_measurements
 from mmsa.information.target.ordinal import ordered_probit
 from mmsa.information.target.pid import cells, most_cells, tables
@@ -34,8 +34,8 @@ def linear(monkeypatch):
     def fitted(x_ND, class_N, fold_N, **_):
         return ordered_probit(np.asarray(x_ND, np.float64), class_N, fold_N)
 
-    for module in ("decompose", "combined"):
-        monkeypatch.setattr(importlib.import_module(f"mmsa.information.target.{module}"), "cross_fit", fitted)
+    for module in (decomposing, predictive):
+        monkeypatch.setattr(module, "cross_fit", fitted)
 
 
 def test_finds_what_is_there_and_nothing_else(private_and_parity):
@@ -314,9 +314,8 @@ def pooled(features):
 
 
 def fit_of(sources, class_N, groups, seed):
-    module = importlib.import_module("mmsa.information.target.decompose")
     sources = {name: x_ND.astype(np.float64) for name, x_ND in sources.items()}
-    return module._Fit(sources, (), Target.of(class_N), np.asarray(groups), QUICK, seed)
+    return _Fit(sources, (), Target.of(class_N), np.asarray(groups), QUICK, seed)
 
 
 def exact(table, columns):

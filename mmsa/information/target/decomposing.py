@@ -200,7 +200,7 @@ class _Fit:
         own = {}
         for subset in self.subsets if known is None else [frozenset(self.modalities)]:
             x_ND = np.hstack([sources[name] for name in sources if name in subset])
-            of_subset = derive_seed("predicted", seed, sorted(subset))
+            of_subset = derive_seed("posterior", seed, sorted(subset))
             candidates = [cross_fit(x_ND, class_N, fold_N, num_seeds=num_seeds, seed=of_subset)]
             if self.target.ordered:
                 candidates.append(ordered_probit(x_ND, class_N, fold_N))

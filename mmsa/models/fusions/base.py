@@ -23,24 +23,29 @@ FUSIONS: Registry[Fusion] = Registry("fusion")
 
 @dataclass(frozen=True)
 class Fused:
-    """The fused vector, (B, D), and what a fusion offers besides to objectives that ask for it by name."""
+    """Output of a fusion.
+
+    Attributes:
+        vector: The fused vector, (B, D).
+        extra: Further tensors by name, for objectives that request them.
+    """
 
     vector: Tensor
     extra: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Fusion(nn.Module, ABC):
-    """Base of all fusions: built from its ``Config`` and the widths W_m of the modalities that are present.
+    """Base class of all fusions, built from a ``Config`` and the widths W_m of the modalities that are there.
 
     Attributes:
         output: D.
-        extra: the width of each further vector it offers.
-        mixture: its weights, if the fused vector is a weighted average of the modality vectors.
-        fewest: modalities without which it makes no sense.
-        numbers_per_row: held of each row of a batch for its largest product, beside all vectors.
+        extra: Width of each further vector that it offers.
+        mixture: Its weights, if the fused vector is a weighted average of the modality vectors.
+        fewest: The fewest modalities with which it makes sense.
+        numbers_per_row: Numbers that its largest product holds for each row of a batch, beside all vectors.
 
     Raises:
-        ConfigError: for fewer modalities than that.
+        ConfigError: If there are fewer modalities than that.
     """
 
     output: int
@@ -59,19 +64,19 @@ class Fusion(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, encoded: Mapping[ModalityName, Encoded]) -> Fused:
-        """The fused vector of a batch; a row that lacks a modality has a zero vector and no state of it."""
+        """Fuse a batch. A row that lacks a modality has a zero vector and no state of it."""
 
 
 def refused(config: Named, rule: str, next_step: str) -> ConfigError:
-    """The error for a fusion that does not fit the encoders or the data."""
+    """Make the error for a fusion that does not fit the encoders or the data."""
     return ConfigError("model", [Problem("model.fusion.name", config.name, rule, next_step)])
 
 
 def refuse_heads(config: BlockT, width: int, heads: int) -> BlockT:
-    """``config``, unless its attention heads do not share its width evenly.
+    """Return ``config`` if its attention heads share its width evenly.
 
     Raises:
-        ValidationError: where they do not.
+        ValidationError: If they do not.
     """
     if width % heads:
         raise refuse(heads, f"must divide the width, which is {width}", "", at=("heads",))
