@@ -11,6 +11,7 @@ import yaml
 
 from mmsa.config import dump_yaml, with_overrides
 from mmsa.errors import ConfigError
+from mmsa.search.definition.files import misspelt
 from mmsa.search.definition.load import SPACES, find_space, load_space, shipped
 from mmsa.search.definition.schema import SCHEMA, schema_text
 from mmsa.search.definition.study_config import StudyConfig
@@ -153,3 +154,24 @@ def test_the_schema_refuses_what_an_editor_can_know(make_values):
 def test_the_schema_tells_what_settings_mean():
     definitions = json.loads(schema_text())["$defs"]
     assert definitions["FloatParameter"]["properties"]["zero"]["description"].startswith("Probability")
+
+
+def test_entries_under_names_of_ones_own_are_known_by_what_they_say(tmp_path: Path) -> None:
+    text = (SPACES / "estimators.yaml").read_text(encoding="utf-8")
+    assert not misspelt(SPACES / "estimators.yaml")
+    changes = {
+        "      shared: {term: information,": "      shared: {",
+        "estimator: {name: gan_dime}, weight": "estimatr: {name: gan_dime}, weight",
+        "objective.terms.apart.weight:": "objective.terms.apat.weight:",
+    }
+    found = []
+    for right, wrong in changes.items():
+        assert right in text
+        (tmp_path / "wrong.yaml").write_text(text.replace(right, wrong), encoding="utf-8")
+        found.append(misspelt(tmp_path / "wrong.yaml")[0])
+    assert [problem.path for problem in found] == [
+        "base.objective.terms.shared",
+        "base.objective.terms.shared.estimatr",
+        "search.parameters.objective.terms.apat.weight",
+    ]
+    assert "Did you mean 'objective.terms.apart.weight'?" in found[-1].next_step

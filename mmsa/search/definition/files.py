@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +80,11 @@ class _Names:
             yield problem if problem.next_step.startswith("Did") else self._at_home(problem)
         search = values.get("search")
         parameters = search.get("parameters") if isinstance(search, Mapping) else None
+        base = self._schema["properties"]["base"]
+        settings = {path for path, _ in self._paths(base, "", values.get("base"))}
         for path, place in _searched(parameters) if isinstance(parameters, Mapping) else ():
-            if path not in self._settings:
-                advice = did_you_mean(path, self._settings)
+            if path not in settings:
+                advice = did_you_mean(path, settings)
                 yield Problem(f"search.parameters.{place}", path, "is not a setting", advice)
 
     def _below(self, values: Any, schema: Schema, path: str) -> Iterator[Problem]:
@@ -116,33 +117,49 @@ class _Names:
         for name, value in values.items():
             if name in known:
                 yield from self._below(value, known[name], f"{path}{name}.")
-            elif others is False:
+            elif others is False or not self._says_what_it_is(value, others):
                 yield Problem(f"{path}{name}", value, UNKNOWN, did_you_mean(name, known))
             elif isinstance(others, Mapping):
                 yield from self._below(value, others, f"{path}{name}.")
+
+    def _says_what_it_is(self, value: object, others: Schema | bool) -> bool:
+        """Whether an entry under a name of the user's own has the constant that such entries need."""
+        needed = [
+            {word for word in option.get("required", ()) if self._constant(option, word) is not None}
+            for option in (self._options(others) if isinstance(others, Mapping) else ())
+        ]
+        given = set(value) if isinstance(value, Mapping) else set()
+        return not needed or any(words <= given for words in needed)
 
     def _options(self, schema: Schema) -> list[Schema]:
         """The schemas that a value may follow, with references resolved."""
         while "$ref" in schema:
             schema = self._definitions[schema["$ref"].rpartition("/")[2]]
+        if "allOf" in schema:  # a block, and what is required of it here
+            block, *more = (option for part in schema["allOf"] for option in self._options(part))
+            required = [
+                *block.get("required", ()),
+                *(word for one in more for word in one.get("required", ())),
+            ]
+            return [{**block, "required": required}]
         inner = [*schema.get("oneOf", ()), *schema.get("anyOf", ())]
         return [option for part in inner for option in self._options(part)] or [schema]
 
     def _constant(self, option: Schema, word: str) -> Any:
         return option.get("properties", {}).get(word, {}).get("const")
 
-    @cached_property
-    def _settings(self) -> frozenset[str]:
-        """The dotted paths of everything below ``base``."""
-        base = self._schema["properties"]["base"]
-        return frozenset(path for path, _ in self._paths(base, ""))
+    def _paths(self, schema: Schema, path: str, values: object = None) -> Iterator[tuple[str, str]]:
+        """The path of each setting, with the path that names it: members of a list are named by the list.
 
-    def _paths(self, schema: Schema, path: str) -> Iterator[tuple[str, str]]:
-        """The path of each setting, with the path that names it: members of a list are named by the list."""
+        Entries under names of the user's own are those of ``values``.
+        """
+        written = values if isinstance(values, Mapping) else {}
         for option in self._options(schema):
-            for name, inner in option.get("properties", {}).items():
+            known, others = option.get("properties", {}), option.get("additionalProperties")
+            own = {name: others for name in written if name not in known and isinstance(others, Mapping)}
+            for name, inner in {**known, **own}.items():
                 yield f"{path}{name}", f"{path}{name}"
-                yield from self._paths(inner, f"{path}{name}.")
+                yield from self._paths(inner, f"{path}{name}.", written.get(name))
             if isinstance(option.get("items"), Mapping):
                 yield from ((found, path.rstrip(".")) for found, _ in self._paths(option["items"], path))
 
