@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import digamma, logsumexp, ndtri
+from scipy.special import digamma, ndtri
 from scipy.stats import rankdata
 from torch import Tensor
 
@@ -93,8 +93,10 @@ def excess_over_products(x_NK: Array, y_NK: Array, correlation_K: Array, most_co
     log_ratio_NM -= 0.5 * (x_NK**2 @ (squared_K / unexplained_K))[:, None]
     log_ratio_NM -= 0.5 * (y_MK**2 @ (squared_K / unexplained_K)) + 0.5 * np.log(unexplained_K).sum()
     log_ratio_NM[columns_M, np.arange(len(columns_M))] = -np.inf  # joint pairs
-    pairs = log_ratio_NM.size - len(columns_M)
-    return max(0.0, float(logsumexp(log_ratio_NM) - np.log(pairs)))
+    pairs, largest = log_ratio_NM.size - len(columns_M), float(log_ratio_NM.max())
+    # Exponentials of single precision take a quarter of the time; the sum of so many needs no more digits.
+    relative = float(np.exp((log_ratio_NM - largest).astype(np.float32)).sum(dtype=np.float64))
+    return max(0.0, largest + float(np.log(relative) - np.log(pairs)))
 
 
 def gaussian_copula_information(x_ND: Array, y_ND: Array, z_ND: Array | None = None) -> float:

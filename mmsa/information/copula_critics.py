@@ -18,8 +18,8 @@ from mmsa.information.critics import Critic, MLPConfig, SeparableCritic, mlp
 from mmsa.information.groups import Rows
 
 _MOST_PAIRS, _LEAST_PAIRS = 32, 4
-_MOST_COLUMNS, _FEW_COLUMNS = 1000, 128
-_LEADING_PAIRS = (1, 2, 3, 4, 6, 8, 12, 16)
+_MOST_COLUMNS, _FEW_COLUMNS = 1000, 250
+_LEADING_PAIRS = (1, 2, 3, 4, 6, 8)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ _LEVEL = 0.9
 _SMALLEST_RESIDUAL = 1e-6  # of a direction of length 1, once what z explains is taken out
 _HALVES = (0, 1)
 _REFITS_FOR_BIAS = 99
-_MOST_COLUMNS = 256
+_MOST_COLUMNS = 128
 _NOT_NORMAL = 0.02  # nats of excess that normal variables do not show by chance
 
 
@@ -61,9 +61,8 @@ class CopulaPanel:
     Exact for Gaussian copulas, whatever the marginals; of any other dependence it sees a part. It fits
     nothing but correlations, whose bias is known and taken off, so it needs no held-out rows (Ince et al.
     2017). Where ``excess_over_products`` shows that variates are not jointly normal, as of features that are
-    curves of few latents, the closed form would read too much. Then the larger of two lower bounds is read,
-    the closed form less its excess and ``leading_copula_terms``, and the interval reaches up to the closed
-    form.
+    curves of few latents, the closed form would read too much. Then ``leading_copula_terms`` are read,
+    which is a lower bound, and the interval reaches up to the closed form.
 
     Where groups have two rows or more on average, information is measured within groups: see
     ``mmsa.information.within``. Rows of one group may follow one another; the null then keeps every group as
@@ -113,9 +112,7 @@ class CopulaPanel:
         bias, excess = float(bias_P.mean()) if len(bias_P) else 0.0, pair.excess()
         closed, terms_N = pair.information() - bias, pair.terms() - bias
         if excess > _NOT_NORMAL:
-            terms_N -= excess
-            leading_N = leading_copula_terms(pair.x_left, pair.y_left, self._halves)
-            terms_N = max(terms_N, leading_N, key=lambda terms: float(terms.mean()))
+            terms_N = leading_copula_terms(pair.x_left, pair.y_left, self._halves)
         value = float(terms_N.mean())
         # The bias of a closed form goes as 1 / n.
         halves = [self._pair(x, y, given, scope, half).information() - 2 * bias for half in _HALVES]
@@ -123,7 +120,7 @@ class CopulaPanel:
         low, high = interval_of_mean(terms_N, self.group_N, _LEVEL)
         low, high = min(value, low + min(0.0, drift)), max(value, high + max(0.0, drift))
         if excess > _NOT_NORMAL:
-            high = max(high, closed)  # two bounds from below say nothing of what they miss
+            high = max(high, closed)  # a bound from below says nothing of what it misses
         null = Null.of(closed, list(test_P - bias))  # a test of independence, whatever is normal
         return Measurement(
             value=value,

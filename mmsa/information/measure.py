@@ -99,7 +99,8 @@ def measure(
     extrapolated = _extrapolated(reading, sample, folds, seed) if extrapolate else None
     low, high = _interval(reading, sample, seed)
     drift = 0.0 if extrapolated is None else extrapolated - reading.value
-    low, high = low + min(0.0, drift), high + max(0.0, drift)
+    # Critics that read more of halves than of the whole are unsure, and mostly read too little.
+    low, high = low + min(0.0, drift), high + (abs(drift) if reading.parts else max(0.0, drift))
     null = _null(reading.value, sample, folds, permutations, seed)
     measured = Measurement(
         value=reading.value,

@@ -6,9 +6,9 @@ rows of its fold: a mixture of normal distributions (clusters, hidden classes), 
 (``mmsa.information.pairwise``: spread, tails) and linear regression with independent noise in both directions
 (``mmsa.information.additive_noise``: edges and peaks, however turned). Each is a candidate by itself.
 
-What they say is put together in two ways, learnt on the other folds (Wolpert 1992): as a weighted sum of the
-log ratios, by logistic regression; and by boosted trees, which also see the features, the residuals of linear
-regressions and the bilinear form x' M y of the largest variance (a hidden sign).
+What they say is put together in two ways, learnt on the other folds (Wolpert 1992), with the bilinear form
+x' M y of the largest variance (a hidden sign): as a weighted sum, by logistic regression; and by boosted
+trees, which also see the features and the residuals of linear regressions.
 
 Shapes: N rows, D features, F rows of a fold, S products of each row, P = (1 + S) F pairs with the joint ones
 first, Q features of a pair, R features of the space of a mixture.
@@ -96,13 +96,13 @@ def _other_ratios(x_ND: Array, y_ND: Array, folds: Sequence[HeldOut], seed: int)
     for number, fold in enumerate(folds):
         i, j, known_N = fold.x_rows, fold.y_rows, fold.known_of(len(x_ND))
         bilinear_seed = derive_seed("bilinear", seed, number)
-        scores.append(np.stack([fold.scores, *(ratios[number] for ratios in critics.values())], 1))
-        columns = [
-            *scores[-1].T,
-            np.abs(_bilinear(x_scores, y_scores, fold, known_N, bilinear_seed)),
-            np.linalg.norm(x_scores, axis=1)[i],
-            np.linalg.norm(y_scores, axis=1)[j],
-        ]
+        ratios = [fold.scores, *(critic[number] for critic in critics.values())]
+        bilinear_P = np.abs(_bilinear(x_scores, y_scores, fold, known_N, bilinear_seed))
+        x_norm_P, y_norm_P = np.linalg.norm(x_scores, axis=1)[i], np.linalg.norm(y_scores, axis=1)[j]
+        # With a hidden sign of normal pairs the log ratio is nearly a sum of these three.
+        hidden_sign = [bilinear_P, x_norm_P**2 / x_scores.shape[1], y_norm_P**2 / y_scores.shape[1]]
+        scores.append(np.stack([*ratios, *hidden_sign], 1))
+        columns = [*ratios, bilinear_P, x_norm_P, y_norm_P]
         if few:
             columns += [*x_scores[i].T, *y_scores[j].T]
             for x_part, y_part in ((x_scores, y_scores), scaled):
@@ -131,7 +131,7 @@ def _tree_ratios(features: Sequence[Array], folds: Sequence[HeldOut], fold: int,
 
 
 def _weighted_sum(scores: Sequence[Array], folds: Sequence[HeldOut], fold: int) -> Array:
-    """Log ratios (P,) of one fold: those of the critics (P, Q), weighted as suits the other folds."""
+    """Log ratios (P,) of one fold: a sum of scores (P, Q), weighted as suits the other folds."""
     others = [k for k in range(len(folds)) if k != fold]
     is_joint = np.concatenate([np.arange(len(folds[k].scores)) < folds[k].joint for k in others])
     weights = np.where(is_joint, 1.0, is_joint.sum() / (~is_joint).sum())
