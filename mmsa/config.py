@@ -271,6 +271,27 @@ class _KeyedBy:
         }
 
 
+class _NameIn:
+    """Validates the name of a component that has no settings of its own, or one of ``others``."""
+
+    def __init__(self, registry: Registry[Any], others: tuple[str, ...]):
+        self.registry, self.others = registry, others
+
+    def validate(self, value: str) -> str:
+        if value in self.others or value in self.registry:
+            return value
+        known = (*self.others, *self.registry)
+        raise refuse(value, f"is not {self.registry.one}", did_you_mean(value, known))
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.validate, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"enum": [*self.others, *self.registry], "type": "string"}
+
+
 def one_of(registry: Registry[Any]) -> Any:
     """Annotation of a field that holds the block of one component, chosen by its ``name``."""
     return _OneOf(registry)
@@ -282,6 +303,11 @@ def keyed_by(registry: Registry[Any], own: str | None = None) -> Any:
     With ``own``, other keys may hold a block that says by this setting what it is.
     """
     return _KeyedBy(registry, own)
+
+
+def name_in(registry: Registry[Any], *others: str) -> Any:
+    """Annotation of a string that is a registered name, or one of ``others``."""
+    return _NameIn(registry, others)
 
 
 def _config_of(component: Any) -> type[Block]:

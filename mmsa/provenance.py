@@ -13,46 +13,71 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from mmsa.extensions import find_extensions
+
 _PACKAGES = ("mmsa", "torch", "numpy", "scipy", "scikit-learn", "transformers")
 _FIND = "import importlib.util; spec = importlib.util.find_spec('mmsa'); print(spec.origin if spec else '')"
 
 
 @dataclass(frozen=True)
 class Code:
-    """The copy of mmsa that a process runs.
+    """The copy of mmsa that a process runs, and the packages that extend it.
 
     Attributes:
         path: of its folder.
         digest: of its files, the same wherever they lie.
+        extensions: names, versions and digests of these packages; empty without any.
     """
 
     path: str
     digest: str
+    extensions: str = ""
 
     def __str__(self) -> str:
-        return f"{self.path} (digest {self.digest[:12]})"
+        extended = f", extended by {self.extensions}" if self.extensions else ""
+        return f"{self.path} (digest {self.digest[:12]}){extended}"
 
 
 @cache
 def running_code() -> Code:
     """The code of this process, as it was on disk at the first call."""
     folder = Path(__file__).parent
-    return Code(str(folder), digest_of(folder))
+    return Code(str(folder), digest_of(folder), _extensions_in_words())
 
 
-def found_code() -> tuple[str, str]:
-    """Folder and digest of the mmsa that this Python would import, without importing it; else empty."""
+def found_code() -> tuple[str, str, str]:
+    """The fields of the ``Code`` that this Python would run, without importing it; else empty."""
     spec = find_spec("mmsa")
     if spec is None or spec.origin is None:
-        return "", ""
+        return "", "", ""
     folder = Path(spec.origin).parent
-    return str(folder), digest_of(folder)
+    return str(folder), digest_of(folder), _extensions_in_words()
 
 
-def digest_of(folder: Path) -> str:
-    """Digest of the names and contents of all Python files below ``folder``."""
+def _extensions_in_words() -> str:
+    modules: dict[tuple[str, str], set[str]] = {}
+    for extension in find_extensions():
+        modules.setdefault((extension.package, extension.version), set()).add(extension.module)
+    return ", ".join(
+        f"{package} {version} (digest {'-'.join(map(_digest_of_module, sorted(names)))})"
+        for (package, version), names in sorted(modules.items())
+    )
+
+
+def _digest_of_module(name: str) -> str:
+    """The first digits of the digest of a top-level module or package, which is not imported."""
+    spec = find_spec(name)
+    if spec is None:
+        return "none"
+    where = [*(spec.submodule_search_locations or ()), *([spec.origin] if spec.origin else [])]
+    return digest_of(Path(where[0]))[:12]
+
+
+def digest_of(path: Path) -> str:
+    """Digest of the names and contents of all Python files below ``path``, or of one file."""
     digest = blake2b(digest_size=16)
-    for file in sorted(folder.rglob("*.py")):
+    folder, files = (path, sorted(path.rglob("*.py"))) if path.is_dir() else (path.parent, [path])
+    for file in files:
         digest.update(blake2b(str(file.relative_to(folder)).encode()).digest())
         digest.update(blake2b(file.read_bytes()).digest())
     return digest.hexdigest()
@@ -98,4 +123,5 @@ def _git(*arguments: str) -> str | None:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of all packages that a result can depend on."""
-    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
+    extensions = {extension.package: extension.version for extension in find_extensions()}
+    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}, **extensions}

@@ -63,7 +63,7 @@ def read_apart(reader: Reader, *calls: Call) -> list[Any]:
     """
     size = reader.path.stat().st_size
     request = {
-        "layout": next(name for name, layout in LAYOUTS.items() if layout is type(reader)),
+        "layout": next(name for name in LAYOUTS if LAYOUTS[name] is type(reader)),
         "path": str(reader.path),
         "config": {name: getattr(reader.config, name) for name in FileConfig.model_fields},
         "calls": calls,

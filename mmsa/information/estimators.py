@@ -22,7 +22,7 @@ from torch.distributed import ProcessGroup
 from mmsa.errors import DataError
 from mmsa.registry import Registry
 
-ESTIMATORS: Registry[Estimator] = Registry("information estimator")
+ESTIMATORS: Registry[Estimator] = Registry("information estimator", "mmsa.estimators")
 
 
 def unbounded(n: int) -> float:

@@ -98,5 +98,5 @@ class Term(nn.Module):
         return {"main": list(self.parameters())}
 
 
-TERMS: Registry[Term] = Registry("loss term")
+TERMS: Registry[Term] = Registry("loss term", "mmsa.terms")
 TASKS: Registry[nn.Module] = Registry("task loss")

@@ -17,15 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mmsa.config import Block
+from mmsa.config import Block, name_in
 from mmsa.data import budget
 from mmsa.data.corpus import MODALITIES, Features, ModalityName, Outline, Split, SplitName
 from mmsa.data.validation import first_few, replace_non_finite
 from mmsa.errors import DataError, shown
+from mmsa.registry import Registry
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 logger = logging.getLogger("mmsa.data")
+
+LAYOUTS: Registry[Reader] = Registry("layout", "mmsa.readers")
 
 TextForm = Literal["auto", "strings", "tokens", "features"]
 
@@ -66,7 +69,7 @@ class FileConfig(Block):
 
     path: Annotated[str, Field(min_length=1)]
     """The file; may hold ``${VARIABLE}`` and ``~``."""
-    layout: Literal["auto", "npz", "mmsa"] = "auto"
+    layout: Annotated[str, name_in(LAYOUTS, "auto")] = "auto"
     """Arrays of all rows (npz) or MMSA's pickle; ``auto`` looks at the first bytes of the file."""
     split: str | None = None
     """Which array of an npz file says what split a row belongs to; needed where it has several."""

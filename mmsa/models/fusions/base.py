@@ -18,7 +18,7 @@ from mmsa.errors import ConfigError, Problem
 from mmsa.models.base import Encoded
 from mmsa.registry import Registry
 
-FUSIONS: Registry[Fusion] = Registry("fusion")
+FUSIONS: Registry[Fusion] = Registry("fusion", "mmsa.fusions")
 
 
 @dataclass(frozen=True)

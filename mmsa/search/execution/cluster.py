@@ -13,7 +13,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from mmsa import provenance
+from mmsa import extensions, provenance
 from mmsa.errors import StudyError
 from mmsa.provenance import Code, running_code
 from mmsa.search.costs import Resources
@@ -48,12 +48,12 @@ def refuse_other_code(expected: Code, found: Code, where: str) -> None:
     Raises:
         StudyError: naming both codes.
     """
-    if found.digest != expected.digest:
+    if (found.digest, found.extensions) != (expected.digest, expected.extensions):
         what = str(found) if found.path else "none at all"
         raise StudyError(
-            f"{where} runs {OTHER_CODE}: {what}, and the driver {expected}. Install the same mmsa there, or "
-            "set PYTHONPATH to one that all can read; if files were edited while the search ran, start it "
-            "again: what runs goes on from its checkpoints."
+            f"{where} runs {OTHER_CODE}: {what}, and the driver {expected}. Install the same mmsa and "
+            "extensions there, or set PYTHONPATH to what all can read; if files were edited while the search "
+            "ran, start it again: what runs goes on from its checkpoints."
         )
 
 
@@ -116,7 +116,8 @@ def _connect(address: str) -> None:
 def _ask_nodes_for_code() -> None:
     """Refuse a cluster with other code at once; nodes that do not answer are left to their workers."""
     # By value: a node with another mmsa may not have the function that it is asked to call.
-    ray.cloudpickle.register_pickle_by_value(provenance)
+    for module in (provenance, extensions):
+        ray.cloudpickle.register_pickle_by_value(module)
     try:
         ask = ray.remote(num_cpus=0, max_retries=0)(provenance.found_code)
         asked = {
@@ -127,7 +128,8 @@ def _ask_nodes_for_code() -> None:
             if node["Alive"] and node["Resources"].get("CPU")
         }
     finally:
-        ray.cloudpickle.unregister_pickle_by_value(provenance)
+        for module in (provenance, extensions):
+            ray.cloudpickle.unregister_pickle_by_value(module)
     answered, _ = (
         ray.wait(list(asked), num_returns=len(asked), timeout=_SECONDS_FOR_CODE) if asked else ([], [])
     )

@@ -74,7 +74,7 @@ class Sampler:
         raise NotImplementedError
 
 
-SAMPLERS: Registry[Sampler] = Registry("sampler")
+SAMPLERS: Registry[Sampler] = Registry("sampler", "mmsa.samplers")
 
 
 class SamplerWrapper(BaseSampler):  # type: ignore[misc]

@@ -127,7 +127,7 @@ class Scheduler:
         raise NotImplementedError
 
 
-SCHEDULERS: Registry[Scheduler] = Registry("scheduler")
+SCHEDULERS: Registry[Scheduler] = Registry("scheduler", "mmsa.schedulers")
 
 
 @SCHEDULERS.register("none")

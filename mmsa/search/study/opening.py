@@ -76,7 +76,8 @@ def _reconcile_priors(store: TrialStore, config: StudyConfig, runs: Path, storag
 def _reconcile_code(store: TrialStore) -> None:
     """Remember the code of each launch that ran other code than the launch before it."""
     known, (commit, dirty) = store.attributes.get("code", []), git_state() or (None, None)
-    now = {**asdict(running_code()), "commit": commit, "dirty": dirty}
+    code = {key: value for key, value in asdict(running_code()).items() if value}
+    now = {**code, "commit": commit, "dirty": dirty}
     if not known or {**known[-1], "since": None} != {**now, "since": None}:
         store.remember(code=[*known, {**now, "since": datetime.now(UTC).isoformat(timespec="seconds")}])
 
