@@ -1,13 +1,9 @@
 """The configurations in which every registered information estimator must keep the contract."""
 
-from functools import cache
+from mmsa.information import Estimator
+from mmsa.testing import Case
+from mmsa.testing.estimators import X_DIM, Y_DIM, build_estimator
 
-import torch
-
-from mmsa.config import parse
-from mmsa.information import ESTIMATORS, Estimator
-
-X_DIM, Y_DIM = 2, 2
 SMALL = {"hidden": 32, "layers": 2}
 SEPARABLE = {"name": "separable", "embedding": 8, **SMALL}
 COSINE = {"name": "cosine", "embedding": 8, **SMALL}
@@ -56,47 +52,4 @@ CASES: dict[str, dict] = {
 
 def build(case: str, x_dim: int = X_DIM, y_dim: int = Y_DIM) -> Estimator:
     """The estimator of a case, with its parameters drawn from a fixed seed."""
-    torch.manual_seed(0)
-    entry = ESTIMATORS[CASES[case]["name"]]
-    return entry(parse(entry.Config, CASES[case], case), x_dim, y_dim)
-
-
-def correlated(rho: float, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pairs of two independent components with correlation rho each; -ln(1 - rho^2) nats."""
-    x, noise = torch.randn(2, count, X_DIM, generator=generator).unbind()
-    return x, rho * x + (1 - rho**2) ** 0.5 * noise
-
-
-@cache
-def fitted(case: str, rho: float, steps: int = 300, batch: int = 64) -> Estimator:
-    """The estimator of a case after a short fit, with a falling rate, to fresh pairs of correlation rho."""
-    estimator, generator = build(case), torch.Generator().manual_seed(1)
-    if estimator.spec.role != "measure":
-        optimiser = torch.optim.Adam(estimator.parameters(), lr=6e-3)
-        schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, steps)
-        for _ in range(steps):
-            fit_step(estimator, optimiser, *correlated(rho, batch, generator))
-            schedule.step()
-    return estimator.eval()
-
-
-def fit_step(
-    estimator: Estimator, optimiser: torch.optim.Optimizer, x: torch.Tensor, y: torch.Tensor
-) -> None:
-    """One step on the critic's and the inner parameters, as a training loop takes it."""
-    optimiser.zero_grad()
-    if estimator.critic_parameters():
-        estimator(x, y).loss.backward()
-    inner = estimator.inner_loss(x, y)
-    if inner is not None:
-        inner.backward()
-    torch.nn.utils.clip_grad_norm_(list(estimator.parameters()), 5.0)
-    optimiser.step()
-
-
-def reading(estimator: Estimator, rho: float, batches: int = 10, batch: int = 64) -> float:
-    """Mean monitor over fresh batches."""
-    generator = torch.Generator().manual_seed(2)
-    with torch.no_grad():
-        values = [estimator(*correlated(rho, batch, generator)).monitor.item() for _ in range(batches)]
-    return sum(values) / batches
+    return build_estimator(Case(case, CASES[case]["name"], CASES[case]), x_dim, y_dim)
