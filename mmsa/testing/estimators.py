@@ -227,7 +227,8 @@ class EstimatorContract(Contract):
 
         def loss(scores: Tensor) -> float:
             monkeypatch.setattr(estimator, "scores", lambda x, y: scores)
-            return float(estimator(x, y).loss)
+            value: float = estimator(x, y).loss.item()
+            return value
 
         mixed = loss(torch.where(upper, first, second)) + loss(torch.where(upper, second, first))
         is_mean = mixed == pytest.approx(loss(first) + loss(second), abs=1e-9)

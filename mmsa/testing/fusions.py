@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from mmsa.config import parse
 from mmsa.data.corpus import MODALITIES
@@ -112,6 +113,16 @@ class FusionContract(Contract):
         for rows in (torch.arange(ROWS).flip(0), torch.tensor([3]), torch.tensor([ROWS - 1, 2])):
             for key, value in _tensors_of(subject(_rows_of(parts, rows))).items():
                 torch.testing.assert_close(value, whole[key][rows], rtol=1e-5, atol=1e-5)
+
+    def test_padding_changes_no_row(self, case: Case) -> None:
+        """A longer row somewhere in the batch, and states that encoders left beyond the lengths."""
+        subject, leaves = self.build(case), self.leaves(case)
+        whole = subject({name: leaf.encoded() for name, leaf in leaves.items()})
+        longer = {
+            name: replace(leaf, states=pad(leaf.states, (0, 0, 0, 3), value=7.0)).encoded()
+            for name, leaf in leaves.items()
+        }
+        torch.testing.assert_close(subject(longer).vector, whole.vector, rtol=1e-5, atol=1e-5)
 
     def test_overfits_one_batch(self, case: Case) -> None:
         subject, leaves = self.build(case), self.leaves(case)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -171,6 +172,17 @@ class SchedulerContract(Contract):
         stopped.run()
         assert stopped.decisions == straight.decisions
         assert stopped.ended == straight.ended
+
+    def test_decisions_depend_on_what_was_reported_and_not_on_its_order(self, case: Case) -> None:
+        """A new launch is told trial by trial what came from many trials at once."""
+        known, newcomers = curves(19), curves(10, seed=1)
+        decisions: list[list[str]] = [[], []]
+        for order, newcomer in itertools.product((0, 1), newcomers):
+            scheduler = self.build(case)
+            for trial in (range(19), range(18, -1, -1))[order]:
+                scheduler.record(trial, {epoch: known[trial](epoch) for epoch in range(1, 16)})
+            decisions[order] += [scheduler.decide(19, epoch, newcomer(epoch)) for epoch in range(1, EPOCHS)]
+        assert decisions[0] == decisions[1]
 
     def test_a_search_that_is_stopped_again_and_again_ends_all_the_same(self, case: Case) -> None:
         search = PlayedSearch(self.build(case), curves(30), slots=3)
