@@ -14,6 +14,7 @@ from typing import Any
 
 import mmsa
 from mmsa.errors import ConfigError, Problem, did_you_mean, words_of
+from mmsa.extensions import find_extensions
 from mmsa.yaml_text import load_yaml
 
 SPACES = Path(mmsa.__file__).resolve().parent.parent / "search_spaces"
@@ -62,7 +63,8 @@ def misspelt(path: Path) -> list[Problem]:
         ConfigError: for a file that is not readable YAML.
     """
     values = load_yaml(path)
-    if not SCHEMA.is_file():  # installed without the shipped spaces
+    # The file is installed without the shipped spaces, or knows nothing of what other packages add.
+    if not SCHEMA.is_file() or find_extensions():
         return []
     return list(_Names(json.loads(SCHEMA.read_text(encoding="utf-8"))).problems(values))
 
