@@ -81,7 +81,7 @@ class Registry(Generic[T]):
         for part in self._parts:
             part._entries()
         if not self._extended:
-            self._own |= self._declared()
+            self._own.update(self._declared())
             self._extended = True
         return self._own
 

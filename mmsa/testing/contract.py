@@ -58,8 +58,8 @@ class Contract:
         if not self.CASES:
             raise pytest.UsageError(f"{type(self).__name__}.CASES is empty; write CASES = {{name: settings}}")
         if "case" in metafunc.fixturenames:
-            applies = _APPLIES.get(metafunc.function, lambda suite, case: True)
-            cases = [case for case in self.cases() if applies(self, case)]
+            applies = _APPLIES.get(metafunc.function)
+            cases = [case for case in self.cases() if applies is None or applies(self, case)]
             metafunc.parametrize("case", cases, ids=[case.id for case in cases])
 
 

@@ -64,7 +64,7 @@ def fit_step(estimator: Estimator, optimiser: torch.optim.Optimizer, x: Tensor, 
         estimator(x, y).loss.backward()
     inner = estimator.inner_loss(x, y)
     if inner is not None:
-        inner.backward()
+        inner.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(list(estimator.parameters()), 5.0)
     optimiser.step()
 
@@ -77,18 +77,18 @@ def reading(estimator: Estimator, rho: float, batches: int = 10, batch: int = 64
     return sum(values) / batches
 
 
-def pairs(rho: float = 0.5, count: int = 16, seed: int = 0) -> tuple[Tensor, Tensor]:
+def _pairs(rho: float = 0.5, count: int = 16, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Pairs of correlation rho."""
     return correlated(rho, count, torch.Generator().manual_seed(seed))
 
 
-def leaves(rho: float = 0.5, count: int = 16, seed: int = 0) -> tuple[Tensor, Tensor]:
+def _leaves(rho: float = 0.5, count: int = 16, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Pairs that gradients arrive in."""
-    x, y = pairs(rho, count, seed)
+    x, y = _pairs(rho, count, seed)
     return x.requires_grad_(), y.requires_grad_()
 
 
-def gradients(*inputs: Tensor) -> Tensor:
+def _gradients(*inputs: Tensor) -> Tensor:
     """Of all inputs in one vector."""
     return torch.cat([value.grad.flatten() for value in inputs if value.grad is not None])
 
@@ -128,7 +128,7 @@ class EstimatorContract(Contract):
 
     def test_value_does_not_depend_on_the_order_of_the_batch(self, case: Case) -> None:
         estimator = build_estimator(case).eval()
-        x, y = pairs()
+        x, y = _pairs()
         order = torch.randperm(len(x), generator=torch.Generator().manual_seed(3))
         assert estimator(x[order], y[order]).monitor.item() == pytest.approx(
             estimator(x, y).monitor.item(), abs=1e-5
@@ -138,37 +138,37 @@ class EstimatorContract(Contract):
     def test_half_precision_gives_the_value_of_single_precision(self, case: Case) -> None:
         estimator = build_estimator(case).eval()
         for autocast in (False, True):
-            x, y = (value.bfloat16().requires_grad_() for value in pairs())
+            x, y = (value.bfloat16().requires_grad_() for value in _pairs())
             expected = estimator(x.float(), y.float())
             with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
                 value = estimator(x, y)
             value.loss.backward()
-            assert torch.isfinite(gradients(x, y)).all()
+            assert torch.isfinite(_gradients(x, y)).all()
             assert value.loss.dtype == torch.float32
             assert value.monitor.item() == pytest.approx(expected.monitor.item(), rel=0.05, abs=0.05)
 
     @LEARNED
     def test_the_smallest_batch_gives_finite_values_and_gradients(self, case: Case) -> None:
-        x, y = leaves(count=2)
+        x, y = _leaves(count=2)
         value = build_estimator(case)(x, y)
         value.loss.backward()
         assert torch.isfinite(torch.stack([value.loss, value.monitor])).all()
-        assert torch.isfinite(gradients(x, y)).all()
+        assert torch.isfinite(_gradients(x, y)).all()
         assert value.monitor.item() <= value.ceiling + 1e-6
 
     def test_one_pair_is_refused(self, case: Case) -> None:
         with pytest.raises(DataError, match="at least"):
-            build_estimator(case)(*pairs(count=1))
+            build_estimator(case)(*_pairs(count=1))
 
     def test_mismatched_inputs_are_refused(self, case: Case) -> None:
-        x, y = pairs()
+        x, y = _pairs()
         with pytest.raises(DataError, match="one row per sample"):
             build_estimator(case)(x, y[:-1])
 
     @IN_NATS
     def test_a_constant_gives_no_information(self, case: Case) -> None:
         estimator = fitted(case, 0.0)
-        _, y = pairs(count=256)
+        _, y = _pairs(count=256)
         assert estimator(torch.full_like(y, 0.3), y).monitor.item() == pytest.approx(0.0, abs=0.15)
 
     @LEARNED
@@ -177,7 +177,7 @@ class EstimatorContract(Contract):
         value = build_estimator(case)(x, y)
         value.loss.backward()
         assert torch.isfinite(torch.stack([value.loss, value.monitor])).all()
-        assert torch.isfinite(gradients(x, y)).all()
+        assert torch.isfinite(_gradients(x, y)).all()
 
     @IN_NATS
     def test_independent_inputs_give_no_information(self, case: Case) -> None:
@@ -195,13 +195,13 @@ class EstimatorContract(Contract):
     @only(_of("loss", "penalty", unit="nat"))
     def test_loss_wants_dependence_and_penalty_wants_independence(self, case: Case) -> None:
         estimator = fitted(case, 0.9)
-        x, y = pairs(rho=0.9, count=64)
+        x, y = _pairs(rho=0.9, count=64)
         apart, together = estimator(x, y.roll(1, 0)).loss, estimator(x, y).loss
         assert (together < apart).item() is (estimator.spec.role == "loss")
 
     @only(_of("measure"))
     def test_a_measure_has_no_gradient(self, case: Case) -> None:
-        assert not build_estimator(case)(*leaves(count=64)).loss.requires_grad
+        assert not build_estimator(case)(*_leaves(count=64)).loss.requires_grad
 
     @ON_SCORES
     def test_extreme_scores_give_finite_gradients_below_the_ceiling(
@@ -211,16 +211,16 @@ class EstimatorContract(Contract):
         for pattern, extreme in SCORES.items():
             scores = extreme.clone().requires_grad_()
             monkeypatch.setattr(estimator, "scores", lambda x, y, scores=scores: scores)
-            value = estimator(*pairs(count=6))
+            value = estimator(*_pairs(count=6))
             value.loss.backward()
             assert torch.isfinite(torch.stack([value.loss, value.monitor])).all(), pattern
-            assert torch.isfinite(gradients(scores)).all(), pattern
+            assert torch.isfinite(_gradients(scores)).all(), pattern
             assert value.monitor.item() <= estimator.spec.ceiling(6) + 1e-4, pattern
 
     @ON_SCORES
     def test_blocks_of_rows_reduce_as_declared(self, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
         estimator = build_estimator(case).double().eval()
-        x, y = (value.double() for value in pairs(count=6))
+        x, y = (value.double() for value in _pairs(count=6))
         generator = torch.Generator().manual_seed(0)
         first, second = 3 * torch.randn(2, 6, 6, dtype=torch.float64, generator=generator)
         upper = (torch.arange(6) < 3)[:, None]
@@ -242,22 +242,22 @@ class EstimatorContract(Contract):
             estimator, normaliser = fitted(case, 0.6).train(), GradientNormaliser()
             squares = []
             for seed in range(5):
-                x, y = leaves(0.6, count, seed)
+                x, y = _leaves(0.6, count, seed)
                 normaliser(estimator(x, y).loss, (x, y)).backward()
-                squares.append(count * gradients(x, y).square().sum().item())
+                squares.append(count * _gradients(x, y).square().sum().item())
             fitted(case, 0.6).eval()
             assert 0.25 < sum(squares) / len(squares) < 4
 
     @only(_of("loss", "penalty", scores=False))
     def test_extreme_inputs_give_finite_gradients(self, case: Case) -> None:
-        x, y = ((100 * value).requires_grad_() for value in pairs())
+        x, y = ((100 * value).requires_grad_() for value in _pairs())
         value = build_estimator(case)(x, y)
         value.loss.backward()
         assert torch.isfinite(torch.stack([value.loss, value.monitor])).all()
-        assert torch.isfinite(gradients(x, y)).all()
+        assert torch.isfinite(_gradients(x, y)).all()
 
     def test_reading_stays_below_the_ceiling_of_identical_inputs(self, case: Case) -> None:
-        x, _ = pairs(count=32)
+        x, _ = _pairs(count=32)
         value = fitted(case, 0.9)(x, x.clone())
         assert value.monitor.item() <= value.ceiling + 1e-5
         assert value.ceiling <= ESTIMATORS[case.name].spec.ceiling(32) + 1e-9
@@ -267,12 +267,12 @@ class EstimatorContract(Contract):
         estimator, restored = build_estimator(case), build_estimator(case)
         optimiser = torch.optim.SGD(estimator.parameters(), lr=0.1)
         for seed in range(3):
-            fit_step(estimator, optimiser, *pairs(seed=seed))
+            fit_step(estimator, optimiser, *_pairs(seed=seed))
         restored.load_state_dict(estimator.state_dict())
         for seed in (10, 11):
             values = []
             for one in (estimator, restored):
-                x, y = leaves(seed=seed)
+                x, y = _leaves(seed=seed)
                 value = one(x, y)
                 value.loss.backward()
                 values.append((value.monitor, x.grad, y.grad))
@@ -282,7 +282,7 @@ class EstimatorContract(Contract):
     @LEARNED
     def test_loss_never_moves_inner_parameters_and_inner_loss_moves_no_other(self, case: Case) -> None:
         estimator = build_estimator(case)
-        x, y = leaves()
+        x, y = _leaves()
         estimator(x, y).loss.backward()
         assert all(parameter.grad is None for parameter in estimator.inner_parameters())
         assert all(parameter.grad is not None for parameter in estimator.critic_parameters())
@@ -290,6 +290,6 @@ class EstimatorContract(Contract):
         inner = estimator.inner_loss(x.detach(), y.detach())
         assert (inner is not None) is bool(estimator.inner_parameters())
         if inner is not None:
-            inner.backward()
+            inner.backward()  # type: ignore[no-untyped-call]
             assert all(parameter.grad is not None for parameter in estimator.inner_parameters())
             assert all(parameter.grad is None for parameter in estimator.critic_parameters())

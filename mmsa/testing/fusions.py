@@ -91,7 +91,7 @@ class FusionContract(Contract):
             key: (rows, width) for key, width in subject.extra.items()
         }
         assert all(value.isfinite().all() for value in _tensors_of(found).values())
-        torch.stack([value.sum() for value in _tensors_of(found).values()]).sum().backward()
+        torch.stack([value.sum() for value in _tensors_of(found).values()]).sum().backward()  # type: ignore[no-untyped-call]
         assert all(p.grad is None or p.grad.isfinite().all() for p in subject.parameters())
 
     def test_every_parameter_gets_a_gradient(self, case: Case) -> None:
@@ -137,7 +137,9 @@ class FusionContract(Contract):
             loss.backward()
             optimiser.step()
             losses.append(float(loss.detach()))
-        assert min(losses) < 0.2 * losses[0]
+            if losses[-1] < 0.2 * losses[0]:
+                break
+        assert losses[-1] < 0.2 * losses[0]
 
     def test_saved_weights_make_the_same_fusion(self, case: Case, tmp_path: Path) -> None:
         subject, parts = self.build(case), self.encoded(case)

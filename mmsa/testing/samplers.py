@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import optuna
 import pytest
+from optuna.trial import TrialState
 from scipy.stats import wilcoxon
 
 from mmsa.config import Block
-from mmsa.search.samplers import SAMPLERS, Random, Sampler, Setting
+from mmsa.search.samplers import SAMPLERS, Random, Sampler, SamplerContext
 from mmsa.search.samplers.accepted import AcceptedPoints
+from mmsa.search.samplers.proposals import PastTrial, Proposals
 from mmsa.search.space.constraints import PointConstraints
 from mmsa.search.space.parameters import CategoricalParameter, FloatParameter, IntParameter
 from mmsa.search.space.scalars import Scalar
+from mmsa.search.space.shares import Shares
 from mmsa.search.space.space import Space
 from mmsa.testing.contract import Case, Contract, only
 
@@ -37,6 +41,19 @@ MIXED = Space(
     }
 )
 """A parameter of every sort, one of which exists only sometimes."""
+SHARED = Space(
+    {
+        "levels": Shares.model_validate(
+            {
+                "type": "shares",
+                "of": {"a": {"zero": 0.25}, "b": {"concentration": 2.0}, "c": {"when": {"fusion": "lmf"}}},
+                "total": {"type": "float", "low": 0.01, "high": 10.0, "log": True},
+            }
+        ),
+        "fusion": MIXED.parameters["fusion"],
+    }
+)
+"""Shares that add up, of which one may be exactly 0 and one exists only sometimes."""
 SQUARE = Space({name: _number(-1.0, 1.0) for name in "xyz"})
 
 
@@ -45,6 +62,11 @@ def build_sampler(case: Case) -> Sampler:
     kind: Any = SAMPLERS[case.name]
     sampler: Sampler = kind(kind.Config(**case.settings))
     return sampler
+
+
+def _as_studies_use_it(sampler: Sampler, context: SamplerContext, num_trials: int) -> AcceptedPoints:
+    inner, unconstrained = sampler.build(context, num_trials), PointConstraints((), context.space, Block())
+    return AcceptedPoints(inner, context.space, unconstrained, {}, sampler.proposals, seed=num_trials)
 
 
 def searched(
@@ -58,13 +80,11 @@ def searched(
     objectives: int = 1,
 ) -> list[Point]:
     """The points of a study that is continued by a new Optuna sampler in each launch."""
-    setting = Setting(space, ("minimize",) * objectives, 100, seed)
-    study = optuna.create_study(directions=setting.directions)
+    context = SamplerContext(space, ("minimize",) * objectives, 100, seed)
+    study = optuna.create_study(directions=context.directions)
     points: list[Point] = []
     for launch in range(launches):
-        done = len(study.trials)
-        inner, unconstrained = sampler.build(setting, done), PointConstraints((), space, Block())
-        study.sampler = AcceptedPoints(inner, space, unconstrained, {}, sampler.proposals, seed=done)
+        study.sampler = _as_studies_use_it(sampler, context, len(study.trials))
         for _ in range(trials // launches):
             trial = study.ask()
             points.append(space.suggest(trial))
@@ -73,12 +93,12 @@ def searched(
     return points
 
 
-def cost(point: Point) -> float:
+def _cost(point: Point) -> float:
     """Something to minimise over ``MIXED``."""
     return math.log10(float(point["lr"]) * 100) ** 2 + float(point["weight"]) + 0.01 * int(point["width"])
 
 
-def best_of(sampler: Sampler, trials: int, seed: int) -> float:
+def _best_of(sampler: Sampler, trials: int, seed: int) -> float:
     """The smallest squared distance from (0.4, 0.4, 0.4) in ``SQUARE``."""
 
     def distance(point: Point) -> float:
@@ -114,7 +134,7 @@ class SamplerContract(Contract):
         assert build_sampler(case).config.name == case.name
 
     def test_points_are_those_of_a_conditional_space(self, case: Case) -> None:
-        points = self.searched(case, MIXED, cost, trials=24)
+        points = self.searched(case, MIXED, _cost, trials=24)
         for point in points:
             assert MIXED.decode(MIXED.encode(point)) == pytest.approx(point)
         assert {point["fusion"] for point in points} == {"mlp", "lmf"}
@@ -126,7 +146,7 @@ class SamplerContract(Contract):
 
     def test_the_seed_decides(self, case: Case) -> None:
         first, again, other = (
-            self.searched(case, MIXED, cost, trials=12, launches=2, seed=seed) for seed in (1, 1, 2)
+            self.searched(case, MIXED, _cost, trials=8, launches=2, seed=seed) for seed in (1, 1, 2)
         )
         assert first == again
         assert first != other
@@ -146,13 +166,40 @@ class SamplerContract(Contract):
         """On 8 seeds, by Wilcoxon's signed ranks: p < 0.02 one-sided."""
         chance = Random(Random.Config())
         learned, drawn = (
-            [best_of(sampler, self.LEARNS[case.name], seed) for seed in range(8)]
+            [_best_of(sampler, self.LEARNS[case.name], seed) for seed in range(8)]
             for sampler in (build_sampler(case), chance)
         )
         assert wilcoxon(learned, drawn, alternative="less").pvalue < 0.02
 
     def test_several_objectives_are_taken_or_refused_with_a_reason(self, case: Case) -> None:
-        setting = Setting(SQUARE, ("minimize",) * 2, 100, 0)
-        found = list(build_sampler(case).problems(setting))
+        context = SamplerContext(SQUARE, ("minimize",) * 2, 100, 0)
+        found = list(build_sampler(case).problems(context))
         assert bool(found) == (case.name in self.ONE_ONLY)
         assert all("objectives" in problem.rule and problem.next_step for problem in found)
+
+    def test_shares_add_up_and_are_the_same_after_a_restart(self, case: Case) -> None:
+        """What a sampler is shown of its trials by the next launch is what it was shown by this one."""
+        context = SamplerContext(SHARED, ("minimize",) * self.OBJECTIVES.get(case.name, 1), 100, 0)
+        build = partial(_as_studies_use_it, build_sampler(case), context)
+        past: list[PastTrial] = []
+        points: list[Point] = []
+        for launch in range(4):
+            proposals = Proposals(SHARED, context.directions, build, None, {}, past)
+            for number in range(6 * launch, 6 * launch + 6):
+                given: Point | None = (
+                    {"a": 0.1, "b": 0.2, "c": 1 / 3, "fusion": "lmf"} if number == 3 else None
+                )
+                proposal = proposals.ask(number, given)
+                point = dict(proposal.overrides)
+                assert given in (None, point)
+                assert proposal.params == SHARED.encode_drawn(point, proposal.params)
+                values = [float(point["a"]) + float(point["b"])] * len(context.directions)
+                notes = proposals.tell(number, TrialState.COMPLETE, values, {})
+                past.append(PastTrial(number, proposal.params, TrialState.COMPLETE, values, {}, notes))
+                points.append(point)
+        for point in points[:3] + points[4:]:
+            (division,) = SHARED.divisions(point).values()
+            assert sum(division.shares.values()) == math.fsum(division.shares.values()) == 1.0
+            assert ("c" in point) == (point["fusion"] == "lmf")
+            assert SHARED.decode(SHARED.encode(point)) == point
+        assert len({tuple(sorted(point.items())) for point in points}) == len(points)

@@ -150,14 +150,15 @@ class TermContract(Contract):
     def test_main_loss_reaches_every_representation_it_reads(self, case: Case) -> None:
         given = representations(24)
         build_term(case)(given, targets(24)).loss.backward()
-        vectors = {**given.unimodal, **given.extra}
+        vectors: dict[str, Tensor] = {**given.unimodal, **given.extra}
         reached = {key for key, vector in vectors.items() if vector.grad is not None and vector.grad.any()}
         named = {
             part
             for value in (*case.settings.get("between", ()), case.settings.get("given", ""))
             for part in value.split("/")
         }
-        expected = named & set(MODALITIES) or set(self.READS.get(case.name, MODALITIES))
+        reads: Collection[str] = self.READS.get(case.name, MODALITIES)
+        expected = named & set(MODALITIES) or set(reads)
         assert {vector.split("/")[-1] for vector in reached} == expected
 
     def test_each_parameter_is_in_one_group_and_trained_by_its_loss(self, case: Case) -> None:
@@ -178,7 +179,7 @@ class TermContract(Contract):
         term, given, wanted = build_term(case), representations(24), targets(24)
         loss = term.estimator_loss(given.detach(), wanted)
         assert loss is not None
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         fitted = {id(p) for p in term.parameters() if p.grad is not None}
         assert fitted == {id(p) for p in term.parameter_groups()["estimator"]}
         assert all(tensor.grad is None for tensor in _tensors_of(given))

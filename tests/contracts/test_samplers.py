@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmsa.search.samplers import SAMPLERS, Sampler, Setting
+from mmsa.search.samplers import SAMPLERS, Sampler, SamplerContext
 from mmsa.search.space.space import Space
 from mmsa.testing import SamplerContract
-from mmsa.testing.samplers import MIXED, SQUARE, searched
+from mmsa.testing.samplers import MIXED, SHARED, SQUARE, searched
 
 CASES: dict[str, dict[str, Any]] = {
     "tpe": {"startup": 5},
@@ -60,8 +60,8 @@ WORDS = Space({"fusion": MIXED.parameters["fusion"]})
     ],
 )
 def test_what_does_not_fit_is_refused(name, space, objectives, trials, where):
-    setting = Setting(space, ("minimize",) * objectives, trials, 0)
-    (problem,) = sampler(name).problems(setting)
+    context = SamplerContext(space, ("minimize",) * objectives, trials, 0)
+    (problem,) = sampler(name).problems(context)
     assert problem.path == where
     assert problem.next_step
 
@@ -70,3 +70,19 @@ def test_parameters_that_a_model_cannot_hold_are_named():
     assert set(sampler("cmaes").left_to_chance(MIXED)) == {"weight", "fusion", "rank"}
     assert set(sampler("gp").left_to_chance(MIXED)) == {"weight", "rank"}
     assert sampler("tpe").left_to_chance(MIXED) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("random", {}),
+        ("qmc", {}),
+        ("tpe", {"startup": 400}),
+        ("gp", {"startup": 400}),
+        ("nsga2", {"population": 400}),
+    ],
+)
+def test_exact_zeros_of_shares_have_their_probability_while_nothing_is_learned(name, settings):
+    unlearned = SAMPLERS[name](SAMPLERS[name].Config(**settings))
+    points = searched(unlearned, SHARED, lambda point: 0.0, trials=400)
+    assert np.mean([point["a"] == 0 for point in points]) == pytest.approx(0.25, abs=0.06)

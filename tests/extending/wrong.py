@@ -18,7 +18,7 @@ from mmsa.config import Named
 from mmsa.data.corpus import Features
 from mmsa.information.score_estimators import InfoNCE, ScoreConfig
 from mmsa.models.fusions import Fused
-from mmsa.search.samplers import Sampler, Setting
+from mmsa.search.samplers import Sampler, SamplerContext
 
 
 class CountsPadding(Gated):
@@ -64,8 +64,8 @@ class LeavesTheSpace(Sampler):
     class Config(Named):
         name: Literal["leaves_the_space"] = "leaves_the_space"
 
-    def build(self, setting: Setting, num_trials: int) -> RandomSampler:
-        return _Outside(setting.seed_after(num_trials))
+    def build(self, context: SamplerContext, num_trials: int) -> RandomSampler:
+        return _Outside(context.seed_after(num_trials))
 
 
 class _Outside(RandomSampler):
