@@ -10,7 +10,10 @@ mmsa's own components are held to them, and so can be those of other packages (d
 Needs pytest, which comes with ``pip install 'mmsa[test]'``. Nothing else in mmsa imports this package.
 """
 
-import pytest
+try:
+    import pytest
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("mmsa.testing needs pytest; run: pip install 'mmsa[test]'") from error
 
 # Before the suites are imported: only then does a failed assertion show its values, as in a test file.
 pytest.register_assert_rewrite(

@@ -99,6 +99,19 @@ def test_a_space_names_what_the_package_adds(package: Path) -> None:
     assert "gated" in told.stdout
 
 
+def test_what_ran_is_told_with_the_package_its_version_and_its_files(package: Path) -> None:
+    code = "from mmsa.provenance import *; print(running_code(), versions()['mmsa-example'])"
+    first = run(package, "-c", code).stdout
+    module = package / "mmsa_example" / "term.py"
+    module.write_text(module.read_text() + "# edited\n")
+    second = run(package, "-c", code).stdout
+    for told in (first, second):
+        assert re.search(
+            r"extended by mmsa-example 1\.0 \(digest \w{12}\), mmsa-wrong 1\.0.* 1\.0$", told.strip()
+        )
+    assert first != second
+
+
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> Registry[object]:
     """A registry of fusions with one entry, which finds what ``declared`` holds."""

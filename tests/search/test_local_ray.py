@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -76,6 +77,9 @@ def test_a_process_with_other_code_is_refused(tmp_path):
     refuse_other_code(running_code(), Code("/elsewhere/mmsa", running_code().digest), "node a")
     with pytest.raises(StudyError, match=r"node a runs other code than the driver: /b/mmsa \(digest 00\)"):
         refuse_other_code(running_code(), Code("/b/mmsa", "00"), "node a")
+    extended = replace(running_code(), extensions="somebodys 2.1 (digest ab)")
+    with pytest.raises(StudyError, match=r"node a runs other code.*extended by somebodys 2\.1 \(digest ab\)"):
+        refuse_other_code(running_code(), extended, "node a")
     with pytest.raises(StudyError, match="node a runs other code than the driver: none at all"):
         refuse_other_code(running_code(), Code("", ""), "node a")
     work = WorkerContext(None, "valid/mae", tmp_path, 0.0, tmp_path, code=Code("/driver/mmsa", "00"))
