@@ -150,8 +150,8 @@ class TermContract(Contract):
     def test_main_loss_reaches_every_representation_it_reads(self, case: Case) -> None:
         given = representations(24)
         build_term(case)(given, targets(24)).loss.backward()
-        vectors: dict[str, Tensor] = {**given.unimodal, **given.extra}
-        reached = {key for key, vector in vectors.items() if vector.grad is not None and vector.grad.any()}
+        vectors = [*given.unimodal.items(), *given.extra.items()]
+        reached = {key for key, vector in vectors if vector.grad is not None and vector.grad.any()}
         named = {
             part
             for value in (*case.settings.get("between", ()), case.settings.get("given", ""))

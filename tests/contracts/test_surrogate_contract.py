@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from estimator_cases import correlated
 from surrogate_cases import CASES, build
 
 from mmsa.errors import DataError
 from mmsa.information import ESTIMATORS
 from mmsa.information.surrogates import SURROGATES
+from mmsa.testing.estimators import correlated
 
 EVERY = pytest.mark.parametrize("case", CASES)
 
