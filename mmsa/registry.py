@@ -39,6 +39,7 @@ class Registry(Generic[T]):
         joined = cls(kind)
         joined._own = ChainMap(*(part._own for part in reversed(parts)))  # which reads the last first
         joined._parts = parts
+        joined._extended = False
         return joined
 
     @property
@@ -81,6 +82,8 @@ class Registry(Generic[T]):
         for part in self._parts:
             part._entries()
         if not self._extended:
+            if self._parts:
+                self._refuse_hidden()
             self._own.update(self._declared())
             self._extended = True
         return self._own
@@ -113,6 +116,23 @@ class Registry(Generic[T]):
         if problems:
             raise ConfigError("extensions", problems)
         return declared
+
+    def _refuse_hidden(self) -> None:
+        """Refuse extensions of one part that bear a name of another.
+
+        Raises:
+            ConfigError: naming them.
+        """
+        problems = [
+            part._taken(entry, str(other._own[name]))
+            for part in self._parts
+            for name, entry in part._own.items()
+            if isinstance(entry, Extension)
+            for other in self._parts
+            if other is not part and name in other._own
+        ]
+        if problems:
+            raise ConfigError("extensions", problems)
 
     def _taken(self, extension: Extension, other: str) -> Problem:
         rule = f"is registered twice as {self.one}: as {extension} and as {other}"

@@ -168,6 +168,17 @@ def test_a_broken_extension_hurts_only_those_who_name_it(
             one["x"]
 
 
+def test_no_extension_hides_behind_another_kind_where_both_may_stand(
+    registry: Registry[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared(monkeypatch, ("mmsa.fusions", "hsic", "a:B"))
+    surrogates: Registry[object] = Registry("surrogate")
+    surrogates.register("hsic")(object)
+    assert "hsic" in registry
+    with pytest.raises(ConfigError, match=r"(?s)'hsic'.*registered twice.*a:B of the package somebodys"):
+        Registry.joining("part", registry, surrogates)["mlp"]
+
+
 def test_a_class_with_an_entry_point_is_not_registered_again(
     registry: Registry[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
