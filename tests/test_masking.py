@@ -35,6 +35,7 @@ QUERIES = [
 @example(place=PLACES[0], secret="~p@ss~")
 @example(place=PLACES[0], secret="~p/s?s#:&@~")
 def test_what_stands_before_the_host_is_hidden(place: str, secret: str):
+    assume(place != PLACES[-1] or ":" not in secret)  # a colon there ends a user's name, which is shown
     assert masked(place.format(secret)) == masked(place.format("other"))
     assert "~" not in masked(place.format(secret))
 
