@@ -10,7 +10,7 @@ from mmsa.information.density_estimators import CLUB, BarberAgakov, L1Out
 from mmsa.information.estimators import ESTIMATORS, Estimator, Spec, Value
 from mmsa.information.gradients import GradientNormaliser
 from mmsa.information.ksg import KSG, ksg_information
-from mmsa.information.measure import measure
+from mmsa.information.measuring import measure
 from mmsa.information.neighbours import Triples
 from mmsa.information.score_estimators import InfoNCE, InfoNCEAnchor
 from mmsa.information.surrogates import SURROGATES

@@ -16,7 +16,7 @@ from mmsa.information.budget import TimeBudget
 from mmsa.information.copula import Array, normal_scores
 from mmsa.information.copula_panel import CopulaPanel
 from mmsa.information.groups import Rows, group_codes
-from mmsa.information.measure import measure
+from mmsa.information.measuring import measure
 from mmsa.information.null import FEWEST_REFITS
 from mmsa.information.panel import Between, EstimatorName, Family, added, pairs, sums
 from mmsa.information.target.decomposing import FAST, decompose
