@@ -23,6 +23,7 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
@@ -151,10 +152,12 @@ FolderName = Annotated[str, Field(pattern=f"^{_FOLDER_NAME}$"), BeforeValidator(
 class _OneOf:
     """Validates a mapping by the ``Config`` of the component that its ``name`` stands for."""
 
-    def __init__(self, registry: Registry[Any]):
-        self.registry = registry
+    def __init__(self, registry: Registry[Any], optional: bool):
+        self.registry, self.optional = registry, optional
 
-    def validate(self, value: Any) -> Block:
+    def validate(self, value: Any) -> Block | None:
+        if value is None and self.optional:
+            return None
         if isinstance(value, Block):  # a default, or a copy with changes: it was validated when it was made
             return value
         if not isinstance(value, Mapping):
@@ -177,8 +180,9 @@ class _OneOf:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        options = [_schema_of(self.registry[name], handler) for name in self.registry]
-        return {"type": "object", "required": ["name"], "oneOf": options}
+        options = [_schema_of(_config_of(self.registry[name]), handler) for name in self.registry]
+        chosen: JsonSchemaValue = {"type": "object", "required": ["name"], "oneOf": options}
+        return {"anyOf": [chosen, {"type": "null"}]} if self.optional else chosen
 
 
 class _KeyedBy:
@@ -258,10 +262,10 @@ class _KeyedBy:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        settings = {name: _schema_of(self.registry[name], handler) for name in self.registry}
+        settings = {name: _schema_of(_config_of(self.registry[name]), handler) for name in self.registry}
         properties = {name: {"anyOf": [schema, {"type": "null"}]} for name, schema in settings.items()}
         others = [
-            {"allOf": [_schema_of(self.registry[name], handler), {"required": [self.own]}]}
+            {"allOf": [_schema_of(_config_of(self.registry[name]), handler), {"required": [self.own]}]}
             for name in self._repeatable()
         ]
         return {
@@ -292,9 +296,38 @@ class _NameIn:
         return {"enum": [*self.others, *self.registry], "type": "string"}
 
 
-def one_of(registry: Registry[Any]) -> Any:
-    """Annotation of a field that holds the block of one component, chosen by its ``name``."""
-    return _OneOf(registry)
+class _NumberOr:
+    """Validates a number, or a block that has one number for each of several members."""
+
+    def __init__(self, number: Any, block: type[Block]):
+        self.block = block
+        self.number: TypeAdapter[float] = TypeAdapter(number, config=ConfigDict(strict=True))
+
+    # A union would put the name of the alternative into the path of every problem.
+    def validate(self, value: Any) -> float | Block:
+        if isinstance(value, Block):
+            return value
+        return self.block.model_validate(value) if isinstance(value, Mapping) else self.number.validate_python(value)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.validate, serialization=core_schema.plain_serializer_function_ser_schema(_dump)
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"anyOf": [handler(self.number.core_schema), _schema_of(self.block, handler)]}
+
+
+def one_of(registry: Registry[Any], *, optional: bool = False) -> Any:
+    """Annotation of a field that holds the block of one component, chosen by its ``name``, or None."""
+    return _OneOf(registry, optional)
+
+
+def number_or(number: Any, block: type[Block]) -> Any:
+    """Annotation of a field that holds a ``number`` for all members, or a ``block`` with one for each."""
+    return _NumberOr(number, block)
 
 
 def keyed_by(registry: Registry[Any], own: str | None = None) -> Any:
@@ -315,9 +348,8 @@ def _config_of(component: Any) -> type[Block]:
     return config
 
 
-def _schema_of(component: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-    """A reference to the JSON schema of the component's block, which the handler keeps with all others."""
-    config = _config_of(component)
+def _schema_of(config: type[Block], handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    """A reference to the JSON schema of a block, which the handler keeps with all others."""
     schema = config.__pydantic_core_schema__
     if schema["type"] == "definitions":
         return handler(schema)
@@ -327,8 +359,8 @@ def _schema_of(component: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue
     return handler(core_schema.definitions_schema(core_schema.definition_reference_schema(name), [named]))
 
 
-def _dump(block: Block) -> dict[str, Any]:
-    return block.model_dump()
+def _dump(value: Any) -> Any:
+    return value.model_dump() if isinstance(value, Block) else value
 
 
 def _next_step(detail: Any) -> str:

@@ -254,26 +254,41 @@ def _as_gradients_come(stacked: Tensor) -> Tensor:
 
 
 class Grouped(nn.Module):
-    """Named modules of one class, of which those with parameters of the same shapes are computed together.
+    """Named modules, of which those of one kind with parameters of the same shapes are computed together.
+
+    Args:
+        members: The modules.
+        read: Turns the output of a member into tensors.
+        kinds: What kind each one is, by name. Modules of one kind differ in their parameters alone, so their
+            class and all of their settings have to be the same. Without it all are of one kind.
 
     Attributes:
-        order: The names in the order of the results.
+        order: The names in the order of the results, in which each kind is together.
+        kinds: The kind of each stack.
     """
 
-    def __init__(self, members: Mapping[str, nn.Module], read: Read = lambda output: output):
+    def __init__(
+        self,
+        members: Mapping[str, nn.Module],
+        read: Read = lambda output: output,
+        kinds: Mapping[str, str] | None = None,
+    ):
         super().__init__()
-        by_shape: dict[tuple[torch.Size, ...], list[str]] = {}
+        by_kind: dict[str, dict[tuple[torch.Size, ...], list[str]]] = {}
         for name, member in members.items():
+            by_shape = by_kind.setdefault("" if kinds is None else kinds[name], {})
             by_shape.setdefault(tuple(value.shape for value in member.parameters()), []).append(name)
-        self._names = list(by_shape.values())
+        self._names = [names for by_shape in by_kind.values() for names in by_shape.values()]
+        self.kinds = [kind for kind, by_shape in by_kind.items() for _ in by_shape]
         self.order = [name for names in self._names for name in names]
         self.stacks = nn.ModuleList(Stack([members[name] for name in names], read) for names in self._names)
 
-    def forward(self, inputs: Mapping[str, tuple[Tensor, ...]]) -> Any:
-        """Return the output of each member on its inputs, in ``order`` along the first axis."""
+    def forward(self, inputs: Mapping[str, tuple[Tensor, ...]], kind: str | None = None) -> Any:
+        """Return the output of each member (of a kind) on its inputs, in ``order`` along the first axis."""
         parts = [
             stack(*map(torch.stack, zip(*(inputs[name] for name in names), strict=True)))
-            for names, stack in zip(self._names, self.stacks, strict=True)
+            for names, stack, own in zip(self._names, self.stacks, self.kinds, strict=True)
+            if kind is None or own == kind
         ]
         if isinstance(parts[0], Tensor):
             return torch.cat(parts)

@@ -8,7 +8,7 @@ of one process that held the whole batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -85,16 +85,19 @@ class GradientNormaliser(nn.Module):
     whatever the estimator, the batch size and the number of processes. The running mean of squares includes
     the current batch, so that no batch is amplified beyond 1 / sqrt(``rate``). A gradient below ``floor`` is
     regarded as noise and not amplified.
+
+    With ``members`` it has a running mean for each of several losses that are computed together (``each``).
     """
 
     mean_square: Tensor
     steps: Tensor
 
-    def __init__(self, rate: float = 0.01, floor: float = 1e-4):
+    def __init__(self, rate: float = 0.01, floor: float = 1e-4, members: int | None = None):
         super().__init__()
         self.rate, self.floor = rate, floor
-        self.register_buffer("mean_square", torch.zeros((), dtype=torch.float64))
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        shape = () if members is None else (members,)
+        self.register_buffer("mean_square", torch.zeros(shape, dtype=torch.float64))
+        self.register_buffer("steps", torch.zeros(shape, dtype=torch.int64))
 
     def forward(
         self, loss: Tensor, representations: tuple[Tensor, ...], group: ProcessGroup | None = None
@@ -110,10 +113,35 @@ class GradientNormaliser(nn.Module):
         reached = [value for value in representations if value.requires_grad]
         if self.training and loss.requires_grad and reached:
             self._update(torch.autograd.grad(loss, reached, retain_graph=True), group)
+        return loss / self._size(self.mean_square, self.steps).to(loss.dtype)
+
+    def each(self, losses_G: Tensor, inputs: Sequence[tuple[Tensor, ...]]) -> Tensor:
+        """Return ``losses_G``, each divided by the running size of its own gradient.
+
+        Args:
+            losses_G: Means over samples, of the first G members.
+            inputs: The (N, D) inputs of each, which no other member has: views of what they share.
+        """
+        count = len(losses_G)
+        mean_square_G, steps_G = self.mean_square[:count], self.steps[:count]
+        if self.training and losses_G.requires_grad:
+            # No two losses have an input in common, so one backward pass tells the gradients of all apart.
+            places = [place for place, own in enumerate(inputs) for value in own if value.requires_grad]
+            reached = [value for own in inputs for value in own if value.requires_grad]
+            gradients = torch.autograd.grad(losses_G.sum(), reached, retain_graph=True, allow_unused=True)
+            squared_G = torch.zeros_like(mean_square_G)
+            for place, gradient in zip(places, gradients, strict=True):
+                if gradient is not None:
+                    squared_G[place] += gradient.double().square().sum() * len(gradient)
+            mean_square_G.lerp_(squared_G, self.rate)
+            steps_G += 1
+        return losses_G / self._size(mean_square_G, steps_G).to(losses_G.dtype)
+
+    def _size(self, mean_square: Tensor, steps: Tensor) -> Tensor:
         # The running mean starts at 0, which would make the first losses far too large (as in Adam).
-        correction = 1 - (1 - self.rate) ** self.steps.clamp(min=1)
-        size = (self.mean_square / correction).sqrt().clamp(min=self.floor)
-        return loss / torch.where(self.steps > 0, size, 1.0).to(loss.dtype)
+        correction = 1 - (1 - self.rate) ** steps.clamp(min=1)
+        size = (mean_square / correction).sqrt().clamp(min=self.floor)
+        return torch.where(steps > 0, size, 1.0)
 
     def _update(self, gradients: tuple[Tensor, ...], group: ProcessGroup | None) -> None:
         """Add one batch to the running mean.

@@ -183,16 +183,18 @@ class FeatureBank(nn.Module):
             self.arrived = 0
             self._nearest.clear()
 
-    def product_batches(self, conditions: Mapping[str, Condition], size: int, k: int) -> dict[str, Triples]:
+    def product_batches(
+        self, conditions: Mapping[str, Condition], size: int, k: int, seed: int | None = None
+    ) -> dict[str, Triples]:
         """Draw about ``size`` samples of p(x|z) p(y, z) for each I(x; y | z) of ``conditions``.
 
-        This is ``product_batch`` with one draw of anchors for all of them.
+        This is ``product_batch`` with one draw of anchors for all of them, by ``seed`` or that of the bank.
 
         Raises:
             DataError: If the bank is too small for the anchors or the neighbours.
         """
         generator = torch.Generator(self.rows.device)
-        generator.manual_seed(derive_seed("product batch", self.seed, self.draws))
+        generator.manual_seed(derive_seed("product batch", self.seed if seed is None else seed, self.draws))
         if self.training:
             self.draws += 1
         anchors_M = draw_anchors(len(self), size, k, generator)

@@ -7,15 +7,17 @@ called a measurement.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 from torch import Tensor, nn
 
 from mmsa.config import Block
+from mmsa.data.corpus import ModalityName
 from mmsa.data.targets import Targets, TargetSpec
+from mmsa.information.target.mimrl import Shares
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.registry import Registry
 
@@ -27,6 +29,33 @@ class TermConfig(Block):
 
     weight: Weight = 1.0
     """Coefficient of the term in the total loss; 0 leaves the term out of it (and out of the computation)."""
+
+    @property
+    def contributes(self) -> bool:
+        """Whether the term is built: whether its weight is above 0, and one of its coefficients if it has any."""
+        return self.weight > 0
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """A coefficient of a term on information: what it raises, and by which estimators.
+
+    Attributes:
+        path: The setting, relative to the term, such as ``invariant.text_audio``.
+        level: Whether the information is that of the inputs among each other or that of the fused vector.
+        kind: The kind of information, such as ``specific``.
+        value: Of the coefficient, before the weight of the term.
+        raises: How often each information is added; it is lowered where this is below 0.
+        estimators: Names of the estimators by the path of the setting relative to the term, which is empty if
+            there is no choice.
+    """
+
+    path: str
+    level: Literal["input", "fusion"]
+    kind: str
+    value: float
+    raises: Shares
+    estimators: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -84,6 +113,11 @@ class Term(nn.Module):
         It is None without an estimator, or if there is nothing yet to fit it to.
         """
         return None
+
+    @classmethod
+    def coefficients(cls, config: Any, modalities: Collection[ModalityName]) -> list[Coefficient]:
+        """Return the coefficients on information that exist among ``modalities``, for ``config``."""
+        return []
 
     @classmethod
     def warnings(cls, config: Any) -> list[str]:

@@ -36,8 +36,8 @@ class ObjectiveConfig(Block):
         return TERMS[getattr(self.terms[name], "term", name)]
 
     def built(self) -> dict[str, float]:
-        """Return the weights of the terms that are built, which are those with a weight above 0."""
-        return {name: term.weight for name, term in self.terms.items() if term.weight > 0}
+        """Return the weights of the terms that are built, which are those that may contribute to the loss."""
+        return {name: term.weight for name, term in self.terms.items() if term.contributes}
 
     @model_validator(mode="after")
     def _names_are_free(self) -> ObjectiveConfig:

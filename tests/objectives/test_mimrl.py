@@ -95,7 +95,7 @@ class OneAtATime:
         name = f"{x}-{y}-given-{z}"
         draws = self.term.bank.draws
         product = torch.cat(
-            self.term.bank.product_batches({name: condition}, len(given[x]), self.term.k)[name], 1
+            self.term.bank.product_batches({name: condition}, len(given[x]), self.term.readings[0].k)[name], 1
         )
         self.term.bank.draws = draws
         joint = torch.cat([given[x], given[y], given[z]], 1)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from mmsa.config import Named, one_of, refuse
+from mmsa.data.corpus import MODALITIES, ModalityName
 from mmsa.data.targets import Targets
 from mmsa.errors import ConfigError, Problem, did_you_mean
 from mmsa.information.conditional import CONDITIONAL_ESTIMATORS, ConditionalEstimator
@@ -17,9 +18,9 @@ from mmsa.information.gradients import GradientNormaliser
 from mmsa.information.neighbours import FeatureBank, Triples
 from mmsa.information.score_estimators import InfoNCE
 from mmsa.information.surrogates import SURROGATES, Surrogate
-from mmsa.information.target.mimrl import FUSION
+from mmsa.information.target.mimrl import FUSION, Between
 from mmsa.models.base import RepresentationDims, Representations
-from mmsa.objectives.base import TERMS, Term, TermConfig, TermValue
+from mmsa.objectives.base import TERMS, Coefficient, Term, TermConfig, TermValue
 from mmsa.objectives.terms.vectors import LABEL, by_name, columns_of, nothing, unfit
 from mmsa.registry import Registry
 
@@ -136,6 +137,18 @@ class InformationTerm(Term):
             if isinstance(self.estimator, ConditionalEstimator) and self.estimator.needs_bank
             else None
         )
+
+    @classmethod
+    def coefficients(cls, config: Any, modalities: Collection[ModalityName]) -> list[Coefficient]:
+        """Return the weight, if the vectors that are modalities are there."""
+        vectors = [*config.between, *([] if config.given is None else [config.given])]
+        if any(vector in MODALITIES and vector not in modalities for vector in vectors):
+            return []
+        level: Literal["input", "fusion"] = "fusion" if FUSION in vectors else "input"
+        kind = "conditional" if config.given else ("fusion" if level == "fusion" else "invariant")
+        raised = {Between(*config.between, config.given): 1.0 if config.sense == "maximise" else -1.0}
+        estimators = {"estimator.name": config.estimator.name}
+        return [Coefficient("weight", level, kind, 1.0, raised, estimators)]
 
     @classmethod
     def named(cls, name: str, config: Any, dims: RepresentationDims) -> Self:

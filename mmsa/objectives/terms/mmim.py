@@ -11,7 +11,7 @@ Shapes: B rows of a batch, D_m the width of modality m, D the width of Y, P of i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any, Literal, cast
 
 import torch
@@ -19,6 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from mmsa.config import Block
 from mmsa.data.corpus import ModalityName
 from mmsa.data.targets import Targets
 from mmsa.errors import ConfigError, Problem
@@ -28,9 +29,29 @@ from mmsa.information.densities import (
     gaussian_log_density,
     gaussian_log_density_mmim_code,
 )
+from mmsa.information.gradients import GradientNormaliser
+from mmsa.information.target.mimrl import FUSION, Between
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.models.layers import initialise_xavier
-from mmsa.objectives.base import TERMS, Term, TermConfig, TermValue
+from mmsa.objectives.base import TERMS, Coefficient, Term, TermConfig, TermValue, Weight
+from mmsa.objectives.terms.vectors import by_name, nothing, weighted_mean
+
+
+class CPCWeights(Block):
+    """One coefficient for each modality; that of an absent modality has no effect."""
+
+    text: Weight = 1.0
+    audio: Weight = 1.0
+    vision: Weight = 1.0
+
+
+class BarberAgakovWeights(Block):
+    """One coefficient for each pair; that of a pair that is not there has no effect."""
+
+    text_audio: Weight = 1.0
+    text_vision: Weight = 1.0
+    vision_audio: Weight = 1.0
+    """With ``vision_to_audio``."""
 
 
 @TERMS.register("cpc")
@@ -54,29 +75,71 @@ class CPC(Term):
         layers: Annotated[int, Field(ge=1, le=4)] = 1
         """Linear layers of each prediction, with tanh in between. MMIM's code has tanh after the first only,
         so that three layers or more say no more than two."""
+        fusion: CPCWeights = CPCWeights()
+        """Of I(F; m), between the fused vector and each modality, relative to each other."""
+        normalise: bool = False
+        """Divide each bound by the running size of its gradient, so that one range of coefficients fits all."""
+
+        @property
+        def contributes(self) -> bool:
+            """Whether any coefficient is above 0, and the weight."""
+            return self.weight > 0 and any(weight > 0 for _, weight in self.fusion)
+
+    @classmethod
+    def coefficients(cls, config: Config, modalities: Collection[ModalityName]) -> list[Coefficient]:
+        """The coefficient of each modality."""
+        return [
+            Coefficient(
+                f"fusion.{name}",
+                "fusion",
+                "fusion",
+                weight,
+                {Between(FUSION, name): 1 / len(modalities)},
+                {"": "infonce"},
+            )
+            for name, weight in config.fusion
+            if name in modalities
+        ]
 
     def __init__(self, config: Config, dims: RepresentationDims):
         super().__init__()
-        self.config = config
+        self.direction, self.temperature = config.direction, config.temperature
+        self.members = len(dims.unimodal)
+        self.weights = {name: w for name, w in config.fusion if name in dims.unimodal and w > 0}
         self.heads = nn.ModuleDict(
-            {name: _prediction(dims.fusion, width, config.layers) for name, width in dims.unimodal.items()}
+            {
+                name: _prediction(dims.fusion, width, config.layers)
+                for name, width in dims.unimodal.items()
+                if name in self.weights
+            }
         )
         initialise_xavier(self.parameters())
+        self.normalisers = _normalisers(self.heads if config.normalise else ())
 
     def forward(self, representations: Representations, targets: Targets) -> TermValue:
-        """Minus the mean bound; monitors ``bound/cpc/<modality>`` in nats."""
-        bounds = {
-            name: self._bound(vector_BD, self.heads[name](representations.fusion))
-            for name, vector_BD in representations.unimodal.items()
-        }
+        """Minus the weighted mean bound; monitors ``bound/cpc/<modality>`` in nats."""
+        if not self.weights:
+            return TermValue(nothing([representations.fusion]))
+        fusion_BD = representations.fusion.view_as(representations.fusion)
+        bounds, losses = {}, {}
+        for name, head in self.heads.items():
+            vector_BD = by_name(representations.unimodal)[name]
+            vector_BD = vector_BD.view_as(vector_BD)
+            bounds[name] = losses[name] = self._bound(vector_BD, head(fusion_BD))
+            if name in self.normalisers:
+                losses[name] = self.normalisers[name](bounds[name], (fusion_BD, vector_BD))
         monitors = {f"bound/cpc/{name}": bound.detach() for name, bound in bounds.items()}
-        return TermValue(-torch.stack(list(bounds.values())).mean(), monitors)
+        return TermValue(-weighted_mean(losses, self.weights, self.members), monitors)
 
     def _bound(self, vector_BD: Tensor, predicted_BD: Tensor) -> Tensor:
         cosine_BB = normalize(vector_BD, dim=-1) @ normalize(predicted_BD, dim=-1).T
-        if self.config.direction == "paper":
+        if self.direction == "paper":
             cosine_BB = cosine_BB.T
-        return infonce(cosine_BB, self.config.temperature, symmetric=self.config.direction == "both")
+        return infonce(cosine_BB, self.temperature, symmetric=self.direction == "both")
+
+
+def _normalisers(names: Iterable[str]) -> nn.ModuleDict:
+    return nn.ModuleDict({name: GradientNormaliser() for name in names})
 
 
 def _prediction(fusion: int, width: int, layers: int) -> nn.Sequential:
@@ -134,6 +197,37 @@ class BarberAgakovTerm(Term):
         """Batches before this one that the entropy looks at as well."""
         vision_to_audio: bool = False
         """Add the pair vision -> audio."""
+        invariant: BarberAgakovWeights = BarberAgakovWeights()
+        """Of the bound of each pair, relative to each other."""
+        normalise: bool = False
+        """Divide each bound by the running size of its gradient, so that one range of coefficients fits all."""
+
+        @property
+        def contributes(self) -> bool:
+            """Whether the coefficient of a pair is above 0, and the weight."""
+            weights = dict(self.invariant)
+            return self.weight > 0 and any(weights[f"{x}_{y}"] > 0 for x, y in self.pairs())
+
+        def pairs(self) -> tuple[tuple[ModalityName, ModalityName], ...]:
+            """The pairs x -> y that the term may have."""
+            return (*_PAIRS, _VISION_TO_AUDIO) if self.vision_to_audio else _PAIRS
+
+    @classmethod
+    def coefficients(cls, config: Config, modalities: Collection[ModalityName]) -> list[Coefficient]:
+        """The coefficient of each pair."""
+        weights = dict(config.invariant)
+        pairs = [(x, y) for x, y in config.pairs() if {x, y} <= set(modalities)]
+        return [
+            Coefficient(
+                f"invariant.{x}_{y}",
+                "input",
+                "invariant",
+                weights[f"{x}_{y}"],
+                {Between(x, y): 1 / len(pairs)},
+                {"": "barber_agakov"},
+            )
+            for x, y in pairs
+        ]
 
     def __init__(self, config: Config, dims: RepresentationDims):
         """Build the predictors of the pairs whose modalities are both present.
@@ -143,10 +237,13 @@ class BarberAgakovTerm(Term):
         """
         super().__init__()
         self.full = config.likelihood == "full"
-        pairs = (*_PAIRS, _VISION_TO_AUDIO) if config.vision_to_audio else _PAIRS
-        self.pairs = tuple((x, y) for x, y in pairs if x in dims.unimodal and y in dims.unimodal)
-        if not self.pairs:
+        there = [(x, y) for x, y in config.pairs() if x in dims.unimodal and y in dims.unimodal]
+        if not there:
             raise _no_pair(dims)
+        weights = dict(config.invariant)
+        self.members = len(there)
+        self.pairs = tuple((x, y) for x, y in there if weights[f"{x}_{y}"] > 0)
+        self.weights = {f"{x}_{y}": weights[f"{x}_{y}"] for x, y in self.pairs}
         widths = dims.unimodal
         self.entropies = nn.ModuleDict()
         self.predictors = nn.ModuleDict()
@@ -155,13 +252,16 @@ class BarberAgakovTerm(Term):
                 self.entropies[y] = PolarityEntropy(widths[y], config.projection, config.memory)
             target = self._entropy(y).width if self.full else widths[y]
             self.predictors[f"{x}_{y}"] = GaussianPredictor(widths[x], widths[y], target)
+        self.normalisers = _normalisers(self.weights if config.normalise else ())
 
     def _entropy(self, name: ModalityName) -> PolarityEntropy:
         return cast(PolarityEntropy, self.entropies[name])
 
     def forward(self, representations: Representations, targets: Targets) -> TermValue:
-        """Minus the mean bound; monitors ``bound/barber_agakov/<x>_<y>`` in nats and ``entropy/skipped``."""
-        unimodal = representations.unimodal
+        """Minus the weighted mean; monitors ``bound/barber_agakov/<x>_<y>`` in nats and ``entropy/skipped``."""
+        if not self.pairs:
+            return TermValue(nothing(representations.unimodal.values()))
+        unimodal = {name: vector.view_as(vector) for name, vector in representations.unimodal.items()}
         ys = dict.fromkeys(y for _, y in self.pairs)
         projected = {y: self._entropy(y).project(unimodal[y]) for y in ys}
         entropies = {y: self._entropy(y)(y_BP, targets.labels) for y, y_BP in projected.items()}
@@ -173,10 +273,17 @@ class BarberAgakovTerm(Term):
         monitors = {"entropy/skipped": torch.stack([skipped for _, skipped in entropies.values()]).sum()}
         if self.full:
             monitors |= {f"bound/barber_agakov/{pair}": bound.detach() for pair, bound in bounds.items()}
-        return TermValue(-torch.stack(list(bounds.values())).mean(), monitors)
+        if self.normalisers:
+            bounds = {
+                f"{x}_{y}": self.normalisers[f"{x}_{y}"](bounds[f"{x}_{y}"], (unimodal[x], unimodal[y]))
+                for x, y in self.pairs
+            }
+        return TermValue(-weighted_mean(bounds, self.weights, self.members), monitors)
 
-    def estimator_loss(self, representations: Representations, targets: Targets) -> Tensor:
-        """Minus the mean log-likelihood of the pairs."""
+    def estimator_loss(self, representations: Representations, targets: Targets) -> Tensor | None:
+        """Minus the mean log-likelihood of the pairs, None without any."""
+        if not self.pairs:
+            return None
         log_likelihoods = []
         for x, y in self.pairs:
             target_BP = representations.unimodal[y]

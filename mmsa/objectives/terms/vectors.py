@@ -62,6 +62,16 @@ def offered(kind: str, representations: Representations) -> dict[ModalityName, T
     return {name: representations.extra[f"{kind}/{name}"] for name in representations.unimodal}
 
 
+def weighted_mean(values: Mapping[str, Tensor], weights: Mapping[str, float], members: int) -> Tensor:
+    """Return the sum of ``values`` times ``weights``, over the number of ``members``.
+
+    Members of weight 0 are among ``members`` and need no value.
+    """
+    weighted = torch.stack([weights[name] * value for name, value in values.items()])
+    # As a mean first: with all members at weight 1 it is the mean that was published, to the last bit.
+    return weighted.mean() * (len(values) / members)
+
+
 def unfit(term: str, rule: str, next_step: str = "Leave the term out.") -> ConfigError:
     """Make the error for a term that makes no sense with this model or these data."""
     return ConfigError("objective", [Problem(f"objective.terms.{term}", term, rule, next_step)])
