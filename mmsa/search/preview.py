@@ -11,12 +11,14 @@ import optuna
 
 from mmsa.config import dump_yaml, with_overrides
 from mmsa.data.corpus import Corpus
+from mmsa.data.inputs import InputSpec
 from mmsa.errors import StudyError
 from mmsa.interface import Scalar
 from mmsa.objectives.objective import warnings
 from mmsa.search.corpora import prepare
 from mmsa.search.costs import GIB, Share, machine_memory
 from mmsa.search.definition.idle import idle_lines, without_idle_coefficients
+from mmsa.search.definition.levels import level_lines
 from mmsa.search.definition.misfits import Outlook, refuse_misfits
 from mmsa.search.definition.reported import reported_lines
 from mmsa.search.definition.study_config import StudyConfig
@@ -60,6 +62,7 @@ def dry_run(config: StudyConfig, runs: Path, storage: str | None = None) -> Iter
     outlook = refuse_misfits(config, corpus)
     yield from idle_lines(outlook.idle, config.space)
     without_idle_coefficients(config, outlook.idle)  # which the search itself would refuse
+    yield from level_lines(config, InputSpec.of(corpus).modalities())
     yield from (f"warning: {line}" for line in lopsided(corpus["valid"].labels, corpus.suite, "valid"))
     base, batch_size = outlook.base, config.base.train.batch_size
     yield f"data: {corpus.name}, {len(corpus['train'])} rows to train on, {len(corpus['valid'])} to validate"

@@ -20,7 +20,18 @@ from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.study.view import read_study
 
 ALL = sorted(str(path.relative_to(SPACES)) for path in SPACES.rglob("*.yaml"))
-DATA_SETS = ["demo", "estimators", "mosei", "mosi", "mosi_minilm", "planted", "pom", "sims", "simsv2"]
+DATA_SETS = [
+    "demo",
+    "estimators",
+    "mosei",
+    "mosi",
+    "mosi_context",
+    "mosi_minilm",
+    "planted",
+    "pom",
+    "sims",
+    "simsv2",
+]
 ROWS = {"train": 24, "valid": 12, "test": 12}
 
 # Features as MMSA's configuration gives them: text, audio, vision. Steps are fewer than in the files.
@@ -68,8 +79,10 @@ def data(tmp_path_factory: pytest.TempPathFactory, write_mmsa_pickle: Callable[.
         id=np.array([f"{row}" for row in range(rows)]),
         raw_text=np.array(["the film was very good", "i liked it not"])[np.arange(rows) % 2],
         audio=random.standard_normal((rows, 73)).astype(np.float32),
+        vision=random.standard_normal((rows, 100)).astype(np.float32),
         label=random.uniform(-3, 3, rows),
         split_official=split,
+        split_context=split,
     )
     return folder
 

@@ -1,0 +1,124 @@
+"""The coefficients of information in a space, by level, and what they undo of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from mmsa.data.corpus import ModalityName
+from mmsa.information.target.mimrl import Between, Estimate
+from mmsa.objectives.base import Coefficient
+from mmsa.search.definition.study_config import StudyConfig
+
+_TERMS = "objective.terms"
+_LEVELS = ("input", "fusion")
+_NOTHING = 1e-12
+
+
+@dataclass(frozen=True)
+class SearchedCoefficient:
+    """A coefficient that the base gives or the space searches.
+
+    Attributes:
+        term: Name of its term.
+        given: What the term says of it.
+        weight: Of the term in the base.
+        config: Of the study.
+    """
+
+    term: str
+    given: Coefficient
+    weight: float
+    config: StudyConfig
+
+    @property
+    def path(self) -> str:
+        """Dotted path of the setting."""
+        return f"{_TERMS}.{self.term}.{self.given.path}"
+
+    @property
+    def amount(self) -> float:
+        """What multiplies the information in the loss of the base."""
+        return self.weight * self.given.value
+
+    def may_act(self) -> bool:
+        """Whether the base or any point of the space has it above 0."""
+        weight = f"{_TERMS}.{self.term}.weight"
+        return all(
+            value > 0 or path in self.config.space.parameters
+            for path, value in ((weight, self.weight), (self.path, self.given.value))
+        )
+
+    def cells(self) -> tuple[str, ...]:
+        """What is printed of it: name, information, value in the base, range, estimators."""
+        formulas = (f"{'+' if share > 0 else '-'} {part.formula}" for part, share in self.given.raises.items())
+        value = self.weight if self.given.path == "weight" else self.given.value
+        estimators = (
+            self._range(f"{_TERMS}.{self.term}.{path}", name) if path else name
+            for path, name in self.given.estimators.items()
+        )
+        return (
+            f"{self.term}.{self.given.path}",
+            " ".join(formulas).removeprefix("+ "),
+            f"{value:g}",
+            self._range(self.path, "fixed"),
+            ", ".join(dict.fromkeys(estimators)),
+        )
+
+    def _range(self, path: str, otherwise: str) -> str:
+        parameter = self.config.space.parameters.get(path)
+        return otherwise if parameter is None else parameter.rule().removeprefix("must be ")
+
+
+def searched_coefficients(
+    config: StudyConfig, modalities: Collection[ModalityName]
+) -> list[SearchedCoefficient]:
+    """The coefficients that may be above 0 in a trial on data with these modalities."""
+    objective = config.base.objective
+    found = (
+        SearchedCoefficient(name, coefficient, term.weight, config)
+        for name, term in objective.terms.items()
+        for coefficient in objective.kind_of(name).coefficients(term, modalities)
+    )
+    return [coefficient for coefficient in found if coefficient.may_act()]
+
+
+def level_lines(config: StudyConfig, modalities: Collection[ModalityName]) -> Iterator[str]:
+    """A table of the coefficients of information by level, and warnings of what cancels."""
+    found = searched_coefficients(config, modalities)
+    if not found:
+        return
+    yield "coefficients of information (what they raise, value in the base, range, estimator):"
+    by_level = {level: [c.cells() for c in found if c.given.level == level] for level in _LEVELS}
+    rows = [row for members in by_level.values() for row in members]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for level, members in by_level.items():
+        if members:
+            yield f"  {level} level"
+        for row in members:
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            yield f"    {'  '.join(cells).rstrip()}"
+    yield from (f"warning: {line}" for line in opposed(found))
+
+
+def opposed(found: Sequence[SearchedCoefficient]) -> Iterator[str]:
+    """A sentence for each information that one term raises and another lowers."""
+    # What MIMRL's own coefficients subtract from each other is of the published form, and told by the term.
+    by_information: dict[Estimate, list[tuple[SearchedCoefficient, Between, float]]] = {}
+    for coefficient in found:
+        for part, share in coefficient.given.raises.items():
+            by_information.setdefault(part.estimate, []).append((coefficient, part, share))
+    for members in by_information.values():
+        raising = [(c, part) for c, part, share in members if share > 0]
+        lowering = [(c, part) for c, part, share in members if share < 0]
+        if not any(up.term != down.term for up, _ in raising for down, _ in lowering):
+            continue
+        part = raising[0][1]
+        net = sum(c.amount * share for c, _, share in members)
+        total = sum(c.amount * abs(share) for c, _, share in members)
+        cancels = total > 0 and abs(net) <= _NOTHING * total
+        yield (
+            f"{part.formula} is raised by {', '.join(dict.fromkeys(c.path for c, _ in raising))} and lowered by "
+            f"{', '.join(dict.fromkeys(c.path for c, _ in lowering))}, so that one undoes the other"
+            f"{', entirely in the base' if cancels else ''}; keep one of the two"
+        )
