@@ -48,6 +48,8 @@ NAMED = {
     f"term_{index}": {"term": "information", **s} for index, s in enumerate(test_terms.CASES["information"])
 }
 OBJECTIVES["own-names"] = {"terms": NAMED, "strategy": {"name": "two_stage"}}
+LEVELS = {name: variants[0] for name, variants in test_terms.NORMALISED.items()}
+OBJECTIVES["levels"] = {"terms": LEVELS, "strategy": {"name": "two_stage"}}
 OBJECTIVES |= {f"task-{name}": {"task": {"name": name}} for name in TASKS}
 CASES = {name: {"model": MISA, "objective": objective} for name, objective in OBJECTIVES.items()}
 AVERAGE = test_models.CASES["average"]

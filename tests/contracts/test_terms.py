@@ -65,6 +65,25 @@ CASES["information"] = [
     {"between": ["text", "audio"], "given": "label", "estimator": {"name": "cmi_knn_nwj"}},
     {"between": ["audio", "label"], "given": "text", "estimator": {"name": "cmi_cross_entropy"}},
 ]
+# The sizes of gradients are a state that outlives epochs.
+NORMALISED: dict[str, list[dict[str, Any]]] = {
+    "cpc": [{"fusion": {"text": 0.5, "audio": 0.1, "vision": 2.0}, "normalise": True}],
+    "barber_agakov": [
+        {"vision_to_audio": True, "invariant": {"text_audio": 0.0, "text_vision": 2.0}, "normalise": True},
+    ],
+    "mimrl": [
+        {
+            "fusion": {"text": 0.0},
+            "invariant": {"text_audio": 0.0, "text_vision": 0.02, "audio_vision": 0.03},
+            "complementary": {"text_audio": 0.04, "text_vision": 0.0},
+            "estimators": {
+                "fusion": {"name": "smile", "clip": 2.0, "critic": {"name": "cosine"}},
+                "complementary": {"name": "cmi_knn_dv", "k": 3, "seed": 1},
+            },
+            "normalise": True,
+        },
+    ],
+}
 
 
 class TestTerms(TermContract):
@@ -72,6 +91,11 @@ class TestTerms(TermContract):
     READS = {"dependency": {"shuffled"}}
     REMEMBERS_AN_EPOCH = {"mimrl"}
     KEEPS_STATE = {"unimodal", "dependency", "information"}
+
+
+class TestNormalisedTerms(TermContract):
+    CASES = NORMALISED
+    KEEPS_STATE = set(NORMALISED)
 
 
 def test_every_term_has_a_case() -> None:

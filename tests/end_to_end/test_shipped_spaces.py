@@ -145,6 +145,18 @@ def test_a_dry_run_builds_it(
     assert f"searched parameters: {len(config.search.parameters)}\n" in printed
     assert "ms/step" in printed
     assert printed.count("reported elsewhere: ") == len(config.reported)
+    if name == "mosei.yaml":
+        _check_levels(printed)
+
+
+def _check_levels(printed: str) -> None:
+    """Of MOSEI, each level has its coefficients of MMIM and of MIMRL, each with its estimators."""
+    input_level, _, fusion_level = printed.partition("  input level\n")[2].partition("  fusion level\n")
+    for text, mmim, mimrl in ((input_level, 2, 7), (fusion_level, 3, 3)):
+        rows = [line.split() for line in text.splitlines() if line.startswith("    ")]
+        terms = [row[0].partition(".")[0] for row in rows]
+        assert (terms.count("cpc") + terms.count("barber_agakov"), terms.count("mimrl")) == (mmim, mimrl)
+        assert all({"infonce", "barber_agakov", "cmi_knn_nwj"} & set(row) for row in rows)
 
 
 @pytest.mark.ray

@@ -14,7 +14,7 @@ from mmsa.errors import ConfigError
 from mmsa.information.densities import class_gaussian_entropy
 from mmsa.models import RepresentationDims, Representations
 from mmsa.objectives import BarberAgakovTerm
-from mmsa.objectives.terms.mmim import GaussianPredictor
+from mmsa.objectives.terms.mmim import BarberAgakovWeights, GaussianPredictor
 
 ROWS = 40
 LABELS = torch.linspace(-3, 3, ROWS)
@@ -129,3 +129,16 @@ def test_audio_and_vision_alone_have_their_pair_on_request() -> None:
     widths = {"audio": 8, "vision": 6}
     value = term(widths, vision_to_audio=True)(given(random_vectors(widths)), TARGETS)
     assert "bound/barber_agakov/vision_audio" in value.monitors
+
+
+def test_each_pair_has_a_coefficient_and_none_costs_nothing_at_0() -> None:
+    widths = {"text": 6, "audio": 8, "vision": 8}
+    vectors = random_vectors(widths)
+    subject = term(widths, invariant=BarberAgakovWeights(text_audio=0.0, text_vision=3.0))
+    assert list(subject.predictors) == ["text_vision"]
+    assert list(subject.entropies) == ["vision"]
+    value = subject(given(vectors), TARGETS)
+    torch.testing.assert_close(value.loss, -3.0 * value.monitors["bound/barber_agakov/text_vision"] / 2)
+    nothing = BarberAgakovWeights(text_audio=0.0, text_vision=0.0)
+    assert not BarberAgakovTerm.Config(invariant=nothing).contributes
+    assert term(widths, invariant=nothing)(given(vectors), TARGETS).loss == 0

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mmsa.data.targets import Targets
 from mmsa.models import RepresentationDims, Representations
 from mmsa.objectives import CPC
+from mmsa.objectives.terms.mmim import CPCWeights
 
 WIDTH, ROWS = 5, 7
 TARGETS = Targets(torch.zeros(ROWS), torch.arange(ROWS))
@@ -93,3 +94,15 @@ def test_the_length_of_a_vector_does_not_matter() -> None:
 def test_deeper_predictions_have_tanh_between_their_layers() -> None:
     kinds = [type(layer) for layer in term(layers=3).heads["text"]]
     assert kinds == [nn.Linear, nn.Tanh, nn.Linear, nn.Tanh, nn.Linear]
+
+
+def test_each_modality_has_a_coefficient_and_none_costs_nothing_at_0() -> None:
+    modalities = ("text", "audio", "vision")
+    one, some = term(modalities), term(modalities, fusion=CPCWeights(text=0.5, audio=0.0))
+    some.heads.load_state_dict({k: v for k, v in one.heads.state_dict().items() if not k.startswith("audio")})
+    bounds = one(given(modalities), TARGETS).monitors
+    value = some(given(modalities), TARGETS)
+    assert set(value.monitors) == {"bound/cpc/text", "bound/cpc/vision"}
+    torch.testing.assert_close(value.loss, -(0.5 * bounds["bound/cpc/text"] + bounds["bound/cpc/vision"]) / 3)
+    assert not CPC.Config(fusion=CPCWeights(text=0.0, audio=0.0, vision=0.0)).contributes
+    assert term(("text",), fusion=CPCWeights(text=0.0))(given(), TARGETS).loss == 0

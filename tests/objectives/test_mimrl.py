@@ -13,6 +13,7 @@ from mmsa.data.targets import Targets
 from mmsa.errors import ConfigError
 from mmsa.information.conditional import conditional_jsd, conditional_mimrl_code, conditional_nwj
 from mmsa.information.critics import mlp
+from mmsa.information.score_estimators import InfoNCE
 from mmsa.models import RepresentationDims, Representations
 from mmsa.objectives import ObjectiveConfig, warnings
 from mmsa.objectives.terms import MIMRLTerm
@@ -292,3 +293,87 @@ def test_the_released_formula_does_not():
     value = fitted_to_the_chain("cmi_knn_mimrl_code")(*chain(1500, 2))
     assert -value.loss.item() > 2 * TRUTH
     assert value.monitors == {}
+
+
+NONE = {"text": 0.0, "audio": 0.0, "vision": 0.0}
+
+
+class TestLevels:
+    """Coefficients by pair, and estimators by kind of information."""
+
+    def test_a_number_is_that_number_for_each_pair(self):
+        pairs = {"text_audio": 0.3, "text_vision": 0.3}
+        one = after_an_epoch(build(invariant=0.3, complementary=0.3))
+        each = after_an_epoch(build(invariant=pairs, complementary=pairs))
+        each.load_state_dict(one.state_dict())
+        torch.testing.assert_close(each(*batch(12, 2)).loss, one(*batch(12, 2)).loss, rtol=0, atol=0)
+
+    def test_pairs_without_text_are_there_if_asked_for(self):
+        dims = RepresentationDims({"audio": 4, "vision": 4}, fusion=3)
+        own = {"invariant": {"audio_vision": 1.0}, "complementary": {"audio_vision": 1.0}}
+        term = build(dims, fusion=NONE, specific=NONE, **own)
+        assert [*term.critics.order, *term.classifiers.order] == ["audio-vision", "audio-vision-given-label"]
+
+    def test_coefficients_of_0_ask_no_estimator(self, monkeypatch):
+        asked: list[int] = []
+        estimate = InfoNCE.estimate
+        monkeypatch.setattr(InfoNCE, "estimate", lambda *args: asked.append(1) or estimate(*args))
+        settings = {**SMALL, "estimator": {"name": "infonce"}, "invariant": 0.0, "specific": NONE}
+        settings |= {"complementary": {"text_audio": 0.0, "text_vision": 0.0}}
+        term = build(**settings, fusion={**NONE, "audio": 1.0})
+        term(*batch(12, 1))
+        term.estimator_loss(*batch(12, 1))
+        assert len(asked) == 2  # one estimator in each loss
+        assert not term.classifiers.stacks
+        off = parse(ObjectiveConfig, {"terms": {"mimrl": {**settings, "fusion": NONE}}}, "test")
+        assert off.built() == {}
+
+    def test_each_kind_has_its_own_estimator_and_neighbours(self):
+        own = {"fusion": {"name": "smile"}, "complementary": {"name": "cmi_knn_dv", "k": 2}}
+        term = after_an_epoch(build(estimators=own))
+        assert sorted((len(reading.names), reading.k) for reading in term.readings) == [(2, 2), (4, 3)]
+        assert len(set(term.critics.kinds)) == 2
+        assert term(*batch(12, 2)).loss.isfinite()
+        assert term.estimator_loss(*batch(12, 2)).isfinite()
+
+    def test_one_estimator_for_all_by_name_is_the_one_of_the_block(self):
+        conditional = {**SMALL["conditional"]}
+        own = {"fusion": SMALL["estimator"], "invariant": SMALL["estimator"]}
+        own |= {"specific": conditional, "complementary": conditional}
+        one, each = after_an_epoch(build()), after_an_epoch(build(estimators=own))
+        torch.testing.assert_close(each(*batch(12, 2)).loss, one(*batch(12, 2)).loss, rtol=0, atol=0)
+
+    def test_normalised_estimates_move_the_vectors_by_their_coefficient(self):
+        coefficient = 0.3
+        settings = {"invariant": 0.0, "specific": NONE, "complementary": 0.0, "normalise": True}
+        term = build(fusion={**NONE, "text": coefficient}, **settings)
+        given, targets = batch(12, 3)
+        term(given, targets).loss.backward()
+        squared = sum(g.square().sum() for g in gradients(given) if g is not None)
+        assert (12 * squared).sqrt().item() == pytest.approx(coefficient, rel=1e-4)
+
+    def test_gradients_of_all_estimators_are_told_apart(self):
+        settings = {"fusion": {**NONE, "text": 1.0}, "specific": NONE, "complementary": 0.0}
+        together = build(**settings, invariant={"text_audio": 1.0, "text_vision": 0.0}, normalise=True)
+        together(*batch(12, 3))
+        for place, name in enumerate(together.critics.order):
+            given, targets = batch(12, 3)
+            loss, _ = together.critics(together._inputs(columns(given, targets)))
+            loss[place].backward()
+            squared = 12 * sum(g.square().sum() for g in gradients(given) if g is not None)
+            size = together.normaliser.mean_square[place] / together.normaliser.rate
+            torch.testing.assert_close(size, squared.double(), rtol=1e-4, atol=1e-8), name
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"estimators": {"fusion": {"name": "club"}}}, r"estimators\.fusion\.name: 'club'(?s:.)*infonce"),
+            ({"estimators": {"specific": {"name": "cmi_difference"}}}, r"estimators\.specific\.name"),
+            ({"invariant": -1.0}, r"invariant: -1\.0"),
+            ({"invariant": {"text_audoi": 1.0}}, r"invariant\.text_audoi(?s:.)*Did you mean 'text_audio'"),
+            ({"complementary": "0.1"}, r"complementary: '0\.1'"),
+        ],
+    )
+    def test_what_makes_no_sense_is_refused_at_its_path(self, settings, message):
+        with pytest.raises(ConfigError, match=message):
+            parse(MIMRLTerm.Config, settings, "test")

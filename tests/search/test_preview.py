@@ -49,6 +49,29 @@ def test_a_dry_run_warns_of_information_that_is_minimised(tmp_path, monkeypatch,
     assert "warning" not in printed(0.04)
 
 
+def test_a_dry_run_lists_coefficients_by_level_and_what_cancels(tmp_path, monkeypatch, make_study_config):
+    monkeypatch.chdir(tmp_path)
+    lowered = {"term": "information", "between": ["text", "fusion"], "sense": "minimise"}
+    lowered |= {"estimator": {"name": "jsd"}, "weight": 0.1}
+    terms = {"cpc": {"weight": 0.3, "fusion": {"vision": 0.0}}, "lowered": lowered}
+    weight = {"type": "float", "low": 0.1, "high": 1.0, "zero": 0.2}
+    parameters = {"objective.terms.cpc.fusion.text": weight}
+    config = make_study_config(parameters, base={"objective": {"terms": terms}})
+    text = "\n".join(dry_run(config, tmp_path))
+    (text_row, audio_row, lowered_row) = (
+        line.split() for line in text.splitlines() if line.startswith(("    cpc.", "    lowered."))
+    )
+    assert text_row == "cpc.fusion.text 1 from 0.1 to 1.0, or 0 infonce I(fusion; text)".split()
+    assert audio_row == "cpc.fusion.audio 1 fixed infonce I(fusion; audio)".split()
+    assert lowered_row == "lowered.weight 0.1 fixed jsd - I(text; fusion)".split()
+    assert text.index("  fusion level") < text.index("    cpc.fusion.text")
+    warning = (
+        "warning: I(fusion; text) is raised by objective.terms.cpc.fusion.text and lowered by "
+        "objective.terms.lowered.weight, so that one undoes the other, entirely in the base"
+    )
+    assert warning in text
+
+
 def test_samples_lie_in_the_space(make_study_config):
     config = make_study_config()
     points = samples(config)

@@ -279,7 +279,8 @@ class MIMRLTerm(Term):
                     {f"{path}.name": settings.name for path, settings in estimators.items()},
                 )
             )
-        return found
+        order = [*_ESTIMATOR_OF]
+        return sorted(found, key=lambda coefficient: order.index(coefficient.kind))
 
     _net: Tensor
     _shares: Tensor

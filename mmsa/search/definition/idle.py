@@ -73,10 +73,11 @@ class Drafts:
 
 def idle_parameters(config: StudyConfig, drafts: Drafts) -> dict[str, str]:
     """The parameters without an effect, with the reason, in the order of the space."""
+    points = [*_surroundings(config)]
     return {
         path: _reason(path, config, drafts)
         for path in config.space.parameters
-        if not any(_matters(path, point, config, drafts) for point in _surroundings(config))
+        if not any(_matters(path, point, config, drafts) for point in points)
     }
 
 

@@ -9,6 +9,7 @@ from mmsa.data.corpus import ModalityName
 from mmsa.information.target.mimrl import Between, Estimate
 from mmsa.objectives.base import Coefficient
 from mmsa.search.definition.study_config import StudyConfig
+from mmsa.search.space.parameters import CategoricalParameter
 
 _TERMS = "objective.terms"
 _LEVELS = ("input", "fusion")
@@ -37,36 +38,41 @@ class SearchedCoefficient:
         return f"{_TERMS}.{self.term}.{self.given.path}"
 
     @property
+    def weight_path(self) -> str:
+        """Dotted path of the weight of its term."""
+        return f"{_TERMS}.{self.term}.weight"
+
+    @property
     def amount(self) -> float:
         """What multiplies the information in the loss of the base."""
         return self.weight * self.given.value
 
     def may_act(self) -> bool:
         """Whether the base or any point of the space has it above 0."""
-        weight = f"{_TERMS}.{self.term}.weight"
-        return all(
-            value > 0 or path in self.config.space.parameters
-            for path, value in ((weight, self.weight), (self.path, self.given.value))
-        )
+        settings = ((self.weight_path, self.weight), (self.path, self.given.value))
+        return all(value > 0 or path in self.config.space.parameters for path, value in settings)
 
     def cells(self) -> tuple[str, ...]:
-        """What is printed of it: name, information, value in the base, range, estimators."""
+        """What is printed of it: name, value in the base, range, estimators, information."""
         formulas = (f"{'+' if share > 0 else '-'} {part.formula}" for part, share in self.given.raises.items())
         value = self.weight if self.given.path == "weight" else self.given.value
         estimators = (
-            self._range(f"{_TERMS}.{self.term}.{path}", name) if path else name
+            self.in_space(f"{_TERMS}.{self.term}.{path}", name) if path else name
             for path, name in self.given.estimators.items()
         )
         return (
             f"{self.term}.{self.given.path}",
-            " ".join(formulas).removeprefix("+ "),
             f"{value:g}",
-            self._range(self.path, "fixed"),
-            ", ".join(dict.fromkeys(estimators)),
+            self.in_space(self.path, "fixed"),
+            " and ".join(dict.fromkeys(estimators)),
+            " ".join(formulas).removeprefix("+ "),
         )
 
-    def _range(self, path: str, otherwise: str) -> str:
+    def in_space(self, path: str, otherwise: str) -> str:
+        """What the space may make of a setting, or ``otherwise`` if it is not searched."""
         parameter = self.config.space.parameters.get(path)
+        if isinstance(parameter, CategoricalParameter):
+            return " | ".join(map(str, parameter.choices))
         return otherwise if parameter is None else parameter.rule().removeprefix("must be ")
 
 
@@ -88,7 +94,7 @@ def level_lines(config: StudyConfig, modalities: Collection[ModalityName]) -> It
     found = searched_coefficients(config, modalities)
     if not found:
         return
-    yield "coefficients of information (what they raise, value in the base, range, estimator):"
+    yield "coefficients of information (value in the base, range, estimator, what they raise):"
     by_level = {level: [c.cells() for c in found if c.given.level == level] for level in _LEVELS}
     rows = [row for members in by_level.values() for row in members]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -98,6 +104,8 @@ def level_lines(config: StudyConfig, modalities: Collection[ModalityName]) -> It
         for row in members:
             cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
             yield f"    {'  '.join(cells).rstrip()}"
+    weights = {c.term: f"{c.term} {c.weight:g} ({c.in_space(c.weight_path, 'fixed')})" for c in found}
+    yield f"  each times the weight of its term: {'; '.join(weights.values())}"
     yield from (f"warning: {line}" for line in opposed(found))
 
 
