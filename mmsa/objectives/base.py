@@ -28,7 +28,7 @@ class TermConfig(Block):
     """Settings shared by all terms."""
 
     weight: Weight = 1.0
-    """Coefficient of the term in the total loss; 0 leaves the term out of it (and out of the computation)."""
+    """InformationCoefficient of the term in the total loss; 0 leaves the term out of it (and out of the computation)."""
 
     @property
     def contributes(self) -> bool:
@@ -37,7 +37,7 @@ class TermConfig(Block):
 
 
 @dataclass(frozen=True)
-class Coefficient:
+class InformationCoefficient:
     """A coefficient of a term on information: what it raises, and by which estimators.
 
     Attributes:
@@ -115,7 +115,7 @@ class Term(nn.Module):
         return None
 
     @classmethod
-    def coefficients(cls, config: Any, modalities: Collection[ModalityName]) -> list[Coefficient]:
+    def coefficients(cls, config: Any, modalities: Collection[ModalityName]) -> list[InformationCoefficient]:
         """Return the coefficients on information that exist among ``modalities``, for ``config``."""
         return []
 

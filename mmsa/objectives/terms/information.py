@@ -20,7 +20,7 @@ from mmsa.information.score_estimators import InfoNCE
 from mmsa.information.surrogates import SURROGATES, Surrogate
 from mmsa.information.target.mimrl import FUSION, Between
 from mmsa.models.base import RepresentationDims, Representations
-from mmsa.objectives.base import TERMS, Coefficient, Term, TermConfig, TermValue
+from mmsa.objectives.base import TERMS, InformationCoefficient, Term, TermConfig, TermValue
 from mmsa.objectives.terms.vectors import LABEL, by_name, columns_of, nothing, unfit
 from mmsa.registry import Registry
 
@@ -139,7 +139,7 @@ class InformationTerm(Term):
         )
 
     @classmethod
-    def coefficients(cls, config: Any, modalities: Collection[ModalityName]) -> list[Coefficient]:
+    def coefficients(cls, config: Any, modalities: Collection[ModalityName]) -> list[InformationCoefficient]:
         """Return the weight, if the vectors that are modalities are there."""
         vectors = [*config.between, *([] if config.given is None else [config.given])]
         if any(vector in MODALITIES and vector not in modalities for vector in vectors):
@@ -148,7 +148,7 @@ class InformationTerm(Term):
         kind = "conditional" if config.given else ("fusion" if level == "fusion" else "invariant")
         raised = {Between(*config.between, config.given): 1.0 if config.sense == "maximise" else -1.0}
         estimators = {"estimator.name": config.estimator.name}
-        return [Coefficient("weight", level, kind, 1.0, raised, estimators)]
+        return [InformationCoefficient("weight", level, kind, 1.0, raised, estimators)]
 
     @classmethod
     def named(cls, name: str, config: Any, dims: RepresentationDims) -> Self:

@@ -34,7 +34,7 @@ from mmsa.information.neighbours import FeatureBank
 from mmsa.information.score_estimators import InfoNCE, ScoreEstimator
 from mmsa.information.target.mimrl import FUSION, Between, Shares, mimrl_shares
 from mmsa.models.base import RepresentationDims, Representations
-from mmsa.objectives.base import TERMS, Coefficient, Term, TermConfig, TermValue, Weight
+from mmsa.objectives.base import TERMS, InformationCoefficient, Term, TermConfig, TermValue, Weight
 from mmsa.objectives.terms.vectors import LABEL, by_name, columns_of
 from mmsa.registry import Registry
 
@@ -261,7 +261,7 @@ class MIMRLTerm(Term):
         return cancellations(config.quantities(MODALITIES), config.coefficients())
 
     @classmethod
-    def coefficients(cls, config: Config, modalities: Collection[ModalityName]) -> list[Coefficient]:
+    def coefficients(cls, config: Config, modalities: Collection[ModalityName]) -> list[InformationCoefficient]:
         """The coefficients of all quantities that exist among ``modalities``."""
         values = config.coefficients()
         found = []
@@ -270,7 +270,7 @@ class MIMRLTerm(Term):
             estimators = dict(config.estimator_of(kind) for kind in kinds)
             level, _, member = name.partition("_")
             found.append(
-                Coefficient(
+                InformationCoefficient(
                     f"{level}.{member}" if member else level,
                     "fusion" if level == "fusion" else "input",
                     level,

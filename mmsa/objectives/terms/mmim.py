@@ -33,7 +33,7 @@ from mmsa.information.gradients import GradientNormaliser
 from mmsa.information.target.mimrl import FUSION, Between
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.models.layers import initialise_xavier
-from mmsa.objectives.base import TERMS, Coefficient, Term, TermConfig, TermValue, Weight
+from mmsa.objectives.base import TERMS, InformationCoefficient, Term, TermConfig, TermValue, Weight
 from mmsa.objectives.terms.vectors import by_name, nothing, weighted_mean
 
 
@@ -86,10 +86,10 @@ class CPC(Term):
             return self.weight > 0 and any(weight > 0 for _, weight in self.fusion)
 
     @classmethod
-    def coefficients(cls, config: Config, modalities: Collection[ModalityName]) -> list[Coefficient]:
+    def coefficients(cls, config: Config, modalities: Collection[ModalityName]) -> list[InformationCoefficient]:
         """The coefficient of each modality."""
         return [
-            Coefficient(
+            InformationCoefficient(
                 f"fusion.{name}",
                 "fusion",
                 "fusion",
@@ -213,12 +213,12 @@ class BarberAgakovTerm(Term):
             return (*_PAIRS, _VISION_TO_AUDIO) if self.vision_to_audio else _PAIRS
 
     @classmethod
-    def coefficients(cls, config: Config, modalities: Collection[ModalityName]) -> list[Coefficient]:
+    def coefficients(cls, config: Config, modalities: Collection[ModalityName]) -> list[InformationCoefficient]:
         """The coefficient of each pair."""
         weights = dict(config.invariant)
         pairs = [(x, y) for x, y in config.pairs() if {x, y} <= set(modalities)]
         return [
-            Coefficient(
+            InformationCoefficient(
                 f"invariant.{x}_{y}",
                 "input",
                 "invariant",

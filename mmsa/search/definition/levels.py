@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mmsa.data.corpus import ModalityName
 from mmsa.information.target.mimrl import Between, Estimate
-from mmsa.objectives.base import Coefficient
+from mmsa.objectives.base import InformationCoefficient
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.space.parameters import CategoricalParameter
 
@@ -28,7 +28,7 @@ class SearchedCoefficient:
     """
 
     term: str
-    given: Coefficient
+    given: InformationCoefficient
     weight: float
     config: StudyConfig
 
