@@ -307,7 +307,11 @@ class _NumberOr:
     def validate(self, value: Any) -> float | Block:
         if isinstance(value, Block):
             return value
-        return self.block.model_validate(value) if isinstance(value, Mapping) else self.number.validate_python(value)
+        return (
+            self.block.model_validate(value)
+            if isinstance(value, Mapping)
+            else self.number.validate_python(value)
+        )
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(

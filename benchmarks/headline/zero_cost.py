@@ -1,4 +1,4 @@
-"""What information terms cost whose weights are all 0: seconds of a step over those of late fusion without terms.
+"""What information terms cost at weight 0: a step with all of them over one of late fusion without terms.
 
 The same model on the same random data of CMU-MOSI's shape, with no terms at all and with every coefficient of
 MMIM's and MIMRL's terms at exactly 0. Both are trained in turns, a number of steps each, and the ratio is the
@@ -63,13 +63,17 @@ def seconds(subject: Trainer, steps: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--turns", type=int, default=15, help="after one that warms up (default: 15)")
     parser.add_argument("--steps", type=int, default=20, help="of each side in a turn (default: 20)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     plain, off = trainer({}), trainer(TERMS)
-    turns = [(seconds(plain, arguments.steps), seconds(off, arguments.steps)) for _ in range(arguments.turns + 1)]
+    turns = [
+        (seconds(plain, arguments.steps), seconds(off, arguments.steps)) for _ in range(arguments.turns + 1)
+    ]
     ratio = median(with_terms / without for without, with_terms in turns[1:])
     without = median(without for without, _ in turns[1:])
     print(f"{1000 * without:.2f} ms a step without terms, {ratio:.3f} times that with all weights at 0")

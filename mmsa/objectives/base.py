@@ -28,11 +28,11 @@ class TermConfig(Block):
     """Settings shared by all terms."""
 
     weight: Weight = 1.0
-    """InformationCoefficient of the term in the total loss; 0 leaves the term out of it (and out of the computation)."""
+    """Coefficient of the term in the total loss; 0 leaves the term out of it (and out of the computation)."""
 
     @property
     def contributes(self) -> bool:
-        """Whether the term is built: whether its weight is above 0, and one of its coefficients if it has any."""
+        """Whether the term is built: its weight is above 0, and one of its coefficients if it has any."""
         return self.weight > 0
 
 

@@ -58,12 +58,12 @@ def test_a_dry_run_lists_coefficients_by_level_and_what_cancels(tmp_path, monkey
     parameters = {"objective.terms.cpc.fusion.text": weight}
     config = make_study_config(parameters, base={"objective": {"terms": terms}})
     text = "\n".join(dry_run(config, tmp_path))
-    (text_row, audio_row, lowered_row) = (
-        line.split() for line in text.splitlines() if line.startswith(("    cpc.", "    lowered."))
-    )
-    assert text_row == "cpc.fusion.text 1 from 0.1 to 1.0, or 0 infonce I(fusion; text)".split()
-    assert audio_row == "cpc.fusion.audio 1 fixed infonce I(fusion; audio)".split()
-    assert lowered_row == "lowered.weight 0.1 fixed jsd - I(text; fusion)".split()
+    rows = [line for line in text.splitlines() if line.startswith(("    cpc.", "    lowered."))]
+    assert [" ".join(row.split()) for row in rows] == [
+        "cpc.fusion.text 1 from 0.1 to 1.0, or 0 infonce I(fusion; text)",
+        "cpc.fusion.audio 1 fixed infonce I(fusion; audio)",
+        "lowered.weight 0.1 fixed jsd - I(text; fusion)",
+    ]
     assert text.index("  fusion level") < text.index("    cpc.fusion.text")
     warning = (
         "warning: I(fusion; text) is raised by objective.terms.cpc.fusion.text and lowered by "

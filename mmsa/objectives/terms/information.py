@@ -146,7 +146,8 @@ class InformationTerm(Term):
             return []
         level: Literal["input", "fusion"] = "fusion" if FUSION in vectors else "input"
         kind = "conditional" if config.given else ("fusion" if level == "fusion" else "invariant")
-        raised = {Between(*config.between, config.given): 1.0 if config.sense == "maximise" else -1.0}
+        x, y = config.between
+        raised = {Between(x, y, config.given): 1.0 if config.sense == "maximise" else -1.0}
         estimators = {"estimator.name": config.estimator.name}
         return [InformationCoefficient("weight", level, kind, 1.0, raised, estimators)]
 

@@ -201,12 +201,10 @@ class MIMRLTerm(Term):
         specific: ModalityWeights = ModalityWeights()
         """Of what each modality says about the label given the other, less what the two share given the
         label."""
-        complementary: Annotated[
-            float | ComplementaryWeights, number_or(Weight, ComplementaryWeights)
-        ] = 0.04
-        """Of I(T; A | C) and I(T; V | C), C the label: one number for both, or one for each pair of modalities.
-        Specific information subtracts them: averaged, and with one weight everywhere else, they are maximised
-        only above three times that weight."""
+        complementary: Annotated[float | ComplementaryWeights, number_or(Weight, ComplementaryWeights)] = 0.04
+        """Of I(T; A | C) and I(T; V | C), C the label: one number for both, or one for each pair. Specific
+        information subtracts them: averaged, and with one weight everywhere else, they are maximised only above
+        three times that weight."""
         pairs: Literal["average", "sum"] = "average"
         """How text with audio and text with vision are put together; the released code sums."""
         estimator: Annotated[Named, one_of(ESTIMATORS)] = InfoNCE.Config()
@@ -216,13 +214,14 @@ class MIMRLTerm(Term):
         estimators: LevelEstimators = LevelEstimators()
         """Estimators that differ from these two for one kind of information."""
         normalise: bool = False
-        """Divide every estimate by the running size of its gradient, so that one range of coefficients fits all
-        kinds of information and all estimators."""
+        """Divide every estimate by the running size of its gradient, so that one range of coefficients fits
+        all kinds of information and all estimators."""
 
         @model_validator(mode="after")
         def _fits_the_block(self) -> MIMRLTerm.Config:
-            own = {("estimators", kind): field for kind, field in _ESTIMATOR_OF.items()}
-            for at, field in {**{(field,): field for field in _FITS}, **own}.items():
+            places: list[tuple[tuple[str, ...], str]] = [((field,), field) for field in _FITS]
+            places += [(("estimators", kind), field) for kind, field in _ESTIMATOR_OF.items()]
+            for at, field in places:
                 chosen = getattr(self.estimators if len(at) > 1 else self, at[-1])
                 registry, fits, rule = _FITS[field]
                 if chosen is not None and not fits(registry[chosen.name]):
@@ -261,7 +260,9 @@ class MIMRLTerm(Term):
         return cancellations(config.quantities(MODALITIES), config.coefficients())
 
     @classmethod
-    def coefficients(cls, config: Config, modalities: Collection[ModalityName]) -> list[InformationCoefficient]:
+    def coefficients(
+        cls, config: Config, modalities: Collection[ModalityName]
+    ) -> list[InformationCoefficient]:
         """The coefficients of all quantities that exist among ``modalities``."""
         values = config.coefficients()
         found = []
@@ -309,7 +310,9 @@ class MIMRLTerm(Term):
             name: any(part.given for part in table[name]) for name in table if coefficients[name] > 0
         }
         without = {part for reading in self.readings if not reading.in_nats for part in reading.names}
-        self.unitless = {name for name in self.quantities if any(str(part) in without for part in table[name])}
+        self.unitless = {
+            name for name in self.quantities if any(str(part) in without for part in table[name])
+        }
         shares = [[table[name].get(part, 0.0) for part in order] for name in self.quantities]
         self.normaliser = GradientNormaliser(members=len(order)) if config.normalise else None
         self.register_buffer("_net", torch.tensor([net[str(part)] for part in order]), persistent=False)
@@ -452,7 +455,9 @@ class _Reading:
 
 def _of_pairs(name: str, weights: float | PairWeights) -> dict[str, float]:
     """The coefficient of a quantity, or of each pair that it is split into."""
-    return {f"{name}_{pair}": w for pair, w in weights} if isinstance(weights, PairWeights) else {name: weights}
+    return (
+        {f"{name}_{pair}": w for pair, w in weights} if isinstance(weights, PairWeights) else {name: weights}
+    )
 
 
 def _loss_and_monitor(value: Value) -> tuple[Tensor, Tensor]:

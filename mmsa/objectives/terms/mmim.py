@@ -78,7 +78,7 @@ class CPC(Term):
         fusion: CPCWeights = CPCWeights()
         """Of I(F; m), between the fused vector and each modality, relative to each other."""
         normalise: bool = False
-        """Divide each bound by the running size of its gradient, so that one range of coefficients fits all."""
+        """Divide each bound by the running size of its gradient, so that one range of weights fits all."""
 
         @property
         def contributes(self) -> bool:
@@ -86,7 +86,9 @@ class CPC(Term):
             return self.weight > 0 and any(weight > 0 for _, weight in self.fusion)
 
     @classmethod
-    def coefficients(cls, config: Config, modalities: Collection[ModalityName]) -> list[InformationCoefficient]:
+    def coefficients(
+        cls, config: Config, modalities: Collection[ModalityName]
+    ) -> list[InformationCoefficient]:
         """The coefficient of each modality."""
         return [
             InformationCoefficient(
@@ -200,7 +202,7 @@ class BarberAgakovTerm(Term):
         invariant: BarberAgakovWeights = BarberAgakovWeights()
         """Of the bound of each pair, relative to each other."""
         normalise: bool = False
-        """Divide each bound by the running size of its gradient, so that one range of coefficients fits all."""
+        """Divide each bound by the running size of its gradient, so that one range of weights fits all."""
 
         @property
         def contributes(self) -> bool:
@@ -213,7 +215,9 @@ class BarberAgakovTerm(Term):
             return (*_PAIRS, _VISION_TO_AUDIO) if self.vision_to_audio else _PAIRS
 
     @classmethod
-    def coefficients(cls, config: Config, modalities: Collection[ModalityName]) -> list[InformationCoefficient]:
+    def coefficients(
+        cls, config: Config, modalities: Collection[ModalityName]
+    ) -> list[InformationCoefficient]:
         """The coefficient of each pair."""
         weights = dict(config.invariant)
         pairs = [(x, y) for x, y in config.pairs() if {x, y} <= set(modalities)]
@@ -258,7 +262,7 @@ class BarberAgakovTerm(Term):
         return cast(PolarityEntropy, self.entropies[name])
 
     def forward(self, representations: Representations, targets: Targets) -> TermValue:
-        """Minus the weighted mean; monitors ``bound/barber_agakov/<x>_<y>`` in nats and ``entropy/skipped``."""
+        """Minus the weighted mean; monitors ``bound/barber_agakov/<x>_<y>`` and ``entropy/skipped``."""
         if not self.pairs:
             return TermValue(nothing(representations.unimodal.values()))
         unimodal = {name: vector.view_as(vector) for name, vector in representations.unimodal.items()}

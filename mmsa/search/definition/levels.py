@@ -10,6 +10,7 @@ from mmsa.information.target.mimrl import Between, Estimate
 from mmsa.objectives.base import InformationCoefficient
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.space.parameters import CategoricalParameter
+from mmsa.search.space.shares import Coefficient
 
 _TERMS = "objective.terms"
 _LEVELS = ("input", "fusion")
@@ -54,7 +55,9 @@ class SearchedCoefficient:
 
     def cells(self) -> tuple[str, ...]:
         """What is printed of it: name, value in the base, range, estimators, information."""
-        formulas = (f"{'+' if share > 0 else '-'} {part.formula}" for part, share in self.given.raises.items())
+        formulas = (
+            f"{'+' if share > 0 else '-'} {part.formula}" for part, share in self.given.raises.items()
+        )
         value = self.weight if self.given.path == "weight" else self.given.value
         estimators = (
             self.in_space(f"{_TERMS}.{self.term}.{path}", name) if path else name
@@ -73,6 +76,8 @@ class SearchedCoefficient:
         parameter = self.config.space.parameters.get(path)
         if isinstance(parameter, CategoricalParameter):
             return " | ".join(map(str, parameter.choices))
+        if isinstance(parameter, Coefficient):
+            return f"a share of {parameter.group}"
         return otherwise if parameter is None else parameter.rule().removeprefix("must be ")
 
 
@@ -119,14 +124,14 @@ def opposed(found: Sequence[SearchedCoefficient]) -> Iterator[str]:
     for members in by_information.values():
         raising = [(c, part) for c, part, share in members if share > 0]
         lowering = [(c, part) for c, part, share in members if share < 0]
-        if not any(up.term != down.term for up, _ in raising for down, _ in lowering):
+        if not any(c.term != other.term for c, _ in raising for other, _ in lowering):
             continue
         part = raising[0][1]
         net = sum(c.amount * share for c, _, share in members)
         total = sum(c.amount * abs(share) for c, _, share in members)
         cancels = total > 0 and abs(net) <= _NOTHING * total
+        up, down = (", ".join(dict.fromkeys(c.path for c, _ in side)) for side in (raising, lowering))
         yield (
-            f"{part.formula} is raised by {', '.join(dict.fromkeys(c.path for c, _ in raising))} and lowered by "
-            f"{', '.join(dict.fromkeys(c.path for c, _ in lowering))}, so that one undoes the other"
+            f"{part.formula} is raised by {up} and lowered by {down}, so that one undoes the other"
             f"{', entirely in the base' if cancels else ''}; keep one of the two"
         )
