@@ -203,8 +203,8 @@ class MIMRLTerm(Term):
         label."""
         complementary: Annotated[float | ComplementaryWeights, number_or(Weight, ComplementaryWeights)] = 0.04
         """Of I(T; A | C) and I(T; V | C), C the label: one number for both, or one for each pair. Specific
-        information subtracts them: averaged, and with one weight everywhere else, they are maximised only above
-        three times that weight."""
+        information subtracts them: averaged, and with one weight everywhere else, they are maximised only
+        above three times that weight."""
         pairs: Literal["average", "sum"] = "average"
         """How text with audio and text with vision are put together; the released code sums."""
         estimator: Annotated[Named, one_of(ESTIMATORS)] = InfoNCE.Config()
