@@ -1,8 +1,8 @@
 """What information terms cost at weight 0: a step with all of them over one of late fusion without terms.
 
 The same model on the same random data of CMU-MOSI's shape, with no terms at all and with every coefficient of
-MMIM's and MIMRL's terms at exactly 0. Both are trained in turns, a number of steps each, and the ratio is the
-median over the turns, so that a change of the machine's speed meets both. Compared are CPU seconds.
+MMIM's and MIMRL's terms at exactly 0. Both train in turns, an epoch each, and the ratio is the median over the
+turns, so that a change of the machine's speed meets both. Compared are CPU seconds.
 
     python benchmarks/headline/zero_cost.py
 """
@@ -10,7 +10,6 @@ median over the turns, so that a change of the machine's speed meets both. Compa
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
 import time
 from pathlib import Path
@@ -26,7 +25,7 @@ from shapes import Shape, corpus
 
 from mmsa.config import parse
 from mmsa.experiment import RunConfig
-from mmsa.training.trainer import Trainer
+from mmsa.training.trainer import Position, Trainer
 
 OFF = dict.fromkeys(("text", "audio", "vision"), 0.0)
 PAIRS_OFF = {"text_audio": 0.0, "text_vision": 0.0}
@@ -54,26 +53,24 @@ def trainer(terms: dict[str, Any]) -> Trainer:
     return Trainer(parse(RunConfig, values, "benchmark"), corpus(Shape("aligned", "vectors")))
 
 
-def seconds(subject: Trainer, steps: int) -> float:
-    """CPU seconds of a step."""
-    start = time.process_time()
-    for _ in itertools.islice(subject.steps(), steps):
-        pass
-    return (time.process_time() - start) / steps
+def seconds(subject: Trainer) -> float:
+    """CPU seconds of a step, over an epoch without its evaluation."""
+    subject.position = Position()
+    with subject.runtime.active():
+        start = time.process_time()
+        steps = sum(1 for _ in subject.steps())
+        return (time.process_time() - start) / steps
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--turns", type=int, default=15, help="after one that warms up (default: 15)")
-    parser.add_argument("--steps", type=int, default=20, help="of each side in a turn (default: 20)")
+    parser.add_argument("--turns", type=int, default=15, help="epochs of each, after one that warms up")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     plain, off = trainer({}), trainer(TERMS)
-    turns = [
-        (seconds(plain, arguments.steps), seconds(off, arguments.steps)) for _ in range(arguments.turns + 1)
-    ]
+    turns = [(seconds(plain), seconds(off)) for _ in range(arguments.turns + 1)]
     ratio = median(with_terms / without for without, with_terms in turns[1:])
     without = median(without for without, _ in turns[1:])
     print(f"{1000 * without:.2f} ms a step without terms, {ratio:.3f} times that with all weights at 0")

@@ -142,7 +142,7 @@ def test_a_dry_run_builds_it(
     command(name, "--dry-run")
     printed = capsys.readouterr().out
     config = load_space(name)
-    assert f"searched parameters: {len(config.search.parameters)}\n" in printed
+    assert f"searched parameters: {len(config.space.parameters)}\n" in printed
     assert "ms/step" in printed
     assert printed.count("reported elsewhere: ") == len(config.reported)
     if name == "mosei.yaml":
