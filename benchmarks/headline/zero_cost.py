@@ -1,7 +1,7 @@
 """What information terms cost at weight 0: a step with all of them over one of late fusion without terms.
 
 The same model on the same random data of CMU-MOSI's shape, with no terms at all and with every coefficient of
-MMIM's and MIMRL's terms at exactly 0. Both train in turns, an epoch each, and the ratio is the median over the
+MMIM's and MIMRL's terms at exactly 0. Both train in turns, an epoch each; the ratio is the median over the
 turns, so that a change of the machine's speed meets both. Compared are CPU seconds.
 
     python benchmarks/headline/zero_cost.py
