@@ -13,6 +13,7 @@ from mmsa.search.preview import dry_run
 from mmsa.search.space.space import Space
 from mmsa.search.summary import BestTrial, SearchSummary
 
+CPC = {"objective": {"terms": {"cpc": {}}}}
 PART = {"type": "float", "low": 0.001, "high": 2.0}
 
 
@@ -60,6 +61,13 @@ def test_information_of_modalities_that_are_not_there(make_study_config, tmp_pat
             "model.vision.hidden",
             {"type": "int", "low": 8, "high": 64},
             {"data": data("text", "audio")},
+            "no vision",
+        ),
+        ("objective.terms.cpc.fusion.vision", PART, {**CPC, "data": data("text", "audio")}, "no vision"),
+        (
+            "objective.terms.barber_agakov.invariant.text_vision",
+            PART,
+            {"objective": {"terms": {"barber_agakov": {}}}, "data": data("text", "audio")},
             "no vision",
         ),
         ("optim.lr_vision", PART, {"optim": {"lr_vision": 0.1}, "data": data("text", "audio")}, "no vision"),
