@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from mmsa.data.catalogue import open_corpus
-from mmsa.data.corpus import Corpus
+from mmsa.data.corpus import MODALITIES, Corpus, ModalityName
 from mmsa.experiment import RunConfig
 from mmsa.models.text import PretrainedConfig
 from mmsa.models.text_input import encode_text
@@ -34,12 +36,19 @@ class Corpora:
     """
 
     def __init__(self, raw: Corpus, encoded: Corpus, base: RunConfig, cache: Path):
-        self._raw, self._cache = raw, cache
+        self._raw, self._cache, self._data = raw, cache, base.data
         self._shared = (text_encoding(base), encoded)
         self._own = self._shared
 
     def of(self, config: RunConfig) -> Corpus:
         """The corpus to train ``config`` on."""
+        corpus = self._with_text(config)
+        if config.data == self._data:
+            return corpus
+        # Only reference points leave modalities out; all else about the data is the study's.
+        return of_modalities(corpus, config.data.modalities)  # type: ignore[attr-defined]
+
+    def _with_text(self, config: RunConfig) -> Corpus:
         wanted = text_encoding(config)
         for encoding, corpus in (self._shared, self._own):
             if encoding == wanted:
@@ -47,6 +56,21 @@ class Corpora:
         self._own = self._shared  # free the previous one before the next one is made: both may not fit
         self._own = (wanted, encode_text(self._raw, config.model, self._cache))
         return self._own[1]
+
+
+def of_modalities(corpus: Corpus, modalities: Collection[ModalityName]) -> Corpus:
+    """The corpus as if it had been opened with these modalities alone; nothing is copied."""
+    splits = {
+        name: replace(
+            split,
+            **dict.fromkeys((one for one in MODALITIES if one not in modalities), None),
+            unimodal_labels={
+                one: labels for one, labels in split.unimodal_labels.items() if one in modalities
+            },
+        )
+        for name, split in corpus.splits.items()
+    }
+    return replace(corpus, splits=splits)
 
 
 def text_encoding(config: RunConfig) -> object:

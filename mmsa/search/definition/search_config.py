@@ -26,6 +26,9 @@ _TYPES: Mapping[str, type[RangedParameter | Shares]] = {**PARAMETER_TYPES, "shar
 DEFAULTS = "defaults"
 """The start that is the base as it is; always the first one."""
 
+References = Literal["none", "constant", "ridge", "all"]
+"""How much a study is compared with; each kind includes those before it."""
+
 
 class SearchObjective(Block):
     """A metric of the valid split, and which way it is better."""
@@ -109,6 +112,9 @@ class SearchConfig(Block):
 
     stop: Annotated[Named, one_of(STOPS)] = Never.Config()
     """When the search ends although it was asked for more trials."""
+    references: References = "all"
+    """What the trials are compared with: ``constant`` predictors, also a ``ridge`` on pooled features, or
+    ``all``, which also trains each modality alone and the base without terms. Never counted as trials."""
     finalists: Finalists | None = None
     """A second stage after the search; none without."""
     priors: Annotated[tuple[str, ...], Field(strict=False, max_length=100)] = ()

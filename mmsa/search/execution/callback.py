@@ -24,6 +24,7 @@ from mmsa.search.execution.cluster import OTHER_CODE
 from mmsa.search.execution.crashes import Watch, cause_of, plain
 from mmsa.search.execution.local_ray import refuse_dead_ray
 from mmsa.search.execution.memory import ConcurrencyLimit
+from mmsa.search.execution.references import ReferencePoints
 from mmsa.search.execution.stop_request import StopRequest
 from mmsa.search.execution.trial import CHECKPOINT, PEAK_MEMORY, Assignment, Report
 from mmsa.search.execution.tune_trials import StudyTrial
@@ -49,7 +50,9 @@ class StudyCallback(Callback):  # type: ignore[misc]
         limit: ConcurrencyLimit,
         observers: Sequence[Observer],
         stop: StopRequest,
+        references: ReferencePoints | None = None,
     ):
+        self._references = references
         self._study, self._scheduler, self._limit = study, scheduler, limit
         self._observers, self._stop = observers, stop
         self._objective = study.config.search.objectives[0].metric
@@ -73,6 +76,8 @@ class StudyCallback(Callback):  # type: ignore[misc]
         """A trial starts, or restarts after its process died."""
         self._watch.heard(trial)
         given = _assignment(trial)
+        if given.reference:
+            return
         stage = self._study.trial(given.number).stage
         self._tell_start(given.number, given.overrides, given.config, stage)
 
@@ -90,8 +95,12 @@ class StudyCallback(Callback):  # type: ignore[misc]
         """An epoch is over, or the trial has ended by itself."""
         self._watch.heard(trial)
         report: Report = result["report"]
-        number = _assignment(trial).number
+        number, reference = _assignment(trial).number, _assignment(trial).reference
         self._limit.saw(report.notes.get(PEAK_MEMORY, 0))
+        if reference:
+            if report.outcome != "running":
+                self._end_reference(reference, report)
+            return
         if report.outcome in ("running", "completed"):
             for epoch, metrics in report.earlier.items():
                 value = report.earlier_values.get(epoch, math.nan)
@@ -106,7 +115,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
         self._ended.append(trial)
         report: Report = trial.last_result["report"]
         number = _assignment(trial).number
-        if report.outcome != "running":
+        if report.outcome != "running" or _assignment(trial).reference:
             return
         if self._scheduler.let_go(number):
             self._study.pause(number)
@@ -142,12 +151,15 @@ class StudyCallback(Callback):  # type: ignore[misc]
         Tune could restart it as well, but counts a death twice if it was about to reuse the process.
         """
         self._ended.append(trial)
-        number = _assignment(trial).number
+        number, reference = _assignment(trial).number, _assignment(trial).reference
         crash = plain(Path(trial.error_file).read_text(encoding="utf-8")) if trial.error_file else ""
-        self._crashes[number] += 1
         refusal = next((line for line in crash.splitlines() if OTHER_CODE in line), "")
         if refusal:
             self._stop.because_of(StudyError(refusal.rpartition("StudyError: ")[2]))
+        if reference:
+            self._restart_reference(reference, crash)
+            return
+        self._crashes[number] += 1
         if refusal or self._crashes[number] <= MOST_CRASHES:
             self._study.requeue(number)
             return
@@ -156,6 +168,16 @@ class StudyCallback(Callback):  # type: ignore[misc]
         reason = f"{crash}\nits process died {self._crashes[number]} times: {cause_of(crash)}"
         ending = report.ending(outcome, reason) if report else Ending(outcome, reason=reason)
         self._finish(number, ending)
+
+    def _end_reference(self, name: str, report: Report) -> None:
+        assert self._references is not None
+        with self._stop.on_study_error():
+            self._references.ended(name, report)
+
+    def _restart_reference(self, name: str, crash: str) -> None:
+        assert self._references is not None
+        with self._stop.on_study_error():
+            self._references.crashed(name, f"{crash}\nits process died: {cause_of(crash)}")
 
     def _tell_epoch(self, number: int, epoch: int, metrics: Metrics, value: float, seconds: float) -> None:
         with self._stop.on_study_error():
