@@ -25,12 +25,14 @@ number stopped being finite. failed: anything else went wrong.
 """
 Stage = Literal["search", "finalist"]
 """Part of a study. Finalists are its best trials, run again with other settings."""
+References = Literal["none", "constant", "ridge", "all"]
+"""How much the trials of a study are compared with; each kind includes those before it."""
 VALID = "valid/"
 """Prefix of the metrics of the valid split."""
 
 
 @dataclass(frozen=True)
-class Difference:
+class PairedDifference:
     """By how much a metric of one prediction exceeds that of another on the same rows.
 
     Attributes:
@@ -69,7 +71,7 @@ class ReferencePoint:
     best_epoch: int | None = None
     seconds: float = 0.0
     gpu_seconds: float = 0.0
-    gains: Mapping[str, Difference] = field(default_factory=dict)
+    gains: Mapping[str, PairedDifference] = field(default_factory=dict)
     compared_with: int | None = None
 
     @property

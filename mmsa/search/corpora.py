@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mmsa.data.catalogue import open_corpus
-from mmsa.data.corpus import MODALITIES, Corpus, ModalityName
+from mmsa.data.corpus import MODALITIES, Corpus, ModalityName, Split
 from mmsa.experiment import RunConfig
 from mmsa.models.text import PretrainedConfig
 from mmsa.models.text_input import encode_text
@@ -60,17 +61,13 @@ class Corpora:
 
 def of_modalities(corpus: Corpus, modalities: Collection[ModalityName]) -> Corpus:
     """The corpus as if it had been opened with these modalities alone; nothing is copied."""
-    splits = {
-        name: replace(
-            split,
-            **dict.fromkeys((one for one in MODALITIES if one not in modalities), None),
-            unimodal_labels={
-                one: labels for one, labels in split.unimodal_labels.items() if one in modalities
-            },
-        )
-        for name, split in corpus.splits.items()
-    }
-    return replace(corpus, splits=splits)
+
+    def of(split: Split) -> Split:
+        absent: dict[str, Any] = {name: None for name in MODALITIES if name not in modalities}
+        labels = {name: values for name, values in split.unimodal_labels.items() if name in modalities}
+        return replace(split, unimodal_labels=labels, **absent)
+
+    return replace(corpus, splits={name: of(split) for name, split in corpus.splits.items()})
 
 
 def text_encoding(config: RunConfig) -> object:

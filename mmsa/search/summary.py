@@ -304,16 +304,19 @@ def reference_lines(references: Sequence[ReferencePoint], metric: str, best: int
     lines = [f"references, none of them a trial: {metric}, and by how much trial {best} is better [95 %]"]
     if best is None:
         lines = [f"references, none of them a trial: {metric}"]
-    lines += [f"  {point.spoken:<22}{_reference(point, metric, best)}" for point in references]
+    lines += [f"  {point.spoken:<25}{_reference(point, metric, best)}" for point in references]
     gains = {
         point.spoken: point.gains[metric]
         for point in references
         if point.compared_with == best and metric in point.gains
     }
-    beaten = [name for name, gain in gains.items() if gain.value <= 0.0]
+    worse = [name for name, gain in gains.items() if gain.high < 0.0]
+    equal = [name for name, gain in gains.items() if gain.value <= 0.0 <= gain.high]
     unsure = [name for name, gain in gains.items() if gain.low <= 0.0 < gain.value]
-    if beaten:
-        lines.append(f"  the best trial is no better than {_listed(beaten)}")
+    if worse:
+        lines.append(f"  the best trial is worse than {_listed(worse)}")
+    if equal:
+        lines.append(f"  the best trial is no better than {_listed(equal)}")
     if unsure:
         lines.append(f"  the best trial is not surely better than {_listed(unsure)}: the interval includes 0")
     return lines

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mmsa.data.corpus import Suite
 from mmsa.information.groups import bootstrap_weights
-from mmsa.interface import Difference
+from mmsa.interface import PairedDifference
 from mmsa.training.metrics import TWO_CLASSES, classes, f1_name, on_scale
 
 Floats = NDArray[np.float64]
@@ -54,7 +54,7 @@ def paired_differences(
     others_N: NDArray[np.floating[Any]],
     groups_N: NDArray[np.str_],
     suite: Suite,
-) -> dict[str, Difference]:
+) -> dict[str, PairedDifference]:
     """By how much each metric of one prediction exceeds that of another, with its 95 % interval.
 
     Both see the same resamples, so what makes rows hard for both cancels: the interval is that of the
@@ -79,7 +79,7 @@ def paired_differences(
     )
     differences = {name: one[name] - other[name] for name in one}
     return {
-        name: Difference(float(all_R[0]), *np.quantile(all_R[1:], (0.025, 0.975)).tolist())
+        name: PairedDifference(float(all_R[0]), *np.quantile(all_R[1:], (0.025, 0.975)).tolist())
         for name, all_R in differences.items()
     }
 

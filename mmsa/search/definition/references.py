@@ -10,13 +10,13 @@ from mmsa.config import with_overrides
 from mmsa.data.corpus import Corpus, Features, ModalityName
 from mmsa.errors import ConfigError
 from mmsa.experiment import RunConfig
+from mmsa.interface import References
 from mmsa.search.corpora import of_modalities
 from mmsa.search.definition.idle import Drafts
-from mmsa.search.definition.search_config import References
 
 RIDGE, ALONE, WITHOUT_TERMS = "ridge/", "alone/", "without_terms"
 ALL = "all"
-_UNMEASURED = {"information.quantities": [], "information.epochs": []}
+_UNMEASURED: Mapping[str, Any] = {"information.quantities": [], "information.epochs": []}
 """Settings that do not change a training: what is measured beside it is not compared."""
 
 

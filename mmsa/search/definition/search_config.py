@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, WrapValidator, field_validator
 
 from mmsa.config import Block, Named, one_of, problems_of, refuse, refuse_all
 from mmsa.errors import Problem, did_you_mean
+from mmsa.interface import References
 from mmsa.search.definition.files import OTHER_TYPES
 from mmsa.search.definition.finalists import Finalists
 from mmsa.search.samplers import SAMPLERS, TreeParzenEstimator
@@ -25,9 +26,6 @@ MOST_TRIALS = 1_000_000
 _TYPES: Mapping[str, type[RangedParameter | Shares]] = {**PARAMETER_TYPES, "shares": Shares}
 DEFAULTS = "defaults"
 """The start that is the base as it is; always the first one."""
-
-References = Literal["none", "constant", "ridge", "all"]
-"""How much a study is compared with; each kind includes those before it."""
 
 
 class SearchObjective(Block):

@@ -24,9 +24,8 @@ from mmsa.search.execution.cluster import OTHER_CODE
 from mmsa.search.execution.crashes import Watch, cause_of, plain
 from mmsa.search.execution.local_ray import refuse_dead_ray
 from mmsa.search.execution.memory import ConcurrencyLimit
-from mmsa.search.execution.references import ReferencePoints
 from mmsa.search.execution.stop_request import StopRequest
-from mmsa.search.execution.trial import CHECKPOINT, PEAK_MEMORY, Assignment, Report
+from mmsa.search.execution.trial import CHECKPOINT, PEAK_MEMORY, Assignment, ReferenceRuns, Report
 from mmsa.search.execution.tune_trials import StudyTrial
 from mmsa.search.records import Ending, TrialRecord, shown_params
 from mmsa.search.schedulers import Replacement, Scheduler
@@ -50,7 +49,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
         limit: ConcurrencyLimit,
         observers: Sequence[Observer],
         stop: StopRequest,
-        references: ReferencePoints | None = None,
+        references: ReferenceRuns | None = None,
     ):
         self._references = references
         self._study, self._scheduler, self._limit = study, scheduler, limit
@@ -59,7 +58,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
         self._failures_in_a_row = 0
         self._checkpoints = Checkpoints(study)
         self._started: set[int] = set()
-        self._crashes: Counter[int] = Counter()
+        self._crashes: Counter[int | str] = Counter()  # by number, or by name of a reference point
         self._ended: list[StudyTrial] = []
         self._watch = Watch(60 * study.config.resources.silent_minutes)
 
@@ -156,28 +155,31 @@ class StudyCallback(Callback):  # type: ignore[misc]
         refusal = next((line for line in crash.splitlines() if OTHER_CODE in line), "")
         if refusal:
             self._stop.because_of(StudyError(refusal.rpartition("StudyError: ")[2]))
-        if reference:
-            self._restart_reference(reference, crash)
-            return
-        self._crashes[number] += 1
-        if refusal or self._crashes[number] <= MOST_CRASHES:
-            self._study.requeue(number)
+        self._crashes[reference or number] += 1
+        if refusal or self._crashes[reference or number] <= MOST_CRASHES:
+            if reference:
+                self._beside.requeue(reference)
+            else:
+                self._study.requeue(number)
             return
         report: Report | None = (trial.last_result or {}).get("report")
         outcome: Outcome = "out_of_memory" if _OUT_OF_MEMORY in crash else "failed"
-        reason = f"{crash}\nits process died {self._crashes[number]} times: {cause_of(crash)}"
+        died = self._crashes[reference or number]
+        reason = f"{crash}\nits process died {died} times: {cause_of(crash)}"
+        if reference:
+            self._end_reference(reference, Report(outcome, 0, reason=reason))
+            return
         ending = report.ending(outcome, reason) if report else Ending(outcome, reason=reason)
         self._finish(number, ending)
 
-    def _end_reference(self, name: str, report: Report) -> None:
+    @property
+    def _beside(self) -> ReferenceRuns:
         assert self._references is not None
-        with self._stop.on_study_error():
-            self._references.ended(name, report)
+        return self._references
 
-    def _restart_reference(self, name: str, crash: str) -> None:
-        assert self._references is not None
+    def _end_reference(self, name: str, report: Report) -> None:
         with self._stop.on_study_error():
-            self._references.crashed(name, f"{crash}\nits process died: {cause_of(crash)}")
+            self._beside.ended(name, report)
 
     def _tell_epoch(self, number: int, epoch: int, metrics: Metrics, value: float, seconds: float) -> None:
         with self._stop.on_study_error():

@@ -181,9 +181,9 @@ def run_search(
         for line in without_effect:
             say(line)
         plan = planned_references(config.search.references, config.base, plans[0].corpora[1])
+        say(_beginning(study))
         for line in plan.lines():
             say(line)
-        say(_beginning(study))
         stop = StopRequest(lambda: options.budget.spent(time.monotonic() - started, _spent(study)))
         _start(observers, study)
         references = ReferencePoints(study, plan, plans[0].corpora[1], observers)

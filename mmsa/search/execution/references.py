@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from mmsa.config import dump_yaml, with_overrides
 from mmsa.data.corpus import Corpus, Features
 from mmsa.experiment import RunConfig
-from mmsa.interface import VALID, Difference, Observer, Outcome, ReferencePoint
+from mmsa.interface import VALID, Observer, PairedDifference, ReferencePoint
 from mmsa.search.definition.references import RIDGE, ReferencePlan
 from mmsa.search.execution.trial import CHECKPOINT, PREDICTIONS, Assignment, Report
 from mmsa.search.study.study import Study
@@ -30,9 +30,6 @@ from mmsa.training.constants import LOWER_IS_BETTER
 from mmsa.training.metrics import evaluate
 from mmsa.training.resampling import paired_differences
 from mmsa.training.ridge import pooled, ridge_predictions
-
-MOST_CRASHES = 2
-"""How often a reference point is restarted after its process died; as for trials."""
 
 
 class ReferencePoints:
@@ -48,7 +45,6 @@ class ReferencePoints:
     def __init__(self, study: Study, plan: ReferencePlan, encoded: Corpus, observers: Sequence[Observer]):
         self._study, self._plan, self._encoded = study, plan, encoded
         self._observers = observers
-        self._crashes: Counter[str] = Counter()
         # Threads are pinned as for trials, whose sums they are compared with to the last bit.
         threads = {"train.threads": study.attributes["threads"]}
         self._runs = {name: with_overrides(run, threads) for name, run in plan.runs.items()}
@@ -86,14 +82,9 @@ class ReferencePoints:
         )
         shutil.rmtree(self._folder(name) / CHECKPOINT, ignore_errors=True)
 
-    def crashed(self, name: str, reason: str) -> None:
-        """Let a training whose process died continue from its checkpoint, unless it died too often."""
-        self._crashes[name] += 1
-        if self._crashes[name] <= MOST_CRASHES:
-            self._due.append(name)
-        else:
-            outcome: Outcome = "failed"
-            self.ended(name, Report(outcome, 0, reason=reason))
+    def requeue(self, name: str) -> None:
+        """Let ``next`` return a training again, since its process died; it goes on from its checkpoint."""
+        self._due.appendleft(name)
 
     def fit_ridges(self) -> None:
         """Fit the ridges that the study lacks: seconds, in this process."""
@@ -129,13 +120,15 @@ class ReferencePoints:
                 gains = self._gains(predictions_N, others_N)
                 self._remember(replace(point, gains=gains, compared_with=best.number))
 
-    def _gains(self, best_N: NDArray[np.float32], reference_N: NDArray[np.float32]) -> dict[str, Difference]:
+    def _gains(
+        self, best_N: NDArray[np.float32], reference_N: NDArray[np.float32]
+    ) -> dict[str, PairedDifference]:
         valid, suite = self._encoded["valid"], self._encoded.suite
         found = paired_differences(valid.labels, reference_N, best_N, valid.groups, suite)
         return {
             VALID + metric: gain
             if metric in LOWER_IS_BETTER
-            else Difference(0.0 - gain.value, 0.0 - gain.high, 0.0 - gain.low)
+            else PairedDifference(0.0 - gain.value, 0.0 - gain.high, 0.0 - gain.low)
             for metric, gain in found.items()
         }
 

@@ -128,6 +128,19 @@ class Report:
         )
 
 
+class ReferenceRuns(Protocol):
+    """Trainings that run beside the trials without being any; see ``execution.references``."""
+
+    def next(self, *, anyway: bool = False) -> Assignment | None:
+        """The next training to run: after the defaults have ended, or ``anyway``. None for none."""
+
+    def ended(self, name: str, report: Report) -> None:
+        """Remember how a training ended."""
+
+    def requeue(self, name: str) -> None:
+        """Let ``next`` return a training again, since its process died."""
+
+
 @dataclass(frozen=True)
 class WorkerContext:
     """What all trials of a stage share.

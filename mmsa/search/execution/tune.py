@@ -17,9 +17,8 @@ from ray.tune.search import Searcher
 from mmsa.interface import Stage
 from mmsa.search.definition.search_config import DEFAULTS
 from mmsa.search.execution.memory import ConcurrencyLimit
-from mmsa.search.execution.references import ReferencePoints
 from mmsa.search.execution.stop_request import StopRequest
-from mmsa.search.execution.trial import Assignment
+from mmsa.search.execution.trial import Assignment, ReferenceRuns
 from mmsa.search.records import Suggestion, shown_params
 from mmsa.search.schedulers import NoScheduler, Replacement, Scheduler
 from mmsa.search.study.study import Study
@@ -49,7 +48,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         limit: ConcurrencyLimit,
         stop: StopRequest,
         replace: Callable[[Sequence[Replacement]], None],
-        references: ReferencePoints | None = None,
+        references: ReferenceRuns | None = None,
     ):
         super().__init__()
         self._references = references

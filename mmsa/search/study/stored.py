@@ -12,7 +12,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from mmsa.errors import StudyError
-from mmsa.interface import Difference, Metrics, Outcome, ReferencePoint, Stage
+from mmsa.interface import Metrics, Outcome, PairedDifference, ReferencePoint, Stage
 from mmsa.measurement import Measurement
 from mmsa.search.records import Cost, Ending, TrialRecord
 
@@ -62,7 +62,7 @@ def understood(study: str) -> Iterator[None]:
 
 def reference_of(stored: Mapping[str, Any]) -> ReferencePoint:
     """The reference point that an attribute holds."""
-    gains = {metric: Difference(**gain) for metric, gain in stored["gains"].items()}
+    gains = {metric: PairedDifference(**gain) for metric, gain in stored["gains"].items()}
     return ReferencePoint(**{**stored, "gains": gains})
 
 
