@@ -14,7 +14,8 @@ from mmsa.data import open_corpus
 from mmsa.interface import PairedDifference, ReferencePoint
 from mmsa.search.costs import SearchBudget
 from mmsa.search.definition.references import planned_references
-from mmsa.search.execution.trial import CHECKPOINT, PREDICTIONS
+from mmsa.search.execution.references import ReferencePoints
+from mmsa.search.execution.trial import CHECKPOINT, PREDICTIONS, Report
 from mmsa.search.records import Cost, Ending
 from mmsa.search.study.study import Study, StudyView
 from mmsa.search.summary import reference_lines
@@ -123,6 +124,25 @@ def test_it_is_compared_with_the_best_trial_row_by_row_of_valid(launches, launch
             best.metrics["valid/pearson"] - point.metrics["valid/pearson"], abs=1e-6
         )
     assert not list(folder.glob(f"references/*/{CHECKPOINT}"))
+
+
+def test_an_edit_of_the_base_makes_its_trainings_due_again(make_study_config, tmp_path):
+    def due(config: Any, *, remembered: bool) -> int:
+        corpus = open_corpus(config.base.data)
+        plan = planned_references("all", config.base, corpus)
+        with Study.open(config, tmp_path) as study:
+            points = ReferencePoints(study, plan, corpus, [])
+            number = points.due
+            assert points.next() is None  # the defaults have not ended
+            if remembered:
+                while assignment := points.next(anyway=True):
+                    points.ended(assignment.reference, Report("completed", 1, best={"valid/mae": 0.5}))
+        return number
+
+    config = make_study_config(base=WITH_TERM, references="all")
+    assert due(config, remembered=True) == 4
+    assert due(config, remembered=False) == 0
+    assert due(with_overrides(config, {"base.train.batch_size": 10}), remembered=True) == 4
 
 
 def test_what_does_not_fit_is_left_out_with_the_reason(make_study_config):
