@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from functools import partial
+from typing import get_args
 
 from mmsa.cli import (
     INTERRUPTED,
@@ -17,7 +18,9 @@ from mmsa.cli import (
     overrides,
     positive,
 )
+from mmsa.config import with_overrides
 from mmsa.errors import ConfigError
+from mmsa.interface import References
 from mmsa.search.definition.files import find_space, misspelt
 
 
@@ -31,6 +34,11 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would be done and what it would cost, and stop"
+    )
+    parser.add_argument(
+        "--references",
+        choices=get_args(References),
+        help="what the trials are compared with (default: as the space says)",
     )
     parser.add_argument(
         "--retry-failed", action="store_true", help="try failed trials again, each as one trial more"
@@ -70,6 +78,9 @@ def main() -> int:
         if further:
             raise ConfigError(error.source, further) from None
         return USER_ERROR
+
+    if args.references:
+        config = with_overrides(config, {"search.references": args.references})
 
     from rich.console import Console
 

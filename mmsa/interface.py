@@ -25,8 +25,67 @@ number stopped being finite. failed: anything else went wrong.
 """
 Stage = Literal["search", "finalist"]
 """Part of a study. Finalists are its best trials, run again with other settings."""
+References = Literal["none", "constant", "ridge", "all"]
+"""How much the trials of a study are compared with; each kind includes those before it."""
 VALID = "valid/"
 """Prefix of the metrics of the valid split."""
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """By how much a metric of one prediction exceeds that of another on the same rows.
+
+    Attributes:
+        value: on the split as it is.
+        low: lower end of the 95 % interval, over resampled groups.
+        high: upper end of it.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ReferencePoint:
+    """Something simpler than the trials of a study, measured on the same valid rows; never one of them.
+
+    Attributes:
+        name: ``ridge/<modality>`` and ``ridge/all``, ``alone/<modality>``, or ``without_terms``.
+        outcome: how its training ended; a ridge is always ``completed``.
+        basis: what it was made from: of a training its configuration as YAML, of a ridge the data's digest.
+        metrics: of valid, in its best epoch.
+        reason: why it did not complete.
+        best_epoch: counted from 1; None for a ridge.
+        seconds: that it took.
+        gpu_seconds: that it took of GPUs.
+        gains: by how much the study's best trial is better, by metric; negative where it is worse.
+        compared_with: number of that trial; None before there is one.
+    """
+
+    name: str
+    outcome: Outcome
+    basis: str
+    metrics: Metrics = field(default_factory=dict)
+    reason: str = ""
+    best_epoch: int | None = None
+    seconds: float = 0.0
+    gpu_seconds: float = 0.0
+    gains: Mapping[str, PairedDifference] = field(default_factory=dict)
+    compared_with: int | None = None
+
+    @property
+    def spoken(self) -> str:
+        """The name in words, for people."""
+        kind, _, what = self.name.partition("/")
+        if kind == "ridge":
+            return f"ridge on {'all modalities' if what == 'all' else what}"
+        return f"{what} alone" if kind == "alone" else kind.replace("_", " ")
+
+    @property
+    def trained(self) -> bool:
+        """Whether it is a run of the model, and no ridge."""
+        return not self.name.startswith("ridge/")
 
 
 @dataclass(frozen=True)
@@ -42,6 +101,7 @@ class StudyCard:
         num_trials: trials the study has when it is done.
         space_yaml: the space file, below the history of its edits.
         tags: provenance such as ``corpus_digest`` and ``git_commit``.
+        references: its reference points so far.
     """
 
     name: str
@@ -52,6 +112,7 @@ class StudyCard:
     num_trials: int
     space_yaml: str
     tags: Mapping[str, str] = field(default_factory=dict)
+    references: Sequence[ReferencePoint] = ()
 
 
 @dataclass(frozen=True)
@@ -156,6 +217,9 @@ class Observer(Protocol):
         best: BestEpoch = NOTHING,
     ) -> None:
         """A trial ended; ``values`` has one number per objective, or none. ``best`` is its best epoch."""
+
+    def reference_known(self, reference: ReferencePoint) -> None:
+        """A reference point was measured, or is compared with another best trial than before."""
 
     def close(self) -> None:
         """The search is over or interrupted; queued events may be written for a few more seconds."""

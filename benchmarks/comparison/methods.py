@@ -95,6 +95,7 @@ class Method:
             "parameters": {**_COMMON, **_of_encoders(modalities), **self.parameters},
             "objectives": [{"metric": "valid/mae", "direction": "minimize"}],
             "trials": TRIALS,
+            "references": "constant",
             "sampler": {"name": "tpe", "startup": 8},
             "scheduler": {"name": "asha", "grace": 4, "reduction": 3},
         }

@@ -95,6 +95,7 @@ def config(trials: int) -> StudyConfig:
             "parameters": ranges,
             "objectives": [{"metric": "valid/mae", "direction": "minimize"}],
             "trials": trials,
+            "references": "constant",
             "sampler": {"name": "random"},
             "scheduler": {"name": "none"},
         },

@@ -87,6 +87,7 @@ def study_of(scheduler: str, trials: int) -> StudyConfig:
             },
             "objectives": [{"metric": METRIC, "direction": "minimize"}],
             "trials": trials,
+            "references": "constant",
             "sampler": {"name": "random"},
             "scheduler": {"name": scheduler},
         },

@@ -48,6 +48,7 @@ def study_of(workers: int, turn: int) -> StudyConfig:
             "parameters": {"optim.lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}},
             "objectives": [{"metric": "valid/mae", "direction": "minimize"}],
             "trials": TRIALS,
+            "references": "constant",
             "scheduler": {"name": "none"},
         },
         "resources": {"workers": workers},

@@ -85,6 +85,7 @@ def study_of(
             "parameters": chosen["parameters"],
             "objectives": [{"metric": METRIC, "direction": "minimize"}],
             "trials": trials,
+            "references": "constant",
             "sampler": {"name": sampler},
             "scheduler": {"name": scheduler},
         },

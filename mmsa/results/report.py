@@ -9,6 +9,7 @@ from mmsa.results.test_information import information_table
 from mmsa.search.definition.reported import reported_lines
 from mmsa.search.study.cards import study_card, trial_card
 from mmsa.search.study.view import StudyView
+from mmsa.search.summary import reference_lines
 from mmsa.tracking.artifacts import count_outcomes
 
 _TOP = 5
@@ -39,6 +40,7 @@ def study_report(study: StudyView, ledger: Ledger) -> str:
         if (constant := study.constant(metric)) is not None
     ]
     best = study.best()
+    lines += reference_lines(study.references(), card.metrics[0], None if best is None else best.number)
     if best is not None:
         lines += information_table("of the best trial on valid", {f"trial {best.number}": best.information})
     lines += _test(ledger.openings_of(card.name, ""))

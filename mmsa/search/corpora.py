@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mmsa.data.catalogue import open_corpus
-from mmsa.data.corpus import Corpus
+from mmsa.data.corpus import MODALITIES, Corpus, ModalityName, Split
 from mmsa.experiment import RunConfig
 from mmsa.models.text import PretrainedConfig
 from mmsa.models.text_input import encode_text
@@ -34,12 +37,19 @@ class Corpora:
     """
 
     def __init__(self, raw: Corpus, encoded: Corpus, base: RunConfig, cache: Path):
-        self._raw, self._cache = raw, cache
+        self._raw, self._cache, self._data = raw, cache, base.data
         self._shared = (text_encoding(base), encoded)
         self._own = self._shared
 
     def of(self, config: RunConfig) -> Corpus:
         """The corpus to train ``config`` on."""
+        corpus = self._with_text(config)
+        if config.data == self._data:
+            return corpus
+        # Only reference points leave modalities out; all else about the data is the study's.
+        return of_modalities(corpus, config.data.modalities)  # type: ignore[attr-defined]
+
+    def _with_text(self, config: RunConfig) -> Corpus:
         wanted = text_encoding(config)
         for encoding, corpus in (self._shared, self._own):
             if encoding == wanted:
@@ -47,6 +57,17 @@ class Corpora:
         self._own = self._shared  # free the previous one before the next one is made: both may not fit
         self._own = (wanted, encode_text(self._raw, config.model, self._cache))
         return self._own[1]
+
+
+def of_modalities(corpus: Corpus, modalities: Collection[ModalityName]) -> Corpus:
+    """The corpus as if it had been opened with these modalities alone; nothing is copied."""
+
+    def of(split: Split) -> Split:
+        absent: dict[str, Any] = {name: None for name in MODALITIES if name not in modalities}
+        labels = {name: values for name, values in split.unimodal_labels.items() if name in modalities}
+        return replace(split, unimodal_labels=labels, **absent)
+
+    return replace(corpus, splits={name: of(split) for name, split in corpus.splits.items()})
 
 
 def text_encoding(config: RunConfig) -> object:

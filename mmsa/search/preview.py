@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from mmsa.search.costs import GIB, Share, machine_memory
 from mmsa.search.definition.idle import idle_lines, without_idle_coefficients
 from mmsa.search.definition.levels import level_lines
 from mmsa.search.definition.misfits import Outlook, refuse_misfits
+from mmsa.search.definition.references import ReferencePlan, planned_references
 from mmsa.search.definition.reported import reported_lines
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.space.space import setting_of
@@ -73,7 +75,10 @@ def dry_run(config: StudyConfig, runs: Path, storage: str | None = None) -> Iter
     if needed > machine_memory():
         yield f"not timed: this machine has {machine_memory() / GIB:.3g} GiB of memory"
     else:
-        yield _cost(config, corpus, cache, share)
+        timed = _timed(config, corpus, cache)
+        yield _cost(timed, config.search.trials, share)
+        plan = planned_references(config.search.references, config.base, corpus)
+        yield from _references(plan, timed, share)
     with suppress(StudyError):
         yield from _measured(read_study(config.study, runs, storage), share)
 
@@ -87,15 +92,40 @@ def _memory(outlook: Outlook, needed: int) -> Iterator[str]:
     yield line
 
 
-def _cost(config: StudyConfig, corpus: Corpus, cache: Path, share: Share) -> str:
+@dataclass(frozen=True)
+class _Timed:
+    """What training the base takes: seconds of a step, and how many steps there are."""
+
+    step: float
+    steps: int
+
+
+def _timed(config: StudyConfig, corpus: Corpus, cache: Path) -> _Timed:
     as_a_trial = with_overrides(config.base, {"train.threads": config.threads})
-    seconds = time_step(as_a_trial, corpus, cache=cache)
-    steps, trials = count_steps(config.base, corpus, cache=cache), config.search.trials
-    total = seconds * steps * trials
+    step = time_step(as_a_trial, corpus, cache=cache)
+    return _Timed(step, count_steps(config.base, corpus, cache=cache))
+
+
+def _cost(timed: _Timed, trials: int, share: Share) -> str:
+    total = timed.step * timed.steps * trials
     return (
-        f"cost at most: {1000 * seconds:.3g} ms/step x {steps:,} steps x {trials:,} trials = {_long(total)} "
-        f"of one trial after the other ({share.cost(total)}), if no trial stops early"
+        f"cost at most: {1000 * timed.step:.3g} ms/step x {timed.steps:,} steps x {trials:,} trials = "
+        f"{_long(total)} of one trial after the other ({share.cost(total)}), if no trial stops early"
     )
+
+
+def _references(plan: ReferencePlan, timed: _Timed, share: Share) -> Iterator[str]:
+    """The reference points and what they take at most: each leaves something out of the base."""
+    yield from plan.lines()
+    if plan.ridges:
+        yield f"references, apart from the trials: {', '.join(plan.ridges)} (seconds)"
+    if plan.runs:
+        total = timed.step * timed.steps * len(plan.runs)
+        yield (
+            f"references, trained apart from the trials: {', '.join(plan.runs)}; at most "
+            f"{len(plan.runs)} x {timed.steps:,} steps = {_long(total)} more ({share.cost(total)}); "
+            "search.references: ridge does without them"
+        )
 
 
 def _long(seconds: float) -> str:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from mmsa.interface import NOTHING, BestEpoch, Outcome, Scalar, Stage, StudyCard, TrialCard
+from mmsa.interface import NOTHING, BestEpoch, Outcome, ReferencePoint, Scalar, Stage, StudyCard, TrialCard
 from mmsa.measurement import Measurement
 from mmsa.ranking import ranked
 
@@ -99,6 +99,9 @@ class ProgressDisplay:
         )
         self._best = self._better(*([] if self._best is None else [self._best]), trial)
         self._console.print(self._line(trial, epoch), soft_wrap=True)
+
+    def reference_known(self, reference: ReferencePoint) -> None:
+        """Do nothing: the summary and MLflow show them, apart from the trials."""
 
     def close(self) -> None:
         """Remove the status line."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from textwrap import shorten
 
-from mmsa.interface import VALID, Outcome, Scalar, short
+from mmsa.interface import VALID, Outcome, ReferencePoint, Scalar, short
 from mmsa.masking import masked
 from mmsa.measurement import CLAIMS, Measurement
 from mmsa.search.progress import ENDS, spoken
@@ -102,6 +103,7 @@ class SearchSummary:
         constant: the best constant predictor by the first objective; None if unknown.
         idle: searched parameters without an effect on these data.
         notes: lines about the data that one should know when reading the values.
+        references: reference points of the study, apart from its trials.
     """
 
     study: str
@@ -127,6 +129,7 @@ class SearchSummary:
     constant: Constant | None = None
     idle: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    references: tuple[ReferencePoint, ...] = ()
 
     @property
     def done(self) -> bool:
@@ -165,7 +168,7 @@ class SearchSummary:
 
     def _results(self) -> list[str]:
         if self.best is None:
-            return ["no trial completed"]
+            return ["no trial completed", *reference_lines(self.references, self.metric, None)]
         default = "without a result" if self.default is None else f"{self.metric} {self.default:.4f}"
         return [
             f"best:     {self.best.text(self.metric)}",
@@ -182,6 +185,7 @@ class SearchSummary:
             if self.default_number is None
             else f"defaults: trial {self.default_number}, {default}",
             *self._constant(self.best),
+            *reference_lines(self.references, self.metric, self.best.number),
             *self._front(),
             *(f"note:     {note}" for note in self.notes),
         ]
@@ -258,6 +262,7 @@ def summary_of(
         launched=counts - before,
         seconds=seconds,
         metric=metric,
+        references=tuple(study.references()),
         constant=study.constant(metric),
         best=None if best is None else _best(study, best),
         searched=_best(study, searched[0]) if best and best.stage == "finalist" and searched else None,
@@ -284,6 +289,55 @@ def _best(study: StudyView, trial: TrialRecord) -> BestTrial:
         trial.best_epoch,
         trial.notes.get(STANDARD_ERRORS, {}).get(first),
     )
+
+
+def reference_lines(references: Sequence[ReferencePoint], metric: str, best: int | None) -> list[str]:
+    """A line for each reference point, and in words which of them the best trial does not surely beat.
+
+    Args:
+        references: of the study.
+        metric: the first objective.
+        best: number of the best trial; None without one.
+    """
+    if not references:
+        return []
+    lines = [f"references, none of them a trial: {metric}, and by how much trial {best} is better [95 %]"]
+    if best is None:
+        lines = [f"references, none of them a trial: {metric}"]
+    lines += [f"  {point.spoken:<25}{_reference(point, metric, best)}" for point in references]
+    gains = {
+        point.spoken: point.gains[metric]
+        for point in references
+        if point.compared_with == best and metric in point.gains
+    }
+    worse = [name for name, gain in gains.items() if gain.high < 0.0]
+    equal = [name for name, gain in gains.items() if gain.value <= 0.0 <= gain.high]
+    unsure = [name for name, gain in gains.items() if gain.low <= 0.0 < gain.value]
+    if worse:
+        lines.append(f"  the best trial is worse than {_listed(worse)}")
+    if equal:
+        lines.append(f"  the best trial is no better than {_listed(equal)}")
+    if unsure:
+        lines.append(f"  the best trial is not surely better than {_listed(unsure)}: the interval includes 0")
+    return lines
+
+
+def _reference(point: ReferencePoint, metric: str, best: int | None) -> str:
+    value, gain = point.metrics.get(metric), point.gains.get(metric)
+    if point.outcome != "completed":
+        return f"{spoken(point.outcome)}: {shorten(point.reason.strip().splitlines()[-1], 80)}"
+    if value is None:
+        return f"{metric} is not measured"
+    if best is None:
+        return f"{value:.4f}"
+    if gain is None or point.compared_with != best:
+        return f"{value:.4f}  not compared row by row: the predictions of trial {best} are not kept"
+    return f"{value:.4f}  {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
+
+
+def _listed(names: Sequence[str]) -> str:
+    *rest, last = names
+    return f"{', '.join(rest)} and {last}" if rest else last
 
 
 def ended(study: StudyView) -> Counter[Outcome]:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, get_args
 
-from mmsa.interface import Outcome, StudyCard, TrialCard
+from mmsa.interface import Outcome, ReferencePoint, StudyCard, TrialCard
 from mmsa.measurement import Measurement
 from mmsa.ranking import front_of, ranked
 
@@ -60,6 +60,20 @@ def trials_csv(study: StudyCard, trials: Sequence[TrialCard]) -> str:
         cells += [ranks.get(trial.number), trial.best_epoch, *(best.get(name) for name in others)]
         cells += [_seconds(trial), trial.reason, *(trial.params.get(name) for name in names)]
         rows.append(cells)
+    return _csv(rows)
+
+
+def references_csv(references: Sequence[ReferencePoint]) -> str:
+    """Table of the reference points, a row for each metric, with the gain of the best trial over it."""
+    head = ["name", "outcome", "metric", "value", "best_trial", "gain", "gain_low", "gain_high"]
+    rows: list[list[object]] = [[*head, "best_epoch", "seconds", "reason"]]
+    for point in references:
+        for name in list(point.metrics) or [""]:
+            gain = point.gains.get(name)
+            interval = [None] * 3 if gain is None else [gain.value, gain.low, gain.high]
+            cells: list[object] = [point.name, point.outcome, name, point.metrics.get(name)]
+            cells += [point.compared_with, *interval, point.best_epoch, f"{point.seconds:.1f}", point.reason]
+            rows.append(cells)
     return _csv(rows)
 
 

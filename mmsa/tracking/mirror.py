@@ -14,7 +14,7 @@ from typing import Any
 
 from mmsa.config import dump_yaml
 from mmsa.errors import TrackingError
-from mmsa.interface import NOTHING, BestEpoch, Outcome, Scalar, Stage, StudyCard, TrialCard
+from mmsa.interface import NOTHING, BestEpoch, Outcome, ReferencePoint, Scalar, Stage, StudyCard, TrialCard
 from mmsa.masking import masked_message
 from mmsa.measurement import Measurement
 from mmsa.tracking.location import Location
@@ -52,6 +52,8 @@ class Mirror:
         self._lock = threading.Lock()
         self._trials: dict[int, TrialCard] = {}
         self._unwritten: dict[int, None] = {}  # a set in order of arrival
+        self._references: dict[str, ReferencePoint] = {}
+        self._references_due = False
         self._dropped = 0
         self._summary_due = False
         self._warned = False
@@ -62,6 +64,8 @@ class Mirror:
         """Start writing, beginning with ``earlier`` trials that MLflow lacks."""
         self._study = study
         self._capacity += len(earlier)
+        for reference in study.references:
+            self.reference_known(reference)
         for trial in earlier:
             self._update(trial)
         self._thread = threading.Thread(target=self._write, name="mlflow-mirror", daemon=True)
@@ -101,6 +105,12 @@ class Mirror:
         finished = max(self._clock(), trial.started or 0.0)  # a clock may be set back meanwhile
         ended = replace(trial, outcome=outcome, values=tuple(values), reason=reason, finished=finished)
         self._update(replace(ended, best_epoch=best.number, metrics=best.metrics, violation=best.violation))
+
+    def reference_known(self, reference: ReferencePoint) -> None:
+        """A reference point was measured or compared anew."""
+        with self._lock:
+            self._references[reference.name] = reference
+            self._references_due = True
 
     def close(self) -> None:
         """Write what is left, within ``patience``, and say what could not be written."""
@@ -161,6 +171,15 @@ class Mirror:
             with self._lock:
                 if self._trials[trial.number] is trial:  # else it has changed while it was written
                     self._forget(trial.number)
+        if self._references_due:
+            with self._lock:
+                # Before they are written: what arrives meanwhile belongs to the next round.
+                self._references_due, references = False, list(self._references.values())
+            try:
+                runs.write_references(references)
+            except Exception:
+                self._references_due = True
+                raise
         if self._summary_due:
             with self._lock:
                 trials = list(self._trials.values())
@@ -196,6 +215,7 @@ def rebuild(location: Location, study: StudyCard, trials: Sequence[TrialCard]) -
     try:
         runs = StudyRuns(location, study)
         written = sum(runs.write_trial(trial) for trial in ended)
+        runs.write_references(study.references)
         runs.write_summary(trials)
         if len(ended) == len(trials):
             runs.set_status(running=False, complete=len(ended) >= study.num_trials)

@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
 
-from mmsa.interface import NOTHING, BestEpoch, Outcome, Scalar, Stage, StudyCard, TrialCard
+from mmsa.interface import NOTHING, BestEpoch, Outcome, ReferencePoint, Scalar, Stage, StudyCard, TrialCard
 from mmsa.measurement import Measurement
 from mmsa.provenance import python_path, running_code
 from mmsa.tracking.location import Location
@@ -98,6 +98,10 @@ class MirrorProcess:
     ) -> None:
         """A trial ended."""
         self._tell("trial_finished", number, outcome, tuple(values), reason, best)
+
+    def reference_known(self, reference: ReferencePoint) -> None:
+        """A reference point was measured or compared anew."""
+        self._tell("reference_known", reference)
 
     def close(self) -> None:
         """Let the mirror write what is left, and wait for it as long as its patience."""

@@ -8,15 +8,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mmsa.information.panel import metrics as information_metrics
-from mmsa.interface import StudyCard, TrialCard
+from mmsa.interface import ReferencePoint, StudyCard, TrialCard
 from mmsa.ranking import front_of, ranked
-from mmsa.tracking.artifacts import count_outcomes, front_csv, front_figure, log_information, trials_csv
+from mmsa.tracking.artifacts import (
+    count_outcomes,
+    front_csv,
+    front_figure,
+    log_information,
+    references_csv,
+    trials_csv,
+)
 from mmsa.tracking.location import Location, all_pages
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Param, Run
 
 _PARENT = "mlflow.parentRunId"
+_REFERENCE = "reference"
 _TAG_LENGTH = 1000
 _STATUS = {"completed": "FINISHED", "pruned": "KILLED"}
 
@@ -60,6 +68,7 @@ class StudyRuns:
         self._experiment = location.experiment(self._client, study.data_set, self._filter)
         self._tags = {"mmsa.study": study.name, "mmsa.identity": study.identity}
         self._tags |= {f"mmsa.{name}": value for name, value in study.tags.items()}
+        self._references: dict[str, str] = {}
         runs = self._existing()
         parent = runs.pop(None, None)
         self.parent = parent.info.run_id if parent else self._create(study.name, {"mmsa.role": "study"})
@@ -74,6 +83,9 @@ class StudyRuns:
         found: dict[int | None, Run] = {}
         for run in self._search():
             tags = run.data.tags
+            if tags["mmsa.role"] == _REFERENCE:
+                self._references[tags["mmsa.reference"]] = run.info.run_id
+                continue
             number = int(tags["mmsa.trial"]) if tags["mmsa.role"] == "trial" else None
             kept = found.setdefault(number, run)
             if kept is not run:
@@ -86,7 +98,7 @@ class StudyRuns:
         """All runs of the study, oldest first."""
         oldest_first = ["attributes.start_time ASC"]
         runs = all_pages(self._client.search_runs, [self._experiment], self._filter, order_by=oldest_first)
-        return [run for run in runs if run.data.tags.get("mmsa.role") in ("trial", "study")]
+        return [run for run in runs if run.data.tags.get("mmsa.role") in ("trial", "study", _REFERENCE)]
 
     def _create(self, name: str, tags: dict[str, str], started: float | None = None) -> str:
         milliseconds = int(1000 * (started or time.time()))
@@ -187,6 +199,40 @@ class StudyRuns:
         self._client.log_batch(
             self.parent, metrics=metrics, tags=[RunTag(name, value) for name, value in tags.items()]
         )
+
+    def write_references(self, references: Sequence[ReferencePoint]) -> None:
+        """Write reference points: a run and metrics of the parent for each, and a table of all.
+
+        Their runs have a role of their own, so that no table or chart of trials has them.
+        """
+        from mlflow.entities import RunTag
+
+        for point in references:
+            run_id = self._references.get(point.name)
+            if run_id is None:
+                tags = {"mmsa.role": _REFERENCE, "mmsa.reference": point.name, _PARENT: self.parent}
+                run_id = self._references[point.name] = self._create(f"reference {point.name}", tags)
+            if point.trained:
+                self._client.log_text(run_id, point.basis, "config.yaml")
+            said = {"mmsa.outcome": point.outcome, "mmsa.reason": point.reason[:_TAG_LENGTH]}
+            measured = {f"best/{name}": value for name, value in point.metrics.items()}
+            measured |= {f"gain/{name}": gain.value for name, gain in point.gains.items()}
+            measured["cost/seconds"] = point.seconds
+            self._client.log_batch(
+                run_id,
+                metrics=[metric(name, value, 0) for name, value in measured.items()],
+                tags=[RunTag(name, value) for name, value in said.items()],
+            )
+            self._end(run_id, _STATUS.get(point.outcome, "FAILED"))
+        if references:
+            self._client.log_text(self.parent, references_csv(references), "references.csv")
+            of_parent = [
+                metric(f"reference/{point.name}/{name}", point.metrics[name], 0)
+                for point in references
+                for name in self.study.metrics
+                if name in point.metrics
+            ]
+            self._client.log_batch(self.parent, metrics=of_parent)
 
     def set_status(self, *, running: bool, complete: bool) -> None:
         """Set the state of the parent run: running, finished with all trials, or stopped before."""

@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from mmsa.data.corpus import Corpus
@@ -79,12 +82,16 @@ class Progress:
 
         It ends the run, so call it after the ``save`` of the last epoch.
         """
+        corpus, valid = self._trainer.corpus, self._trainer.corpus["valid"]
+        errors = standard_errors(valid.labels, self.valid_predictions, valid.groups, corpus.suite)
+        return {PREFIX + name: error for name, error in errors.items()}
+
+    @cached_property
+    def valid_predictions(self) -> NDArray[np.float32]:
+        """(N,) predictions of the best epoch on the valid split; ends the run as ``standard_errors`` does."""
         if not self.finished:
             raise ValueError(f"epoch {self.epoch} is not the last one")
-        corpus, valid = self._trainer.corpus, self._trainer.corpus["valid"]
-        predictions_N = self._trainer.result().predict(valid)
-        errors = standard_errors(valid.labels, predictions_N, valid.groups, corpus.suite)
-        return {PREFIX + name: error for name, error in errors.items()}
+        return self._trainer.result().predict(self._trainer.corpus["valid"])
 
 
 def epochs(

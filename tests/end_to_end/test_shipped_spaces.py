@@ -164,7 +164,7 @@ def _check_levels(printed: str) -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_it_runs(name: str, command: Callable[..., None], ray_session: None) -> None:
     trials_asked = 1 if name.startswith("published/") else 3
-    command(name, "--no-mlflow", "--trials", str(trials_asked))
+    command(name, "--no-mlflow", "--trials", str(trials_asked), "--references", "ridge")
     study = read_study(load_space(name).study, Path("runs"))
     trials = study.trials()
     assert [trial.outcome for trial in trials] == ["completed"] * trials_asked, trials

@@ -34,6 +34,7 @@ SPACE: Mapping[str, Any] = {
         "parameters": {"optim.lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}},
         "objectives": [{"metric": "valid/mae", "direction": "minimize"}],
         "trials": NUM_TRIALS,
+        "references": "constant",
         "sampler": {"name": "random"},
         "scheduler": {"name": "asha", "grace": GRACE, "reduction": 2},
     },

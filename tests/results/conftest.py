@@ -26,6 +26,7 @@ SPACE = {
         "parameters": {"optim.lr": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}},
         "objectives": [{"metric": "valid/mae", "direction": "minimize"}],
         "trials": 2,
+        "references": "constant",
         "sampler": {"name": "random"},
         "scheduler": {"name": "none"},
         "starts": ["defaults", {"optim.lr": 0.02}],

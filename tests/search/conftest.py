@@ -41,6 +41,7 @@ def _make_values(
             "objectives": [{"metric": "valid/mae", "direction": "minimize"}],
             "trials": 4,
             "sampler": {"name": "random"},
+            "references": "constant",
             **search,
         },
         "resources": dict(resources or {}),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
+from mmsa.experiment import RunConfig
 from mmsa.search.execution.callback import MOST_CRASHES, StudyCallback
 from mmsa.search.execution.memory import ConcurrencyLimit
 from mmsa.search.execution.stop_request import StopRequest
-from mmsa.search.execution.tune import StudySearcher, scheduler_of
+from mmsa.search.execution.trial import Assignment, Report
+from mmsa.search.execution.tune import StudySearcher, TuneScheduler, scheduler_of
 from mmsa.search.study.study import Study
 
 
@@ -60,4 +63,53 @@ def test_a_trial_whose_process_dies_is_handed_out_again_though_it_was_the_last(
         searcher.on_trial_complete("any", error=True)
         assert study.counts() == {"running": 1}
         assert searcher.suggest("other")["assignment"].number == 0
+    assert witness.events == []
+
+
+class TuneTrial(SimpleNamespace):
+    __hash__ = object.__hash__
+
+
+class OneReference:
+    """A reference point to be trained, as the searcher and the callback see it."""
+
+    def __init__(self, folder: Path, config: RunConfig):
+        self._given = Assignment(-1, config, {}, folder, reference="alone/text")
+        self._due, self.endings = True, []
+
+    def next(self, *, anyway: bool = False) -> Assignment | None:
+        given, self._due = self._given if self._due else None, False
+        return given
+
+    def ended(self, name: str, report: Report) -> None:
+        self.endings.append((name, report.outcome, report.reason))
+
+    def requeue(self, name: str) -> None:
+        self._due = True
+
+
+def test_a_reference_point_whose_process_dies_is_handed_out_again_and_never_a_trial(
+    make_study_config, witness, tmp_path
+):
+    error_file = tmp_path / "error.txt"
+    error_file.write_text("boom")
+    config = make_study_config(trials=1)
+    references = OneReference(tmp_path, config.base)
+    with Study.open(config, tmp_path / "runs") as study:
+        stop, scheduler = StopRequest(), scheduler_of(study, "search")
+        room = ConcurrencyLimit(lambda memory: 2, 1, print)
+        searcher = StudySearcher(study, "search", scheduler, room, stop, list, references)
+        callback = StudyCallback(study, scheduler, room, [witness], stop, references)
+        for _ in range(MOST_CRASHES + 1):
+            trial = TuneTrial(config=searcher.suggest("any"), last_result=None, error_file=error_file)
+            assert trial.config["assignment"].reference == "alone/text"
+            callback.on_trial_start(0, [trial], trial)
+            epoch = {"epoch": 1, "value": 0.0, "report": Report("running", 1)}
+            callback.on_trial_result(0, [trial], trial, epoch)
+            assert TuneScheduler(scheduler).on_trial_result(None, trial, epoch) == "CONTINUE"
+            callback.on_trial_error(0, [trial], trial)
+            searcher.on_trial_complete("any", error=True)
+        assert references.endings == [("alone/text", "failed", "boom\nits process died 3 times: boom")]
+        assert study.trials() == []
+        assert searcher.suggest("any")["assignment"].number == 0
     assert witness.events == []

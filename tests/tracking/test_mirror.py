@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from mmsa.errors import TrackingError
-from mmsa.interface import BestEpoch, Observer, StudyCard, TrialCard
+from mmsa.interface import BestEpoch, Observer, PairedDifference, ReferencePoint, StudyCard, TrialCard
 from mmsa.measurement import Measurement
 from mmsa.tracking.location import Location
 from mmsa.tracking.mirror import Mirror, rebuild
@@ -98,6 +98,44 @@ def test_a_search_becomes_a_parent_and_a_child_for_each_trial(
     assert children[1].data.params == {"optim.lr": "0.1"}
     assert store.history(0, "valid/mae") == [(1, 0.9), (2, 0.5)]
     assert store.text(children[1], "config.yaml", tmp_path) == "seed: 1\n"
+
+
+def test_a_reference_point_is_a_child_of_its_own_role_and_told_once_more_is_the_same_one(
+    location: Location, study: StudyCard, trials: list[TrialCard], said: list[str], tmp_path: Path
+) -> None:
+    ridge = ReferencePoint("ridge/all", "completed", "77ab", {"valid/mae": 0.4}, seconds=0.5)
+    trained = ReferencePoint("alone/text", "diverged", "seed: 7\n", reason="task became nan")
+    gains = {"valid/mae": PairedDifference(-0.1, -0.2, 0.05)}
+    compared = replace(ridge, gains=gains, compared_with=0)
+    mirror = mirror_of(location, said.append)
+    mirror.start_study(replace(study, references=[ridge]), [])
+    for trial in trials:
+        tell(mirror, trial)
+    mirror.reference_known(trained)
+    mirror.reference_known(compared)
+    mirror.close()
+    assert rebuild(location, replace(study, references=[compared, trained]), trials) == 0
+
+    store = Store(location)
+    (parent,) = store.runs("study")
+    assert said == []
+    assert len(store.runs("trial")) == len(trials)
+    children = {run.data.tags["mmsa.reference"]: run for run in store.runs("reference")}
+    assert children.keys() == {"ridge/all", "alone/text"}
+    assert {run.data.tags["mlflow.parentRunId"] for run in children.values()} == {parent.info.run_id}
+    assert children["ridge/all"].data.metrics == {
+        "best/valid/mae": 0.4,
+        "gain/valid/mae": -0.1,
+        "cost/seconds": 0.5,
+    }
+    assert children["alone/text"].info.status == "FAILED"
+    assert children["alone/text"].data.tags["mmsa.reason"] == "task became nan"
+    assert store.text(children["alone/text"], "config.yaml", tmp_path) == "seed: 7\n"
+    assert parent.data.metrics["reference/ridge/all/valid/mae"] == 0.4
+    assert parent.data.metrics["best/valid/mae"] == 0.5
+    table = store.text(parent, "references.csv", tmp_path).splitlines()
+    assert table[1] == "ridge/all,completed,valid/mae,0.4,0,-0.1,-0.2,0.05,,0.5,"
+    assert table[2] == "alone/text,diverged,,,,,,,,0.0,task became nan"
 
 
 def test_information_is_shown_with_status_and_interval(

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, WrapValidator, field_validator
 
 from mmsa.config import Block, Named, one_of, problems_of, refuse, refuse_all
 from mmsa.errors import Problem, did_you_mean
+from mmsa.interface import References
 from mmsa.search.definition.files import OTHER_TYPES
 from mmsa.search.definition.finalists import Finalists
 from mmsa.search.samplers import SAMPLERS, TreeParzenEstimator
@@ -109,6 +110,9 @@ class SearchConfig(Block):
 
     stop: Annotated[Named, one_of(STOPS)] = Never.Config()
     """When the search ends although it was asked for more trials."""
+    references: References = "all"
+    """What the trials are compared with: ``constant`` predictors, also a ``ridge`` on pooled features, or
+    ``all``, which also trains each modality alone and the base without terms. Never counted as trials."""
     finalists: Finalists | None = None
     """A second stage after the search; none without."""
     priors: Annotated[tuple[str, ...], Field(strict=False, max_length=100)] = ()

@@ -25,7 +25,7 @@ from mmsa.search.execution.crashes import Watch, cause_of, plain
 from mmsa.search.execution.local_ray import refuse_dead_ray
 from mmsa.search.execution.memory import ConcurrencyLimit
 from mmsa.search.execution.stop_request import StopRequest
-from mmsa.search.execution.trial import CHECKPOINT, PEAK_MEMORY, Assignment, Report
+from mmsa.search.execution.trial import CHECKPOINT, PEAK_MEMORY, Assignment, ReferenceRuns, Report
 from mmsa.search.execution.tune_trials import StudyTrial
 from mmsa.search.records import Ending, TrialRecord, shown_params
 from mmsa.search.schedulers import Replacement, Scheduler
@@ -49,14 +49,16 @@ class StudyCallback(Callback):  # type: ignore[misc]
         limit: ConcurrencyLimit,
         observers: Sequence[Observer],
         stop: StopRequest,
+        references: ReferenceRuns | None = None,
     ):
+        self._references = references
         self._study, self._scheduler, self._limit = study, scheduler, limit
         self._observers, self._stop = observers, stop
         self._objective = study.config.search.objectives[0].metric
         self._failures_in_a_row = 0
         self._checkpoints = Checkpoints(study)
         self._started: set[int] = set()
-        self._crashes: Counter[int] = Counter()
+        self._crashes: Counter[int | str] = Counter()  # by number, or by name of a reference point
         self._ended: list[StudyTrial] = []
         self._watch = Watch(60 * study.config.resources.silent_minutes)
 
@@ -73,6 +75,8 @@ class StudyCallback(Callback):  # type: ignore[misc]
         """A trial starts, or restarts after its process died."""
         self._watch.heard(trial)
         given = _assignment(trial)
+        if given.reference:
+            return
         stage = self._study.trial(given.number).stage
         self._tell_start(given.number, given.overrides, given.config, stage)
 
@@ -90,8 +94,12 @@ class StudyCallback(Callback):  # type: ignore[misc]
         """An epoch is over, or the trial has ended by itself."""
         self._watch.heard(trial)
         report: Report = result["report"]
-        number = _assignment(trial).number
+        number, reference = _assignment(trial).number, _assignment(trial).reference
         self._limit.saw(report.notes.get(PEAK_MEMORY, 0))
+        if reference:
+            if report.outcome != "running":
+                self._end_reference(reference, report)
+            return
         if report.outcome in ("running", "completed"):
             for epoch, metrics in report.earlier.items():
                 value = report.earlier_values.get(epoch, math.nan)
@@ -106,7 +114,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
         self._ended.append(trial)
         report: Report = trial.last_result["report"]
         number = _assignment(trial).number
-        if report.outcome != "running":
+        if report.outcome != "running" or _assignment(trial).reference:
             return
         if self._scheduler.let_go(number):
             self._study.pause(number)
@@ -142,20 +150,36 @@ class StudyCallback(Callback):  # type: ignore[misc]
         Tune could restart it as well, but counts a death twice if it was about to reuse the process.
         """
         self._ended.append(trial)
-        number = _assignment(trial).number
+        number, reference = _assignment(trial).number, _assignment(trial).reference
         crash = plain(Path(trial.error_file).read_text(encoding="utf-8")) if trial.error_file else ""
-        self._crashes[number] += 1
         refusal = next((line for line in crash.splitlines() if OTHER_CODE in line), "")
         if refusal:
             self._stop.because_of(StudyError(refusal.rpartition("StudyError: ")[2]))
-        if refusal or self._crashes[number] <= MOST_CRASHES:
-            self._study.requeue(number)
+        self._crashes[reference or number] += 1
+        if refusal or self._crashes[reference or number] <= MOST_CRASHES:
+            if reference:
+                self._beside.requeue(reference)
+            else:
+                self._study.requeue(number)
             return
         report: Report | None = (trial.last_result or {}).get("report")
         outcome: Outcome = "out_of_memory" if _OUT_OF_MEMORY in crash else "failed"
-        reason = f"{crash}\nits process died {self._crashes[number]} times: {cause_of(crash)}"
+        died = self._crashes[reference or number]
+        reason = f"{crash}\nits process died {died} times: {cause_of(crash)}"
+        if reference:
+            self._end_reference(reference, Report(outcome, 0, reason=reason))
+            return
         ending = report.ending(outcome, reason) if report else Ending(outcome, reason=reason)
         self._finish(number, ending)
+
+    @property
+    def _beside(self) -> ReferenceRuns:
+        assert self._references is not None
+        return self._references
+
+    def _end_reference(self, name: str, report: Report) -> None:
+        with self._stop.on_study_error():
+            self._beside.ended(name, report)
 
     def _tell_epoch(self, number: int, epoch: int, metrics: Metrics, value: float, seconds: float) -> None:
         with self._stop.on_study_error():

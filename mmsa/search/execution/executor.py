@@ -30,15 +30,18 @@ from mmsa.provenance import running_code
 from mmsa.search.costs import SearchBudget, Share
 from mmsa.search.definition.idle import idle_lines, without_idle_coefficients
 from mmsa.search.definition.misfits import refuse_misfits, refuse_unfit_finalists
+from mmsa.search.definition.references import planned_references
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.execution.callback import StudyCallback
 from mmsa.search.execution.cluster import Slots, num_fitting, ray_cluster, slots_for
 from mmsa.search.execution.gang import trainable_for
 from mmsa.search.execution.memory import ConcurrencyLimit, guessed_memory
+from mmsa.search.execution.references import ReferencePoints
 from mmsa.search.execution.stop_request import INTERRUPTED, StopRequest, stopped_by_signals
 from mmsa.search.execution.trial import PEAK_MEMORY, SearchTrial, WorkerContext
 from mmsa.search.execution.tune import StudySearcher, TuneScheduler, scheduler_of
 from mmsa.search.execution.tune_trials import StudyTrials
+from mmsa.search.records import Cost
 from mmsa.search.study.cards import study_card, trial_card
 from mmsa.search.study.opening import prior_lines
 from mmsa.search.study.study import Study
@@ -177,15 +180,24 @@ def run_search(
             say(line)
         for line in without_effect:
             say(line)
+        plan = planned_references(config.search.references, config.base, plans[0].corpora[1])
         say(_beginning(study))
-        stop = StopRequest(lambda: options.budget.spent(time.monotonic() - started, study.cost()))
+        for line in plan.lines():
+            say(line)
+        stop = StopRequest(lambda: options.budget.spent(time.monotonic() - started, _spent(study)))
         _start(observers, study)
+        references = ReferencePoints(study, plan, plans[0].corpora[1], observers)
         try:
-            if study.remaining and not stop.stop_all():
+            references.fit_ridges()
+            if (study.remaining or references.due) and not stop.stop_all():
                 with ray_cluster(options.ray_address, options.cpus), stopped_by_signals(stop):
-                    for plan in plans:
-                        if study.outstanding(plan.stage) and not stop.stop_all():
-                            _run_trials(study, plan, options, observers, stop, say)
+                    for stage_plan in plans:
+                        beside = references if stage_plan.stage == "search" else None
+                        outstanding = study.outstanding(stage_plan.stage) + (beside.due if beside else 0)
+                        if outstanding and not stop.stop_all():
+                            _run_trials(study, stage_plan, options, observers, stop, say, beside)
+            if stop.error is None:
+                references.compare()
         finally:
             for observer in observers:
                 observer.close()
@@ -200,6 +212,15 @@ def run_search(
             idle=frozenset(plans[0].idle),
             notes=tuple(lopsided(raw["valid"].labels, raw.suite, "valid")),
         )
+
+
+def _spent(study: Study) -> Cost:
+    """What counts against a budget: the trials, and the trainings of reference points."""
+    trained = [point for point in study.references() if point.trained]
+    return study.cost() + Cost(
+        seconds=sum(point.seconds for point in trained),
+        gpu_seconds=sum(point.gpu_seconds for point in trained),
+    )
 
 
 def _beginning(study: Study) -> str:
@@ -224,6 +245,7 @@ def _run_trials(
     observers: Sequence[Observer],
     stop: StopRequest,
     say: Callable[[str], None],
+    references: ReferencePoints | None = None,
 ) -> None:
     scratch = (study.folder / "ray").resolve()  # for Tune's own files, which are useless afterwards
     objective = study.config.search.objectives[0].metric
@@ -233,9 +255,10 @@ def _run_trials(
     study.share = Share(slots.workers * slots.cpus, slots.workers * slots.gpus)
     limit = ConcurrencyLimit(partial(num_fitting, slots), plan.memory(study), say)
     scheduler = scheduler_of(study, plan.stage)
-    callback = StudyCallback(study, scheduler, limit, observers, stop)
-    searcher = StudySearcher(study, plan.stage, scheduler, limit, stop, callback.replace)
-    most = min(options.concurrency or slots.count, slots.count, study.outstanding(plan.stage))
+    callback = StudyCallback(study, scheduler, limit, observers, stop, references)
+    searcher = StudySearcher(study, plan.stage, scheduler, limit, stop, callback.replace, references)
+    outstanding = study.outstanding(plan.stage) + (references.due if references else 0)
+    most = min(options.concurrency or slots.count, slots.count, outstanding)
     shutil.rmtree(scratch, ignore_errors=True)
     with _only_new_garbage(), threadpool_limits(1):  # the cores belong to the trials
         tune.run(
@@ -282,4 +305,5 @@ def _tune_settings(slots: Slots, scratch: Path) -> Mapping[str, Any]:
 
 
 def _name(trial: tune.experiment.Trial) -> str:
-    return f"trial-{trial.config['assignment'].number}"
+    given = trial.config["assignment"]
+    return given.reference.replace("/", "-") or f"trial-{given.number}"

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+import numpy as np
 import torch
 from ray import tune
 
@@ -44,6 +45,8 @@ CHECKPOINT = "checkpoint"
 """Name of the checkpoint in a trial's folder."""
 PEAK_MEMORY = "peak_memory"
 """Note of a trial: most bytes its process held, without memory that processes share."""
+PREDICTIONS = "valid_predictions.npy"
+"""Name of the file in it with the predictions on valid of its best epoch, once it is finished."""
 LOCK = "lock"
 """Name of the file in it that the process which runs the trial holds locked."""
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
@@ -61,6 +64,7 @@ class Assignment:
         folder: the trial's own.
         known: the last epoch that the study was told of, 0 without one; None if it knows all that there are.
         inherited: the epoch after which the trial continued from another trial's weights; 0 if it did not.
+        reference: name of the reference point that is trained in place of a trial; empty for a trial.
     """
 
     number: int
@@ -69,6 +73,7 @@ class Assignment:
     folder: Path
     known: int | None = None
     inherited: int = 0
+    reference: str = ""
 
     def __deepcopy__(self, memo: object) -> Self:
         """Return itself: Tune deep-copies configurations several times a trial, and nothing here changes."""
@@ -76,7 +81,7 @@ class Assignment:
 
     def __repr__(self) -> str:
         """Keep it short: Tune also makes tags of it."""
-        return f"trial {self.number}"
+        return self.reference or f"trial {self.number}"
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,19 @@ class Report:
             self.notes,
             self.information,
         )
+
+
+class ReferenceRuns(Protocol):
+    """Trainings that run beside the trials without being any; see ``execution.references``."""
+
+    def next(self, *, anyway: bool = False) -> Assignment | None:
+        """The next training to run: after the defaults have ended, or ``anyway``. None for none."""
+
+    def ended(self, name: str, report: Report) -> None:
+        """Remember how a training ended."""
+
+    def requeue(self, name: str) -> None:
+        """Let ``next`` return a training again, since its process died."""
 
 
 @dataclass(frozen=True)
@@ -205,8 +223,21 @@ class TrialRun:
             best_epoch=progress.best_epoch,
             best={**progress.best, **own},
             information=progress.information,
-            notes={**self._report.notes, **continued, **_measured(progress)},
+            notes={**self._report.notes, **continued, **self._measured(progress)},
         )
+
+    def _measured(self, progress: Progress) -> dict[str, Any]:
+        """Notes that are measured: memory and, for a finished run, the standard errors of its metrics.
+
+        The predictions of a finished run are kept as a file: comparisons of the study are paired by rows, and
+        its checkpoint may be gone by then.
+        """
+        if not progress.finished:
+            return {PEAK_MEMORY: peak_memory()}
+        if self._team.rank == 0:
+            with suppress(OSError):  # a comparison less, and no reason to fail
+                np.save(self._assignment.folder / PREDICTIONS, progress.valid_predictions)
+        return {PEAK_MEMORY: peak_memory(), STANDARD_ERRORS: progress.standard_errors()}
 
     def _values(self, earlier: Mapping[int, Metrics], own: Metrics) -> dict[int, float]:
         """The compared values that the reports of these epochs had, or would have had."""
@@ -261,12 +292,6 @@ class TrialRun:
         gc.collect()  # optimisers and schedules refer to each other, so counts never free them
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-def _measured(progress: Progress) -> dict[str, Any]:
-    """Notes that are measured: memory and, for a finished run, the standard errors of its metrics."""
-    errors = {STANDARD_ERRORS: progress.standard_errors()} if progress.finished else {}
-    return {PEAK_MEMORY: peak_memory(), **errors}
 
 
 def _reason(error: Exception) -> str:

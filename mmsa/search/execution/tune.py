@@ -18,7 +18,7 @@ from mmsa.interface import Stage
 from mmsa.search.definition.search_config import DEFAULTS
 from mmsa.search.execution.memory import ConcurrencyLimit
 from mmsa.search.execution.stop_request import StopRequest
-from mmsa.search.execution.trial import Assignment
+from mmsa.search.execution.trial import Assignment, ReferenceRuns
 from mmsa.search.records import Suggestion, shown_params
 from mmsa.search.schedulers import NoScheduler, Replacement, Scheduler
 from mmsa.search.study.study import Study
@@ -37,6 +37,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         limit: on the number of trials at once.
         stop: ends the search.
         replace: called with the trials that the scheduler wants replaced.
+        references: reference points that run beside the trials.
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         limit: ConcurrencyLimit,
         stop: StopRequest,
         replace: Callable[[Sequence[Replacement]], None],
+        references: ReferenceRuns | None = None,
     ):
         super().__init__()
+        self._references = references
         self._replace = replace
         self._study, self._stage, self._scheduler, self._stop = study, stage, scheduler, stop
         self._limit = limit
@@ -60,9 +63,15 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             return None
         suggestion = None
         with self._stop.on_study_error():
+            # Reference points as soon as the defaults have ended, so that they are known when a budget ends
+            # the search. They are few.
+            if (reference := self._reference(trial_id)) is not None:
+                return reference
             # Promoted trials first, as they are closer to a result. Closing comes last: rungs are only
             # complete when the study has nothing more to add.
             suggestion = self._promoted() or self._study.ask(self._stage) or self._promoted(closing=True)
+            if suggestion is None and (reference := self._reference(trial_id, anyway=True)) is not None:
+                return reference
         if suggestion is None:
             return None if self._waits() else str(Searcher.FINISHED)
         if suggestion.start == DEFAULTS:
@@ -77,6 +86,13 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             known=max(self._study.trial(suggestion.number).epochs, default=0),
             inherited=max((change["after"] for change in suggestion.course), default=0),
         )
+        return {"assignment": assignment}
+
+    def _reference(self, trial_id: str, *, anyway: bool = False) -> dict[str, Assignment] | None:
+        assignment = None if self._references is None else self._references.next(anyway=anyway)
+        if assignment is None:
+            return None
+        self._live.add(trial_id)
         return {"assignment": assignment}
 
     def _promoted(self, closing: bool = False) -> Suggestion | None:
@@ -163,7 +179,7 @@ class TuneScheduler(FIFOScheduler):  # type: ignore[misc]
         return trial if self._clock() - since >= LONGEST_START else None
 
     def _decision(self, trial: Trial, result: dict[str, Any]) -> str:
-        if "value" not in result:
+        if "value" not in result or trial.config["assignment"].reference:
             return "continue"
         number = trial.config["assignment"].number
         if earlier := result["report"].earlier_values:  # that a dead driver was not told of

@@ -30,6 +30,7 @@ def study_card(study: StudyView) -> StudyCard:
         num_trials=study.asked,
         space_yaml=_history(study) + known["space"],
         tags=tags,
+        references=tuple(study.references()),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from mmsa.errors import StudyError
-from mmsa.interface import Metrics, Outcome, Stage
+from mmsa.interface import Metrics, Outcome, PairedDifference, ReferencePoint, Stage
 from mmsa.measurement import Measurement
 from mmsa.search.records import Cost, Ending, TrialRecord
 
@@ -29,6 +29,9 @@ Its attribute ``course`` is the hyperparameter schedule up to that moment.
 """
 REPLACES = "replaces"
 """Attribute of such a trial: the number of the trial that ended in its favour."""
+
+REFERENCE = "reference/"
+"""Prefix of the attributes of the study that hold its reference points."""
 
 STATES: Mapping[Outcome, TrialState] = {
     "completed": TrialState.COMPLETE,
@@ -55,6 +58,12 @@ def understood(study: str) -> Iterator[None]:
             "damaged, or another program wrote into it: bring it back from a copy, or write another name "
             "after `study:` to begin a new one."
         ) from error
+
+
+def reference_of(stored: Mapping[str, Any]) -> ReferencePoint:
+    """The reference point that an attribute holds."""
+    gains = {metric: PairedDifference(**gain) for metric, gain in stored["gains"].items()}
+    return ReferencePoint(**{**stored, "gains": gains})
 
 
 def stored_epoch(metrics: Metrics, value: float, cost: Cost) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 
 from mmsa.data.rows import Rows
 from mmsa.errors import StudyError, shortened
-from mmsa.interface import Metrics, Outcome, Scalar, Stage
+from mmsa.interface import Metrics, Outcome, ReferencePoint, Scalar, Stage
 from mmsa.search.costs import CostMeter, Share
 from mmsa.search.definition.search_config import MOST_TRIALS
 from mmsa.search.definition.study_config import StudyConfig
@@ -31,8 +31,10 @@ from mmsa.search.study.stored import (
     EPOCH,
     FINALIST_OF,
     PARENT,
+    REFERENCE,
     REPLACES,
     STATES,
+    finite_metrics,
     reported,
     stage_of,
     stored_ending,
@@ -157,6 +159,11 @@ class Study(StudyView):
             self._store.remember(constants=constants)
         if seen is not None and "seen" not in self.attributes:
             self._store.remember(seen=seen.to_dict())
+
+    def remember_reference(self, point: ReferencePoint) -> None:
+        """Remember a reference point, in place of what was known of it; see ``references``."""
+        known = {**asdict(point), "metrics": finite_metrics(point.metrics)}
+        self._store.remember(**{f"{REFERENCE}{point.name}": known})
 
     def extend(self, request: str) -> None:
         """Ask for ``"N"`` trials in all, or for ``"+N"`` more; retries come on top.

@@ -19,7 +19,7 @@ from mmsa.interface import Scalar
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.space.checks import dotted
 
-_FREE = ("search.trials", "search.starts", "resources.")
+_FREE = ("search.trials", "search.starts", "search.references", "resources.")
 _FIXED = {
     "study": "the study is found by it",
     "search.objectives": "trials are compared by them",

@@ -17,7 +17,7 @@ from mmsa.config import with_overrides
 from mmsa.data.rows import Rows
 from mmsa.errors import StudyError, did_you_mean, shortened
 from mmsa.experiment import RunConfig
-from mmsa.interface import VALID, Outcome, Scalar, Stage
+from mmsa.interface import VALID, Outcome, ReferencePoint, Scalar, Stage
 from mmsa.ranking import front_of, ranked
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.records import Cost, Suggestion, TrialRecord, TrialTarget
@@ -28,10 +28,12 @@ from mmsa.search.study.storage import open_storage
 from mmsa.search.study.stored import (
     FINALIST_OF,
     PARENT,
+    REFERENCE,
     cost_of,
     is_proposed,
     outcome_of,
     record_of,
+    reference_of,
     stage_of,
     understood,
 )
@@ -214,8 +216,22 @@ class StudyView:
         trials = (trial for trial in self._source.trials if trial.state == TrialState.COMPLETE)
         return front_of(map(self._record, trials), self.directions)
 
+    def references(self) -> list[ReferencePoint]:
+        """Its reference points so far, as ``search.references`` wants them: ridges first.
+
+        What earlier launches measured stays known when the setting asks for less, and is not shown then.
+        """
+        wanted = self.config.search.references
+        if wanted in ("none", "constant"):
+            return []
+        stored = [value for name, value in self.attributes.items() if name.startswith(REFERENCE)]
+        points = sorted(map(reference_of, stored), key=lambda point: point.trained)
+        return [point for point in points if wanted == "all" or not point.trained]
+
     def constant(self, metric: str) -> Constant | None:
-        """The best constant predictor by a metric of valid; None if none is known."""
+        """The best constant predictor by a metric of valid; None if none is known, or none is wanted."""
+        if self.config.search.references == "none":
+            return None
         return best_constants(self.attributes.get("constants", {})).get(metric.removeprefix(VALID))
 
     @property
