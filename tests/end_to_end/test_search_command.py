@@ -20,7 +20,8 @@ def search(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(300)
+@pytest.mark.shipped
+@pytest.mark.timeout(600)
 def test_mosei_runs_to_the_end_and_test_is_nowhere(tmp_path, write_mmsa_pickle, tiny_encoder):
     data = tmp_path / "unaligned_50.pkl"
     write_mmsa_pickle(data, rows={"train": 40, "valid": 20, "test": 20}, steps=(5, 9, 12), change=_text_only)

@@ -135,7 +135,12 @@ def test_all_spaces_are_here() -> None:
     assert len(published) == len(ALL) - len(DATA_SETS) == 30
 
 
-@pytest.mark.parametrize("name", ALL)
+def at_once(*names: str) -> list[Any]:
+    """All spaces; those that are not named are tried with the heavy tests."""
+    return [pytest.param(name, marks=[] if name in names else pytest.mark.shipped) for name in ALL]
+
+
+@pytest.mark.parametrize("name", at_once("demo.yaml", "mosei.yaml", "published/mimrl_mosi.yaml"))
 def test_a_dry_run_builds_it(
     name: str, command: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,8 +166,9 @@ def _check_levels(printed: str) -> None:
 
 @pytest.mark.ray
 @pytest.mark.shipped
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [*(f"{name}.yaml" for name in DATA_SETS), "published/mimrl_mosi.yaml"])
 def test_it_runs(name: str, command: Callable[..., None], ray_session: None) -> None:
+    """Of the published spaces, whose one trial the dry run has built and stepped, one."""
     trials_asked = 1 if name.startswith("published/") else 3
     command(name, "--no-mlflow", "--trials", str(trials_asked), "--references", "ridge")
     study = read_study(load_space(name).study, Path("runs"))

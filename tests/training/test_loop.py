@@ -61,8 +61,8 @@ class FailingTerm(Term):
 
 @pytest.fixture
 def own_terms(monkeypatch: pytest.MonkeyPatch) -> None:
-    entries = {**TERMS._entries, "constant": ConstantTerm, "failing": FailingTerm}
-    monkeypatch.setattr(TERMS, "_entries", entries)
+    entries = {**TERMS._entries(), "constant": ConstantTerm, "failing": FailingTerm}
+    monkeypatch.setattr(TERMS, "_own", entries)
 
 
 def weights(module: nn.Module) -> dict[str, Tensor]:
