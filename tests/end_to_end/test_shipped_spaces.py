@@ -140,7 +140,7 @@ def at_once(*names: str) -> list[Any]:
     return [pytest.param(name, marks=[] if name in names else pytest.mark.shipped) for name in ALL]
 
 
-@pytest.mark.parametrize("name", at_once("demo.yaml", "mosei.yaml", "published/mimrl_mosi.yaml"))
+@pytest.mark.parametrize("name", at_once("demo.yaml", "mosei.yaml", "published/mimrl_mosi_readme.yaml"))
 def test_a_dry_run_builds_it(
     name: str, command: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -166,7 +166,7 @@ def _check_levels(printed: str) -> None:
 
 @pytest.mark.ray
 @pytest.mark.shipped
-@pytest.mark.parametrize("name", [*(f"{name}.yaml" for name in DATA_SETS), "published/mimrl_mosi.yaml"])
+@pytest.mark.parametrize("name", [*(f"{name}.yaml" for name in DATA_SETS), "published/mimrl_mosi_readme.yaml"])
 def test_it_runs(name: str, command: Callable[..., None], ray_session: None) -> None:
     """Of the published spaces, whose one trial the dry run has built and stepped, one."""
     trials_asked = 1 if name.startswith("published/") else 3
