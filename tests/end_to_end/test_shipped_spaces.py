@@ -166,7 +166,9 @@ def _check_levels(printed: str) -> None:
 
 @pytest.mark.ray
 @pytest.mark.shipped
-@pytest.mark.parametrize("name", [*(f"{name}.yaml" for name in DATA_SETS), "published/mimrl_mosi_readme.yaml"])
+@pytest.mark.parametrize(
+    "name", [*(f"{name}.yaml" for name in DATA_SETS), "published/mimrl_mosi_readme.yaml"]
+)
 def test_it_runs(name: str, command: Callable[..., None], ray_session: None) -> None:
     """Of the published spaces, whose one trial the dry run has built and stepped, one."""
     trials_asked = 1 if name.startswith("published/") else 3
