@@ -1,8 +1,9 @@
 """The information terms of MIMRL (Sun et al., IEEE TAFFC 2025): fusion, invariant, specific, complementary.
 
-The four kinds of information share up to eleven estimators, so they are one term and are computed as one
-block: five estimators of mutual information, and six of conditional information given a modality or the
-label. Shapes: B rows of a batch, P of a product batch, G estimators, Q quantities.
+The four kinds of information share their estimators, so they are one term and are computed as one block: five
+estimators of mutual information, and six of conditional information given a modality or the label. The pair
+of audio and vision, which MIMRL does not look at, adds one of either. Shapes: B rows of a batch, P of a
+product batch, G estimators, Q quantities.
 """
 
 from __future__ import annotations
