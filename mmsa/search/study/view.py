@@ -335,5 +335,6 @@ def read_study(name: str, runs: Path, storage: str | None = None) -> StudyView:
     refuse_earlier_format(name, study.attributes)
     with understood(name):
         view = StudyView(study, stored_space(study.attributes["space"], f"study {name}"))
-        view.trials(), view.asked, view.best()  # read all once, so that damage shows here and not later
+        # Read all once, so that damage shows here and not later.
+        view.trials(), view.asked, view.best(), view.references()
     return view
