@@ -214,7 +214,9 @@ class StudyRuns:
                 run_id = self._references[point.name] = self._create(f"reference {point.name}", tags)
             if point.trained:
                 self._client.log_text(run_id, point.basis, "config.yaml")
-            said = {"mmsa.outcome": point.outcome, "mmsa.reason": point.reason[:_TAG_LENGTH]}
+            # The parent of an earlier launch may have been deleted.
+            said = {_PARENT: self.parent, "mmsa.outcome": point.outcome}
+            said["mmsa.reason"] = point.reason[:_TAG_LENGTH]
             measured = {f"best/{name}": value for name, value in point.metrics.items()}
             measured |= {f"gain/{name}": gain.value for name, gain in point.gains.items()}
             measured["cost/seconds"] = point.seconds

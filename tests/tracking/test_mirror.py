@@ -137,6 +137,11 @@ def test_a_reference_point_is_a_child_of_its_own_role_and_told_once_more_is_the_
     assert table[1] == "ridge/all,completed,valid/mae,0.4,0,-0.1,-0.2,0.05,,0.5,"
     assert table[2] == "alone/text,diverged,,,,,,,,0.0,task became nan"
 
+    store.client.delete_run(parent.info.run_id)
+    rebuild(location, replace(study, references=[compared, trained]), trials)
+    (parent,) = store.runs("study")
+    assert {run.data.tags["mlflow.parentRunId"] for run in store.runs("reference")} == {parent.info.run_id}
+
 
 def test_information_is_shown_with_status_and_interval(
     location: Location,
