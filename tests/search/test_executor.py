@@ -276,12 +276,12 @@ def test_a_search_that_is_interrupted_or_has_spent_its_budget_is_continued_by_th
 def test_workers_share_one_copy_of_the_corpus_and_leave_it_as_it_is(ray_session, make_study_config, tmp_path):
     base = small(make_study_config).base
     corpus = open_corpus(base.data)
-    workplace = WorkerContext(base, "valid/mae", tmp_path, 9.0, tmp_path)
+    context = WorkerContext(base, "valid/mae", tmp_path, 9.0, tmp_path)
 
     @ray.remote
     def train_in_worker(corpora: tuple[Corpus, Corpus], number: int) -> dict[str, Any]:
         trial = TrialRun(
-            Assignment(number, base, {}, tmp_path / str(number)), workplace, Corpora(*corpora, base, tmp_path)
+            Assignment(number, base, {}, tmp_path / str(number)), context, Corpora(*corpora, base, tmp_path)
         )
         outcomes = [trial.advance().outcome for _ in range(2)]
         arrays = [split.audio.values for split in corpora[1].splits.values()]

@@ -27,8 +27,8 @@ def gang(ray_session, tmp_path_factory) -> Iterator[Gang]:
     ray.get(group.ready(), timeout=60)
     folder = tmp_path_factory.mktemp("gang")
     corpus = open_corpus(CONFIG.data, ("train", "valid"))
-    workplace = WorkerContext(CONFIG, "valid/mae", folder / "cache", 0.0, folder, collective_seconds=60.0)
-    gang = Gang(group, Slots(1.0, 0.0, count=1, workers=2), ray.put((corpus, corpus)), workplace)
+    context = WorkerContext(CONFIG, "valid/mae", folder / "cache", 0.0, folder, collective_seconds=60.0)
+    gang = Gang(group, Slots(1.0, 0.0, count=1, workers=2), ray.put((corpus, corpus)), context)
     yield gang
     gang.stop()
     ray.util.remove_placement_group(group)
@@ -78,9 +78,9 @@ def test_a_process_that_lost_another_says_nothing_of_the_configuration(gang, tmp
 def test_a_gang_continues_what_one_process_began(gang, tmp_path):
     """The number of workers is no part of a trial: a checkpoint fits any."""
     corpus = open_corpus(CONFIG.data, ("train", "valid"))
-    workplace = WorkerContext(CONFIG, "valid/mae", tmp_path / "cache", 0.0, tmp_path)
+    context = WorkerContext(CONFIG, "valid/mae", tmp_path / "cache", 0.0, tmp_path)
     assignment = Assignment(0, CONFIG, {}, tmp_path / "0")
-    alone = TrialRun(assignment, workplace, Corpora(corpus, corpus, CONFIG, tmp_path / "cache"))
+    alone = TrialRun(assignment, context, Corpora(corpus, corpus, CONFIG, tmp_path / "cache"))
     expected = [alone.advance(), alone.advance()]
     alone.close()
     run = GangRun(gang, assignment)

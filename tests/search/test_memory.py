@@ -60,24 +60,24 @@ def test_a_guess_grows_with_the_weights():
 
 def test_room_is_guessed_then_measured_and_never_none():
     said: list[str] = []
-    room = ConcurrencyLimit(lambda size: 16 * GIB // size, 2 * GIB, said.append)
-    assert room.count == 8
-    room.saw(1 * GIB)
-    assert (room.count, said) == (16, [])
-    room.saw(4 * GIB)
-    room.saw(3 * GIB)  # of another, smaller one
-    assert room.count == 4
+    limit = ConcurrencyLimit(lambda size: 16 * GIB // size, 2 * GIB, said.append)
+    assert limit.count == 8
+    limit.saw(1 * GIB)
+    assert (limit.count, said) == (16, [])
+    limit.saw(4 * GIB)
+    limit.saw(3 * GIB)  # of another, smaller one
+    assert limit.count == 4
     assert said == ["note: a trial takes 4.0 GiB of memory; 4 run at once from now on"]
-    room.saw(40 * GIB)
-    assert room.count == 1
+    limit.saw(40 * GIB)
+    assert limit.count == 1
 
 
 def test_room_follows_the_machines_that_come_and_go():
     machines, now = [4], [0.0]
-    room = ConcurrencyLimit(lambda size: machines[0] * GIB // size, GIB, print, lambda: now[0])
+    limit = ConcurrencyLimit(lambda size: machines[0] * GIB // size, GIB, print, lambda: now[0])
     for machines[0] in (3, 5):
         now[0] += 60.0
-        assert room.count == machines[0]
+        assert limit.count == machines[0]
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def base(epochs: int) -> dict[str, Any]:
     return {"model": {"name": "late_fusion"}, "train": train}
 
 
-class AnyRoom:
+class NoLimit:
     """Of memory."""
 
     count = 99
@@ -92,7 +92,7 @@ def test_at_the_end_what_was_never_promoted_is_pruned(tmp_path, config, witness)
         reported(study, number, range(1, 2), 9.0)
         study.pause(number)
         scheduler = scheduler_of(study, "search")
-        StudyCallback(study, scheduler, AnyRoom(), [witness], StopRequest()).end_paused()
+        StudyCallback(study, scheduler, NoLimit(), [witness], StopRequest()).end_paused()
         assert study.trial(number).outcome == "pruned"
         assert scheduler.paused == {}
     told = [(event, number) for event, number, *_ in witness.events]
@@ -102,7 +102,7 @@ def test_at_the_end_what_was_never_promoted_is_pruned(tmp_path, config, witness)
 def test_the_searcher_waits_for_reports_that_may_promote(tmp_path, config):
     with Study.open(config, tmp_path) as study:
         searcher = StudySearcher(
-            study, "search", scheduler_of(study, "search"), AnyRoom(), StopRequest(), list
+            study, "search", scheduler_of(study, "search"), NoLimit(), StopRequest(), list
         )
         assert [searcher.suggest(str(n))["assignment"].number for n in range(4)] == [0, 1, 2, 3]
         assert searcher.suggest("one too many") is None
@@ -151,9 +151,9 @@ def test_a_driver_that_died_before_a_rung_was_reported_skips_none(
         study.ask()
         given = study.ask()
         corpus, cache, folder = open_corpus(config.base.data), tmp_path / "cache", study.trial_folder(1)
-        workplace = WorkerContext(config.base, "valid/mae", cache, 0.0, tmp_path)
+        context = WorkerContext(config.base, "valid/mae", cache, 0.0, tmp_path)
         assignment = Assignment(1, study.trial_config(given), {}, folder)
-        run = TrialRun(assignment, workplace, Corpora(corpus, corpus, config.base, cache))
+        run = TrialRun(assignment, context, Corpora(corpus, corpus, config.base, cache))
         epoch = run.advance()
         run.close()
     launched = launch(config, witness, concurrency=1)

@@ -230,8 +230,8 @@ class TestTheStudy:
             saved = study.folder / "trials" / "1" / CHECKPOINT
             saved.mkdir(parents=True)
             (saved / "checkpoint.pt").write_bytes(b"weights")
-            room: Any = None
-            callback = StudyCallback(study, scheduler_of(study, "search"), room, [witness], StopRequest())
+            limit: Any = None
+            callback = StudyCallback(study, scheduler_of(study, "search"), limit, [witness], StopRequest())
             callback.replace([Replacement(4, 1, 2), Replacement(3, 2, 2)])
             copy = study.folder / "trials" / "5" / CHECKPOINT / "checkpoint.pt"
             assert copy.read_bytes() == b"weights"

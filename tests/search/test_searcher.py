@@ -21,9 +21,9 @@ def test_a_trial_whose_process_dies_before_it_is_up_is_told_from_its_start(
     error_file.write_text("The actor never ran")
     with Study.open(make_study_config(), tmp_path / "runs") as study:
         stop, scheduler = StopRequest(), scheduler_of(study, "search")
-        room = ConcurrencyLimit(lambda memory: 1, 1, print)
-        searcher = StudySearcher(study, "search", scheduler, room, stop, list)
-        callback = StudyCallback(study, scheduler, room, [witness], stop)
+        limit = ConcurrencyLimit(lambda memory: 1, 1, print)
+        searcher = StudySearcher(study, "search", scheduler, limit, stop, list)
+        callback = StudyCallback(study, scheduler, limit, [witness], stop)
         for _ in range(MOST_CRASHES + 1):
             given = searcher.suggest("any")
             trial = SimpleNamespace(config=given, last_result=None, error_file=error_file)
@@ -40,10 +40,10 @@ def test_a_trial_whose_process_dies_before_it_is_up_is_told_from_its_start(
 
 def test_no_more_trials_are_handed_out_than_there_is_memory_for(make_study_config, tmp_path):
     with Study.open(make_study_config(), tmp_path / "runs") as study:
-        room = ConcurrencyLimit(lambda memory: 8 // memory, 2, print)
-        searcher = StudySearcher(study, "search", scheduler_of(study, "search"), room, StopRequest(), list)
+        limit = ConcurrencyLimit(lambda memory: 8 // memory, 2, print)
+        searcher = StudySearcher(study, "search", scheduler_of(study, "search"), limit, StopRequest(), list)
         first, second = searcher.suggest("a"), searcher.suggest("b")
-        room.saw(4)
+        limit.saw(4)
         assert searcher.suggest("c") is None
         searcher.on_trial_complete("a")
         third = searcher.suggest("c")
@@ -55,11 +55,11 @@ def test_a_trial_whose_process_dies_is_handed_out_again_though_it_was_the_last(
 ):
     with Study.open(make_study_config(trials=1), tmp_path / "runs") as study:
         stop, scheduler = StopRequest(), scheduler_of(study, "search")
-        room = ConcurrencyLimit(lambda memory: 2, 1, print)
-        searcher = StudySearcher(study, "search", scheduler, room, stop, list)
+        limit = ConcurrencyLimit(lambda memory: 2, 1, print)
+        searcher = StudySearcher(study, "search", scheduler, limit, stop, list)
         trial = SimpleNamespace(config=searcher.suggest("any"), last_result=None, error_file=None)
         assert searcher.suggest("other") is None
-        StudyCallback(study, scheduler, room, [witness], stop).on_trial_error(0, [trial], trial)
+        StudyCallback(study, scheduler, limit, [witness], stop).on_trial_error(0, [trial], trial)
         searcher.on_trial_complete("any", error=True)
         assert study.counts() == {"running": 1}
         assert searcher.suggest("other")["assignment"].number == 0
@@ -97,9 +97,9 @@ def test_a_reference_point_whose_process_dies_is_handed_out_again_and_never_a_tr
     references = OneReference(tmp_path, config.base)
     with Study.open(config, tmp_path / "runs") as study:
         stop, scheduler = StopRequest(), scheduler_of(study, "search")
-        room = ConcurrencyLimit(lambda memory: 2, 1, print)
-        searcher = StudySearcher(study, "search", scheduler, room, stop, list, references)
-        callback = StudyCallback(study, scheduler, room, [witness], stop, references)
+        limit = ConcurrencyLimit(lambda memory: 2, 1, print)
+        searcher = StudySearcher(study, "search", scheduler, limit, stop, list, references)
+        callback = StudyCallback(study, scheduler, limit, [witness], stop, references)
         for _ in range(MOST_CRASHES + 1):
             trial = TuneTrial(config=searcher.suggest("any"), last_result=None, error_file=error_file)
             assert trial.config["assignment"].reference == "alone/text"

@@ -43,9 +43,9 @@ def begin(corpus, tmp_path) -> Iterator[Begin]:
     begun: list[TrialRun] = []
 
     def begin(checkpoint_seconds: float = 0.0, config: RunConfig = CONFIG, **told: int) -> TrialRun:
-        workplace = WorkerContext(CONFIG, "valid/mae", tmp_path / "cache", checkpoint_seconds, tmp_path)
+        context = WorkerContext(CONFIG, "valid/mae", tmp_path / "cache", checkpoint_seconds, tmp_path)
         corpora = Corpora(corpus, corpus, CONFIG, tmp_path / "cache")
-        begun.append(TrialRun(Assignment(0, config, {}, tmp_path / "trial", **told), workplace, corpora))
+        begun.append(TrialRun(Assignment(0, config, {}, tmp_path / "trial", **told), context, corpora))
         return begun[-1]
 
     yield begin
