@@ -17,7 +17,7 @@ from mmsa.search.definition.references import planned_references
 from mmsa.search.execution.references import ReferencePoints
 from mmsa.search.execution.trial import CHECKPOINT, PREDICTIONS, Report
 from mmsa.search.records import Cost, Ending
-from mmsa.search.study.study import Study, StudyView
+from mmsa.search.study.study import Study, StudyView, read_study
 from mmsa.search.summary import reference_lines
 from mmsa.training import run
 from mmsa.training.metrics import evaluate
@@ -143,6 +143,8 @@ def test_an_edit_of_the_base_makes_its_trainings_due_again(make_study_config, tm
     assert due(config, remembered=True) == 4
     assert due(config, remembered=False) == 0
     assert due(with_overrides(config, {"base.train.batch_size": 10}), remembered=True) == 4
+    assert due(with_overrides(config, {"base.objective.terms": {}}), remembered=True) == 3
+    assert "without_terms" not in {point.name for point in read_study("tried", tmp_path).references()}
 
 
 def test_what_does_not_fit_is_left_out_with_the_reason(make_study_config):

@@ -185,8 +185,8 @@ def run_search(
         for line in plan.lines():
             say(line)
         stop = StopRequest(lambda: options.budget.spent(time.monotonic() - started, _spent(study)))
-        _start(observers, study)
         references = ReferencePoints(study, plan, plans[0].corpora[1], observers)
+        _start(observers, study)
         try:
             references.fit_ridges()
             if (study.remaining or references.due) and not stop.stop_all():

@@ -48,6 +48,9 @@ class ReferencePoints:
         # Threads are pinned as for trials, whose sums they are compared with to the last bit.
         threads = {"train.threads": study.attributes["threads"]}
         self._runs = {name: with_overrides(run, threads) for name, run in plan.runs.items()}
+        for point in study.references():
+            if point.name not in {*plan.ridges, *plan.runs}:  # an edit took away what it was made of
+                study.forget_reference(point.name)
         known = {point.name: point.basis for point in study.references()}
         self._due = deque(name for name, run in self._runs.items() if known.get(name) != _basis(run))
 

@@ -165,6 +165,10 @@ class Study(StudyView):
         known = {**asdict(point), "metrics": finite_metrics(point.metrics)}
         self._store.remember(**{f"{REFERENCE}{point.name}": known})
 
+    def forget_reference(self, name: str) -> None:
+        """Forget a reference point that the base does not have any more."""
+        self._store.remember(**{f"{REFERENCE}{name}": None})
+
     def extend(self, request: str) -> None:
         """Ask for ``"N"`` trials in all, or for ``"+N"`` more; retries come on top.
 

@@ -224,7 +224,7 @@ class StudyView:
         wanted = self.config.search.references
         if wanted in ("none", "constant"):
             return []
-        stored = [value for name, value in self.attributes.items() if name.startswith(REFERENCE)]
+        stored = [value for name, value in self.attributes.items() if name.startswith(REFERENCE) and value]
         points = sorted(map(reference_of, stored), key=lambda point: point.trained)
         return [point for point in points if wanted == "all" or not point.trained]
 
