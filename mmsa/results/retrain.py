@@ -43,6 +43,12 @@ INFORMATION = "information.json"
 """Name of the file, beside the models, with all measurements of information on test."""
 
 _WHERE_DATA_LIES = {"data.path"}
+_CAME_LATER: Mapping[str, tuple[str, ...]] = {
+    "cpc": ("fusion", "normalise"),
+    "barber_agakov": ("invariant", "normalise"),
+    "mimrl": ("estimators", "normalise"),
+}
+"""Settings by term that are no part of a digest while they have their defaults."""
 
 
 def retrain(
@@ -95,8 +101,14 @@ def retrain(
 def digest(config: RunConfig) -> str:
     """SHA-256 of a configuration without its seed."""
     values = config.model_dump(mode="json", exclude={"seed"})
-    if values["data"].get("metrics") == "auto":  # a setting that came later; without it nothing has changed
+    # Settings that came later: without them nothing has changed, and the ledger knows earlier openings.
+    if values["data"].get("metrics") == "auto":
         del values["data"]["metrics"]
+    for name, settings in _CAME_LATER.items():
+        if (term := config.objective.terms.get(name)) is not None:
+            defaults = {setting: type(term).model_fields[setting].default for setting in settings}
+            for setting in [setting for setting in settings if getattr(term, setting) == defaults[setting]]:
+                del values["objective"]["terms"][name][setting]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
