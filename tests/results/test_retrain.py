@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 import mmsa.results.retrain
+from mmsa.config import parse
 from mmsa.data import Corpus, open_corpus
 from mmsa.errors import ConfigError, DataError, TrainingDiverged
+from mmsa.experiment import RunConfig
 from mmsa.information.panel import CORE, names
 from mmsa.information.target import Decomposition, Effort
 from mmsa.measurement import Measurement
@@ -21,7 +23,7 @@ from mmsa.results.export import export
 from mmsa.results.exported import Exported
 from mmsa.results.ledger import LEDGER, Ledger
 from mmsa.results.report import study_report
-from mmsa.results.retrain import retrain
+from mmsa.results.retrain import digest, retrain
 from mmsa.results.retrained import RetrainReport
 from mmsa.search.study.view import StudyView
 
@@ -198,6 +200,17 @@ def test_other_data_on_purpose_is_another_question(exported: Exported, tmp_path:
     result, _ = again(exported, tmp_path, overrides={"data.seed": 1})
     assert result.reproduced is None
     assert result.opening.overrides == {"data.seed": 1}
+
+
+def test_a_configuration_keeps_its_digest_when_its_terms_gain_settings() -> None:
+    """By which the ledger knows earlier openings; as the commit before these settings had it."""
+    terms = {"cpc": {"weight": 0.1}, "barber_agakov": {"weight": 0.1}, "mimrl": {"weight": 0.5}}
+    objective = {"terms": terms, "strategy": {"name": "two_stage"}}
+    values = {"data": {"name": "planted"}, "model": {"name": "mimrl"}, "objective": objective}
+    known = "c589dd81a6eb0aefcbc0ec80898633dbc5bdd8d73d681bf493c4ab0fae88a397"
+    assert digest(parse(RunConfig, values, "test")) == known
+    changed = {**objective, "terms": {**terms, "cpc": {"weight": 0.1, "normalise": True}}}
+    assert digest(parse(RunConfig, {**values, "objective": changed}, "test")) != known
 
 
 def test_an_unknown_override_names_the_nearest(exported: Exported, tmp_path: Path) -> None:
