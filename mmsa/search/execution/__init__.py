@@ -5,8 +5,12 @@ from importlib import import_module
 
 # A worker imports for seconds before its first trial. That makes a million objects and no garbage, and
 # looking for some among them took a third of the time; frozen, they are passed over from then on.
+_collects = gc.isenabled()
 gc.disable()
-for _library in ("torch", "ray.tune", "scipy.optimize", "scipy.stats", "sklearn.metrics"):
-    import_module(_library)
-gc.freeze()
-gc.enable()
+try:
+    for _library in ("torch", "ray.tune", "scipy.optimize", "scipy.stats", "sklearn.metrics"):
+        import_module(_library)
+    gc.freeze()
+finally:
+    if _collects:
+        gc.enable()
