@@ -28,11 +28,10 @@ def test_a_composition_is_what_it_says(family: str, draw: int) -> None:
     assert bits.dominant == DOMINANT[family]
 
 
-def shares(kind: Kind | None, noise: float = 0.1) -> np.ndarray:
-    """48 trials, the best first; those of the best quarter have .3 more of ``kind``."""
-    share_NK = np.full((48, 3), 1 / 3) + noise * np.random.default_rng(0).uniform(-1, 1, (48, 3))
-    if kind:
-        share_NK[:12, KINDS.index(kind)] += 0.3
+def shares(*kinds: Kind) -> np.ndarray:
+    """48 trials, the best first; those of the best quarter have more of ``kinds``."""
+    share_NK = 1 / 3 + np.random.default_rng(0).uniform(-0.1, 0.1, (48, 3))
+    share_NK[:12, [KINDS.index(kind) for kind in kinds]] += 0.3
     return share_NK / share_NK.sum(1, keepdims=True)
 
 
@@ -47,21 +46,19 @@ def test_a_kind_of_which_the_best_trials_have_more_is_rewarded(kind: Kind) -> No
 
 
 def test_nothing_is_rewarded_without_evidence() -> None:
-    assert rewarded_kind(shares(None), ERRORS) is None
+    assert rewarded_kind(shares(), ERRORS) is None
     assert rewarded_kind(np.full((48, 3), 1 / 3), ERRORS) is None  # no trial differs
     assert rewarded_kind(shares("specific")[:15], ERRORS[:15]) is None  # too few
     assert rewarded_kind(np.zeros((48, 3)), ERRORS) is None  # no trial has any of the kinds
 
 
 def test_two_kinds_that_rise_alike_leave_the_shares_silent() -> None:
-    share_NK = shares("specific")
-    share_NK[:12, KINDS.index("complementary")] += 0.3
-    assert rewarded_kind(share_NK, ERRORS) is None
+    assert rewarded_kind(shares("specific", "complementary"), ERRORS) is None
 
 
 def test_strength_is_no_share() -> None:
     """A best quarter with ten times the total has no more of any kind."""
-    strength_NK = shares(None)
+    strength_NK = shares()
     strength_NK[:12] *= 10
     assert rewarded_kind(strength_NK, ERRORS) is None
 
