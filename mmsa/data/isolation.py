@@ -65,6 +65,7 @@ def read_apart(reader: Reader, *calls: Call) -> list[Any]:
     request = {
         "layout": next(name for name in LAYOUTS if LAYOUTS[name] is type(reader)),
         "path": str(reader.path),
+        "folder": None if reader.path.is_absolute() else str(Path.cwd()),
         "config": {name: getattr(reader.config, name) for name in FileConfig.model_fields},
         "calls": calls,
         "memory": _MEMORY + _MEMORY_PER_BYTE * size,
@@ -235,6 +236,8 @@ def _answer(request: dict[str, Any], file: IO[bytes]) -> None:
     path = request["path"]
     _limit(request["memory"], request["seconds"])
     try:
+        if request["folder"] is not None:  # the helper outlives a change of the caller's working folder
+            os.chdir(request["folder"])
         reader = LAYOUTS[request["layout"]](Path(path), FileConfig.model_validate(request["config"]))
         results = [getattr(reader, name)(*arguments) for name, arguments in request["calls"]]
         answer["results"] = [_encode(result, file) for result in results]

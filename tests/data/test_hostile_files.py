@@ -359,6 +359,16 @@ class TestTheProcessThatReads:
         }
         assert not there["train"].labels.flags.writeable
 
+    def test_relative_paths_are_meant_from_where_its_user_is_now(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for folder in (tmp_path / "a", tmp_path / "b"):  # the same process reads both
+            folder.mkdir()
+            (folder / "f.npz").write_bytes(npz(columns()))
+            monkeypatch.chdir(folder)
+            assert len(open_corpus(config(Path("f.npz")))["train"]) == 2
+            (folder / "f.npz").unlink()
+
     def test_what_it_logs_is_logged_here(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         (tmp_path / "f.npz").write_bytes(npz(columns(audio=np.full((ROWS, 2), np.inf))))
         open_corpus(config(tmp_path / "f.npz"))

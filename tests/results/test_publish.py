@@ -62,8 +62,11 @@ def rows(split: Split) -> pd.DataFrame:
     return pd.DataFrame({name: cells(modality) for name, modality in split.modalities().items()})
 
 
-def test_no_test_metric_exists_before_a_retraining(mirrored: StudyView, runs: Path) -> None:
-    client = Location.of(runs).connect()
+def test_no_test_metric_exists_before_a_retraining(mirrored: StudyView, store: Path, tmp_path: Path) -> None:
+    shutil.copy(store, tmp_path)
+    location = Location.of(tmp_path)
+    rebuild(location, study_card(mirrored), [trial_card(mirrored, record) for record in mirrored.trials()])
+    client = location.connect()
     names = {name for record in mirrored.trials() for name in (*record.metrics, *record.reported)}
     names |= {name for record in mirrored.trials() for values in record.epochs.values() for name in values}
     for run in client.search_runs([client.get_experiment_by_name("planted").experiment_id]):
@@ -75,15 +78,17 @@ def test_no_test_metric_exists_before_a_retraining(mirrored: StudyView, runs: Pa
 def test_a_run_for_all_seeds_and_a_child_for_each(model: str, report: RetrainReport, runs: Path) -> None:
     client = Location.of(runs).connect()
     experiment = client.get_experiment_by_name("planted").experiment_id
-    (parent,) = client.search_runs([experiment], "tags.`mmsa.role` = 'retrain'")
+    child = client.get_run(client.get_model_version("small", "1").run_id)
+    parent = client.get_run(child.data.tags["mlflow.parentRunId"])
+    assert parent.data.tags["mmsa.role"] == "retrain"
     assert parent.data.metrics["test/mae"] == report.intervals["mae"].estimate
     assert parent.data.metrics["test_sd/mae"] == report.deviation("mae")
     assert parent.data.tags["mmsa.reproduced"] == "True"
     assert parent.info.status == "FINISHED"
-    children = client.search_runs([experiment], "tags.`mmsa.role` = 'seed'")
+    children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
     found = {run.data.tags["mmsa.seed"]: run.data.metrics["test/mae"] for run in children}
     assert found == {str(seed.seed): seed.test["mae"] for seed in report.seeds}
-    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    assert {run.data.tags["mmsa.role"] for run in children} == {"seed"}
     history = client.get_metric_history(children[0].info.run_id, "valid/mae")
     assert [point.step for point in history] == [1, 2, 3]
 
@@ -146,9 +151,10 @@ def test_the_model_folder_holds_no_pickle(model: str, runs: Path) -> None:
 
 
 def test_a_second_retraining_is_the_next_version(model: str, report: RetrainReport, runs: Path) -> None:
-    assert publish(report, Location.of(runs)) == model
     client = Location.of(runs).connect()
-    assert client.get_model_version_by_alias("small", "current").version == 2
+    first = client.get_model_version_by_alias("small", "current").version
+    assert publish(report, Location.of(runs)) == model
+    assert client.get_model_version_by_alias("small", "current").version == first + 1
 
 
 def test_the_three_commands(
