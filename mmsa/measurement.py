@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self, get_args
 
@@ -124,35 +124,33 @@ class Measurement:
 
     def less(self, bias: float) -> Measurement:
         """The same with a bias taken off the value and all that it is compared with."""
-
-        def left(reading: float | None) -> float | None:
-            return None if reading is None else reading - bias
-
-        return replace(
-            self,
-            value=left(self.value),
-            low=left(self.low),
-            high=left(self.high),
-            null_mean=left(self.null_mean),
-            null_bound=left(self.null_bound),
-            extrapolated=left(self.extrapolated),
-        )
+        return self._with_each(lambda reading: reading - bias)
 
     def bits(self) -> Measurement:
         """The same measurement in bits."""
         if self.unit == "bit":
             return self
         return replace(
-            self,
-            value=_bits(self.value),
-            low=_bits(self.low),
-            high=_bits(self.high),
-            null_mean=_bits(self.null_mean),
-            null_bound=_bits(self.null_bound),
-            extrapolated=_bits(self.extrapolated),
+            self._with_each(lambda reading: reading / math.log(2)),
             ceiling=self.ceiling / math.log(2),
             witnesses={name: reading / math.log(2) for name, reading in self.witnesses.items()},
             unit="bit",
+        )
+
+    def _with_each(self, change: Callable[[float], float]) -> Measurement:
+        """The same with the value and all that it is compared with changed, where they are there."""
+
+        def changed(reading: float | None) -> float | None:
+            return None if reading is None else change(reading)
+
+        return replace(
+            self,
+            value=changed(self.value),
+            low=changed(self.low),
+            high=changed(self.high),
+            null_mean=changed(self.null_mean),
+            null_bound=changed(self.null_bound),
+            extrapolated=changed(self.extrapolated),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -199,7 +197,3 @@ def not_measured(
         permutations=permutations,
         seed=seed,
     )
-
-
-def _bits(nats: float | None) -> float | None:
-    return None if nats is None else nats / math.log(2)
