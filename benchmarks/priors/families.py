@@ -15,8 +15,8 @@ import optuna
 
 from mmsa.config import parse
 from mmsa.experiment import RunConfig
+from mmsa.interface import Scalar
 from mmsa.search.space.parameters import CategoricalParameter, FloatParameter
-from mmsa.search.space.scalars import Scalar
 from mmsa.search.space.space import Space
 from mmsa.search.stops import embed
 

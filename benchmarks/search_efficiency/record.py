@@ -24,8 +24,8 @@ from tasks import EPOCHS, METRIC, TASKS, path_of, recorded, study_of
 from mmsa.config import with_overrides
 from mmsa.data import Corpus
 from mmsa.errors import TrainingDiverged
+from mmsa.interface import Scalar
 from mmsa.search.corpora import prepare
-from mmsa.search.space.scalars import Scalar
 from mmsa.training import epochs
 
 _corpus: dict[str, Corpus] = {}  # of this process, by task

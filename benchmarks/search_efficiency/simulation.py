@@ -19,10 +19,10 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 from tasks import Trial
 
+from mmsa.interface import Scalar
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.samplers.base import SamplerWrapper
 from mmsa.search.samplers.proposals import Proposals
-from mmsa.search.space.scalars import Scalar
 from mmsa.search.space.space import Space
 from mmsa.search.stops import embed
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mmsa.config import parse
+from mmsa.interface import Scalar
 from mmsa.search.definition.study_config import StudyConfig
-from mmsa.search.space.scalars import Scalar
 
 FOLDER = Path(__file__).parent
 EPOCHS = 27

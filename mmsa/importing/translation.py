@@ -16,7 +16,7 @@ from mmsa.importing.files import RunFile, Table, TuneFile
 from mmsa.importing.settings import Carried, Counterpart
 from mmsa.interface import Scalar
 from mmsa.search.definition.study_config import StudyConfig
-from mmsa.search.space.scalars import same
+from mmsa.search.space.parameters import same
 
 _WIDTH = 116
 _TRIALS = 50  # of MMSA's tuning

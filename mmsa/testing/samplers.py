@@ -13,12 +13,12 @@ from optuna.trial import TrialState
 from scipy.stats import wilcoxon
 
 from mmsa.config import Block
+from mmsa.interface import Scalar
 from mmsa.search.samplers import SAMPLERS, Random, Sampler, SamplerContext
 from mmsa.search.samplers.accepted import AcceptedPoints
 from mmsa.search.samplers.proposals import PastTrial, Proposals
 from mmsa.search.space.constraints import PointConstraints
 from mmsa.search.space.parameters import CategoricalParameter, FloatParameter, IntParameter
-from mmsa.search.space.scalars import Scalar
 from mmsa.search.space.shares import Shares
 from mmsa.search.space.space import Space
 from mmsa.testing.contract import Case, Contract, only

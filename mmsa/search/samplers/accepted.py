@@ -16,10 +16,10 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
+from mmsa.interface import Scalar
 from mmsa.search.samplers.base import SamplerWrapper
 from mmsa.search.space.constraints import PointConstraints
 from mmsa.search.space.expressions import Expression
-from mmsa.search.space.scalars import Scalar
 from mmsa.search.space.space import Space, setting_of
 
 DRAWS = 300

@@ -25,10 +25,10 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import mannwhitneyu, truncnorm
 from typing_extensions import override
 
+from mmsa.interface import Scalar
 from mmsa.search.samplers.base import SamplerWrapper, total_violation
 from mmsa.search.samplers.unit import from_unit, to_unit
 from mmsa.search.space.parameters import GATE, CategoricalParameter, Parameter
-from mmsa.search.space.scalars import Scalar
 from mmsa.search.space.shares import QUANTILE, Coefficient
 from mmsa.search.space.space import Space
 from mmsa.seeding import derive_seed

@@ -18,8 +18,8 @@ from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from mmsa.interface import Scalar
 from mmsa.search.samplers.base import total_violation
-from mmsa.search.space.scalars import Scalar
 from mmsa.search.space.space import Space
 
 _BEST = 50  # that break bounds the least, then by the first objective, then by the others

@@ -11,7 +11,7 @@ from mmsa.data.corpus import MODALITIES, SUITES
 from mmsa.errors import ConfigError, Problem, did_you_mean, nearest
 from mmsa.experiment import RunConfig
 from mmsa.information.panel import FAMILIES, METRIC, names
-from mmsa.search.space.scalars import Scalar
+from mmsa.interface import Scalar
 from mmsa.search.space.shares import Shares, SharesStart
 from mmsa.search.space.space import Searched, Space, Written, expanded, place_of, sound
 from mmsa.training.metrics import metric_names

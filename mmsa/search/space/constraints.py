@@ -18,9 +18,9 @@ from optuna.samplers import RandomSampler
 
 from mmsa.config import MISSING, Block, refuse, walk, with_overrides
 from mmsa.errors import ConfigError, Problem, did_you_mean
+from mmsa.interface import Scalar
 from mmsa.search.space.checks import dotted, metric_problem
 from mmsa.search.space.expressions import Expression, Meaningless, NotApplicable, parse_expression
-from mmsa.search.space.scalars import Scalar
 from mmsa.search.space.space import Space
 
 _METRIC = re.compile(r"\s*(?P<metric>(?:valid|test|information|cost)/[^\s<>=]*)(?P<rest>.*)", re.DOTALL)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmsa.config import refuse
-from mmsa.search.space.scalars import Scalar
+from mmsa.interface import Scalar
 
 MOST_CHARACTERS = 300
 """Longest expression; Python's parser runs out of stack on much longer ones."""

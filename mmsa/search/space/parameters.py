@@ -24,8 +24,8 @@ from typing_extensions import override
 
 from mmsa.config import Block, refuse, without_dot
 from mmsa.errors import ConfigError, Problem
+from mmsa.interface import Scalar
 from mmsa.search.space.expressions import Formula, Meaningless, parse_formula
-from mmsa.search.space.scalars import Scalar, same
 
 Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
 """Whole numbers that samplers, which see doubles, can tell apart."""
@@ -41,6 +41,11 @@ sampled.
 
 _MOST_STEPS = 10**9
 _GRID_TOLERANCE = 1e-8  # multiples of a decimal step are not exact in binary
+
+
+def same(one: object, other: object) -> bool:
+    """Equality that tells True from 1, and 1 from 1.0."""
+    return type(one) is type(other) and one == other
 
 
 class BaseParameter(Block):

@@ -31,8 +31,8 @@ from typing_extensions import override
 
 from mmsa.config import Block, problems_of, refuse, refuse_all
 from mmsa.errors import Problem, did_you_mean
+from mmsa.interface import Scalar
 from mmsa.search.space.parameters import GATE, BaseParameter, FloatParameter, Values
-from mmsa.search.space.scalars import Scalar
 
 QUANTILE = ":quantile"
 """Suffix of the Optuna parameter that decides a coefficient's share; uniform on [0, 1].

@@ -18,8 +18,8 @@ from optuna.trial import Trial
 
 from mmsa.config import MISSING, Block, walk, with_overrides
 from mmsa.errors import ConfigError, Problem, did_you_mean
-from mmsa.search.space.parameters import GATE, FloatParameter, Parameter, TiedParameter
-from mmsa.search.space.scalars import Scalar, same
+from mmsa.interface import Scalar
+from mmsa.search.space.parameters import GATE, FloatParameter, Parameter, TiedParameter, same
 from mmsa.search.space.shares import QUANTILE, Coefficient, Division, Shares
 
 Written = Parameter | Shares
