@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from mmsa.config import Named, expand_path
-from mmsa.data.corpus import Corpus, DataSet, ModalityName, SplitName, Suite
+from mmsa.data.corpus import Corpus, DataSet, ModalityName, SplitName
 from mmsa.data.isolation import read_apart
 from mmsa.data.planted import Planted
 from mmsa.data.published import identify
 from mmsa.data.readers import LAYOUTS, FileConfig, Reader
 from mmsa.data.readers.base import CONVERT
+from mmsa.data.target_spec import TargetSpec
 from mmsa.data.unpickling import DAMAGE
 from mmsa.data.validation import check_splits, first_few, warn_about_features, warn_about_labels
 from mmsa.errors import DataError
@@ -68,8 +70,11 @@ class FileDataSet(DataSet):
         path = self._path()
         self._identify(path)
         # One request for both calls: they share the reader, which parses a pickle once.
-        opened, outlines = read_apart(self._reader(path), ("read", [splits]), ("outlines", []))
-        check_splits(opened, self.label_range, str(path), self.config.allow_shared_groups, outlines)
+        opened, outlines, targets = read_apart(
+            self._reader(path), ("read", [splits]), ("outlines", []), ("targets", [])
+        )
+        targets = self._scored(targets)
+        check_splits(opened, targets, str(path), self.config.allow_shared_groups, outlines)
         for name, split in opened.items():
             warn_about_labels(split, f"{path.name} {name}")
             warn_about_features(split, f"{path.name} {name}")
@@ -80,11 +85,26 @@ class FileDataSet(DataSet):
             logger.warning(
                 "%s has no test split: what is found can be searched, but not retrained", path.name
             )
-        return Corpus(self.name, self.label_range, opened, self._suite, outlines)
+        return Corpus(self.name, targets[0].scale, opened, targets[0].suite, outlines, targets)
 
-    @property
-    def _suite(self) -> Suite:
-        return self.suite if self.config.metrics == "auto" else self.config.metrics
+    def _scored(self, found: tuple[TargetSpec, ...]) -> tuple[TargetSpec, ...]:
+        """The targets of the file, or the one of the data set, scored as the configuration says.
+
+        Raises:
+            DataError: for metrics that are not of the kind of the primary target.
+        """
+        primary, *further = found or (self._own_target(),)
+        metrics = self.config.metrics
+        if metrics == "auto":
+            return primary, *further
+        try:
+            return replace(primary, suite=metrics), *further
+        except ValueError as error:
+            raise DataError(f"data.metrics: {error}") from None
+
+    def _own_target(self) -> TargetSpec:
+        low, high = self.label_range
+        return TargetSpec("label", low=low, high=high, suite=self.suite)
 
     def _path(self) -> Path:
         advice = f"The file of {self.name} is {' or '.join(self.expected)}: {self.source}"

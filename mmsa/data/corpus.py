@@ -16,14 +16,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mmsa.data.target_spec import Suite, TargetSpec
 from mmsa.errors import DataError, Problem, SealedTest
 
 SplitName = Literal["train", "valid", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
 ModalityName = Literal["text", "audio", "vision"]
 MODALITIES: tuple[ModalityName, ...] = ("text", "audio", "vision")
-Suite = Literal["mosi", "sims", "regression"]
-SUITES: tuple[Suite, ...] = ("mosi", "sims", "regression")
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
@@ -161,11 +160,12 @@ class Split(_Arrays):
     Attributes:
         ids: (N,) unique names.
         groups: (N,) the video or speaker of each row; statistics resample whole groups.
-        labels: (N,) float32 targets.
+        labels: float32 values of the primary target, (N,) or (N, K) for K labels at once; see ``TargetSpec``.
         text: None, as every modality, where the data set lacks it or the configuration leaves it out.
         audio: likewise.
         vision: likewise.
         unimodal_labels: (N,) float32 labels of single modalities, by annotators who were shown nothing else.
+        further_targets: float32 values of the other targets by name, shaped likewise; NaN is missing.
     """
 
     ids: NDArray[np.str_]
@@ -175,13 +175,16 @@ class Split(_Arrays):
     audio: Features | None = None
     vision: Features | None = None
     unimodal_labels: Mapping[ModalityName, NDArray[np.float32]] = field(default_factory=dict)
+    further_targets: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        unimodal = {name: _frozen(labels) for name, labels in self.unimodal_labels.items()}
-        object.__setattr__(self, "unimodal_labels", unimodal)  # a mapping, which _Arrays does not look into
         sizes = {"groups": len(self.groups), "labels": len(self.labels)}
-        sizes |= {f"{name} labels": len(labels) for name, labels in unimodal.items()}
+        for name in ("unimodal_labels", "further_targets"):  # mappings, which _Arrays does not look into
+            columns = {key: _frozen(values) for key, values in getattr(self, name).items()}
+            object.__setattr__(self, name, columns)
+            kind = "labels" if name == "unimodal_labels" else "target"
+            sizes |= {f"{key} {kind}": len(values) for key, values in columns.items()}
         sizes |= {name: len(modality) for name, modality in self.modalities().items()}
         wrong = {name: size for name, size in sizes.items() if size != len(self.ids)}
         if wrong:
@@ -216,6 +219,9 @@ class Split(_Arrays):
         for name, labels in self.unimodal_labels.items():
             digest.update(f"{name} labels:{labels.dtype.str}".encode())
             digest.update(np.ascontiguousarray(labels).data)
+        for target, values in self.further_targets.items():
+            digest.update(f"{target} target:{values.dtype.str}:{values.shape}".encode())
+            digest.update(np.ascontiguousarray(values).data)
         return digest.hexdigest()
 
 
@@ -250,10 +256,15 @@ class Corpus:
 
     Attributes:
         name: of the data set.
-        label_range: smallest and largest label of the scale.
+        label_range: smallest and largest label of the scale of the primary target.
         splits: opened splits by name.
-        suite: the metrics that predictions are scored with.
+        suite: the metrics that predictions of the primary target are scored with.
         outlines: of all splits of the data set, closed ones too; not pickled.
+        targets: what can be predicted, the primary target first. Without any it is a number within
+            ``label_range``, called ``label``; with some, they determine ``label_range`` and ``suite``.
+
+    Raises:
+        DataError: for a split that lacks one of the targets.
     """
 
     name: str
@@ -261,9 +272,25 @@ class Corpus:
     splits: Mapping[SplitName, Split]
     suite: Suite = "regression"
     outlines: Mapping[SplitName, Outline] = field(default_factory=dict)
+    targets: tuple[TargetSpec, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "splits", MappingProxyType(dict(self.splits)))
+        if not self.targets:
+            low, high = self.label_range
+            plain = TargetSpec("label", low=low, high=high, suite=self.suite)
+            object.__setattr__(self, "targets", (plain,))
+        object.__setattr__(self, "label_range", self.target.scale)
+        object.__setattr__(self, "suite", self.target.suite)
+        for name, split in self.splits.items():
+            missing = [target.name for target in self.targets[1:] if target.name not in split.further_targets]
+            if missing:
+                raise DataError(f"{self.name} {name}: has no values of the targets {', '.join(missing)}")
+
+    @property
+    def target(self) -> TargetSpec:
+        """The primary target."""
+        return self.targets[0]
 
     def __getitem__(self, name: SplitName) -> Split:
         """The split of that name.
@@ -278,12 +305,19 @@ class Corpus:
             raise SealedTest(f"{self.name}: the test split is sealed; only `launch/retrain.py` opens it")
         raise DataError(f"{self.name} has no {name} split, only {', '.join(self.splits)}")
 
+    def values(self, split: SplitName, target: str) -> NDArray[np.float32]:
+        """Values of a target, (N,) or (N, K), of the split of that name."""
+        rows = self[split]
+        return rows.labels if target == self.target.name else rows.further_targets[target]
+
     # A MappingProxyType cannot be pickled, and workers have no use for the names of all rows.
     def __reduce__(self) -> tuple[type[Corpus], tuple[Any, ...]]:
-        return type(self), (self.name, self.label_range, dict(self.splits), self.suite)
+        return type(self), (self.name, self.label_range, dict(self.splits), self.suite, {}, self.targets)
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of train and valid, which is what a search sees, whether or not test is open as well."""
         parts = [self.splits[name].digest for name in ("train", "valid") if name in self.splits]
+        if len(self.targets) > 1 or not self.target.is_plain:  # or digests of earlier versions would change
+            parts.append(repr(self.targets))
         return hashlib.sha256("".join(parts).encode()).hexdigest()

@@ -31,6 +31,7 @@ import numpy as np
 
 from mmsa.data.corpus import Features, Outline, Split, Strings, Tokens
 from mmsa.data.readers import LAYOUTS, FileConfig, Reader
+from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import DataError, Problem, SealedTest, UnsafePickle, shown
 
 logger = logging.getLogger("mmsa.data")
@@ -38,7 +39,9 @@ logger = logging.getLogger("mmsa.data")
 Call = tuple[str, Sequence[Any]]
 """Name of a reader's method, and JSON-able arguments."""
 
-_RECORDS = {record.__name__: record for record in (Features, Outline, Problem, Split, Strings, Tokens)}
+_RECORDS: dict[str, Any] = {
+    record.__name__: record for record in (Features, Outline, Problem, Split, Strings, TargetSpec, Tokens)
+}
 _ERRORS = {error.__name__: error for error in (DataError, SealedTest, UnsafePickle)}
 
 _MEMORY, _MEMORY_PER_BYTE = 2 << 30, 64  # bytes that reading may take

@@ -39,6 +39,7 @@ from mmsa.data.corpus import (
     Split,
     SplitName,
 )
+from mmsa.data.target_spec import TargetSpec
 from mmsa.data.validation import check_splits, warn_about_labels
 from mmsa.seeding import derive_seed
 
@@ -191,12 +192,13 @@ class Planted(DataSet):
 
     def __init__(self, config: Config):
         self.config = config
+        self.target = TargetSpec("label", low=_LABEL_RANGE[0], high=_LABEL_RANGE[1], suite="mosi")
 
     def open(self, splits: Sequence[SplitName]) -> Corpus:
         """Draw the named splits; each is a function of the configuration and its own name alone."""
         opened = {split: self._draw(split) for split in splits}
         outlines = {split: self._outline(split) for split in SPLITS}
-        check_splits(opened, self.label_range, "planted data", outlines=outlines)
+        check_splits(opened, (self.target,), "planted data", outlines=outlines)
         for name, split in opened.items():
             warn_about_labels(split, f"planted {name}")
         return Corpus(self.config.name, self.label_range, opened, self.suite, outlines)

@@ -30,7 +30,7 @@ class Targets:
 
 
 @dataclass(frozen=True)
-class TargetSpec:
+class TrainTargets:
     """What an objective is told of the train split before training.
 
     Attributes:
@@ -44,11 +44,11 @@ class TargetSpec:
     unimodal: tuple[ModalityName, ...] = ()
 
     @classmethod
-    def of(cls, corpus: Corpus) -> TargetSpec:
+    def of(cls, corpus: Corpus) -> TrainTargets:
         """Describe the train split of ``corpus``."""
         train = corpus["train"]
         return cls(len(train), corpus.label_range, tuple(train.unimodal_labels))
 
 
-UNKNOWN = TargetSpec()
+UNKNOWN = TrainTargets()
 """No rows, unlimited labels, no labels of single modalities: for objectives built without a data set."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mmsa.data.corpus import MODALITIES, SPLITS, Features, Outline, Split, SplitName
 from mmsa.data.inputs import FeatureInput
+from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import DataError, Problem
 
 logger = logging.getLogger("mmsa.data")
@@ -80,7 +81,7 @@ def _warn_about_columns(features: Features, source: str) -> None:
 
 def check_splits(
     splits: Mapping[SplitName, Split],
-    label_range: tuple[float, float],
+    targets: Sequence[TargetSpec],
     source: str,
     allow_shared_groups: bool = False,
     outlines: Mapping[SplitName, Outline] = MappingProxyType({}),
@@ -89,7 +90,7 @@ def check_splits(
 
     Args:
         splits: opened splits.
-        label_range: smallest and largest label of the scale.
+        targets: of the data set, the primary one first.
         source: file or data set, for messages.
         allow_shared_groups: only warn of groups that lie in several splits.
         outlines: of closed splits; those of ``splits`` may be left out.
@@ -97,7 +98,7 @@ def check_splits(
     Raises:
         DataError: listing all problems at once. In any split: ids that are not unique, groups (videos or
             speakers) with rows in several splits, feature widths that differ. In opened splits: labels that
-            are missing or out of range.
+            are missing from the primary target, or break the rule of theirs.
     """
     # Outlines of closed splits take part: a search must not begin on data whose test could never be opened.
     known = {name: split.outline() for name, split in splits.items()} | dict(outlines)
@@ -108,9 +109,15 @@ def check_splits(
         *_width_problems(all_splits),
     ]
     for name, split in splits.items():
-        problems += _label_problems(f"{name} labels", split.ids, split.labels, label_range)
+        primary, *further = targets
+        problems += target_problems(f"{name} labels", split.ids, split.labels, primary)
         for modality, labels in split.unimodal_labels.items():
-            problems += _label_problems(f"{name} labels of {modality}", split.ids, labels, label_range)
+            problems += target_problems(f"{name} labels of {modality}", split.ids, labels, primary)
+        for target in further:
+            values = split.further_targets.get(target.name)
+            if values is not None:
+                what = f"{name} target {target.name}"
+                problems += target_problems(what, split.ids, values, target, may_miss=True)
     raise_data_error(source, problems)
 
 
@@ -153,20 +160,34 @@ def _width_problems(splits: Mapping[SplitName, Outline]) -> list[Problem]:
     return problems
 
 
-def _label_problems(
-    what: str, ids: NDArray[np.str_], labels: NDArray[np.float32], label_range: tuple[float, float]
+def target_problems(
+    what: str, ids: NDArray[np.str_], values: NDArray[np.float32], target: TargetSpec, may_miss: bool = False
 ) -> list[Problem]:
-    low, high = label_range
-    missing = ids[~np.isfinite(labels)].tolist()
-    outside = ids[(labels < low) | (labels > high)].tolist()
+    """What is wrong with the values of a target.
+
+    Args:
+        what: name of these values, for messages.
+        ids: (N,) of the rows.
+        values: (N,) or (N, K).
+        target: what they must be.
+        may_miss: whether NaN, which is a missing value, is accepted.
+    """
+    expected = (len(ids), target.columns) if target.kind == "multilabel" else (len(ids),)
+    if values.shape != expected:
+        rule = f"must have shape {expected}, as a target of the kind {target.kind}"
+        return [Problem(what, f"shape {values.shape}", rule)]
+    infinite = np.isinf(values) if may_miss else ~np.isfinite(values)
+    missing = ids[infinite.reshape(len(values), -1).any(axis=1)].tolist()
+    outside = ids[target.wrong(values)].tolist()
     problems = []
     if missing:
         advice = "Remove these rows, or give them labels."
         problems.append(Problem(what, first_few(missing), "a label must be a finite number", advice))
     if outside:
-        rule = f"labels must lie within [{low:g}, {high:g}]"
         advice = "Choose the data set whose scale this is, or rescale the labels."
-        problems.append(Problem(what, first_few(outside), rule, advice))
+        if target.kind != "regression":
+            advice = "Correct them, or describe the target as what it is."
+        problems.append(Problem(what, first_few(outside), target.rule(), advice))
     return problems
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mmsa.config import Block
 from mmsa.data.corpus import ModalityName
-from mmsa.data.targets import Targets, TargetSpec
+from mmsa.data.targets import Targets, TrainTargets
 from mmsa.information.target.mimrl import Shares
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.registry import Registry
@@ -96,7 +96,7 @@ class Term(nn.Module):
         """
         return cls(config, dims)
 
-    def prepare(self, spec: TargetSpec) -> None:
+    def prepare(self, spec: TrainTargets) -> None:
         """Prepare for training on a data set: terms that keep state for each row allocate it.
 
         Raises:

@@ -11,7 +11,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from mmsa.config import Block, Named, keyed_by, one_of, refuse
-from mmsa.data.targets import UNKNOWN, Targets, TargetSpec
+from mmsa.data.targets import UNKNOWN, Targets, TrainTargets
 from mmsa.errors import ConfigError, Problem
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.objectives.base import TASKS, TERMS, Term, TermConfig
@@ -98,7 +98,7 @@ class Objective(nn.Module):
         ConfigError: If a term or strategy does not fit the model or the data.
     """
 
-    def __init__(self, config: ObjectiveConfig, dims: RepresentationDims, spec: TargetSpec = UNKNOWN):
+    def __init__(self, config: ObjectiveConfig, dims: RepresentationDims, spec: TrainTargets = UNKNOWN):
         super().__init__()
         self.weights = config.built()
         self.task = TASKS[config.task.name](config.task)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmsa.config import parse
 from mmsa.data.corpus import MODALITIES, ModalityName
-from mmsa.data.targets import Targets, TargetSpec
+from mmsa.data.targets import Targets, TrainTargets
 from mmsa.information import SURROGATES
 from mmsa.models import RepresentationDims, Representations
 from mmsa.objectives import TERMS, Objective, ObjectiveConfig, Term
@@ -27,7 +27,7 @@ def representation_dims(unimodal: Mapping[ModalityName, int]) -> RepresentationD
 
 
 DIMS = representation_dims({"text": 12, "audio": 8, "vision": 6})
-SPEC = TargetSpec(24, (-3.0, 3.0), MODALITIES)
+SPEC = TrainTargets(24, (-3.0, 3.0), MODALITIES)
 LABELS: dict[str, Callable[[int], Tensor]] = {
     "mixed": lambda rows: torch.linspace(-3, 3, rows),
     "positive": lambda rows: torch.full((rows,), 2.0),

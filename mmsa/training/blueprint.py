@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from mmsa.config import Block
 from mmsa.data.inputs import InputSpec
-from mmsa.data.targets import TargetSpec
+from mmsa.data.targets import TrainTargets
 from mmsa.experiment import RunConfig
 from mmsa.models.base import Model
 from mmsa.models.systems import build_model
@@ -73,7 +73,7 @@ class Blueprint:
         return 24 * self.num_parameters + 16 * self.numbers_per_row * batch_size
 
 
-def blueprint(config: RunConfig, inputs: InputSpec, targets: TargetSpec) -> Blueprint:
+def blueprint(config: RunConfig, inputs: InputSpec, targets: TrainTargets) -> Blueprint:
     """Build model and objective without memory for their weights.
 
     Raises:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsa.data.corpus import Suite
+from mmsa.data.target_spec import Suite
 from mmsa.training.metrics import TWO_CLASSES, classes, evaluate, f1_name, on_scale
 
 Values = NDArray[np.floating[Any]]

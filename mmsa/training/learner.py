@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mmsa.data.batches import Batch
 from mmsa.data.corpus import Corpus
 from mmsa.data.inputs import InputSpec
-from mmsa.data.targets import TargetSpec
+from mmsa.data.targets import TrainTargets
 from mmsa.experiment import OptimConfig, RunConfig
 from mmsa.models.base import Representations
 from mmsa.models.systems import build_model
@@ -47,7 +47,7 @@ class Learner:
         self._seed, self._runtime, self._team = config.seed, runtime, team
         seed_everything(derive_seed("weights", config.seed))
         self.model = build_model(config.model, self.inputs).to(runtime.device)
-        targets = TargetSpec.of(self.corpus)
+        targets = TrainTargets.of(self.corpus)
         self.objective = Objective(config.objective, self.model.dims, targets).to(runtime.device)
         self.model.request(self.objective.requests)
         self.groups = trained_parameters(self.model, self.objective)

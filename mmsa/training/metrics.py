@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from scipy.stats import pearsonr
 from sklearn.metrics import f1_score
 
-from mmsa.data.corpus import Suite
+from mmsa.data.target_spec import Suite
 
 Values = NDArray[np.floating[Any]]
 Rows = NDArray[Any]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsa.data.corpus import Suite
+from mmsa.data.target_spec import Suite
 from mmsa.information.groups import bootstrap_weights
 from mmsa.interface import PairedDifference
 from mmsa.training.metrics import TWO_CLASSES, classes, f1_name, on_scale

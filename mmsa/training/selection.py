@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from mmsa.data.corpus import Corpus, Suite
+from mmsa.data.corpus import Corpus
+from mmsa.data.target_spec import Suite
 from mmsa.errors import ConfigError, Problem
 from mmsa.experiment import TrainConfig
 from mmsa.training.metrics import TWO_CLASSES, largest_classes, metric_names

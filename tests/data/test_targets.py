@@ -11,7 +11,7 @@ import torch
 from mmsa.data import Corpus, open_corpus
 from mmsa.data.batches import collate
 from mmsa.data.planted import Planted
-from mmsa.data.targets import UNKNOWN, TargetSpec
+from mmsa.data.targets import UNKNOWN, TrainTargets
 from mmsa.experiment import RunConfig
 from mmsa.training.trainer import Trainer
 
@@ -27,7 +27,7 @@ def corpus() -> Corpus:
 
 
 def test_the_spec_is_of_the_train_split(corpus: Corpus) -> None:
-    assert TargetSpec.of(corpus) == TargetSpec(20, corpus.label_range, ("audio",))
+    assert TrainTargets.of(corpus) == TrainTargets(20, corpus.label_range, ("audio",))
     assert UNKNOWN.rows == 0
     assert UNKNOWN.unimodal == ()
 

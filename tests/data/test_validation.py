@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mmsa.data.corpus import Features, Split
+from mmsa.data.target_spec import TargetSpec
 from mmsa.data.validation import check_splits, replace_non_finite, warn_about_features, warn_about_labels
 from mmsa.errors import DataError
 
@@ -16,6 +17,7 @@ def split(ids: list[str], groups: list[str], labels: list[float], audio: Any = N
     return Split(np.array(ids), np.array(groups), np.array(labels, np.float32), audio=frames)
 
 
+SCALE = (TargetSpec("label", low=-3.0, high=3.0),)
 GOOD = split(["a", "b"], ["g", "g"], [-3.0, 3.0])
 
 
@@ -32,13 +34,13 @@ def test_finite_values_are_left_alone_in_silence(caplog: pytest.LogCaptureFixtur
 
 
 def test_good_splits_pass() -> None:
-    check_splits({"train": GOOD, "valid": split(["c"], ["h"], [0.0])}, (-3.0, 3.0), "file")
+    check_splits({"train": GOOD, "valid": split(["c"], ["h"], [0.0])}, SCALE, "file")
 
 
 def test_every_problem_is_listed_at_once() -> None:
     valid = split(["b", "c", "d"], ["g", "h", "h"], [np.nan, 3.5, 0.0])
     with pytest.raises(DataError) as error:
-        check_splits({"train": GOOD, "valid": valid}, (-3.0, 3.0), "file.pkl")
+        check_splits({"train": GOOD, "valid": valid}, SCALE, "file.pkl")
     text = str(error.value)
     assert text.startswith("file.pkl:")
     assert "id: 'b (train, valid)'" in text
@@ -49,18 +51,18 @@ def test_every_problem_is_listed_at_once() -> None:
 
 def test_an_infinite_label_is_missing() -> None:
     with pytest.raises(DataError, match="finite number"):
-        check_splits({"train": split(["a"], ["g"], [-np.inf])}, (-3.0, 3.0), "file")
+        check_splits({"train": split(["a"], ["g"], [-np.inf])}, SCALE, "file")
 
 
 def test_long_lists_are_cut() -> None:
     many = split([f"r{row}" for row in range(9)], list("abcdefghi"), [9.0] * 9)
     with pytest.raises(DataError, match="r0, r1, r2, r3, r4 and 4 more"):
-        check_splits({"train": many}, (-3.0, 3.0), "file")
+        check_splits({"train": many}, SCALE, "file")
 
 
 def test_shared_groups_are_accepted_on_request_and_reported(caplog: pytest.LogCaptureFixture) -> None:
     valid = split(["c"], ["g"], [0.0])
-    check_splits({"train": GOOD, "valid": valid}, (-3.0, 3.0), "file", allow_shared_groups=True)
+    check_splits({"train": GOOD, "valid": valid}, SCALE, "file", allow_shared_groups=True)
     assert "1 groups lie in several splits: g (train, valid)" in caplog.text
 
 

@@ -12,7 +12,7 @@ from mmsa.config import parse
 from mmsa.data import open_corpus
 from mmsa.data.batches import Batches
 from mmsa.data.inputs import InputSpec
-from mmsa.data.targets import TargetSpec
+from mmsa.data.targets import TrainTargets
 from mmsa.experiment import RunConfig
 from mmsa.models import build_model
 from mmsa.objectives import Objective
@@ -132,7 +132,7 @@ def losses(case: str) -> list[dict[str, float]]:
     corpus = open_corpus(config.data, ("train",))
     torch.manual_seed(0)
     model = build_model(config.model, InputSpec.of(corpus))
-    objective = Objective(config.objective, model.dims, TargetSpec.of(corpus))
+    objective = Objective(config.objective, model.dims, TrainTargets.of(corpus))
     model.request(objective.requests)
     parameters = [p for p in (*model.parameters(), *objective.parameters()) if p.requires_grad]
     batches = Batches(corpus["train"], 20)

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmsa.data.targets import Targets, TargetSpec
+from mmsa.data.targets import Targets, TrainTargets
 from mmsa.objectives.terms.unimodal import FUSION, LabelGenerator
 
 ROWS, WIDTHS = 30, {FUSION: 5, "text": 3, "audio": 4}
 LABELS = torch.linspace(-3, 3, ROWS)
-SPEC = TargetSpec(ROWS, (-3.0, 3.0))
+SPEC = TrainTargets(ROWS, (-3.0, 3.0))
 
 
 def generator(zeros: str = "neither") -> LabelGenerator:
@@ -100,7 +100,7 @@ def test_in_the_first_epoch_and_for_unknown_rows_they_are_the_multimodal_labels(
 
 def test_clipped_labels_are_counted_and_lie_within_the_range() -> None:
     subject = generator()
-    subject.make_room(TargetSpec(ROWS, (-0.5, 0.5)))
+    subject.make_room(TrainTargets(ROWS, (-0.5, 0.5)))
     labels = LABELS / 6
     monitors = train(subject, labels)
     assert sum(float(monitor["labels/clipped"]) for monitor in monitors) > 0

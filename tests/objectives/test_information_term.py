@@ -9,7 +9,7 @@ import torch
 from test_objective import DIMS, TARGETS, representations
 
 from mmsa.config import parse, with_overrides
-from mmsa.data.targets import TargetSpec
+from mmsa.data.targets import TrainTargets
 from mmsa.errors import ConfigError
 from mmsa.information import CONDITIONAL_ESTIMATORS, ESTIMATORS, SURROGATES
 from mmsa.information.estimators import EstimatorModule
@@ -29,7 +29,7 @@ def config_of(**terms: Any) -> ObjectiveConfig:
 
 def objective(**terms: Any) -> Objective:
     torch.manual_seed(0)
-    built = Objective(config_of(**terms), DIMS, TargetSpec(20)).train()
+    built = Objective(config_of(**terms), DIMS, TrainTargets(20)).train()
     for epoch in range(2):  # the first one fills the banks
         built.start_epoch(epoch)
         built(representations(), TARGETS)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mmsa.config import parse
-from mmsa.data.targets import Targets, TargetSpec
+from mmsa.data.targets import Targets, TrainTargets
 from mmsa.errors import ConfigError
 from mmsa.models import RepresentationDims, Representations
 from mmsa.objectives.terms.unimodal import Unimodal
@@ -25,7 +25,7 @@ def term(dims: RepresentationDims = DIMS, unimodal: Any = ("text", "audio"), **s
     torch.manual_seed(0)
     still = {name: {"dropout": 0.0, **settings.pop(name, {})} for name in ("text", "audio", "vision")}
     subject = Unimodal(parse(Unimodal.Config, {**still, **settings}, "test"), dims)
-    subject.prepare(TargetSpec(ROWS, (-3.0, 3.0), unimodal))
+    subject.prepare(TrainTargets(ROWS, (-3.0, 3.0), unimodal))
     return subject.train()
 
 

@@ -178,7 +178,8 @@ def test_an_accuracy_of_which_valid_has_one_class_cannot_be_an_objective(make_st
 
 def test_what_is_chosen_by_must_be_a_metric_of_the_data(make_study_config) -> None:
     config = make_study_config(**planted("valid/acc7"))
-    neutral = replace(open_corpus(config.base.data), suite="regression")
+    corpus = open_corpus(config.base.data)
+    neutral = replace(corpus, targets=(replace(corpus.target, suite="regression"),))
     with pytest.raises(
         ConfigError,
         match=r"search\.objectives\.0\.metric: 'valid/acc7'\n +is not a metric of planted, which is scored "

@@ -20,6 +20,7 @@ from pydantic import Field
 from mmsa.config import Block, name_in
 from mmsa.data import budget
 from mmsa.data.corpus import MODALITIES, Features, ModalityName, Outline, Split, SplitName
+from mmsa.data.target_spec import TargetSpec
 from mmsa.data.validation import first_few, replace_non_finite
 from mmsa.errors import DataError, shown
 from mmsa.registry import Registry
@@ -104,6 +105,14 @@ class Reader(ABC):
         Raises:
             DataError: for a file that is damaged, or lacks what the configuration asks for.
         """
+
+    def targets(self) -> tuple[TargetSpec, ...]:
+        """What the file says can be predicted, the primary target first; empty if that is the data set's own.
+
+        Raises:
+            DataError: for a file that is damaged.
+        """
+        return ()
 
     @abstractmethod
     def outlines(self) -> dict[SplitName, Outline]:
@@ -264,6 +273,7 @@ def assemble(
     labels: NDArray[np.float32],
     modalities: Mapping[str, Any],
     unimodal_labels: Mapping[ModalityName, NDArray[np.float32]] = MappingProxyType({}),
+    further_targets: Mapping[str, NDArray[np.float32]] = MappingProxyType({}),
 ) -> Split:
     """A split from columns that were read one by one.
 
@@ -271,6 +281,13 @@ def assemble(
         DataError: for columns of different lengths.
     """
     try:
-        return Split(ids, groups, labels, **modalities, unimodal_labels=unimodal_labels)
+        return Split(
+            ids,
+            groups,
+            labels,
+            **modalities,
+            unimodal_labels=unimodal_labels,
+            further_targets=further_targets,
+        )
     except DataError as error:
         raise DataError(f"{source}: {error}; every column must have a row for each id") from None

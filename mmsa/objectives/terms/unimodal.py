@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mmsa.config import Block
 from mmsa.data.corpus import ModalityName
-from mmsa.data.targets import Targets, TargetSpec
+from mmsa.data.targets import Targets, TrainTargets
 from mmsa.information.target.mimrl import FUSION
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.models.encoders import Dropout, Width
@@ -99,7 +99,7 @@ class LabelGenerator(nn.Module):
         self.epoch = 0
         self.memories = nn.ModuleDict({name: RowMemory(width, zeros) for name, width in widths.items()})
 
-    def make_room(self, spec: TargetSpec) -> None:
+    def make_room(self, spec: TrainTargets) -> None:
         """For the rows of the train split."""
         self.low, self.high = spec.label_range
         for name in self.memories:
@@ -232,7 +232,7 @@ class Unimodal(Term):
             fused = dims.extra.get("hidden", dims.fusion)
             self.generator = LabelGenerator({FUSION: fused, **widths}, config.zeros)
 
-    def prepare(self, spec: TargetSpec) -> None:
+    def prepare(self, spec: TrainTargets) -> None:
         """Make room for a label of each row and modality.
 
         Raises:

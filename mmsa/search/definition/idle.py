@@ -15,7 +15,7 @@ from optuna.samplers import RandomSampler
 from mmsa.config import parse, with_overrides
 from mmsa.data.corpus import MODALITIES, Corpus
 from mmsa.data.inputs import InputSpec
-from mmsa.data.targets import TargetSpec
+from mmsa.data.targets import TrainTargets
 from mmsa.errors import ConfigError
 from mmsa.experiment import RunConfig
 from mmsa.interface import Scalar
@@ -42,7 +42,7 @@ class Drafts:
     """
 
     def __init__(self, base: RunConfig, encoded: Corpus):
-        self.inputs, self.targets = InputSpec.of(encoded), TargetSpec.of(encoded)
+        self.inputs, self.targets = InputSpec.of(encoded), TrainTargets.of(encoded)
         self._encoding = text_encoding(base)
         self._known: dict[str, Blueprint | ConfigError | None] = {}
 
