@@ -18,7 +18,7 @@ from pathlib import Path
 
 from figures import Figure, record
 
-from mmsa.results.ledger import LEDGER, Ledger
+from mmsa.data.ledger import LEDGER, Ledger
 
 ROOT = Path(__file__).parent.parent
 STUDY = "mosi-minilm"

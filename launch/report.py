@@ -20,7 +20,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     args = arguments()
-    from mmsa.results.ledger import LEDGER, Ledger
+    from mmsa.data.ledger import LEDGER, Ledger
     from mmsa.results.report import study_report
     from mmsa.search.study.cards import study_card, trial_card
     from mmsa.search.study.view import read_study

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from mmsa.data.ledger import Ledger, Opening
 from mmsa.interface import TrialCard, short
 from mmsa.ranking import ranked
-from mmsa.results.ledger import Ledger, Opening
 from mmsa.results.test_information import information_table
 from mmsa.search.definition.reported import reported_lines
 from mmsa.search.study.cards import study_card, trial_card

@@ -5,10 +5,8 @@ Needs neither Ray nor Optuna.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,37 +16,34 @@ import numpy as np
 from mmsa.config import with_overrides
 from mmsa.data.catalogue import open_corpus
 from mmsa.data.corpus import Corpus, Features, Split, Strings
-from mmsa.data.readers.base import HOW_TO_SPLIT
+from mmsa.data.ledger import LEDGER, Ledger, Opening
 from mmsa.data.rows import Rows
 from mmsa.data.validation import raise_data_error
 from mmsa.errors import DataError
 from mmsa.experiment import RunConfig
 from mmsa.provenance import versions
 from mmsa.results.exported import Exported
-from mmsa.results.ledger import LEDGER, Ledger, Opening
 from mmsa.results.retrained import RetrainReport, SeedResult
+from mmsa.results.sealed import (
+    WHERE_DATA_LIES,
+    check_same_data,
+    check_test,
+    digest,
+    open_test,
+    study_of,
+)
+from mmsa.results.seeds import Say, train_seed
 from mmsa.results.statistics import cluster_bootstrap
 from mmsa.results.test_information import decompose_test, measure_test, save_information
 from mmsa.seeding import derive_seed
-from mmsa.training.bundle import load_bundle, save_bundle
+from mmsa.training.bundle import load_bundle
 from mmsa.training.constants import constant_metrics
-from mmsa.training.loop import Progress, run
 from mmsa.training.metrics import evaluate, lopsided
 from mmsa.training.runtime import Runtime
 from mmsa.training.selection import undecidable
 
-Say = Callable[[str], None]
-
 INFORMATION = "information.json"
 """Name of the file, beside the models, with all measurements of information on test."""
-
-_WHERE_DATA_LIES = {"data.path"}
-_CAME_LATER: Mapping[str, tuple[str, ...]] = {
-    "cpc": ("fusion", "normalise"),
-    "barber_agakov": ("invariant", "normalise"),
-    "mimrl": ("estimators", "normalise"),
-}
-"""Settings by term that are no part of a digest while they have their defaults."""
 
 
 def retrain(
@@ -78,10 +73,11 @@ def retrain(
     """
     config = with_overrides(exported.config, overrides, "--set")
     corpus = open_corpus(config.data)
-    _check_same_data(exported, overrides, corpus)
+    check_same_data(exported, overrides, corpus)
     raise_data_error(corpus.name, undecidable(corpus, [config.train.metric]))
-    _check_test(exported, config, overrides, corpus, say)
-    folder = runs / "retrained" / f"{_subject(exported) or corpus.name}-{digest(config)[:12]}"
+    check_test(exported, config, overrides, corpus, say)
+    Ledger(runs / LEDGER).openings()  # one that cannot be written to is told before the first epoch
+    folder = runs / "retrained" / f"{study_of(exported) or corpus.name}-{digest(config)[:12]}"
     selected = exported.provenance is not None
     # Derived, not counted on from the configuration's seed: configurations with neighbouring seeds would
     # share most of their fresh ones.
@@ -90,114 +86,21 @@ def retrain(
     for number, seed in enumerate(seeds, 1):
         seeded = with_overrides(config, {"seed": seed})
         prefix = f"seed {number}/{len(seeds)} ({seed})"
-        result = _train(seeded, corpus, folder / f"seed-{seed}", runs / "cache", prefix, say)
-        trained.append(replace(result, selected=selected and number == 1))
+        bundle = folder / f"seed-{seed}"
+        result = train_seed(seeded, corpus, bundle, runs / "cache", prefix, say)
+        first = selected and number == 1
+        history = tuple(result.history)
+        trained.append(SeedResult(seed, result.best_epoch, result.metrics, history, bundle, selected=first))
         if number == 1:
             reproduced = _compare(exported, overrides, trained[0], say)
-    report, test = _open_test(exported, config, corpus, overrides, trained, reproduced, runs)
+    report, test = _measure_on_test(exported, config, corpus, overrides, trained, reproduced, runs)
     return _with_information(report, test, runs, folder / INFORMATION, say)
-
-
-def digest(config: RunConfig) -> str:
-    """SHA-256 of a configuration without its seed."""
-    values = config.model_dump(mode="json", exclude={"seed"})
-    # Settings that came later: without them nothing has changed, and the ledger knows earlier openings.
-    if values["data"].get("metrics") == "auto":
-        del values["data"]["metrics"]
-    for name, settings in _CAME_LATER.items():
-        if (term := config.objective.terms.get(name)) is not None:
-            defaults = {setting: type(term).model_fields[setting].default for setting in settings}
-            for setting in [setting for setting in settings if getattr(term, setting) == defaults[setting]]:
-                del values["objective"]["terms"][name][setting]
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def _subject(exported: Exported) -> str | None:
-    return exported.provenance.study if exported.provenance else None
-
-
-def _check_same_data(exported: Exported, overrides: Mapping[str, Any], corpus: Corpus) -> None:
-    expected = exported.provenance.corpus_digest if exported.provenance else corpus.digest
-    if corpus.digest != expected and not _of_data(overrides):
-        raise DataError(
-            f"{corpus.name}: train and valid (digest {corpus.digest[:12]}) are not those that study "
-            f"{_subject(exported)!r} saw ({expected[:12]}); set data.path to those, or search again"
-        )
-
-
-def _check_test(
-    exported: Exported, config: RunConfig, overrides: Mapping[str, Any], corpus: Corpus, say: Say
-) -> None:
-    """Check the test split while it is still closed, before any seed is trained.
-
-    Raises:
-        DataError: where there is no test split, it is incomplete, or the search saw rows of it.
-    """
-    test = corpus.outlines.get("test")
-    if test is None:
-        raise DataError(f"{corpus.name} has no test split to measure on. {HOW_TO_SPLIT['test']}")
-    raise_data_error(f"{corpus.name}: test cannot be opened as it is", list(test.problems))
-    seen, ours = _seen(exported, overrides, corpus, say), Rows.of(corpus, "test")
-    shared = {f"of its {len(ours.rows)} rows": ours.rows & seen.rows}
-    if not getattr(config.data, "allow_shared_groups", False):
-        shared[f"of its {len(ours.groups)} videos or speakers"] = ours.groups & seen.groups
-    found = " and ".join(f"{len(common)} {of_what}" for of_what, common in shared.items() if common)
-    if found:
-        changed = ", ".join(f"{path}={value}" for path, value in _of_data(overrides).items())
-        raise DataError(
-            f"{corpus.name}: test stays closed: study {_subject(exported)!r} was trained on, or chose by, "
-            f"{found}, so that they cannot test its configurations. Leave out --set {changed or 'data...'}, "
-            "or search anew on these splits under another name after `study:`"
-        )
-
-
-def _of_data(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Overrides that change which rows or features are used, not merely where the file is."""
-    return {
-        path: value
-        for path, value in overrides.items()
-        if path.startswith("data.") and path not in _WHERE_DATA_LIES
-    }
-
-
-def _seen(exported: Exported, overrides: Mapping[str, Any], corpus: Corpus, say: Say) -> Rows:
-    """The rows that the study of an exported file trained on or selected by."""
-    known = exported.provenance
-    if known is None:
-        return Rows()
-    if known.seen is not None:
-        return known.seen.known()
-    if _of_data(overrides):  # an older file does not say what was seen, but the data may still be there
-        where = {path: value for path, value in overrides.items() if path in _WHERE_DATA_LIES}
-        try:
-            corpus = open_corpus(with_overrides(exported.config, where).data)
-        except DataError as error:
-            say(f"the data of study {known.study!r} cannot be read: {error}")
-        if corpus.digest != known.corpus_digest:
-            say(
-                f"which rows study {known.study!r} saw is not known, so that test may not be unseen: export "
-                "the trial again"
-            )
-            return Rows()
-    return Rows.of(corpus, "train", "valid")
-
-
-def _train(config: RunConfig, corpus: Corpus, bundle: Path, cache: Path, prefix: str, say: Say) -> SeedResult:
-    metric = config.train.metric
-
-    def tell(progress: Progress) -> None:
-        value, best = progress.metrics[metric], progress.best[metric]
-        say(f"{prefix} epoch {progress.epoch}: {metric} {value:.4f} (best {best:.4f}, {progress.best_epoch})")
-
-    result = run(config, corpus, tell, cache=cache)
-    save_bundle(result, bundle)
-    return SeedResult(config.seed, result.best_epoch, result.metrics, tuple(result.history), bundle)
 
 
 def _compare(exported: Exported, overrides: Mapping[str, Any], first: SeedResult, say: Say) -> bool | None:
     """Whether the first seed reproduces the exported trial to the last bit; None if that cannot be asked."""
     known = exported.provenance
-    if known is None or overrides.keys() - _WHERE_DATA_LIES:
+    if known is None or overrides.keys() - WHERE_DATA_LIES:
         return None
     value = first.metrics.get(known.metric)
     if value == known.value:
@@ -216,7 +119,7 @@ def _compare(exported: Exported, overrides: Mapping[str, Any], first: SeedResult
     return False
 
 
-def _open_test(
+def _measure_on_test(
     exported: Exported,
     config: RunConfig,
     corpus: Corpus,
@@ -230,19 +133,19 @@ def _open_test(
         data_set=corpus.name,
         config_digest=digest(config),
         corpus_digest=corpus.digest,
-        study=_subject(exported),
+        study=study_of(exported),
         trial=exported.provenance.trial if exported.provenance else None,
         seeds=[result.seed for result in trained],
         overrides=dict(overrides),
         selected=next((result.seed for result in trained if result.selected), None),
         test_rows=rows.text(),
+        config=config.model_dump(mode="json"),
     )
     ledger = Ledger(runs / LEDGER)
     own = ledger.openings_of(opening.study, opening.config_digest)
     ids = {entry.id for entry in own}
     elsewhere = Counter(entry.study for entry in ledger.openings_of_rows(rows) if entry.id not in ids)
-    ledger.open(opening)  # before test is read: an opening that fails was one all the same
-    test = open_corpus(config.data, ("test",))["test"]
+    test = open_test(ledger, opening, config)
     predictions_SN = np.stack([load_bundle(r.bundle, runs / "cache").predict(test) for r in trained])
     seeds = tuple(
         replace(result, test=evaluate(test.labels, predictions_N, corpus.suite))

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from mmsa.data.ledger import Opening
 from mmsa.experiment import RunConfig, TrainConfig
 from mmsa.information.target import Decomposition
 from mmsa.measurement import Measurement
 from mmsa.results.exported import Exported
-from mmsa.results.ledger import Opening
 from mmsa.results.statistics import Interval
 from mmsa.results.test_information import information_table
 from mmsa.training.constants import LOWER_IS_BETTER, best_constants, short_of

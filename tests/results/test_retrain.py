@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 import mmsa.results.retrain
+import mmsa.results.sealed
 from mmsa.config import parse
 from mmsa.data import Corpus, open_corpus
+from mmsa.data.ledger import LEDGER, Ledger
 from mmsa.errors import ConfigError, DataError, TrainingDiverged
 from mmsa.experiment import RunConfig
 from mmsa.information.panel import CORE, names
@@ -21,10 +23,10 @@ from mmsa.information.target import Decomposition, Effort
 from mmsa.measurement import Measurement
 from mmsa.results.export import export
 from mmsa.results.exported import Exported
-from mmsa.results.ledger import LEDGER, Ledger
 from mmsa.results.report import study_report
-from mmsa.results.retrain import digest, retrain
+from mmsa.results.retrain import retrain
 from mmsa.results.retrained import RetrainReport
+from mmsa.results.sealed import digest
 from mmsa.search.study.view import StudyView
 
 
@@ -71,7 +73,8 @@ def test_test_is_opened_once_after_all_seeds_and_written_down(
             assert len(Ledger(tmp_path / LEDGER).openings()) == 1
         return open_corpus(config, splits)
 
-    monkeypatch.setattr(mmsa.results.retrain, "open_corpus", opened)
+    for module in (mmsa.results.retrain, mmsa.results.sealed):
+        monkeypatch.setattr(module, "open_corpus", opened)
     result, _ = again(exported, tmp_path, num_seeds=1, say=lambda line: events.append(line[:8]))
     assert events == ["train+valid", *["seed 1/2"] * 3, "trial 1 ", *["seed 2/2"] * 3, "test"]
     (opening,) = Ledger(tmp_path / LEDGER).openings()

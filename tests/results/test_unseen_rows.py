@@ -11,11 +11,11 @@ import pytest
 
 from mmsa.config import parse
 from mmsa.data import open_corpus
+from mmsa.data.ledger import LEDGER, Ledger, Opening
 from mmsa.data.rows import Rows
 from mmsa.errors import DataError
 from mmsa.experiment import RunConfig
 from mmsa.results.exported import Exported, Provenance, load_export, save_export
-from mmsa.results.ledger import LEDGER, Ledger, Opening
 from mmsa.results.retrain import retrain
 
 SPLITS = np.repeat(["train", "valid", "test"], [30, 15, 15])

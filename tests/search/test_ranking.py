@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
+from mmsa.data.ledger import Ledger
 from mmsa.errors import StudyError
 from mmsa.interface import TrialCard
 from mmsa.ranking import front_of, ranked
 from mmsa.results.export import export
 from mmsa.results.exported import load_export
-from mmsa.results.ledger import Ledger
 from mmsa.results.report import study_report
 from mmsa.search.records import Ending, TrialRecord
 from mmsa.search.samplers.proposals import CONSTRAINT, PastTrial, Proposals

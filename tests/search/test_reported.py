@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mmsa.config import parse
+from mmsa.data.ledger import Ledger
 from mmsa.errors import ConfigError
-from mmsa.results.ledger import Ledger
 from mmsa.results.report import study_report
 from mmsa.search.definition.reported import reported_lines
 from mmsa.search.definition.study_config import StudyConfig

@@ -1,4 +1,4 @@
-"""The ledger of test openings: an append-only file of JSON lines.
+"""The ledger of test openings: an append-only file whose entries are chained by digests.
 
 An opening is written before the test split is read, and its metrics afterwards, so a retraining that dies in
 between is counted as well.
@@ -6,9 +6,6 @@ between is counted as well.
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -16,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mmsa.data.chained import ChainedFile
 from mmsa.data.rows import RowSet
 from mmsa.errors import DataError
 
@@ -25,6 +23,25 @@ LEDGER = "ledger.jsonl"
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class OpenedBeside:
+    """A configuration whose models were measured in the same opening as another's.
+
+    Attributes:
+        trial: of the study; None for defaults that no trial ran.
+        config_digest: as in ``Opening``.
+        config: as in ``Opening``.
+        seeds: of its models.
+        metrics: test metrics of each seed; empty if the comparison died before they were known.
+    """
+
+    trial: int | None
+    config_digest: str
+    config: Mapping[str, Any]
+    seeds: Sequence[int]
+    metrics: Sequence[Mapping[str, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -45,6 +62,8 @@ class Opening:
         date: ISO 8601 in UTC.
         id: unique in the ledger.
         test_rows: the rows that were opened, as ``RowSet.text`` writes them; empty in older entries.
+        config: the configuration, as JSON has it; empty in older entries.
+        beside: other configurations that were compared with it.
     """
 
     data_set: str
@@ -60,6 +79,13 @@ class Opening:
     date: str = field(default_factory=_now)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     test_rows: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    beside: Sequence[OpenedBeside] = field(default_factory=list)
+
+    @property
+    def config_digests(self) -> set[str]:
+        """Of every configuration that was measured."""
+        return {self.config_digest, *(other.config_digest for other in self.beside)}
 
     def means(self) -> dict[str, float]:
         """Mean of each test metric over fresh seeds; empty if nothing was recorded."""
@@ -79,36 +105,36 @@ class Ledger:
 
     def __init__(self, path: Path):
         self.path = path
+        self._file = ChainedFile(path)
 
     def open(self, opening: Opening) -> None:
         """Record that the test split is about to be read."""
-        self._append({"event": "opened", **asdict(opening)})
+        self._file.append({"event": "opened", **asdict(opening)})
 
-    def measure(self, opening: Opening, test_digest: str, metrics: Sequence[Mapping[str, float]]) -> None:
-        """Record the test metrics of an opening."""
-        measured = {"test_digest": test_digest, "metrics": [dict(values) for values in metrics]}
-        self._append({"event": "measured", "id": opening.id, **measured})
-
-    def _append(self, entry: Mapping[str, Any]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # two retrainings may share the folder of runs
-            file.write(json.dumps(entry) + "\n")
-            file.flush()
-            os.fsync(file.fileno())  # or a crash of the machine could undo an opening that took place
+    def measure(
+        self,
+        opening: Opening,
+        test_digest: str,
+        metrics: Sequence[Mapping[str, float]],
+        beside: Sequence[OpenedBeside] = (),
+    ) -> None:
+        """Record the test metrics of an opening, those of the configurations beside it among them."""
+        measured: dict[str, Any] = {"test_digest": test_digest, "metrics": [dict(m) for m in metrics]}
+        if beside:
+            measured["beside"] = [asdict(other) for other in beside]
+        self._file.append({"event": "measured", "id": opening.id, **measured})
 
     def openings(self) -> list[Opening]:
         """All openings, oldest first.
 
         Raises:
-            DataError: for a line that this class never writes.
+            DataError: for a line that this class never writes, or a file that is not as it was written.
         """
-        if not self.path.exists():
-            return []
         found: dict[str, Opening] = {}
-        for number, line in enumerate(self.path.read_text(encoding="utf-8").splitlines(), 1):
+        for number, entry in self._file.entries():
             try:
-                entry = json.loads(line)
+                if "beside" in entry:
+                    entry["beside"] = [OpenedBeside(**other) for other in entry["beside"]]
                 if entry.pop("event") == "opened":
                     found[entry["id"]] = Opening(**entry)
                 else:
@@ -133,5 +159,5 @@ class Ledger:
         return [
             opening
             for opening in self.openings()
-            if (opening.study == study if study is not None else opening.config_digest == config_digest)
+            if (opening.study == study if study is not None else config_digest in opening.config_digests)
         ]
