@@ -13,6 +13,7 @@ from pydantic import Field
 
 from mmsa.config import Named, expand_path
 from mmsa.data.corpus import Corpus, DataSet, ModalityName, SplitName
+from mmsa.data.folds import FoldsConfig, present_splits, with_folds
 from mmsa.data.isolation import read_apart
 from mmsa.data.planted import Planted
 from mmsa.data.published import identify
@@ -36,10 +37,14 @@ _CMU = f"{_MMSA_PROJECT}; access to the recordings is given by the CMU MultiComp
 def open_corpus(config: Named, splits: Sequence[SplitName] = ("train", "valid")) -> Corpus:
     """Open the named splits of a data set; of the others only ids, groups and widths are read.
 
+    With ``data.folds`` train and valid are pooled and dealt, if train is among them.
+
     Raises:
         DataError: for a file that is missing, damaged, or not what the block says.
     """
-    return DATA_SETS[config.name](config).open(splits)
+    corpus = DATA_SETS[config.name](config).open(splits)
+    folds: FoldsConfig | None = getattr(config, "folds", None)
+    return corpus if folds is None or "train" not in splits else with_folds(corpus, folds)
 
 
 class NamedFileConfig(FileConfig, Named):
@@ -69,10 +74,12 @@ class FileDataSet(DataSet):
         """
         path = self._path()
         self._identify(path)
+        reader = self._reader(path)
+        if self.config.folds is not None:
+            (there,) = read_apart(reader, ("outlines", []))
+            splits = present_splits(splits, there)
         # One request for both calls: they share the reader, which parses a pickle once.
-        opened, outlines, targets = read_apart(
-            self._reader(path), ("read", [splits]), ("outlines", []), ("targets", [])
-        )
+        opened, outlines, targets = read_apart(reader, ("read", [splits]), ("outlines", []), ("targets", []))
         targets = self._scored(targets)
         check_splits(opened, targets, str(path), self.config.allow_shared_groups, outlines)
         for name, split in opened.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
@@ -29,6 +29,15 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     view = array.view()  # the flag is the view's: whoever made the array may still write to it
     view.flags.writeable = False
     return view
+
+
+def _gathered(
+    values_L: NDArray[Any], offsets: NDArray[np.int64], rows: NDArray[np.int64]
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Values and offsets of some rows of a ragged array, in the order of ``rows``."""
+    lengths = np.diff(offsets)[rows]
+    taken = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return values_L[np.repeat(offsets[rows] - taken[:-1], lengths) + np.arange(taken[-1])], taken
 
 
 class _Arrays:
@@ -64,6 +73,10 @@ class Strings(_Arrays):
     def __len__(self) -> int:
         return len(self.values)
 
+    def take(self, rows: NDArray[np.int64]) -> Strings:
+        """The text of some rows, copied."""
+        return Strings(self.values[rows])
+
     def lengths(self) -> NDArray[np.int64]:
         """Number of words of each row, (N,)."""
         return np.array([len(text.split()) for text in self.values], dtype=np.int64)
@@ -83,6 +96,10 @@ class Tokens(_Arrays):
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def take(self, rows: NDArray[np.int64]) -> Tokens:
+        """The tokens of some rows, copied."""
+        return Tokens(*_gathered(self.ids, self.offsets, rows))
 
     def lengths(self) -> NDArray[np.int64]:
         """Number of tokens of each row, (N,)."""
@@ -122,6 +139,10 @@ class Features(_Arrays):
     def dim(self) -> int:
         """D, the number of feature dimensions."""
         return int(self.values.shape[1])
+
+    def take(self, rows: NDArray[np.int64]) -> Features:
+        """The frames of some rows, copied."""
+        return Features(*_gathered(self.values, self.offsets, rows))
 
     def lengths(self) -> NDArray[np.int64]:
         """Number of frames of each row, (N,)."""
@@ -166,6 +187,8 @@ class Split(_Arrays):
         vision: likewise.
         unimodal_labels: (N,) float32 labels of single modalities, by annotators who were shown nothing else.
         further_targets: float32 values of the other targets by name, shaped likewise; NaN is missing.
+        folds: (N, F) int8, where the file deals its rows to F folds itself: 1 held out, 0 trained on, -1
+            neither; see ``mmsa.data.folds``.
     """
 
     ids: NDArray[np.str_]
@@ -176,6 +199,7 @@ class Split(_Arrays):
     vision: Features | None = None
     unimodal_labels: Mapping[ModalityName, NDArray[np.float32]] = field(default_factory=dict)
     further_targets: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    folds: NDArray[np.int8] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -186,6 +210,7 @@ class Split(_Arrays):
             kind = "labels" if name == "unimodal_labels" else "target"
             sizes |= {f"{key} {kind}": len(values) for key, values in columns.items()}
         sizes |= {name: len(modality) for name, modality in self.modalities().items()}
+        sizes |= {} if self.folds is None else {"folds": len(self.folds)}
         wrong = {name: size for name, size in sizes.items() if size != len(self.ids)}
         if wrong:
             raise DataError(f"{len(self.ids)} ids, but {wrong} rows")
@@ -199,6 +224,14 @@ class Split(_Arrays):
         """The modalities that are present, in the order of ``MODALITIES``."""
         present = {name: getattr(self, name) for name in MODALITIES}
         return {name: modality for name, modality in present.items() if modality is not None}
+
+    def take(self, rows: NDArray[np.int64]) -> Split:
+        """The split of some rows alone, in the order of ``rows``; nothing is shared with this one."""
+        arrays = {name: array[rows] for name, array in self._arrays()}
+        modalities = {str(name): modality.take(rows) for name, modality in self.modalities().items()}
+        unimodal = {name: labels[rows] for name, labels in self.unimodal_labels.items()}
+        further = {name: values[rows] for name, values in self.further_targets.items()}
+        return replace(self, **arrays, **modalities, unimodal_labels=unimodal, further_targets=further)  # type: ignore[arg-type]
 
     def outline(self) -> Outline:
         """The outline of this split, as if it were closed."""
@@ -223,6 +256,21 @@ class Split(_Arrays):
             digest.update(f"{target} target:{values.dtype.str}:{values.shape}".encode())
             digest.update(np.ascontiguousarray(values).data)
         return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Fold(_Arrays):
+    """One way to learn from some rows and evaluate on others.
+
+    Attributes:
+        train: positions in the train split, ascending.
+        held_out: positions in the valid split, ascending.
+        repeat: folds of one repeat hold out different rows.
+    """
+
+    train: NDArray[np.int64]
+    held_out: NDArray[np.int64]
+    repeat: int = 0
 
 
 class DataSet(ABC):
@@ -262,6 +310,8 @@ class Corpus:
         outlines: of all splits of the data set, closed ones too; not pickled.
         targets: what can be predicted, the primary target first. Without any it is a number within
             ``label_range``, called ``label``; with some, they determine ``label_range`` and ``suite``.
+        folds: empty for a run on train and valid as they are. With folds both hold all rows of development,
+            and only ``fold`` says what is learned from and what is held out.
 
     Raises:
         DataError: for a split that lacks one of the targets.
@@ -273,6 +323,7 @@ class Corpus:
     suite: Suite = "regression"
     outlines: Mapping[SplitName, Outline] = field(default_factory=dict)
     targets: tuple[TargetSpec, ...] = ()
+    folds: tuple[Fold, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "splits", MappingProxyType(dict(self.splits)))
@@ -312,7 +363,17 @@ class Corpus:
 
     # A MappingProxyType cannot be pickled, and workers have no use for the names of all rows.
     def __reduce__(self) -> tuple[type[Corpus], tuple[Any, ...]]:
-        return type(self), (self.name, self.label_range, dict(self.splits), self.suite, {}, self.targets)
+        settings = (self.name, self.label_range, dict(self.splits), self.suite)
+        return type(self), (*settings, {}, self.targets, self.folds)
+
+    def fold(self, number: int) -> Corpus:
+        """The corpus of one fold, whose train and valid have no row in common. Its rows are copied."""
+        fold = self.folds[number]
+        splits: dict[SplitName, Split] = {
+            "train": self["train"].take(fold.train),
+            "valid": self["valid"].take(fold.held_out),
+        }
+        return replace(self, splits=splits, outlines={}, folds=())
 
     @cached_property
     def digest(self) -> str:
@@ -320,4 +381,8 @@ class Corpus:
         parts = [self.splits[name].digest for name in ("train", "valid") if name in self.splits]
         if len(self.targets) > 1 or not self.target.is_plain:  # or digests of earlier versions would change
             parts.append(repr(self.targets))
-        return hashlib.sha256("".join(parts).encode()).hexdigest()
+        digest = hashlib.sha256("".join(parts).encode())
+        for fold in self.folds:
+            digest.update(f"fold of repeat {fold.repeat}".encode())
+            fold.update(digest)
+        return digest.hexdigest()

@@ -69,7 +69,7 @@ def read_apart(reader: Reader, *calls: Call) -> list[Any]:
         "layout": next(name for name in LAYOUTS if LAYOUTS[name] is type(reader)),
         "path": str(reader.path),
         "folder": None if reader.path.is_absolute() else str(Path.cwd()),
-        "config": {name: getattr(reader.config, name) for name in FileConfig.model_fields},
+        "config": reader.config.model_dump(mode="json", include=set(FileConfig.model_fields)),
         "calls": calls,
         "memory": _MEMORY + _MEMORY_PER_BYTE * size,
         "seconds": math.ceil(_SECONDS + _SECONDS_PER_BYTE * size),

@@ -39,6 +39,7 @@ from mmsa.data.corpus import (
     Split,
     SplitName,
 )
+from mmsa.data.folds import FoldsConfig
 from mmsa.data.target_spec import TargetSpec
 from mmsa.data.validation import check_splits, warn_about_labels
 from mmsa.seeding import derive_seed
@@ -161,6 +162,8 @@ class Planted(DataSet):
         modalities: Modalities = MODALITIES
         """Which of the modalities the corpus has."""
         seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+        folds: FoldsConfig | None = None
+        """Search by folds of the rows of train and valid together; null searches on valid."""
 
         @model_validator(mode="after")
         def _consistent(self) -> Planted.Config:

@@ -36,6 +36,8 @@ def digest(config: RunConfig) -> str:
     # Settings that came later: without them nothing has changed, and the ledger knows earlier openings.
     if values["data"].get("metrics") == "auto":
         del values["data"]["metrics"]
+    if values["data"].get("folds") is None:
+        values["data"].pop("folds", None)
     for name, settings in _CAME_LATER.items():
         if (term := config.objective.terms.get(name)) is not None:
             defaults = {setting: type(term).model_fields[setting].default for setting in settings}

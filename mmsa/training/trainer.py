@@ -64,9 +64,12 @@ class Trainer:
 
     Raises:
         ConfigError: for a metric or device that does not exist, or an encoder that cannot read the data.
+        ValueError: for a corpus of several folds, whose train and valid hold the same rows.
     """
 
     def __init__(self, config: RunConfig, corpus: Corpus, cache: Path | None = None, team: Team = ALONE):
+        if corpus.folds:
+            raise ValueError("a corpus of several folds is trained fold by fold: give Corpus.fold(number)")
         check_metric(config.train.metric, corpus.suite)
         self.config, self.cache, self.team = config, cache, team
         self.runtime = Runtime.of(config.train)

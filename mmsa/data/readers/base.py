@@ -20,6 +20,7 @@ from pydantic import Field
 from mmsa.config import Block, name_in
 from mmsa.data import budget
 from mmsa.data.corpus import MODALITIES, Features, ModalityName, Outline, Split, SplitName
+from mmsa.data.folds import FoldsConfig
 from mmsa.data.target_spec import TargetSpec
 from mmsa.data.validation import first_few, replace_non_finite
 from mmsa.errors import DataError, shown
@@ -85,6 +86,8 @@ class FileConfig(Block):
     that no paper cuts into seven, five, three or two classes are ``regression``."""
     allow_shared_groups: bool = False
     """Accept a video or speaker whose rows lie in several splits, where the published split is like that."""
+    folds: FoldsConfig | None = None
+    """Search by folds of the rows of train and valid together; null searches on valid."""
 
 
 class Reader(ABC):
@@ -274,6 +277,7 @@ def assemble(
     modalities: Mapping[str, Any],
     unimodal_labels: Mapping[ModalityName, NDArray[np.float32]] = MappingProxyType({}),
     further_targets: Mapping[str, NDArray[np.float32]] = MappingProxyType({}),
+    folds: NDArray[np.int8] | None = None,
 ) -> Split:
     """A split from columns that were read one by one.
 
@@ -288,6 +292,7 @@ def assemble(
             **modalities,
             unimodal_labels=unimodal_labels,
             further_targets=further_targets,
+            folds=folds,
         )
     except DataError as error:
         raise DataError(f"{source}: {error}; every column must have a row for each id") from None

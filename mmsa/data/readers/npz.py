@@ -13,7 +13,9 @@ length          (N,) int                    frames of each row
 label           (N,) float                  or, where ``data.target`` names one of several:
 labels          (N, K) float                K ratings of each row
 label_names     (K,) str                    what they rate
-split...        (N,) str                    train, valid (val, dev) or test
+split...        (N,) str                    train, valid (val, dev) or test; where folds are read, a file may
+                                            lack it: all rows are train then
+fold...         (N,) or (F, N)              folds, where ``data.folds.array`` names one (``mmsa.data.folds``)
 ==============  ==========================  =========================================================
 """
 
@@ -28,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsa.data.corpus import SPLITS, Features, ModalityName, Outline, Split, SplitName, Strings
+from mmsa.data.folds import shipped_folds
 from mmsa.data.published import identify
 from mmsa.data.readers.base import HOW_TO_SPLIT, Reader, assemble, frames, label_column, split_of, strings
 from mmsa.data.readers.npz_file import Header, NpzFile
@@ -73,7 +76,9 @@ class NpzReader(Reader):
         advice = {"label": "Name one of `label_names` in data.target."} if rated else {}
         if "text" in file.names:
             advice["raw_text"] = "The array 'text' holds features; set data.text: features."
-        needed = {*self._label_arrays(), *self._modality_arrays(file)}
+        needed = {*self._label_arrays(), *self._modality_arrays(file)} | (
+            {self._folds} if self._folds else set()
+        )
         raise_data_error(
             str(self.path),
             [
@@ -81,6 +86,11 @@ class NpzReader(Reader):
                 for name in sorted(needed - set(file.names))
             ],
         )
+
+    @property
+    def _folds(self) -> str | None:
+        """The array that deals rows to folds."""
+        return None if self.config.folds is None else self.config.folds.array
 
     def _label_arrays(self) -> tuple[str, ...]:
         return ("label",) if self.config.target is None else ("labels", "label_names")
@@ -104,9 +114,12 @@ class NpzReader(Reader):
         """Whether an array is read as strings; items that are none are refused later."""
         return array == "raw_text" or (array == "text" and file.header(array).holds_text)
 
-    def _split_column(self, file: NpzFile) -> str:
+    def _split_column(self, file: NpzFile) -> str | None:
+        """The array that names the split of each row; None where folds do without one."""
         columns = [name for name in file.names if "split" in name]
-        columns = columns or [name for name in file.names if "fold" in name]
+        columns = columns or [name for name in file.names if "fold" in name and name != self._folds]
+        if self.config.folds is not None and self.config.split is None and not columns:
+            return None
         if self.config.split is None and len(columns) == 1:
             return columns[0]
         if self.config.split in file.names:
@@ -120,29 +133,32 @@ class NpzReader(Reader):
     def _split_names(self, file: NpzFile) -> NDArray[np.str_]:
         """What the file calls the split of each row, (N,)."""
         column = self._split_column(file)
+        if column is None:
+            return np.full((*file.header(self._label_arrays()[0]).shape, 0)[0], "train")
         return strings(file.rows(column), column)
 
-    def _check_columns(self, file: NpzFile, split_column: str) -> None:
+    def _check_columns(self, file: NpzFile, split_column: str | None) -> None:
         """Raise for all arrays at once whose type or shape is not that of the table above."""
         arrays = self._modality_arrays(file)
         features = [name for name in arrays if not self._holds_strings(file, name)]
-        texts = {split_column, "id", "video_id", *arrays} - {*features}
+        texts = {"id", "video_id", *arrays} - {*features}
+        counted = split_column or self._label_arrays()[0]  # the array that has an item for each row
         flattened = ["length"] if features and "length" in file.names else []
         headers: dict[str, Header] = {}
         problems = []
         for name in dict.fromkeys(
-            [split_column, *sorted(texts & set(file.names)), *self._label_arrays(), *features, *flattened]
+            [counted, *sorted(texts & set(file.names)), *self._label_arrays(), *features, *flattened]
         ):
             try:
                 headers[name] = file.header(name)
             except DataError as error:
                 problems.append(str(error).removeprefix(f"{self.path}: "))
-        if split_column in headers:
-            num_rows = (*headers[split_column].shape, 0)[0]
+        if counted in headers:
+            num_rows = (*headers[counted].shape, 0)[0]
             checks = {
                 **dict.fromkeys(features, _features_problem if not flattened else _flattened_problem),
                 **dict.fromkeys(texts, _text_problem),
-                split_column: _split_problem,
+                **({} if split_column is None else {split_column: _split_problem}),
                 "label_names": _names_problem,
                 "label": _label_problem,
                 "labels": _ratings_problem,
@@ -172,7 +188,16 @@ class NpzReader(Reader):
             name: self._modality(file, name, chosen_N, f"{self.path.name} {split} {name}")
             for name in self.config.modalities
         }
-        return assemble(f"{self.path} {split}", ids, groups, self._labels(file, chosen_N), modalities)
+        labels = self._labels(file, chosen_N)
+        folds = self._shipped(file, len(chosen_N))
+        chosen = None if folds is None else folds[chosen_N]
+        return assemble(f"{self.path} {split}", ids, groups, labels, modalities, folds=chosen)
+
+    def _shipped(self, file: NpzFile, num_rows: int) -> NDArray[np.int8] | None:
+        """The folds that the file deals itself, (N, F)."""
+        if self._folds is None:
+            return None
+        return shipped_folds(file.rows(self._folds), f"{self.path}: array {self._folds}", num_rows)
 
     def _labels(self, file: NpzFile, chosen_N: NDArray[np.bool_]) -> NDArray[np.float32]:
         target = self.config.target
