@@ -2,8 +2,8 @@
 
 For every family of data, size and draw (``compositions.py``): four studies (``studies.py``), what the
 searched one says (``naming.py``), and at last a fresh test of the best trial of each study. The protocol is
-in README.md. Everything that is finished stays in ``--out``, and the same command goes on with the rest;
-figures are recorded once a size is complete, and never of fewer trials than the protocol has.
+in README.md. Studies stay in ``--out`` and what is known of a draw in ``draws/``; the same command goes on
+with the rest. Figures are recorded once a size is complete, and never of fewer trials than the protocol has.
 
     python benchmarks/headline/headline.py --minutes 9                      # again and again until it is done
     ... --families private --sizes 686 --draws 1 --trials 6                 # a look; records nothing
@@ -55,6 +55,8 @@ from mmsa.seeding import derive_seed
 from mmsa.training import Result, run
 
 README = Path(__file__).with_name("README.md")
+FINISHED = Path(__file__).with_name("draws")
+"""Draws of the protocol's length, which are kept with the code: all of them take longer than one sitting."""
 DRAWS, SEEDS, HELD_TRIALS, BINS = 5, 3, 3, 8
 RIVALS: Mapping[Arm, str] = {
     "none": "no terms",
@@ -211,7 +213,7 @@ class Draw:
     def __init__(self, family: str, rows: int, draw: int, trials: int, out: Path):
         self.family, self.rows, self.draw, self.trials = family, rows, draw, trials
         self.key = family, rows, draw
-        self._file = out / f"{family}-{rows}-{draw}.json"
+        self._file = (FINISHED if trials >= TRIALS else out) / f"{family}-{rows}-{draw}.json"
         self._runs = out / "runs"
 
     @property
@@ -429,7 +431,7 @@ def gain_cell(of: Sequence[Mapping[str, Any]], rival: Arm) -> str:
     return f"{written(difference_D, '+')}: {gain_in_words(low, high)}"
 
 
-def report(finished: Draws, out: Path) -> None:
+def report(finished: Draws) -> None:
     """Print what there is; record and write into the README what is complete and of the protocol's length."""
     if not finished:
         print("no draw is finished yet; the same command goes on")
@@ -450,8 +452,8 @@ def report(finished: Draws, out: Path) -> None:
     for rows in set(SIZES) - set(complete):
         num, all_draws = sum(n == rows for _, n, _ in whole), len(FAMILIES) * DRAWS
         print(
-            f"{rows} rows: {num} of {all_draws} draws with {TRIALS} trials are finished in {out}; nothing is "
-            "recorded before all are"
+            f"{rows} rows: {num} of {all_draws} draws with {TRIALS} trials are finished in "
+            f"{FINISHED.name}/; nothing is recorded before all are"
         )
 
 
@@ -459,7 +461,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, default=Path("runs/headline"), help="what is finished lies there")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/headline"), help="studies lie there, and draws of fewer trials"
+    )
     parser.add_argument("--families", nargs="+", choices=FAMILIES, default=[*FAMILIES])
     parser.add_argument("--sizes", nargs="+", type=int, choices=SIZES, default=[*SIZES])
     parser.add_argument("--draws", type=int, default=DRAWS, help=f"draws 0 to N - 1 (default: {DRAWS})")
@@ -471,7 +475,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
-    args.out.mkdir(parents=True, exist_ok=True)
+    for folder in (args.out, FINISHED):
+        folder.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + 60 * args.minutes
     chosen = [
         Draw(family, rows, draw, args.trials, args.out)
@@ -494,7 +499,7 @@ def main() -> None:
     everything = [
         Draw(*key, args.trials, args.out) for key in product(FAMILIES, SIZES, range(max(args.draws, DRAWS)))
     ]
-    report({draw.key: draw.values for draw in everything if draw.finished}, args.out)
+    report({draw.key: draw.values for draw in everything if draw.finished})
 
 
 if __name__ == "__main__":
