@@ -77,6 +77,7 @@ def dry_run(config: StudyConfig, runs: Path, storage: str | None = None) -> Iter
     else:
         timed = _timed(config, corpus, cache)
         yield _cost(timed, config.search.trials, share)
+        yield from _finalists(config, cache, share)
         plan = planned_references(config.search.references, config.base, corpus)
         yield from _references(plan, timed, share)
     with suppress(StudyError):
@@ -111,6 +112,22 @@ def _cost(timed: _Timed, trials: int, share: Share) -> str:
     return (
         f"cost at most: {1000 * timed.step:.3g} ms/step x {timed.steps:,} steps x {trials:,} trials = "
         f"{_long(total)} of one trial after the other ({share.cost(total)}), if no trial stops early"
+    )
+
+
+def _finalists(config: StudyConfig, cache: Path, share: Share) -> Iterator[str]:
+    """What finalists take at most; their settings are dearer than those of the search."""
+    finalists = config.search.finalists
+    if finalists is None:
+        return
+    # Threads are set by `_timed`; the corpus is another one, such as tokens instead of features.
+    dear = config.model_copy(update={"base": with_overrides(config.base, finalists.set)})
+    timed = _timed(dear, prepare(dear.base, cache), cache)
+    most = finalists.top + finalists.defaults
+    total = timed.step * timed.steps * most
+    yield (
+        f"finalists at most: {1000 * timed.step:.3g} ms/step x {timed.steps:,} steps x {most} finalists = "
+        f"{_long(total)} ({share.cost(total)})"
     )
 
 

@@ -16,6 +16,7 @@ from mmsa.measurement import CLAIMS, Measurement
 from mmsa.search.progress import ENDS, spoken
 from mmsa.search.records import Cost, TrialRecord, shown_params
 from mmsa.search.stops import STANDARD_ERRORS
+from mmsa.search.study.fidelity import Fidelity, fidelity
 from mmsa.search.study.view import StudyView
 from mmsa.tracking.location import DEFAULT_RUNS
 from mmsa.training.constants import LOWER_IS_BETTER, Constant, short_of
@@ -104,6 +105,8 @@ class SearchSummary:
         idle: searched parameters without an effect on these data.
         notes: lines about the data that one should know when reading the values.
         references: reference points of the study, apart from its trials.
+        fidelity: how well the search foretold its finalists; None without at least two of them.
+        default_finalist: the finalist that ran the defaults again; None without one.
     """
 
     study: str
@@ -130,6 +133,8 @@ class SearchSummary:
     idle: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     references: tuple[ReferencePoint, ...] = ()
+    fidelity: Fidelity | None = None
+    default_finalist: BestTrial | None = None
 
     @property
     def done(self) -> bool:
@@ -169,7 +174,6 @@ class SearchSummary:
     def _results(self) -> list[str]:
         if self.best is None:
             return ["no trial completed", *reference_lines(self.references, self.metric, None)]
-        default = "without a result" if self.default is None else f"{self.metric} {self.default:.4f}"
         return [
             f"best:     {self.best.text(self.metric)}",
             *([_NONE_FEASIBLE] if self.best.breaks else []),
@@ -181,14 +185,21 @@ class SearchSummary:
             *self.best.at_its_best(),
             *self.best.measured(),
             *([f"search:   {self.searched.text(self.metric)}"] if self.searched else []),
-            "defaults: not tried yet"
-            if self.default_number is None
-            else f"defaults: trial {self.default_number}, {default}",
+            *([f"          {self.fidelity.text()}"] if self.fidelity else []),
+            *self._defaults(),
             *self._constant(self.best),
             *reference_lines(self.references, self.metric, self.best.number),
             *self._front(),
             *(f"note:     {note}" for note in self.notes),
         ]
+
+    def _defaults(self) -> list[str]:
+        if self.default_number is None:
+            return ["defaults: not tried yet"]
+        default = "without a result" if self.default is None else f"{self.metric} {self.default:.4f}"
+        line = f"defaults: trial {self.default_number}, {default}"
+        again = self.default_finalist
+        return [line if again is None else f"{line}; as a finalist {again.text(self.metric)}"]
 
     def _constant(self, best: BestTrial) -> list[str]:
         """The best constant predictor, and a warning unless the best trial is surely better."""
@@ -253,6 +264,9 @@ def summary_of(
     counts = ended(study)
     best, defaults, searched = study.best(), study.defaults(), study.completed("search")
     metric = study.config.search.objectives[0].metric
+    again = [
+        trial for trial in study.completed("finalist") if defaults and trial.finalist_of == defaults.number
+    ]
     return SearchSummary(
         study=study.name,
         runs=runs,
@@ -273,6 +287,8 @@ def summary_of(
         metrics=tuple(objective.metric for objective in study.config.search.objectives),
         front=tuple((trial.number, trial.values) for trial in study.front()),
         versions=_versions(study),
+        fidelity=fidelity(study),
+        default_finalist=next((_best(study, trial) for trial in again), None),
     )
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from mmsa.errors import ConfigError
 from mmsa.search.records import Ending
 from mmsa.search.study.cards import trial_card
+from mmsa.search.study.fidelity import fidelity
 from mmsa.search.study.study import Study, read_study
+from mmsa.search.summary import summary_of
 
 FEWER = {"optim.weight_decay": 0.1}
 
@@ -31,8 +35,9 @@ def sources(study: Study) -> list[int]:
 
 @pytest.fixture
 def config(make_study_config):
-    def make(top=2, settings=FEWER, **search):
-        return make_study_config(trials=5, finalists={"top": top, "set": settings}, **search)
+    def make(top=2, settings=FEWER, defaults=False, **search):
+        finalists = {"top": top, "set": settings, "defaults": defaults}
+        return make_study_config(trials=5, finalists=finalists, **search)
 
     return make
 
@@ -168,3 +173,37 @@ def test_other_settings_make_other_finalists(tmp_path, config):
         assert study.best().overrides["optim.weight_decay"] == 0.2
     with Study.open(config(parameters=None, top=3, settings={"optim.weight_decay": 0.2}), tmp_path) as study:
         assert study.finalists_due() == [3]
+
+
+def test_the_defaults_run_again_whatever_their_rank(tmp_path, config):
+    """Trial 0 is third of five here, so two places are not enough for it."""
+    with Study.open(config(defaults=True), tmp_path) as study:
+        assert study.asked == 8
+        run(study)
+        assert study.finalists_due() == [2, 1, 0]
+        run(study, "finalist")
+        summary = summary_of(study, tmp_path, None, Counter(), 1.0)
+        assert (study.asked, study.remaining) == (8, 0)
+        assert "defaults: trial 0, valid/mae 1.2000; as a finalist trial 7 (finalist" in summary.text()
+    with Study.open(config(top=5, defaults=True), tmp_path) as study:
+        assert study.finalists_due() == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("order", "trusted", "says"),
+    [
+        ([0.1, 0.2, 0.3, 0.4, 0.5], True, "+1.00 (Kendall; 0.0083 of all orders agree as well)"),
+        ([0.5, 0.4, 0.3, 0.2, 0.1], False, "too low to trust the order of the search"),
+        ([0.1, 0.2, 0.3], False, "fewer than 5 tell nothing"),
+    ],
+)
+def test_the_search_is_trusted_as_far_as_it_foretells_its_finalists(tmp_path, config, order, trusted, says):
+    with Study.open(config(top=len(order)), tmp_path) as study:
+        while suggestion := study.ask():
+            study.finish(suggestion.number, done(1.0 + suggestion.number))
+        assert fidelity(study) is None
+        values = iter(order)
+        run(study, "finalist", lambda _: done(next(values)))
+        found = fidelity(study)
+    assert (found.finalists, found.trusted) == (len(order), trusted)
+    assert says in found.text()

@@ -33,6 +33,9 @@ class Finalists(Block):
     set: Annotated[Mapping[str, Scalar], Field(min_length=1)]
     """What changes for them, by dotted path of ``base``, such as ``model.text.finetune: true``. It also
     replaces what was searched."""
+    defaults: bool = False
+    """Also run the trial of the defaults, whatever its rank, if it completed: what the best finalist has to
+    beat."""
 
 
 def finalist_problems(finalists: Finalists, base: RunConfig, space: Space) -> Iterator[Problem]:

@@ -97,7 +97,8 @@ class StudyView:
         if finalists is None:
             return self._searches_asked + begun
         chosen = not self.outstanding("search")
-        expected = begun + len(self.finalists_due()) if chosen else max(begun, finalists.top)
+        at_most = finalists.top + finalists.defaults
+        expected = begun + len(self.finalists_due()) if chosen else max(begun, at_most)
         return self._searches_asked + expected
 
     @property
@@ -185,8 +186,12 @@ class StudyView:
             and not self._superseded(trial)
             and trial.number not in self.retried
         }
-        best = self.completed_points()[: finalists.top]
-        return [trial.number for trial in best if trial.number not in begun]
+        ranked = self.completed_points()
+        chosen = [trial.number for trial in ranked[: finalists.top]]
+        if finalists.defaults and (defaults := self.defaults()):
+            others = [trial.number for trial in ranked[finalists.top :]]
+            chosen += [defaults.number] if defaults.number in others else []
+        return [number for number in chosen if number not in begun]
 
     def defaults(self) -> TrialRecord | None:
         """The trial that runs the base as it is now; a completed one if there are several."""
