@@ -1,4 +1,4 @@
-"""Take over what other projects know of data sets."""
+"""Look at data, check them, and write them in the form that opens fastest; settings of other projects."""
 
 from __future__ import annotations
 
@@ -6,12 +6,21 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmsa.cli import exit_code
+from mmsa.cli import exit_code, overrides
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    converting = commands.add_parser("convert", help="write a store, which opens without being read")
+    add_data_arguments(converting)
+    converting.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the store")
+    converting.add_argument(
+        "--warning", default="", metavar="TEXT", help="told by everything that opens the store"
+    )
+    converting.set_defaults(command=convert)
+
     importing = commands.add_parser(
         "import-mmsa", help="write search spaces from the configuration files of MMSA"
     )
@@ -20,6 +29,31 @@ def arguments() -> argparse.Namespace:
     importing.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the spaces")
     importing.set_defaults(command=import_mmsa)
     return parser.parse_args()
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="PATH", help="file or folder of the data, as in data.path")
+    parser.add_argument(
+        "--name", help="of the data set, as in data.name (default: what the file is known as)"
+    )
+    parser.add_argument(
+        "--set",
+        dest="assignments",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting of the data, such as data.split=split_context; may be repeated",
+    )
+
+
+def convert(args: argparse.Namespace) -> int:
+    from mmsa.data.conversion import convert, data_config
+
+    config = data_config(args.path, args.name, overrides(args.assignments))
+    card = convert(config, args.out, args.warning)
+    for name, split in card.splits.items():
+        print(f"{args.out}: {name}, {split.rows} rows, {', '.join(split.columns)}")
+    return 0
 
 
 def import_mmsa(args: argparse.Namespace) -> int:

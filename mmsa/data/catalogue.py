@@ -14,14 +14,16 @@ from pydantic import Field
 from mmsa.config import Named, expand_path
 from mmsa.data.corpus import Corpus, DataSet, ModalityName, SplitName
 from mmsa.data.folds import FoldsConfig, present_splits, with_folds
+from mmsa.data.hazards import warn_about_features, warn_about_labels
 from mmsa.data.isolation import read_apart
 from mmsa.data.planted import Planted
 from mmsa.data.published import identify
 from mmsa.data.readers import LAYOUTS, FileConfig, Reader
 from mmsa.data.readers.base import CONVERT
+from mmsa.data.store import is_store
 from mmsa.data.target_spec import TargetSpec
 from mmsa.data.unpickling import DAMAGE
-from mmsa.data.validation import check_splits, first_few, warn_about_features, warn_about_labels
+from mmsa.data.validation import check_splits, first_few
 from mmsa.errors import DataError
 from mmsa.registry import Registry
 
@@ -79,10 +81,13 @@ class FileDataSet(DataSet):
             (there,) = read_apart(reader, ("outlines", []))
             splits = present_splits(splits, there)
         # One request for both calls: they share the reader, which parses a pickle once.
-        opened, outlines, targets = read_apart(reader, ("read", [splits]), ("outlines", []), ("targets", []))
+        opened, outlines, targets, digests = read_apart(
+            reader, ("read", [splits]), ("outlines", []), ("targets", []), ("digests", [splits])
+        )
         targets = self._scored(targets)
         check_splits(opened, targets, str(path), self.config.allow_shared_groups, outlines)
         for name, split in opened.items():
+            split.know_digest(digests.get(name))
             warn_about_labels(split, f"{path.name} {name}")
             warn_about_features(split, f"{path.name} {name}")
         for name in outlines.keys() - opened.keys():
@@ -119,14 +124,16 @@ class FileDataSet(DataSet):
             path = expand_path(self.config.path)
         except DataError as error:
             raise DataError(f"{error}. {advice}") from None
-        if path.is_dir():
+        if path.is_dir() and not is_store(path):
             inside = first_few(sorted(entry.name for entry in path.iterdir())) or "nothing"
             raise DataError(f"{path}: is a folder, of {inside}; name a file in data.path. {advice}")
-        if not path.is_file():
+        if not path.exists():
             raise DataError(f"{path}: there is no such file (data.path is {self.config.path!r}). {advice}")
         return path
 
     def _identify(self, path: Path) -> None:
+        if path.is_dir():
+            return
         digest, published = identify(path)
         logger.info("%s: SHA-256 %s, %s", path, digest, published or "not one of the published files")
         if published and published.data_set != self.name:
@@ -140,6 +147,8 @@ class FileDataSet(DataSet):
 
 
 def _layout_of(path: Path) -> str:
+    if path.is_dir():
+        return "store"
     with path.open("rb") as file:
         start = file.read(16)
     if start.startswith(b"PK"):

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mmsa.data.mapped import MappedFile
 from mmsa.data.target_spec import Suite, TargetSpec
 from mmsa.errors import DataError, Problem, SealedTest
 
@@ -115,10 +116,12 @@ class Features(_Arrays):
     Attributes:
         values: (L, D) float32.
         offsets: (N + 1,) int64.
+        mapped: the file that ``values`` are all of, if they lie in one; other processes map it again.
     """
 
     values: NDArray[np.float32]
     offsets: NDArray[np.int64]
+    mapped: MappedFile | None = field(default=None, repr=False)
 
     @classmethod
     def from_vectors(cls, vectors: NDArray[np.float32]) -> Features:
@@ -135,6 +138,11 @@ class Features(_Arrays):
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.mapped is None:
+            return type(self), (self.values, self.offsets)
+        return _features_of, (self.mapped, self.offsets)
+
     @property
     def dim(self) -> int:
         """D, the number of feature dimensions."""
@@ -147,6 +155,10 @@ class Features(_Arrays):
     def lengths(self) -> NDArray[np.int64]:
         """Number of frames of each row, (N,)."""
         return np.diff(self.offsets)
+
+
+def _features_of(mapped: MappedFile, offsets: NDArray[np.int64]) -> Features:
+    return Features(mapped.open(), offsets, mapped)
 
 
 Modality = Strings | Tokens | Features
@@ -240,6 +252,11 @@ class Split(_Arrays):
             for name, modality in self.modalities().items()
         }
         return Outline(self.ids, self.groups, widths)
+
+    def know_digest(self, value: str | None) -> None:
+        """Take a digest that is known already, so that the frames need not be read for it."""
+        if value is not None:
+            self.__dict__["digest"] = value
 
     @cached_property
     def digest(self) -> str:

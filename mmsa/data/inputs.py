@@ -46,7 +46,10 @@ class FeatureInput:
 
     @classmethod
     def of(cls, features: Features) -> FeatureInput:
-        """Statistics of all frames, accumulated in float64."""
+        """Statistics of all frames, accumulated in float64; a store knows them from when it was made."""
+        known = features.mapped
+        if known is not None and known.mean is not None and known.scale is not None:
+            return cls(features.dim, known.mean, known.scale)
         # In two passes and by chunks: the one-pass formula cancels where the mean is large beside the spread,
         # and a float64 copy of all frames would double the memory of a large data set.
         values = features.values

@@ -30,6 +30,7 @@ from typing import IO, Any, NoReturn
 import numpy as np
 
 from mmsa.data.corpus import Features, Outline, Split, Strings, Tokens
+from mmsa.data.mapped import MappedFile
 from mmsa.data.readers import LAYOUTS, FileConfig, Reader
 from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import DataError, Problem, SealedTest, UnsafePickle, shown
@@ -40,7 +41,8 @@ Call = tuple[str, Sequence[Any]]
 """Name of a reader's method, and JSON-able arguments."""
 
 _RECORDS: dict[str, Any] = {
-    record.__name__: record for record in (Features, Outline, Problem, Split, Strings, TargetSpec, Tokens)
+    record.__name__: record
+    for record in (Features, MappedFile, Outline, Problem, Split, Strings, TargetSpec, Tokens)
 }
 _ERRORS = {error.__name__: error for error in (DataError, SealedTest, UnsafePickle)}
 
@@ -283,7 +285,10 @@ def _encode(value: Any, file: IO[bytes]) -> Any:
             file.write(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
         return {"array": [value.dtype.str, value.shape, start]}
     if is_dataclass(value):
-        content = {field.name: _encode(getattr(value, field.name), file) for field in fields(value)}
+        # What is mapped from a file is mapped again by the caller, and not copied here.
+        left_out = {"values"} if isinstance(value, Features) and value.mapped is not None else set()
+        names = [field.name for field in fields(value) if field.name not in left_out]
+        content = {name: _encode(getattr(value, name), file) for name in names}
         return {"record": type(value).__name__, "fields": content}
     if isinstance(value, dict):
         return {"mapping": [[key, _encode(item, file)] for key, item in value.items()]}
@@ -304,6 +309,8 @@ def _decode(value: Any, content: memoryview) -> Any:
         return np.frombuffer(content, dtype, math.prod(shape), start).reshape(shape)
     if "record" in value:
         parts = {name: _decode(part, content) for name, part in value["fields"].items()}
+        if parts.get("mapped") is not None:
+            parts["values"] = parts["mapped"].open()
         return _RECORDS[value["record"]](**parts)
     if "mapping" in value:
         return {key: _decode(item, content) for key, item in value["mapping"]}

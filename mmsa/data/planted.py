@@ -40,8 +40,9 @@ from mmsa.data.corpus import (
     SplitName,
 )
 from mmsa.data.folds import FoldsConfig
+from mmsa.data.hazards import warn_about_labels
 from mmsa.data.target_spec import TargetSpec
-from mmsa.data.validation import check_splits, warn_about_labels
+from mmsa.data.validation import check_splits
 from mmsa.seeding import derive_seed
 
 Bits = Annotated[float, Field(ge=0.0, le=4.0)]

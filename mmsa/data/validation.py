@@ -9,14 +9,12 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsa.data.corpus import MODALITIES, SPLITS, Features, Outline, Split, SplitName
-from mmsa.data.inputs import FeatureInput
+from mmsa.data.corpus import MODALITIES, SPLITS, Outline, Split, SplitName
 from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import DataError, Problem
 
 logger = logging.getLogger("mmsa.data")
 
-OUTLIER = 10.0  # standard deviations
 _SHOWN = 5
 _LONGEST = 80  # characters of a name that is shown
 
@@ -38,45 +36,6 @@ def replace_non_finite(values: NDArray[np.float32], source: str) -> NDArray[np.f
         logger.warning("%s: %s set to 0, in columns %s", source, counts, first_few(columns.tolist()))
         values[bad] = 0.0
     return values
-
-
-def warn_about_features(split: Split, source: str) -> None:
-    """Log rows without a modality, constant columns and far outliers."""
-    for name, modality in split.modalities().items():
-        absent = int((modality.lengths() == 0).sum())
-        if absent:
-            logger.warning("%s: %d of %d rows have no %s", source, absent, len(split), name)
-        if isinstance(modality, Features) and len(modality.values):
-            _warn_about_columns(modality, f"{source}: {name}")
-
-
-def warn_about_labels(split: Split, source: str) -> None:
-    """Log why metrics on this split would say little: a single row, a single group, equal labels."""
-    if len(split) == 1:
-        logger.warning("%s: has a single row", source)
-    elif len(np.unique(split.groups)) == 1:
-        logger.warning(
-            "%s: all %d rows are of one video or speaker; they do not tell how a metric varies over others",
-            *(source, len(split)),
-        )
-    if len(split) > 1 and np.ptp(split.labels) == 0:
-        logger.warning("%s: all %d labels are %g", source, len(split), split.labels[0])
-
-
-def _warn_about_columns(features: Features, source: str) -> None:
-    low, high = features.values.min(axis=0), features.values.max(axis=0)
-    constant = np.flatnonzero(low == high)
-    if len(constant):
-        logger.warning("%s: %d of %d columns are constant", source, len(constant), features.dim)
-    statistics = FeatureInput.of(features)
-    reach = np.maximum(high - statistics.mean, statistics.mean - low) / statistics.scale
-    far = np.flatnonzero(reach > OUTLIER)
-    if len(far):
-        worst = int(reach.argmax())
-        logger.info(
-            "%s: %d of %d columns reach beyond %g standard deviations, column %d from %g to %g",
-            *(source, len(far), features.dim, OUTLIER, worst, low[worst], high[worst]),
-        )
 
 
 def check_splits(

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from mmsa.data.corpus import SPLITS
+from mmsa.data.corpus import SPLITS, Corpus, Features, Split, Strings
 from mmsa.data.readers import LAYOUTS
+from mmsa.data.store import write_store
+from mmsa.errors import DataError
 from mmsa.testing import Case, ReaderContract, Recording
 
 
@@ -54,5 +57,33 @@ class TestMmsa(ReaderContract):
         path.write_bytes(pickle.dumps(content))
 
 
+class TestStore(ReaderContract):
+    CASES = {"store": {}}
+
+    def write(self, case: Case, path: Path, rows: Sequence[Recording]) -> None:
+        splits = {}
+        for split in SPLITS:
+            chosen = [row for row in rows if row.split == split]
+            if chosen:
+                splits[split] = Split(
+                    np.array([row.id for row in chosen]),
+                    np.array([row.group for row in chosen]),
+                    np.array([row.label for row in chosen], np.float32),
+                    Strings(np.array([row.text for row in chosen])),
+                    Features.from_rows([row.audio for row in chosen], 3),
+                    Features.from_rows([row.vision for row in chosen], 2),
+                )
+        write_store(path, Corpus("mosi", (-3.0, 3.0), splits, "mosi"), "recordings", {}, {})
+
+    def test_a_file_that_was_cut_is_refused(self, case: Case, path: Path) -> None:
+        for file in (path / "card.json", path / "train.audio.npy", path / "train.ids.npy"):
+            content = file.read_bytes()
+            for kept in (0, len(content) // 2):
+                file.write_bytes(content[:kept])
+                with pytest.raises(DataError):
+                    self.reader(case, path).read(("train", "valid"))
+            file.write_bytes(content)
+
+
 def test_every_layout_has_a_class() -> None:
-    assert {*TestNpz.CASES, *TestMmsa.CASES} == set(LAYOUTS)
+    assert {*TestNpz.CASES, *TestMmsa.CASES, *TestStore.CASES} == set(LAYOUTS)

@@ -50,7 +50,12 @@ def test_the_reader_is_asked_for_the_named_splits_only(
 
     monkeypatch.setattr("mmsa.data.catalogue.read_apart", recording)
     open_corpus(config(tmp_path / "f.pkl"))
-    assert asked == [("read", [("train", "valid")]), ("outlines", []), ("targets", [])]
+    assert asked == [
+        ("read", [("train", "valid")]),
+        ("outlines", []),
+        ("targets", []),
+        ("digests", [("train", "valid")]),
+    ]
 
 
 @pytest.mark.parametrize("name", ["mosi", "mosei", "sims", "simsv2"])

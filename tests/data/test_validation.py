@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from mmsa.data.corpus import Features, Split
+from mmsa.data.hazards import warn_about_features, warn_about_labels
 from mmsa.data.target_spec import TargetSpec
-from mmsa.data.validation import check_splits, replace_non_finite, warn_about_features, warn_about_labels
+from mmsa.data.validation import check_splits, replace_non_finite
 from mmsa.errors import DataError
 
 

@@ -117,6 +117,10 @@ class Reader(ABC):
         """
         return ()
 
+    def digests(self, splits: Sequence[SplitName]) -> dict[SplitName, str]:
+        """Digests of those of the read splits that are known without reading their frames."""
+        return {}
+
     @abstractmethod
     def outlines(self) -> dict[SplitName, Outline]:
         """Outlines of all splits of the file, without looking at labels, features or text.

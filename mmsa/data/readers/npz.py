@@ -33,7 +33,8 @@ from mmsa.data.corpus import SPLITS, Features, ModalityName, Outline, Split, Spl
 from mmsa.data.folds import shipped_folds
 from mmsa.data.published import identify
 from mmsa.data.readers.base import HOW_TO_SPLIT, Reader, assemble, frames, label_column, split_of, strings
-from mmsa.data.readers.npz_file import Header, NpzFile
+from mmsa.data.readers.npy import Header
+from mmsa.data.readers.npz_file import NpzFile
 from mmsa.data.validation import first_few, raise_data_error, replace_non_finite
 from mmsa.errors import DataError, Problem, did_you_mean
 

@@ -1,0 +1,154 @@
+"""From the file of a data set to the canonical store; which data set a file is taken for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmsa.config import Named, expand_path, parse, with_overrides
+from mmsa.data.catalogue import DATA_SETS
+from mmsa.data.corpus import SPLITS, Corpus, Features, Modality, SplitName
+from mmsa.data.inputs import FeatureInput
+from mmsa.data.published import identify
+from mmsa.data.store import (
+    TEXT_COLUMNS,
+    StoreCard,
+    StoredStatistics,
+    form_of,
+    is_store,
+    read_card,
+    write_store,
+)
+from mmsa.errors import ConfigError, DataError, Problem
+
+logger = logging.getLogger("mmsa.data")
+
+
+def data_config(path: str, name: str | None, changes: Mapping[str, Any]) -> Named:
+    """The block ``data`` for a file or folder that is named on a command line.
+
+    Args:
+        path: as in ``data.path``.
+        name: of the data set; None is what the file is known as.
+        changes: values by dotted paths that begin with ``data.``.
+
+    Raises:
+        ConfigError: for settings that the data set does not have.
+        DataError: for a file that is known as no data set, if none is named.
+    """
+    wrong = [
+        Problem(f"--set {key}", value, "is no setting of data", "Write --set data.<setting>=<value>.")
+        for key, value in changes.items()
+        if not key.startswith("data.")
+    ]
+    if wrong:
+        raise ConfigError("command line", wrong)
+    name = name or _known_as(expand_path(path))
+    base = parse(DATA_SETS[name].Config, {"name": name, "path": path}, "command line")  # type: ignore[attr-defined]
+    found: Named = with_overrides(
+        base, {key.removeprefix("data."): value for key, value in changes.items()}, "command line"
+    )
+    return found
+
+
+def _known_as(path: Path) -> str:
+    if is_store(path):
+        return read_card(path).data_set
+    if path.is_file():
+        published = identify(path)[1]
+        if published:
+            return published.data_set
+    raise DataError(f"{path}: is not known by its digest; say with --name which data set it is")
+
+
+def convert(config: Named, folder: Path, warning: str = "") -> StoreCard:
+    """Write all splits of a data set to a store.
+
+    Text is written in every form that the file has; nothing is left out but what ``config`` leaves out. This
+    opens test: it is copied, and neither looked at nor told of.
+
+    Args:
+        config: of the data set, as a search has it.
+        folder: of the store, which must not be there yet.
+        warning: what everybody who opens the store is to be told.
+
+    Raises:
+        DataError: for a file that cannot be read, and for a folder that is there.
+    """
+    if folder.exists():
+        raise DataError(f"{folder}: is there already; name a folder that is not, or remove it")
+    with noted() as notes:
+        data_set = DATA_SETS[config.name](config)
+        known = data_set.open(("train",)).outlines
+        # Not by open_corpus, which deals folds: a store has the rows as the file has them.
+        corpus = data_set.open(tuple(name for name in SPLITS if name in known))
+    path = expand_path(config.path)  # type: ignore[attr-defined]
+    source = path.name if path.is_dir() else f"{path.name}, SHA-256 {identify(path)[0]}"
+    texts = {} if corpus["train"].text is None else _other_texts(config, corpus)
+    folds = getattr(config, "folds", None)
+    return write_store(
+        folder,
+        corpus,
+        source,
+        texts,
+        _statistics(corpus, texts),
+        tuple(dict.fromkeys(notes)),
+        warning,
+        None if folds is None else folds.array,
+    )
+
+
+def _other_texts(config: Named, corpus: Corpus) -> dict[SplitName, dict[str, Modality]]:
+    """The forms of text that ``corpus`` was not opened with, by split."""
+    texts: dict[SplitName, dict[str, Modality]] = {name: {} for name in corpus.splits}
+    opened = form_of(corpus["train"].text)  # type: ignore[arg-type]
+    for form in TEXT_COLUMNS:
+        if form == opened:
+            continue
+        try:
+            wanted = with_overrides(config, {"text": form, "modalities": ["text"]})
+            other = DATA_SETS[config.name](wanted).open(tuple(corpus.splits))
+        except DataError as error:
+            logger.debug("no text as %s: %s", form, error)
+            continue
+        for name, split in other.splits.items():
+            if split.text is not None and form_of(split.text) == form:
+                texts[name][form] = split.text
+    return texts
+
+
+def _statistics(corpus: Corpus, texts: dict[SplitName, dict[str, Modality]]) -> dict[str, StoredStatistics]:
+    train = corpus["train"]
+    found: dict[str, Any] = {"audio": train.audio, "vision": train.vision}
+    for text in (train.text, *texts.get("train", {}).values()):
+        if isinstance(text, Features):
+            found[TEXT_COLUMNS["features"]] = text
+    return {
+        column: StoredStatistics(mean=tuple(known.mean.tolist()), scale=tuple(known.scale.tolist()))
+        for column, features in found.items()
+        if features is not None and len(features.values)
+        for known in [FeatureInput.of(features)]
+    }
+
+
+class _Notes(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+@contextmanager
+def noted() -> Iterator[list[str]]:
+    """Collect what is logged of data at the level of a warning; it is logged as before, too."""
+    handler = _Notes()
+    logger.addHandler(handler)
+    try:
+        yield handler.messages
+    finally:
+        logger.removeHandler(handler)
