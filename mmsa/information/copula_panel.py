@@ -74,6 +74,7 @@ class CopulaPanel:
         groups: (N,) video or speaker of each row.
         permutations: refits of the null; fewer than 19 test nothing.
         seed: decides everything random; the same for all quantities.
+        parts: of how many disjoint parts that are averaged these rows are one; all have as many together.
 
     Raises:
         DataError: for arrays that do not fit together or are not finite.
@@ -86,6 +87,7 @@ class CopulaPanel:
         *,
         permutations: int = 199,
         seed: int = 0,
+        parts: int = 1,
     ):
         arrays = {name: np.asarray(values, np.float64) for name, values in sources.items()}
         self.num_rows = len(next(iter(arrays.values())))
@@ -95,7 +97,7 @@ class CopulaPanel:
         self._sources = {name: values.reshape(self.num_rows, -1) for name, values in arrays.items()}
         self.group_N = group_codes(groups, self.num_rows)
         self.num_groups = int(self.group_N.max()) + 1
-        self.permutations, self.seed = permutations, seed
+        self.permutations, self.seed, self._parts = permutations, seed, parts
         self._bases: dict[tuple[str, Scope, int | None], Array] = {}
         self._refits = _Refits.of(self.group_N, permutations, seed)
 
@@ -147,9 +149,9 @@ class CopulaPanel:
 
     def _absent(self, dims: tuple[int, ...], scope: Scope) -> Absent | None:
         """Why nothing can be measured of so many directions, if so."""
-        if self.num_rows < max(_FEWEST_ROWS, _ROWS_PER_FEATURE * sum(dims)):
+        if self.num_rows < max(_FEWEST_ROWS / self._parts, _ROWS_PER_FEATURE * sum(dims)):
             return "too_few"
-        needed = _FEWEST_GROUPS
+        needed = max(2, math.ceil(_FEWEST_GROUPS / self._parts))
         if scope == "rows" and self.num_groups < self.num_rows:  # rows of a group may be one draw
             needed = max(needed, _GROUPS_PER_FEATURE * sum(dims))
         few = self.num_groups < needed or effective_groups(self.group_N) < _FEWEST_EFFECTIVE_GROUPS

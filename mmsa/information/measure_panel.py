@@ -38,6 +38,7 @@ def measure_panel(
     estimator: EstimatorName = "copula",
     budget: TimeBudget | None = None,
     seed: int = 0,
+    parts: int = 1,
 ) -> dict[str, Measurement]:
     """Every quantity of the families by name; what there is no time for is ``skipped``.
 
@@ -56,6 +57,8 @@ def measure_panel(
         estimator: ``copula``, milliseconds each; or ``networks`` on top of it (``measure``), seconds each.
         budget: no limit without one.
         seed: decides everything random; the same rows are resampled alike for the same seed.
+        parts: of how many disjoint parts, measured one by one and then averaged, these rows are one. The
+            copula asks for rows and groups enough in all of them together.
 
     Raises:
         DataError: for arrays that do not fit together or are not finite.
@@ -71,7 +74,7 @@ def measure_panel(
             rows = {name: group_means(values, group_N) for name, values in vectors.items()}
             group_of_row = np.arange(len(rows[TARGET]))
         sources = {name: principal_directions(values, group_of_row) for name, values in rows.items()}
-        measuring = _MEASURING[estimator](sources, group_of_row, seed)
+        measuring = _MEASURING[estimator](sources, group_of_row, seed, parts)
         found = {
             name: measuring.within(budget, between) for name, between in pairs(families, modalities).items()
         }
@@ -133,7 +136,7 @@ class _Measuring(ABC):
 
     permutations: tuple[int, ...]
 
-    def __init__(self, sources: Mapping[str, Array], groups: ArrayLike, seed: int):
+    def __init__(self, sources: Mapping[str, Array], groups: ArrayLike, seed: int, parts: int):
         self.sources, self.groups, self.seed = sources, np.asarray(groups), seed
 
     def within(self, budget: TimeBudget, between: Between) -> Measurement:
@@ -160,9 +163,9 @@ class _Measuring(ABC):
 class _Copula(_Measuring):
     permutations = (199,)
 
-    def __init__(self, sources: Mapping[str, Array], groups: ArrayLike, seed: int):
-        super().__init__(sources, groups, seed)
-        self._panel = CopulaPanel(sources, groups, permutations=self.permutations[0], seed=seed)
+    def __init__(self, sources: Mapping[str, Array], groups: ArrayLike, seed: int, parts: int):
+        super().__init__(sources, groups, seed, parts)
+        self._panel = CopulaPanel(sources, groups, permutations=self.permutations[0], seed=seed, parts=parts)
 
     def seconds_of_reading(self, rows: int, features: int) -> float:
         return 2e-5 + 6e-9 * rows * features

@@ -55,7 +55,9 @@ def encode_text(corpus: Corpus, config: Block, cache: Path | None) -> Corpus:
         ConfigError: where the encoder cannot read the kind of text the corpus brings.
         DataError: where the encoder is not found, or the token ids are not its own.
     """
-    splits = {name: encode_split(split, config, cache) for name, split in corpus.splits.items()}
+    # With folds train and valid are one split, which stays one.
+    encoded = {id(split): encode_split(split, config, cache) for split in corpus.splits.values()}
+    splits = {name: encoded[id(split)] for name, split in corpus.splits.items()}
     return replace(corpus, splits=splits)
 
 

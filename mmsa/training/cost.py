@@ -26,7 +26,7 @@ def time_step(config: RunConfig, corpus: Corpus, steps: int = 3, *, cache: Path 
     """
     # Some steps of the last pass come first: terms also use what they kept of the epoch before, and that
     # costs time.
-    trainer = Trainer(config, corpus, cache)
+    trainer = Trainer(config, corpus.fold(0) if corpus.folds else corpus, cache)
     passes = trainer.plan[0]
     with trainer.runtime.active():
         _median_of_pass(trainer, len(passes) - 1, steps)
@@ -47,7 +47,9 @@ def _median_of_pass(trainer: Trainer, index: int, steps: int) -> float:
 
 
 def count_steps(config: RunConfig, corpus: Corpus, *, cache: Path | None = None) -> int:
-    """Optimiser steps of a run that does not stop early."""
+    """Optimiser steps of a run that does not stop early, of all folds where it has some."""
+    if corpus.folds:
+        return sum(count_steps(config, corpus.fold(n), cache=cache) for n in range(len(corpus.folds)))
     return num_steps(Trainer(config, corpus, cache).plan)
 
 

@@ -19,15 +19,19 @@ from torch import nn
 
 from mmsa.data.corpus import Corpus
 from mmsa.experiment import RunConfig
+from mmsa.information.across_parts import across_parts
 from mmsa.information.budget import TimeBudget
 from mmsa.information.measure_panel import measure_panel
 from mmsa.information.panel import metrics as information_metrics
 from mmsa.measurement import Measurement
+from mmsa.training.folded import FoldedTrainer
 from mmsa.training.parallel import ALONE, Team
 from mmsa.training.predictor import Result, represent
 from mmsa.training.resampling import standard_errors
 from mmsa.training.selection import PREFIX
 from mmsa.training.trainer import Trainer
+
+AnyTrainer = Trainer | FoldedTrainer
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Progress:
     finished: bool
     information: dict[str, Measurement]
     repeated: bool
-    _trainer: Trainer = field(repr=False, compare=False)
+    _trainer: AnyTrainer = field(repr=False, compare=False)
 
     def save(self, directory: Path) -> None:
         """Write a checkpoint into the folder ``directory``, replacing one that is there.
@@ -80,18 +84,32 @@ class Progress:
     def standard_errors(self) -> dict[str, float]:
         """Standard error of each ``valid/`` metric of the best epoch, by resampling groups of the split.
 
-        It ends the run, so call it after the ``save`` of the last epoch.
+        With several repeats of folds the mean over repeats, which is no less than the error of their mean. It
+        ends the run, so call it after the ``save`` of the last epoch.
         """
         corpus, valid = self._trainer.corpus, self._trainer.corpus["valid"]
-        errors = standard_errors(valid.labels, self.valid_predictions, valid.groups, corpus.suite)
-        return {PREFIX + name: error for name, error in errors.items()}
+        repeats = self.valid_predictions if self._repeated else self.valid_predictions[None]
+        found = []
+        for values in repeats:
+            there_N = ~np.isnan(values).reshape(len(values), -1).any(axis=1)
+            labels, groups = valid.labels[there_N], valid.groups[there_N]
+            found.append(standard_errors(labels, values[there_N], groups, corpus.suite))
+        return {PREFIX + name: float(np.mean([errors[name] for errors in found])) for name in found[0]}
+
+    @property
+    def _repeated(self) -> bool:
+        return any(fold.repeat for fold in self._trainer.corpus.folds)
 
     @cached_property
     def valid_predictions(self) -> NDArray[np.float32]:
-        """(N,) predictions of the best epoch on the valid split; ends the run as ``standard_errors`` does."""
+        """(N,) predictions of the best epoch on the valid split; ends the run as ``standard_errors`` does.
+
+        With folds each row's is that of the model that did not see it; (R, N) with R repeats, and NaN where
+        none of a repeat's folds holds the row out.
+        """
         if not self.finished:
             raise ValueError(f"epoch {self.epoch} is not the last one")
-        return self._trainer.result().predict(self._trainer.corpus["valid"])
+        return self._trainer.valid_predictions()
 
 
 def epochs(
@@ -145,14 +163,16 @@ def run(
     return replace(trainer.result(), metrics=progress.best, information=progress.information)
 
 
-def _start(config: RunConfig, corpus: Corpus, resume: Path | None, cache: Path | None, team: Team) -> Trainer:
-    trainer = Trainer(config, corpus, cache, team)
+def _start(
+    config: RunConfig, corpus: Corpus, resume: Path | None, cache: Path | None, team: Team
+) -> AnyTrainer:
+    trainer = (FoldedTrainer if corpus.folds else Trainer)(config, corpus, cache, team)
     if resume is not None:
         trainer.resume(resume)
     return trainer
 
 
-def _drive(trainer: Trainer, known: int | None = None) -> Iterator[Progress]:
+def _drive(trainer: AnyTrainer, known: int | None = None) -> Iterator[Progress]:
     if trainer.finished or (known is not None and trainer.position.epoch > known):
         yield _progress(trainer, repeated=True)
     while not trainer.finished:
@@ -161,7 +181,7 @@ def _drive(trainer: Trainer, known: int | None = None) -> Iterator[Progress]:
         yield _progress(trainer)
 
 
-def _progress(trainer: Trainer, repeated: bool = False) -> Progress:
+def _progress(trainer: AnyTrainer, repeated: bool = False) -> Progress:
     information = measure_best(trainer)
     return Progress(
         epoch=trainer.position.epoch,
@@ -177,13 +197,13 @@ def _progress(trainer: Trainer, repeated: bool = False) -> Progress:
     )
 
 
-def measure_epoch(trainer: Trainer) -> None:
+def measure_epoch(trainer: AnyTrainer) -> None:
     """Add the information of the current weights to the epoch's metrics, if the epoch is a chosen one."""
     if trainer.position.epoch in trainer.config.information.epochs:
         trainer.history[-1].update(information_metrics(_measure(trainer, trainer.evaluated)))
 
 
-def measure_best(trainer: Trainer) -> dict[str, Measurement]:
+def measure_best(trainer: AnyTrainer) -> dict[str, Measurement]:
     """The information of the weights of the best epoch, by name; empty before the run is finished."""
     if not trainer.finished or not trainer.config.information.quantities:
         return {}
@@ -191,28 +211,31 @@ def measure_best(trainer: Trainer) -> dict[str, Measurement]:
         return _measure(trainer, model)
 
 
-def _measure(trainer: Trainer, model: nn.Module) -> dict[str, Measurement]:
-    config, valid = trainer.config.information, trainer.corpus["valid"]
+def _measure(trainer: AnyTrainer, model: nn.Module) -> dict[str, Measurement]:
+    config = trainer.config.information
     if trainer.team.rank > 0:  # only the first process reports
         return {}
-    times = 1 + len(config.epochs)
-    budget = TimeBudget(None if config.budget is None else config.budget * trainer.seconds / times)
+    times, parts = 1 + len(config.epochs), max(1, len(trainer.corpus.folds))
+    panels = []
     with trainer.runtime.active():
-        representations = represent(
-            model, valid, trainer.config.train.eval_batch_size, trainer.runtime.device
-        )
-        return measure_panel(
-            representations,
-            valid.labels,
-            valid.groups,
-            config.quantities,
-            estimator=config.estimator,
-            budget=budget,
-        )
+        for part, rows, seconds in trainer.views(model):
+            panels.append(
+                measure_panel(
+                    represent(part, rows, trainer.config.train.eval_batch_size, trainer.runtime.device),
+                    rows.labels,
+                    rows.groups,
+                    config.quantities,
+                    estimator=config.estimator,
+                    budget=TimeBudget(None if config.budget is None else config.budget * seconds / times),
+                    parts=parts,
+                )
+            )
+    # Never of all rows at once: vectors of different networks have nothing in common but their width.
+    return panels[0] if len(panels) == 1 else across_parts(panels)
 
 
 @contextmanager
-def _best(trainer: Trainer) -> Iterator[nn.Module]:
+def _best(trainer: AnyTrainer) -> Iterator[nn.Module]:
     """The model with the weights of the best epoch, for the context only: a checkpoint may follow."""
     model = trainer.model
     # Copies on the CPU: on a GPU two more sets of weights may not fit.

@@ -6,6 +6,7 @@ Shapes: N rows of the split, B rows of a batch, D features.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,6 +113,28 @@ class Predictor:
                 raise DataError(f"the model reads {name}, which these rows do not have")
             if isinstance(expected, FeatureInput) and found.dim != expected.dim:
                 raise DataError(f"the model reads {name} of {expected.dim} dimensions, not of {found.dim}")
+
+
+@dataclass(frozen=True)
+class Bag(Predictor):
+    """Models of several folds whose mean predicts.
+
+    Attributes:
+        members: the models; ``inputs`` and ``model`` are those of the first.
+    """
+
+    members: tuple[Predictor, ...] = ()
+
+    @classmethod
+    def of(cls, config: RunConfig, members: Sequence[Predictor]) -> Bag:
+        """The mean of ``members``, which were trained by ``config``."""
+        first = members[0]
+        return cls(config, first.inputs, first.model, first.runtime, first.cache, tuple(members))
+
+    def predict(self, split: Split) -> NDArray[np.float32]:
+        """(N,) mean of the members' predictions; see ``Predictor.predict``."""
+        mean: NDArray[np.float32] = np.mean([member.predict(split) for member in self.members], axis=0)
+        return mean
 
 
 @dataclass(frozen=True)

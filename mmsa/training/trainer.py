@@ -8,19 +8,20 @@ epoch from the seed and the number of the epoch.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mmsa.data.batches import Batch, Batches
-from mmsa.data.corpus import Corpus
+from mmsa.data.corpus import Corpus, Split
 from mmsa.errors import CheckpointError, TrainingDiverged
 from mmsa.experiment import RunConfig
 from mmsa.objectives.strategies import STRATEGIES
@@ -127,12 +128,30 @@ class Trainer:
         Raises:
             TrainingDiverged: if a loss, monitor, gradient or prediction stopped being finite.
         """
+        metrics, predictions_N = self.run_epoch()
+        # The numbers of one process, or the last bits could let processes choose different best epochs and
+        # get out of step.
+        metrics = self.team.first(metrics | self._scored(predictions_N))
+        self.end_epoch(metrics)
+        self.selection.consider(self.position.epoch, metrics, self.evaluated)
+
+    def run_epoch(self) -> tuple[dict[str, float], NDArray[np.float32]]:
+        """Train to the end of the epoch, which ``end_epoch`` then closes.
+
+        Returns:
+            Means of what its steps monitored, and the predictions on valid.
+
+        Raises:
+            TrainingDiverged: as ``train_epoch``.
+        """
         start = time.perf_counter()
         with self.runtime.active():
             for _ in self.steps():
                 pass
-            self._end_epoch()
+            metrics = self.monitors.means() | {"train/lr": float(self.optimiser.param_groups[0]["lr"])}
+            predictions_N = self._predicted()
         self.seconds += time.perf_counter() - start
+        return metrics, predictions_N
 
     def steps(self) -> Iterator[PlannedPass]:
         """Train to the end of the epoch, yielding after each step, when ``save`` may be called."""
@@ -187,14 +206,10 @@ class Trainer:
         if self.average is not None and current.loss != "estimator":
             self.average.update_parameters(self.model)
 
-    def _end_epoch(self) -> None:
-        metrics = self.monitors.means() | {"train/lr": float(self.optimiser.param_groups[0]["lr"])}
-        # The numbers of one process, or the last bits could let processes choose different best epochs and
-        # get out of step.
-        metrics = self.team.first(metrics | self._evaluate())
+    def end_epoch(self, metrics: dict[str, float]) -> None:
+        """Close the epoch that ``run_epoch`` trained, with the metrics that the run is judged by."""
         self.position.epoch, self.position.index = self.position.epoch + 1, 0
         self.history.append(metrics)
-        self.selection.consider(self.position.epoch, metrics, self.evaluated)
         self.schedule.after_epoch(metrics[self.config.train.metric])
 
     @property
@@ -202,16 +217,45 @@ class Trainer:
         """The model that is evaluated: the one in training, or its moving average."""
         return self.model if self.average is None else self.average.module
 
-    def _evaluate(self) -> dict[str, float]:
-        split = self.corpus["valid"]
+    def _predicted(self) -> NDArray[np.float32]:
         predictions_N = predict(
-            self.evaluated, split, self.config.train.eval_batch_size, self.runtime.device, self.team
+            self.evaluated,
+            self.corpus["valid"],
+            self.config.train.eval_batch_size,
+            self.runtime.device,
+            self.team,
         )
         bad_N = ~np.isfinite(predictions_N)
         if bad_N.any():
             raise TrainingDiverged(self.position.step, "prediction", float(predictions_N[bad_N][0]))
-        metrics = evaluate(split.labels, predictions_N, self.corpus.suite)
+        return predictions_N
+
+    def _scored(self, predictions_N: NDArray[np.float32]) -> dict[str, float]:
+        metrics = evaluate(self.corpus["valid"].labels, predictions_N, self.corpus.suite)
         return {PREFIX + name: value for name, value in metrics.items()}
+
+    def move_to(self, device: torch.device) -> None:
+        """Move all that is trained, with the optimiser's moments, to another device between two epochs."""
+        for module in (self.model, self.objective, self.average):
+            if module is not None:
+                module.to(device)
+        for moments in self.optimiser.state.values():
+            for name, value in moments.items():
+                if isinstance(value, Tensor):
+                    moments[name] = value.to(device)
+
+    def views(self, model: nn.Module) -> Iterator[tuple[nn.Module, Split, float]]:
+        """The model, the rows that it is measured on, and the seconds that it took so far."""
+        yield model, self.corpus["valid"], self.seconds
+
+    def valid_predictions(self) -> NDArray[np.float32]:
+        """(N,) predictions of the best epoch on valid; ends the run as ``result`` does."""
+        return self.result().predict(self.corpus["valid"])
+
+    @property
+    def predictor(self) -> Predictor:
+        """The model as it is."""
+        return Predictor(self.config, self._learner.inputs, self.model, self.runtime, self.cache)
 
     def result(self) -> Result:
         """The result of the run. It ends the run, since the model gets the weights of the best epoch."""
@@ -224,7 +268,7 @@ class Trainer:
             seconds=self.seconds,
             num_parameters=self.num_parameters,
             counters={"epochs": self.position.epoch, "steps": self.position.step},
-            predictor=Predictor(self.config, self._learner.inputs, self.model, self.runtime, self.cache),
+            predictor=self.predictor,
         )
 
     def save(self, directory: Path) -> None:
@@ -234,24 +278,24 @@ class Trainer:
         """
         if self.team.rank > 0:
             return
-        write_checkpoint(
-            directory,
-            {
-                **self._identity(),
-                "course": self._course_so_far(self.position),
-                "position": asdict(self.position),
-                "model": self.model.state_dict(),
-                "objective": self.objective.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "schedule": self.schedule.state_dict(),
-                "average": None if self.average is None else self.average.state_dict(),
-                "random": random_state(),
-                "monitors": self.monitors.state_dict(),
-                "selection": self.selection.state_dict(),
-                "history": self.history,
-                "seconds": self.seconds,
-            },
-        )
+        write_checkpoint(directory, {**run_identity(self.config, self.corpus), **self.state()})
+
+    def state(self) -> State:
+        """Everything that a checkpoint holds, but what it was written for."""
+        return {
+            "course": self._course_so_far(self.position),
+            "position": asdict(self.position),
+            "model": self.model.state_dict(),
+            "objective": self.objective.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "random": random_state(),
+            "monitors": self.monitors.state_dict(),
+            "selection": self.selection.state_dict(),
+            "history": self.history,
+            "seconds": self.seconds,
+        }
 
     def resume(self, directory: Path) -> None:
         """Continue where ``save`` was called.
@@ -261,28 +305,14 @@ class Trainer:
                 processes of a team if one of them cannot continue. Later changes of the hyperparameter
                 schedule may differ.
         """
-        problem: CheckpointError | None = None
-        try:
-            self._load(directory)
-        except CheckpointError as error:
-            problem = error
-        # Together: one process that starts anew beside others that continue would wait for ever.
-        if not self.team.all(problem is None):
-            raise problem or CheckpointError(f"another process of this run cannot continue from {directory}")
+        resume_together(self.team, directory, run_identity(self.config, self.corpus), self.restore)
 
-    def _load(self, directory: Path) -> None:
-        state = read_checkpoint(directory, self._identity())
-        try:
-            self._restore(state)
-        except torch.OutOfMemoryError:
-            raise
-        except UNREADABLE as error:
-            raise CheckpointError(
-                f"{directory} does not fit this version of mmsa ({reason_of(error)}); "
-                "delete it and start the run anew"
-            ) from None
+    def restore(self, state: State) -> None:
+        """Continue where ``state`` was taken.
 
-    def _restore(self, state: State) -> None:
+        Raises:
+            CheckpointError: for a course of settings that differs before this position.
+        """
         self.position = Position(**state["position"])
         if state["course"] != self._course_so_far(self.position):
             raise CheckpointError(
@@ -304,12 +334,41 @@ class Trainer:
             raise ValueError(f"{len(self.history)} epochs of history after {self.position.epoch}")
         self.seconds = float(state["seconds"])
 
-    def _identity(self) -> State:
-        """The configuration and data that a checkpoint must have been written for."""
-        config = self.config.model_dump(mode="json", exclude={"course"})
-        return {"config": config, "corpus": self.corpus.digest}
-
     def _course_so_far(self, position: Position) -> list[State]:
         """The changes of the hyperparameter schedule up to a position."""
         course = self.config.course
         return [change.model_dump(mode="json") for change in course if change.after < position.epochs_begun]
+
+
+def run_identity(config: RunConfig, corpus: Corpus) -> State:
+    """The configuration and data that a checkpoint must have been written for."""
+    return {"config": config.model_dump(mode="json", exclude={"course"}), "corpus": corpus.digest}
+
+
+def resume_together(team: Team, directory: Path, identity: State, restore: Callable[[State], None]) -> None:
+    """Restore the state of a checkpoint in all processes of a team, or in none.
+
+    Raises:
+        CheckpointError: for a checkpoint that one of them cannot continue from.
+    """
+    problem: CheckpointError | None = None
+    try:
+        _load(directory, identity, restore)
+    except CheckpointError as error:
+        problem = error
+    # Together: one process that starts anew beside others that continue would wait for ever.
+    if not team.all(problem is None):
+        raise problem or CheckpointError(f"another process of this run cannot continue from {directory}")
+
+
+def _load(directory: Path, identity: State, restore: Callable[[State], None]) -> None:
+    state = read_checkpoint(directory, identity)
+    try:
+        restore(state)
+    except torch.OutOfMemoryError:
+        raise
+    except UNREADABLE as error:
+        raise CheckpointError(
+            f"{directory} does not fit this version of mmsa ({reason_of(error)}); "
+            "delete it and start the run anew"
+        ) from None
