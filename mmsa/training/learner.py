@@ -101,6 +101,6 @@ class Learner:
         """Set clipped gradients of ``loss`` in ``parameters`` and nowhere else; returns their norm before."""
         # With inputs= instead of zeroing afterwards: parameters that the pass leaves alone keep no gradient
         # at all, so the optimiser skips them together with their moments.
-        torch.autograd.backward(loss, inputs=parameters)
-        self._team.average_gradients(parameters)
+        with self._team.averaging(parameters):
+            torch.autograd.backward(loss, inputs=parameters)
         return clip_gradient(parameters, optim)

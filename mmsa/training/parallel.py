@@ -8,7 +8,7 @@ with any number of processes. Gradients of parameters are averaged over the proc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmsa.errors import ConfigError, Problem, WorkerLost
 from mmsa.models.base import Representations
 from mmsa.seeding import random_state, restore_random_state
+
+BUCKET = 8 * 2**20
+"""Bytes of gradients that travel together: enough that latency does not count, a fraction of BERT's."""
 
 
 @contextmanager
@@ -109,15 +112,25 @@ class Team:
             dist.all_gather(parts, padded, group=self.group)
         return torch.stack(parts, 1).flatten(0, 1)[:num_rows]  # row i of rank r is row i * size + r of all
 
-    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Replace each gradient by its mean over the processes."""
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        if self.group is None or not gradients:
+    @contextmanager
+    def averaging(self, parameters: Sequence[nn.Parameter], bucket: int = BUCKET) -> Iterator[None]:
+        """Around a backward pass: gradients of ``parameters`` become their means over the processes.
+
+        While the pass computes the gradients of lower layers, those of upper ones travel.
+
+        Args:
+            parameters: the same in all processes, with a gradient in all of them or in none.
+            bucket: bytes of gradients that travel together.
+        """
+        if self.group is None:
+            yield
             return
-        means = self.sum(torch.cat([gradient.flatten() for gradient in gradients])) / self.size
-        sizes = [gradient.numel() for gradient in gradients]
-        for gradient, mean in zip(gradients, torch.split(means, sizes), strict=True):
-            gradient.copy_(mean.view_as(gradient))
+        buckets = _Buckets(self.group, parameters, bucket)
+        try:
+            yield
+            buckets.finish()
+        finally:
+            buckets.remove_hooks()
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum over the processes."""
@@ -175,3 +188,65 @@ class _GatherShares(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
         return grad_outputs[0][ctx.team.share] * ctx.team.size, None, None
+
+
+class _Buckets:
+    """Gradients that travel in buckets, each as soon as a backward pass has computed all of it.
+
+    The pass runs from the loss to the inputs, so buckets are filled from the last parameter on. They leave in
+    that order in every process, whatever order the gradients arrive in: collectives pair up by their number.
+    """
+
+    def __init__(self, group: dist.ProcessGroup, parameters: Sequence[nn.Parameter], size: int):
+        self._group = group
+        self._buckets: list[list[nn.Parameter]] = []
+        room = 0
+        for parameter in reversed(parameters):
+            num_bytes = parameter.numel() * parameter.element_size()
+            if num_bytes > room or not self._buckets:
+                self._buckets.append([])
+                room = size
+            self._buckets[-1].append(parameter)
+            room -= num_bytes
+        self._bucket_of = {p: number for number, bucket in enumerate(self._buckets) for p in bucket}
+        self._missing = [len(bucket) for bucket in self._buckets]
+        self._sent: list[tuple[list[Tensor], Tensor, dist.Work | None]] = []
+        self._hooks = [
+            p.register_post_accumulate_grad_hook(self._arrived)  # type: ignore[no-untyped-call]
+            for p in parameters
+        ]
+
+    def _arrived(self, parameter: Tensor) -> None:
+        self._missing[self._bucket_of[parameter]] -= 1  # type: ignore[index]
+        while len(self._sent) < len(self._buckets) and not self._missing[len(self._sent)]:
+            self._send()
+
+    def _send(self) -> None:
+        """Send the next bucket; parameters that the loss does not depend on have no gradient to send."""
+        gradients = [p.grad for p in self._buckets[len(self._sent)] if p.grad is not None]
+        if not gradients:
+            self._sent.append(([], torch.empty(0), None))
+            return
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        with _answered():
+            work = dist.all_reduce(flat, group=self._group, async_op=True)
+        self._sent.append((gradients, flat, work))
+
+    def finish(self) -> None:
+        """Wait for all buckets, and put the means into the gradients."""
+        while len(self._sent) < len(self._buckets):
+            self._send()
+        for gradients, flat, work in self._sent:
+            if work is None:
+                continue
+            with _answered():
+                work.wait()
+            flat /= dist.get_world_size(self._group)
+            sizes = [gradient.numel() for gradient in gradients]
+            for gradient, mean in zip(gradients, torch.split(flat, sizes), strict=True):
+                gradient.copy_(mean.view_as(gradient))
+
+    def remove_hooks(self) -> None:
+        """Let later backward passes do as they like."""
+        for hook in self._hooks:
+            hook.remove()

@@ -39,6 +39,15 @@ def refused(trainer: Trainer, checkpoint: Path) -> str:
     return ""
 
 
+def means(team: Team, rank: int, bucket: int) -> list[Any]:
+    """Gradients of three parameters, one of which the loss does not depend on."""
+    parameters = [nn.Parameter(torch.ones(n)) for n in (2, 3, 4)]
+    with team.averaging(parameters, bucket):
+        ((1 + rank) * (parameters[0].sum() + 2 * parameters[2].sum())).backward()
+    parameters[0].sum().backward()  # on its own again: a hook that is left would wait for the other process
+    return [None if p.grad is None else p.grad.tolist() for p in parameters]
+
+
 def work(rank: int, folder: str) -> dict[str, Any]:
     team, corpus = Team(dist.group.WORLD), open_corpus(CONFIG.data, ("train", "valid"))
     found: dict[str, Any] = {}
@@ -46,6 +55,8 @@ def work(rank: int, folder: str) -> dict[str, Any]:
     with team.own_randomness(1):
         found["own"] = torch.rand(3)
     found["common"] = torch.rand(3)
+
+    found["means"] = [means(team, rank, bucket) for bucket in (1, 16, 10**6)]
 
     own = Path(folder) / f"written by {rank}"
     run = epochs(CONFIG, corpus, team=team)
@@ -78,6 +89,11 @@ def both(folder: Path) -> list[dict[str, Any]]:
 def test_each_process_draws_for_its_own_rows_and_all_draw_alike_for_the_batch(both):
     assert not torch.equal(both[0]["own"], both[1]["own"])
     assert torch.equal(both[0]["common"], both[1]["common"])
+
+
+def test_gradients_are_averaged_in_buckets_of_any_size(both):
+    expected = [[1.5 + 1] * 2, None, [3.0] * 4]
+    assert [found["means"] for found in both] == [[expected] * 3] * 2
 
 
 def test_processes_stay_the_same_with_dropout_and_a_moving_average(both):
