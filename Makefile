@@ -9,7 +9,7 @@ export MMSA_RUNS := $(RUNS)
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help env demo test test-heavy faults check format lock clean
+.PHONY: help env demo test test-heavy test-services check-manifests faults check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -32,10 +32,18 @@ demo: env  ## the main job on planted data: search, export, retrain
 	@$(BIN)/python launch/retrain.py --config $(RUNS)/demo-best.yaml --seeds 3
 
 test: env  ## the tests a user runs
-	@$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder -m 'not faults and not shipped and not postgres and not serving'
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder -m 'not faults and not shipped and not postgres and not serving and not services'
 
 test-heavy: env  ## processes killed at random moments, every shipped space, servers of databases and models
 	@$(BIN)/python -m pytest -q -m 'faults or shipped or postgres or serving'
+
+test-services: env  ## a search over the services of docker/compose.yaml, as root (apt: postgresql, iproute2)
+	@$(BIN)/python -m pytest -q -m services tests/deployment
+
+check-manifests: env  ## what engines and clusters read: images, compose, Kubernetes, scripts
+	@$(BIN)/hadolint docker/Dockerfile
+	@$(BIN)/shellcheck .ci/run docker/*.sh tests/deployment/*.sh
+	@$(BIN)/python -m pytest -q tests/deployment/test_manifests.py
 
 faults: env  ## what a search survives, each fault 20 times (hours)
 	@$(BIN)/python -m pytest -q tests/faults/test_faults.py --repeats 20
@@ -46,7 +54,8 @@ check: env  ## format, lint, types, architecture, shell and YAML
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python .ci/architecture.py
-	@$(BIN)/shellcheck .ci/run
+	@$(BIN)/shellcheck .ci/run docker/*.sh tests/deployment/*.sh
+	@$(BIN)/hadolint docker/Dockerfile
 	@$(BIN)/yamllint --strict .
 
 format: env  ## rewrite the code in the project's format

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from itertools import repeat
 
 import pytest
-from cluster import HERE, Cluster
+from cluster import Cluster
 from faults_table import Table
+from networks import HERE
 from scenarios import SCENARIOS
 
 _TABLE = pytest.StashKey[Table]()

@@ -9,7 +9,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from cluster import CPUS, HERE, Cluster, Place, networks, no_networks
+from cluster import CPUS, Cluster
+from networks import HERE, Place, networks, no_networks
 from searches import FEWEST_EPOCHS, NUM_TRIALS, Search, check_whole
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
