@@ -60,6 +60,12 @@ class Registry(Generic[T]):
 
         return add
 
+    def declare(self, name: str, target: str) -> None:
+        """Register a class of mmsa, ``module:class``, whose module is imported when somebody names it."""
+        if name in self._own:
+            raise ValueError(f"{self.kind} {name!r} is registered twice: {self._own[name]} and {target}")
+        self._own[name] = Extension(self.group, name, target, "mmsa", "itself")
+
     def __getitem__(self, name: str) -> type[T]:
         entries = self._entries()
         if name not in entries:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +18,9 @@ from mmsa.data.isolation import read_apart
 from mmsa.data.planted import Planted
 from mmsa.data.published import identify
 from mmsa.data.readers import LAYOUTS, FileConfig, Reader
-from mmsa.data.readers.base import CONVERT
-from mmsa.data.store import is_store
+from mmsa.data.readers.sniffing import recognise
 from mmsa.data.target_spec import TargetSpec
-from mmsa.data.unpickling import DAMAGE
-from mmsa.data.validation import check_splits, first_few
+from mmsa.data.validation import check_splits
 from mmsa.errors import DataError
 from mmsa.registry import Registry
 
@@ -124,11 +121,10 @@ class FileDataSet(DataSet):
             path = expand_path(self.config.path)
         except DataError as error:
             raise DataError(f"{error}. {advice}") from None
-        if path.is_dir() and not is_store(path):
-            inside = first_few(sorted(entry.name for entry in path.iterdir())) or "nothing"
-            raise DataError(f"{path}: is a folder, of {inside}; name a file in data.path. {advice}")
         if not path.exists():
-            raise DataError(f"{path}: there is no such file (data.path is {self.config.path!r}). {advice}")
+            raise DataError(
+                f"{path}: there is no such file or folder (data.path is {self.config.path!r}). {advice}"
+            )
         return path
 
     def _identify(self, path: Path) -> None:
@@ -143,55 +139,9 @@ class FileDataSet(DataSet):
 
     def _reader(self, path: Path) -> Reader:
         layout = self.config.layout
-        return LAYOUTS[_layout_of(path) if layout == "auto" else layout](path, self.config)
-
-
-def _layout_of(path: Path) -> str:
-    if path.is_dir():
-        return "store"
-    with path.open("rb") as file:
-        start = file.read(16)
-    if start.startswith(b"PK"):
-        if _holds_arrays(path):
-            return "npz"
-        raise DataError(f"{path}: is a zip file without npy arrays (torch, Excel). {CONVERT}")
-    if start.startswith(b"\x80"):  # PROTO, the first opcode of every pickle since protocol 2
-        return "mmsa"
-    found = next((what for magic, what in _OTHERS.items() if start.startswith(magic)), "")
-    if not found and path.suffix.lower() in _TEXTS:
-        found = f"a text file ({path.suffix})"
-    if found:
-        raise DataError(f"{path}: is {found}, which is not read. {CONVERT}")
-    raise DataError(
-        f"{path}: begins with {start[:2]!r}, neither as an npz file nor as a pickle. {CONVERT} "
-        "(A pickle of protocol 0 or 1 begins so too: set data.layout: mmsa for one.)"
-    )
-
-
-def _holds_arrays(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith(".npy") for name in archive.namelist())
-    except (*DAMAGE, OSError, RuntimeError, zipfile.BadZipFile):
-        return True  # the reader says what is wrong with it
-
-
-_OTHERS = {
-    b"\x89HDF": "an HDF5 file (h5, hdf5, csd, mat of version 7.3)",
-    b"\x93NUMPY": "a single npy array",
-    b"\x1f\x8b": "packed with gzip",
-    b"BZh": "packed with bzip2",
-    b"\xfd7zXZ": "packed with xz",
-    b"7z\xbc\xaf": "a 7z archive",
-    b"Rar!": "a rar archive",
-    b"PAR1": "a Parquet file",
-    b"ARROW1": "an Arrow file",
-    b"MATLAB 5.0": "a mat file",
-    b"RIFF": "a recording",
-    b"SQLite format 3": "an SQLite database",
-    b"version https://": "a pointer of Git LFS and not the file itself (git lfs pull fetches it)",
-}
-_TEXTS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".arff")
+        if layout == "auto":
+            layout, path = recognise(path)
+        return LAYOUTS[layout](path, self.config)
 
 
 @DATA_SETS.register("mosi")

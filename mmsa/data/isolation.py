@@ -31,7 +31,7 @@ import numpy as np
 
 from mmsa.data.corpus import Features, Outline, Split, Strings, Tokens
 from mmsa.data.mapped import MappedFile
-from mmsa.data.readers import LAYOUTS, FileConfig, Reader
+from mmsa.data.readers import LAYOUTS, Reader
 from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import DataError, Problem, SealedTest, UnsafePickle, shown
 
@@ -66,12 +66,12 @@ def read_apart(reader: Reader, *calls: Call) -> list[Any]:
     Raises:
         DataError: whatever the reader raised, or because the file crashed the process or broke its limits.
     """
-    size = reader.path.stat().st_size
+    size = _bytes_of(reader.path)
     request = {
         "layout": next(name for name in LAYOUTS if LAYOUTS[name] is type(reader)),
         "path": str(reader.path),
         "folder": None if reader.path.is_absolute() else str(Path.cwd()),
-        "config": reader.config.model_dump(mode="json", include=set(FileConfig.model_fields)),
+        "config": reader.config.model_dump(mode="json", include=set(reader.Config.model_fields)),
         "calls": calls,
         "memory": _MEMORY + _MEMORY_PER_BYTE * size,
         "seconds": math.ceil(_SECONDS + _SECONDS_PER_BYTE * size),
@@ -83,6 +83,13 @@ def read_apart(reader: Reader, *calls: Call) -> list[Any]:
     if "error" in answer:
         raise _ERRORS[answer["error"]](answer["message"])
     return [_decode(result, arrays) for result in answer["results"]]
+
+
+def _bytes_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    if not path.is_dir():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
 def _ask(request: dict[str, Any]) -> tuple[dict[str, Any], memoryview]:
@@ -243,7 +250,8 @@ def _answer(request: dict[str, Any], file: IO[bytes]) -> None:
     try:
         if request["folder"] is not None:  # the helper outlives a change of the caller's working folder
             os.chdir(request["folder"])
-        reader = LAYOUTS[request["layout"]](Path(path), FileConfig.model_validate(request["config"]))
+        layout = LAYOUTS[request["layout"]]
+        reader = layout(Path(path), layout.Config.model_validate(request["config"]))
         results = [getattr(reader, name)(*arguments) for name, arguments in request["calls"]]
         answer["results"] = [_encode(result, file) for result in results]
     except DataError as error:

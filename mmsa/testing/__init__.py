@@ -23,10 +23,11 @@ pytest.register_assert_rewrite(
     )
 )
 
+from mmsa.data.generated.recordings import Recording
 from mmsa.testing.contract import Case, Contract
 from mmsa.testing.estimators import EstimatorContract
 from mmsa.testing.fusions import FusionContract
-from mmsa.testing.readers import ReaderContract, Recording
+from mmsa.testing.readers import ReaderContract
 from mmsa.testing.samplers import SamplerContract
 from mmsa.testing.schedulers import SchedulerContract
 from mmsa.testing.terms import TermContract

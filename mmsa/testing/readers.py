@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from mmsa.data.corpus import SPLITS, Features, Split, SplitName, Strings
+from mmsa.data.corpus import SPLITS, Features, ModalityName, Split, SplitName, Strings
+from mmsa.data.generated.recordings import Recording
 from mmsa.data.isolation import read_apart
-from mmsa.data.readers import LAYOUTS, FileConfig, Reader
+from mmsa.data.readers import LAYOUTS, Reader
 from mmsa.errors import DataError
 from mmsa.testing.contract import Case, Contract
 
@@ -21,29 +21,6 @@ DIMS = {"audio": 3, "vision": 2}
 ROWS: dict[SplitName, int] = {"train": 6, "valid": 4, "test": 4}
 NOTABLE: dict[tuple[SplitName, int], int] = {("train", 0): 5, ("train", 1): 0}
 """Frames of some rows, by split and position."""
-
-
-@dataclass(frozen=True)
-class Recording:
-    """One row of a file.
-
-    Attributes:
-        id: unique; ``<group>$_$<number>``.
-        group: the video or speaker, which lies in one split.
-        split: that the row belongs to.
-        label: from -3 to 3.
-        text: some words.
-        audio: (T, 3) frames, of which there may be none.
-        vision: (T, 2) likewise.
-    """
-
-    id: str
-    group: str
-    split: SplitName
-    label: float
-    text: str
-    audio: NDArray[np.float32]
-    vision: NDArray[np.float32]
 
 
 def recordings(seed: int = 0, aligned: bool = False) -> list[Recording]:
@@ -77,9 +54,15 @@ class ReaderContract(Contract):
 
     Attributes:
         ALIGNED: whether a row of the layout has as many frames of audio as of vision.
+        KEEPS: what can be compared with what was written: audio and vision, and text if it is strings.
     """
 
     ALIGNED: ClassVar[bool] = False
+    KEEPS: ClassVar[tuple[ModalityName, ...]] = ("text", "audio", "vision")
+
+    def kept(self, row: Recording) -> Recording:
+        """What the layout keeps of a row; its ids have a grammar of their own, for instance."""
+        return row
 
     def write(self, case: Case, path: Path, rows: Sequence[Recording]) -> None:
         """Write a file of the layout that holds these rows."""
@@ -91,8 +74,10 @@ class ReaderContract(Contract):
 
     def reader(self, case: Case, path: Path, **settings: Any) -> Reader:
         """The reader of a file."""
-        values = {"path": str(path), "layout": case.name, **case.settings, **settings}
-        return LAYOUTS[case.name](path, FileConfig.model_validate(values))
+        values = {"path": str(path), "layout": case.name, "modalities": list(self.KEEPS)}
+        values |= {**case.settings, **settings}
+        layout = LAYOUTS[case.name]
+        return layout(path, layout.Config.model_validate(values))
 
     @pytest.fixture
     def path(self, case: Case, tmp_path: Path) -> Path:
@@ -105,13 +90,14 @@ class ReaderContract(Contract):
 
     def test_what_is_read_is_what_was_written(self, case: Case, path: Path) -> None:
         for split, found in self.reader(case, path).read(SPLITS).items():
-            rows = [row for row in self.rows() if row.split == split]
+            rows = [self.kept(row) for row in self.rows() if row.split == split]
             assert found.ids.tolist() == [row.id for row in rows]
             assert found.groups.tolist() == [row.group for row in rows]
             assert found.labels.tolist() == pytest.approx([row.label for row in rows], abs=1e-6)
-            assert isinstance(found.text, Strings)
-            assert found.text.values.tolist() == [row.text for row in rows]
-            for name in DIMS:
+            if "text" in self.KEEPS:
+                assert isinstance(found.text, Strings)
+                assert found.text.values.tolist() == [row.text for row in rows]
+            for name in DIMS.keys() & set(self.KEEPS):
                 features = getattr(found, name)
                 assert isinstance(features, Features)
                 written = [getattr(row, name) for row in rows]
@@ -158,8 +144,9 @@ class ReaderContract(Contract):
         assert seen[0] == seen[1]
 
     def test_modalities_that_are_not_used_are_not_read(self, case: Case, path: Path) -> None:
-        found = self.reader(case, path, modalities=["audio"]).read(("train",))["train"]
-        assert list(found.modalities()) == ["audio"]
+        name = "audio" if "audio" in self.KEEPS else self.KEEPS[0]
+        found = self.reader(case, path, modalities=[name]).read(("train",))["train"]
+        assert list(found.modalities()) == [name]
 
     def test_a_split_that_is_missing_is_told(self, case: Case, tmp_path: Path) -> None:
         self.write(case, tmp_path / "file", [row for row in self.rows() if row.split != "valid"])
@@ -168,10 +155,15 @@ class ReaderContract(Contract):
         with pytest.raises(DataError, match="valid"):
             reader.read(("train", "valid"))
 
+    def cut(self, path: Path) -> Path:
+        """The file that is cut short, in a folder one that train cannot be read without."""
+        return path if path.is_file() else max(path.rglob("train*"), key=lambda file: file.stat().st_size)
+
     def test_a_file_that_was_cut_is_refused(self, case: Case, path: Path) -> None:
-        content = path.read_bytes()
+        file = self.cut(path)
+        content = file.read_bytes()
         for kept in (0, len(content) // 2):
-            path.write_bytes(content[:kept])
+            file.write_bytes(content[:kept])
             with pytest.raises(DataError):
                 self.reader(case, path).read(("train", "valid"))
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mmsa.data.corpus import SPLITS, Corpus, Features, Split, Strings
+from mmsa.data.generated import pickles
 from mmsa.data.readers import LAYOUTS
 from mmsa.data.store import write_store
 from mmsa.errors import DataError
@@ -36,25 +37,48 @@ class TestNpz(ReaderContract):
 
 
 class TestMmsa(ReaderContract):
-    CASES = {"mmsa": {}}
+    CASES = {"mmsa": {}, "pickle": {}}
 
     def write(self, case: Case, path: Path, rows: Sequence[Recording]) -> None:
-        content = {}
-        for split in SPLITS:
-            chosen = [row for row in rows if row.split == split]
-            if not chosen:
-                continue
-            content[split] = {
-                "id": np.array([row.id for row in chosen]),
-                "raw_text": np.array([row.text for row in chosen]),
-                "regression_labels": np.array([row.label for row in chosen]),
-            }
-            for name in ("audio", "vision"):
-                frames = [getattr(row, name) for row in chosen]
-                padded = [np.pad(values, [(0, 5 - len(values)), (0, 0)]) for values in frames]
-                content[split][name] = np.stack(padded)
-                content[split][f"{name}_lengths"] = [len(values) for values in frames]
-        path.write_bytes(pickle.dumps(content))
+        pickles.write_mmsa(path, rows)
+
+
+class TestMisa(ReaderContract):
+    CASES = {"misa": {}}
+
+    def write(self, case: Case, path: Path, rows: Sequence[Recording]) -> None:
+        pickles.write_misa(path, rows)
+
+    def kept(self, row: Recording) -> Recording:
+        return replace(row, id=pickles.misa_id(row))
+
+
+class TestMagBert(TestMisa):
+    CASES = {"mag_bert": {}}
+
+    def write(self, case: Case, path: Path, rows: Sequence[Recording]) -> None:
+        pickles.write_mag_bert(path, rows)
+
+
+class TestMmim(ReaderContract):
+    CASES = {"mmim": {}}
+
+    def write(self, case: Case, path: Path, rows: Sequence[Recording]) -> None:
+        pickles.write_mmim(path, rows)
+
+    def kept(self, row: Recording) -> Recording:
+        return replace(row, id=pickles.mmim_id(row))
+
+
+class TestMult(ReaderContract):
+    CASES = {"mult": {}, "multibench": {}}
+    KEEPS = ("audio", "vision")
+
+    def write(self, case: Case, path: Path, rows: Sequence[Recording]) -> None:
+        pickles.write_mult(path, rows)
+
+    def kept(self, row: Recording) -> Recording:
+        return replace(row, id=pickles.mmim_id(row))
 
 
 class TestStore(ReaderContract):
@@ -86,4 +110,7 @@ class TestStore(ReaderContract):
 
 
 def test_every_layout_has_a_class() -> None:
-    assert {*TestNpz.CASES, *TestMmsa.CASES, *TestStore.CASES} == set(LAYOUTS)
+    tested = {
+        case.name for suite in (*ReaderContract.__subclasses__(), TestMagBert) for case in suite.cases()
+    }
+    assert tested == set(LAYOUTS)

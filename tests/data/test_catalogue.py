@@ -371,7 +371,7 @@ def test_what_a_file_of_another_kind_is_and_how_to_go_on(
 def test_a_folder_says_what_it_holds(tmp_path: Path) -> None:
     for number in range(9):
         (tmp_path / f"unaligned_{number}.pkl").touch()
-    with pytest.raises(DataError, match=r"is a folder, of unaligned_0\.pkl, .* and 4 more; name a file"):
+    with pytest.raises(DataError, match=r"of unaligned_0\.pkl, .* and 4 more; name one of unaligned_0"):
         open_corpus(config(tmp_path))
 
 
@@ -386,9 +386,9 @@ def sample(width: int) -> tuple[Any, ...]:
     [
         (
             {split: [sample(3)] * 9 for split in ("train", "dev", "test")},
-            r"'train' holds a list of 9 rows, each \(\(words, visual, .*label, \.\.\.\), as MAG-BERT",
+            r"'train' holds a list of 9 rows, each \(\(words, .*, as MAG-BERT.* Set data.layout: mag_bert",
         ),
-        ([sample(4)] * 9, "holds a list of 9 rows.*as MISA"),
+        ([sample(4)] * 9, "holds a list of 9 rows.*as MISA.* Set data.layout: misa"),
         ([sample(6)] * 9, "holds a list of 9 rows.*as MMIM"),
         ((1, 2, 3), "holds a tuple of 3 items"),
         ({f"utterance {row}": {"text": [1]} for row in range(10166)}, "utterance 4 and 10161 more"),
@@ -408,8 +408,10 @@ def sample(width: int) -> tuple[Any, ...]:
         ),
     ],
 )
-def test_pickles_of_other_projects_are_named_on_few_lines(tmp_path: Path, content: Any, message: str) -> None:
+def test_pickles_that_are_not_mmsa_s_are_named_on_few_lines(
+    tmp_path: Path, content: Any, message: str
+) -> None:
     (tmp_path / "f.pkl").write_bytes(pickle.dumps(content))
     with pytest.raises(DataError, match=message) as error:
-        open_corpus(config(tmp_path / "f.pkl"))
+        open_corpus(config(tmp_path / "f.pkl", layout="mmsa"))
     assert len(str(error.value).removeprefix(str(tmp_path))) < 1000

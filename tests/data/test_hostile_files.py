@@ -23,7 +23,9 @@ from numpy.lib import format as npy
 from mmsa.config import parse
 from mmsa.data import DATA_SETS, isolation, open_corpus
 from mmsa.data.isolation import read_apart
-from mmsa.data.readers import MmsaReader, NpzReader, Reader
+from mmsa.data.readers import Reader
+from mmsa.data.readers.mmsa import MmsaReader
+from mmsa.data.readers.npz import NpzReader
 from mmsa.data.unpickling import load
 from mmsa.errors import DataError
 
@@ -298,7 +300,7 @@ class TestTheProcessThatReads:
     def break_with(self, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
         """Make the next process run ``code`` where it should read."""
         isolation._Helper.stop()
-        setup = "from mmsa.data.readers import NpzReader; "
+        setup = "from mmsa.data.readers.npz import NpzReader; "
         broken = f"{setup}NpzReader.read = lambda self, splits: exec({code!r}); "
         start = isolation._START.replace("from mmsa.data.isolation", broken + "from mmsa.data.isolation")
         monkeypatch.setattr(isolation, "_START", start)

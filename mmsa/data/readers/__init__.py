@@ -1,12 +1,18 @@
-"""Readers: one file for each on-disk layout."""
+"""Readers: one module for each on-disk layout, imported when a file of that layout is opened."""
 
 from mmsa.data.readers.base import LAYOUTS, FileConfig, Reader, TextForm
-from mmsa.data.readers.mmsa import MmsaReader
-from mmsa.data.readers.npz import NpzReader
-from mmsa.data.store_reader import StoreReader
 
-LAYOUTS.register("npz")(NpzReader)
-LAYOUTS.register("mmsa")(MmsaReader)
-LAYOUTS.register("store")(StoreReader)
+for _name, _target in {
+    "npz": "npz:NpzReader",
+    "pickle": "pickled:AnyPickleReader",
+    "mmsa": "mmsa:MmsaReader",
+    "misa": "tuples:MisaReader",
+    "mmim": "tuples:MmimReader",
+    "mag_bert": "tuples:MagBertReader",
+    "mult": "mult:MultReader",
+    "multibench": "mult:MultiBenchReader",
+}.items():
+    LAYOUTS.declare(_name, f"mmsa.data.readers.{_target}")
+LAYOUTS.declare("store", "mmsa.data.store_reader:StoreReader")
 
-__all__ = ["LAYOUTS", "FileConfig", "MmsaReader", "NpzReader", "Reader", "StoreReader", "TextForm"]
+__all__ = ["LAYOUTS", "FileConfig", "Reader", "TextForm"]

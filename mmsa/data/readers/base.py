@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +46,8 @@ SPLIT_NAMES: dict[str, SplitName] = {
 }
 
 CONVERT = (
-    "mmsa reads MMSA's pickles and npz files; to use this one, save its columns with np.savez as the arrays "
-    "id, video_id, split, raw_text, audio, vision and label (docs/data.md has their shapes)."
+    "mmsa reads the layouts in docs/layouts.md; to use another one, save its columns with np.savez as the "
+    "arrays id, video_id, split, raw_text, audio, vision and label (docs/data.md has their shapes)."
 )
 """Advice for a file of another layout."""
 
@@ -70,9 +70,9 @@ class FileConfig(Block):
     """Settings shared by all data sets that lie in a file."""
 
     path: Annotated[str, Field(min_length=1)]
-    """The file; may hold ``${VARIABLE}`` and ``~``."""
+    """The file, or the folder of files; may hold ``${VARIABLE}`` and ``~``."""
     layout: Annotated[str, name_in(LAYOUTS, "auto")] = "auto"
-    """Arrays of all rows (npz) or MMSA's pickle; ``auto`` looks at the first bytes of the file."""
+    """How the file holds the data; ``auto`` looks at its first bytes, or at the names in a folder."""
     split: str | None = None
     """Which array of an npz file says what split a row belongs to; needed where it has several."""
     modalities: Annotated[tuple[ModalityName, ...], Field(strict=False, min_length=1)] = MODALITIES
@@ -94,9 +94,14 @@ class Reader(ABC):
     """Base of all readers of one file layout.
 
     Args:
-        path: the file.
-        config: what of it is read, and how.
+        path: the file or folder.
+        config: what of it is read, and how; of the class ``Config``.
+
+    Attributes:
+        Config: the settings that the layout knows.
     """
+
+    Config: ClassVar[type[FileConfig]] = FileConfig
 
     def __init__(self, path: Path, config: FileConfig):
         self.path, self.config = path, config
@@ -121,6 +126,10 @@ class Reader(ABC):
         """Digests of those of the read splits that are known without reading their frames."""
         return {}
 
+    def layout(self) -> str:
+        """The layout that the file turned out to have, by the name of its reader."""
+        return next(name for name in LAYOUTS if LAYOUTS[name] is type(self))
+
     @abstractmethod
     def outlines(self) -> dict[SplitName, Outline]:
         """Outlines of all splits of the file, without looking at labels, features or text.
@@ -130,7 +139,12 @@ class Reader(ABC):
         """
 
 
-def frames(padded_NTD: NDArray[Any], lengths_N: NDArray[np.int64] | None, source: str) -> Features:
+def frames(
+    padded_NTD: NDArray[Any],
+    lengths_N: NDArray[np.int64] | None,
+    source: str,
+    starts_N: NDArray[np.int64] | None = None,
+) -> Features:
     """Ragged float32 features of padded rows, without the padding; NaN and infinities become 0.
 
     Args:
@@ -139,6 +153,7 @@ def frames(padded_NTD: NDArray[Any], lengths_N: NDArray[np.int64] | None, source
             padding, or at the start where more rows have them there (as in MulT's files); zero steps in
             between are frames.
         source: for messages.
+        starts_N: first real frame of each row, where it is known and the row goes on to its end.
 
     Raises:
         DataError: for lengths that are not those of these rows.
@@ -146,14 +161,17 @@ def frames(padded_NTD: NDArray[Any], lengths_N: NDArray[np.int64] | None, source
     if padded_NTD.ndim == 2:
         padded_NTD, lengths_N = padded_NTD[:, None], np.ones(len(padded_NTD), np.int64)
     num_rows, num_steps, dim = padded_NTD.shape
-    starts_N = np.zeros(num_rows, np.int64)
-    if lengths_N is None:
-        starts_N, lengths_N = _without_padding(padded_NTD)
+    if starts_N is not None:
+        lengths_N = num_steps - starts_N
+    elif lengths_N is None:
+        starts_N, lengths_N = real_steps(padded_NTD)
     elif len(lengths_N) != num_rows or max(lengths_N, default=0) > num_steps:
         longest = max(lengths_N, default=0)
         raise DataError(
             f"{source}: {len(lengths_N)} lengths of up to {longest} for {num_rows} rows of {num_steps} steps"
         )
+    if starts_N is None:
+        starts_N = np.zeros(num_rows, np.int64)
     offsets = np.concatenate([[0], np.cumsum(lengths_N)]).astype(np.int64)
     # Row by row into the result: a mask over (N, T, D) would need a second copy of a padded file of
     # gigabytes.
@@ -229,8 +247,8 @@ def shape_of(values: Any, depth: int = 3) -> tuple[int, ...] | None:
     return None if shapes or inner is None else (len(values), *inner)
 
 
-def _without_padding(padded_NTD: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First real step and number of real steps of each row, each (N,)."""
+def real_steps(padded_NTD: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First real step and number of real steps of each row of (N, T, D), each (N,); see ``frames``."""
     num_rows, num_steps, _ = padded_NTD.shape
     if num_steps == 0:
         return np.zeros(num_rows, np.int64), np.zeros(num_rows, np.int64)

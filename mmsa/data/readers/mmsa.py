@@ -1,6 +1,7 @@
 """Reader of MMSA's layout: ``aligned_50.pkl``, ``unaligned_50.pkl``, ``unaligned_39.pkl``, MMSA-FET's files.
 
-The file is a pickle of ``{split: {key: rows}}``; other top-level keys are ignored.
+The file is a pickle of ``{split: {key: rows}}``. Other top-level keys are not read: the settings of MMSA-FET,
+and ``train_mix`` of CH-SIMS v2, whose rows are those of train and unlabelled ones.
 
 =========================  ============  ===================================================================
 key                        shape         meaning
@@ -20,16 +21,19 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmsa.data.corpus import Features, ModalityName, Outline, Split, SplitName, Strings, Tokens
+from mmsa.data.readers.arrays import id_parts, numbers
 from mmsa.data.readers.base import (
     CONVERT,
     HOW_TO_SPLIT,
     ONE_LABEL,
+    FileConfig,
     Reader,
     TextForm,
     assemble,
@@ -40,9 +44,10 @@ from mmsa.data.readers.base import (
     split_of,
     strings,
 )
+from mmsa.data.readers.pickled import layout_in
 from mmsa.data.unpickling import load
 from mmsa.data.validation import first_few, raise_data_error
-from mmsa.errors import DataError, Problem, did_you_mean, shown
+from mmsa.errors import DataError, Problem, did_you_mean
 
 logger = logging.getLogger("mmsa.data")
 
@@ -55,7 +60,17 @@ Table = Mapping[str, Any]
 
 
 class MmsaReader(Reader):
-    """Reader of the layout above; the pickle goes through ``mmsa.data.unpickling``."""
+    """Reader of the layout above; the pickle goes through ``mmsa.data.unpickling``.
+
+    Args:
+        path: the file.
+        config: what of it is read, and how.
+        content: of the file, where somebody has parsed it already.
+    """
+
+    def __init__(self, path: Path, config: FileConfig, content: Any = None):
+        super().__init__(path, config)
+        self._given = content
 
     def read(self, splits: Sequence[SplitName]) -> dict[SplitName, Split]:
         """Read the named splits."""
@@ -101,10 +116,11 @@ class MmsaReader(Reader):
 
     @cached_property
     def _content(self) -> Mapping[Any, Any]:
-        content = load(self.path)
+        content = load(self.path) if self._given is None else self._given
         if not isinstance(content, dict):
             found = _layout_of(content) or f"a {type(content).__name__}"
-            raise DataError(f"{self.path}: holds {found}; MMSA's files hold a dict of splits. {CONVERT}")
+            rule = "MMSA's files hold a dict of splits"
+            raise DataError(f"{self.path}: holds {found}; {rule}. {_advice(content)}")
         return content
 
     @cached_property
@@ -119,9 +135,15 @@ class MmsaReader(Reader):
             if not isinstance(table, Mapping):
                 found = _layout_of(table) or f"a {type(table).__name__}"
                 raise DataError(
-                    f"{self.path}: {key!r} holds {found}; MMSA's files hold a dict of columns. {CONVERT}"
+                    f"{self.path}: {key!r} holds {found}; MMSA's files hold a dict of columns. "
+                    + _advice(self._content)
                 )
             tables[split] = table
+        others = [key for key in self._content if not split_of(key)]
+        if tables and others:
+            logger.warning(
+                "%s: not read, since their names are none of a split: %s", self.path.name, first_few(others)
+            )
         return tables
 
     @cached_property
@@ -166,8 +188,13 @@ class MmsaReader(Reader):
 
 def _instead_of(key: str, table: Table) -> str:
     if key == "regression_labels" and "labels" in table:
-        return f"'labels' is what MulT's and MultiBench's files have. {CONVERT}"
+        return "'labels' is what MulT's and MultiBench's files have: set data.layout: mult."
     return did_you_mean(key, map(str, table))
+
+
+def _advice(content: Any) -> str:
+    layout = layout_in(content)
+    return CONVERT if layout == "mmsa" else f"Set data.layout: {layout}, or leave it out."
 
 
 def _layout_of(content: Any) -> str:
@@ -186,14 +213,10 @@ def _layout_of(content: Any) -> str:
 
 
 def _ids(table: Table, source: str) -> NDArray[np.str_]:
-    values = table["id"]
-    if isinstance(values, np.ndarray) or _holds_only(values, (str, bytes), "SUO"):
-        # As objects until their lengths are checked: a str array pads all ids to the longest one.
-        values = np.asarray(values, dtype=object)
-        if values.size != len(np.atleast_1d(values)):
-            raise DataError(f"{source} id: shape {values.shape}; must be one string for each row")
-        values = values.reshape(-1)
-    return strings(values, f"{source} id")
+    parts_NK = id_parts(table["id"], f"{source} id")
+    if parts_NK.shape[1] != 1:
+        raise DataError(f"{source} id: shape {parts_NK.shape}; must be one string for each row")
+    return parts_NK[:, 0]
 
 
 def _misshapen(key: str, shape: tuple[int, ...] | None, num_rows: int) -> str:
@@ -228,9 +251,9 @@ def _text(table: Table, form: TextForm, source: str) -> Strings | Tokens | Featu
         return Strings(strings(table["raw_text"], f"{source} raw_text"))
     if form == "features":
         lengths_N = _token_mask(table, source).sum(axis=1) if "text_bert" in table else None
-        return frames(_numbers(table, "text", source, 3), lengths_N, f"{source} text")
+        return frames(numbers(table["text"], f"{source} text", 3), lengths_N, f"{source} text")
     mask_NT = _token_mask(table, source)
-    ids_NT = _numbers(table, "text_bert", source, 3)[:, 0]
+    ids_NT = numbers(table["text_bert"], f"{source} text_bert", 3)[:, 0]
     if not ((ids_NT >= 0) & (ids_NT <= _MAX_TOKEN)).all():
         raise DataError(f"{source} text_bert: token ids must be whole numbers from 0 to {_MAX_TOKEN}")
     offsets = np.concatenate([[0], np.cumsum(mask_NT.sum(axis=1))]).astype(np.int64)
@@ -239,7 +262,7 @@ def _text(table: Table, form: TextForm, source: str) -> Strings | Tokens | Featu
 
 def _token_mask(table: Table, source: str) -> NDArray[np.bool_]:
     """The attention mask as (N, T) bool."""
-    bert_N3T = _numbers(table, "text_bert", source, 3)
+    bert_N3T = numbers(table["text_bert"], f"{source} text_bert", 3)
     # NaN is neither 0 nor 1, so another shape is refused by the same message as a mask of other numbers.
     mask_NT = bert_N3T[:, 1] if bert_N3T.shape[1] == 3 else np.full(1, np.nan)
     if not np.isin(mask_NT, (0, 1)).all():
@@ -251,7 +274,7 @@ def _token_mask(table: Table, source: str) -> NDArray[np.bool_]:
 
 
 def _features(table: Table, name: ModalityName, source: str) -> Features:
-    padded = _numbers(table, name, source)
+    padded = numbers(table[name], f"{source} {name}")
     if padded.ndim not in (2, 3) or 0 in padded.shape[1:]:
         raise DataError(
             f"{source} {name}: shape {padded.shape}; must be (N, T, D) or (N, D) of at least one step and "
@@ -259,52 +282,11 @@ def _features(table: Table, name: ModalityName, source: str) -> Features:
         )
     if f"{name}_lengths" not in table or padded.ndim == 2:
         return frames(padded, None, f"{source} {name}")
-    stored = _numbers(table, f"{name}_lengths", source)
+    stored = numbers(table[f"{name}_lengths"], f"{source} {name}_lengths")
     lengths_N = checked_lengths(stored, f"{name}_lengths", len(padded), padded.shape[1], source)
     return frames(padded, lengths_N, f"{source} {name}")
 
 
 def _labels(table: Table, key: str, source: str) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf, and is refused as a label
-        return label_column(_numbers(table, key, source), f"{source} {key}")
-
-
-def _numbers(table: Table, key: str, source: str, ndim: int | None = None) -> NDArray[Any]:
-    found = table[key]
-    if not isinstance(found, np.ndarray) and not _holds_only(found, (int, float, np.generic), "biuf"):
-        raise DataError(f"{source} {key}: {shown(found)}; must be an array or nested lists of numbers")
-    try:
-        values = np.asarray(found)
-    except (ValueError, OverflowError, MemoryError) as error:
-        raise DataError(f"{source} {key}: rows of different shapes: {error}") from None
-    if values.dtype.kind not in "biuf" or ndim not in (None, values.ndim):
-        raise DataError(
-            f"{source} {key}: {values.dtype} of shape {values.shape}; must be numbers"
-            + (f" in {ndim} dimensions" if ndim else "")
-        )
-    return values
-
-
-def _holds_only(values: Any, leaves: tuple[type, ...], kinds: str) -> bool:
-    """Whether ``values`` are nested lists of ``leaves`` and of arrays whose dtype is of ``kinds``.
-
-    Checked before numpy sees them, since numpy makes an array of anything: with one long string among a
-    million numbers, each of them would take the width of that string.
-    """
-    if not isinstance(values, (list, tuple)):
-        return False
-    # A stack and not recursion, and each shared list once: a file may nest deeply, or share a list a million
-    # times.
-    pending, seen = [values], {id(values)}
-    while pending:
-        for item in pending.pop():
-            if isinstance(item, (list, tuple)):
-                if id(item) not in seen:
-                    seen.add(id(item))
-                    pending.append(item)
-            elif isinstance(item, np.ndarray):
-                if item.dtype.kind not in kinds:
-                    return False
-            elif not isinstance(item, leaves):
-                return False
-    return True
+        return label_column(numbers(table[key], f"{source} {key}"), f"{source} {key}")

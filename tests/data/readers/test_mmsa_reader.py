@@ -10,7 +10,7 @@ import pytest
 from mmsa.config import parse
 from mmsa.data import DATA_SETS, open_corpus
 from mmsa.data.corpus import Corpus, Features, Strings, Tokens
-from mmsa.data.readers import MmsaReader
+from mmsa.data.readers.mmsa import MmsaReader
 from mmsa.errors import DataError
 
 SMALL = {"steps": (5, 6, 7), "dims": (4, 3, 2)}
