@@ -30,9 +30,10 @@ def main() -> int:
     if args.rebuild:
         location = Location.of(args.runs, args.mlflow_uri, args.storage)
         trials = [trial_card(study, record) for record in study.trials()]
-        written = rebuild(location, study_card(study), trials)
+        pages: list[str] = []
+        written = rebuild(location, study_card(study), trials, pages.append)
         print(f"MLflow at {location} lacked {written} of {len(trials)} trials.")
-        print(f"to browse: {location.how_to_browse()}")
+        print(f"to browse:\n{location.how_to_browse(pages[0])}")
     else:
         print(study_report(study, Ledger(args.runs / LEDGER)))
     return 0

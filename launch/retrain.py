@@ -58,7 +58,7 @@ def main() -> int:
     except TrackingError as error:  # the result stands in the ledger all the same
         print(f"MLflow has nothing of this retraining: {error}", file=sys.stderr)
         return 0
-    print(f"registered model: {model}\nto browse: {location.how_to_browse()}")
+    print(f"registered model: {model}\nto browse:\n{location.how_to_browse()}")
     return 0
 
 

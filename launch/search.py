@@ -98,13 +98,13 @@ def main() -> int:
     console = Console()
     say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     observers: list[Observer] = [ProgressDisplay(console)]
-    browse = ""
+    location = mirror = None
     if not args.no_mlflow:
         location = Location.of(args.runs, args.mlflow_uri, args.storage)
         if location.named_by:
             say(f"MLflow: {location}")
-        observers.append(MirrorProcess(location, say))
-        browse = location.how_to_browse()
+        mirror = MirrorProcess(location, say)
+        observers.append(mirror)
     options = SearchOptions(
         args.runs,
         args.storage,
@@ -115,7 +115,7 @@ def main() -> int:
         budget=SearchBudget(args.time_budget, args.gpu_hours),
     )
     summary = run_search(config, options, observers, say)
-    say(summary.text(browse))
+    say(summary.text(location.how_to_browse(mirror.page) if location and mirror else ""))
     return INTERRUPTED if summary.interrupted else int(not summary.successful)
 
 

@@ -89,6 +89,23 @@ class ReferencePoint:
 
 
 @dataclass(frozen=True)
+class SplitCard:
+    """A split of a data set as observers see it.
+
+    Attributes:
+        split: train, valid or test.
+        digest: of its content.
+        num_rows: rows.
+        num_groups: videos or speakers.
+    """
+
+    split: str
+    digest: str
+    num_rows: int
+    num_groups: int
+
+
+@dataclass(frozen=True)
 class StudyCard:
     """A study as observers see it before its first trial.
 
@@ -102,6 +119,12 @@ class StudyCard:
         space_yaml: the space file, below the history of its edits.
         tags: provenance such as ``corpus_digest`` and ``git_commit``.
         references: its reference points so far.
+        parameters: the searched settings, by dotted path.
+        coefficients: those of them that weigh information in the loss.
+        fixed: the settings of the base that are not searched, by dotted path.
+        splits: the data that its trials read; empty for a study that is older than this record.
+        constants: the best constant predictor's value, by objective.
+        num_epochs: of a trial that is not stopped early; None where it is searched.
     """
 
     name: str
@@ -113,6 +136,12 @@ class StudyCard:
     space_yaml: str
     tags: Mapping[str, str] = field(default_factory=dict)
     references: Sequence[ReferencePoint] = ()
+    parameters: Sequence[str] = ()
+    coefficients: Sequence[str] = ()
+    fixed: Mapping[str, Scalar] = field(default_factory=dict)
+    splits: Sequence[SplitCard] = ()
+    constants: Mapping[str, float] = field(default_factory=dict)
+    num_epochs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -123,11 +152,13 @@ class BestEpoch:
         number: counted from 1; None if no epoch was finished.
         metrics: of that epoch.
         violation: sum of the amounts by which a completed trial breaks the bounds on metrics.
+        standard_error: of the first objective, over resampled groups; None if it is unknown.
     """
 
     number: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     violation: float = 0.0
+    standard_error: float | None = None
 
 
 NOTHING = BestEpoch()
@@ -154,6 +185,7 @@ class TrialCard:
         violation: sum of the amounts by which it breaks the bounds on metrics.
         metrics: of its best epoch, however it ended.
         best_epoch: counted from 1.
+        standard_error: of the first objective, over resampled groups; None if it is unknown.
     """
 
     number: int
@@ -171,6 +203,7 @@ class TrialCard:
     violation: float = 0.0
     metrics: Mapping[str, float] = field(default_factory=dict)
     best_epoch: int | None = None
+    standard_error: float | None = None
 
     def best(self, objectives: Sequence[str]) -> dict[str, float]:
         """Metrics of its best epoch: the known ``objectives`` first, then everything measured on valid."""

@@ -12,8 +12,11 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from mmsa.data.corpus import Corpus, SplitName
 from mmsa.errors import DataError
+from mmsa.interface import SplitCard
 
 _BYTES = 6  # of each digest: 20,000 rows against 5,000 others meet by chance once in 3 million times
 
@@ -97,3 +100,9 @@ class Rows:
 
     def __or__(self, other: Rows) -> Rows:
         return Rows(self.rows | other.rows, self.groups | other.groups)
+
+
+def split_card(corpus: Corpus, name: SplitName) -> SplitCard:
+    """What observers are told of an open split."""
+    split = corpus[name]
+    return SplitCard(name, split.digest, len(split), len(np.unique(split.groups)))

@@ -151,7 +151,7 @@ class SearchSummary:
         return (self.done or bool(self.spent)) and self.best is not None and not failed
 
     def text(self, browse: str = "") -> str:
-        """The summary for a terminal or a log; ``browse`` is the command that shows the study in MLflow."""
+        """The summary for a terminal or a log; ``browse`` are the lines that say how to see it in MLflow."""
         stopped = [f"stopped:  {self.stopped}"] if self.stopped else []
         lines = [self._ends(), *stopped, *self._costs(), *(f"space:    {line}" for line in self.versions)]
         return "\n".join([*lines, *self._results(), *self._next_steps(browse)])
@@ -236,7 +236,7 @@ class SearchSummary:
             return ["to continue, run the same command again"]
         if self.best is None:
             return []
-        return ["next:", *(f"  {command}" for command in [*self._commands(), browse] if command)]
+        return ["next:", *(f"  {command}" for command in [*self._commands(), *browse.splitlines()])]
 
     def _commands(self) -> list[str]:
         best = f"{self.study}-best.yaml"

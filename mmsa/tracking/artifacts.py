@@ -77,6 +77,13 @@ def references_csv(references: Sequence[ReferencePoint]) -> str:
     return _csv(rows)
 
 
+def epochs_csv(epochs: Mapping[int, Mapping[str, float]]) -> str:
+    """Table of everything that was logged in each epoch, a row for each."""
+    names = list(dict.fromkeys(name for metrics in epochs.values() for name in metrics))
+    rows = ([epoch, *(epochs[epoch].get(name) for name in names)] for epoch in sorted(epochs))
+    return _csv([["epoch", *names], *rows])
+
+
 def _seconds(trial: TrialCard) -> str | None:
     if trial.started is None or trial.finished is None:
         return None

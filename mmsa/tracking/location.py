@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 from urllib.request import url2pathname
 
 from mmsa.errors import ConfigError, Problem
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment
 
 DEFAULT_RUNS = Path("runs")
+MACHINE_LEARNING = {"workflowType": "machine_learning"}
+"""Part of every address: without it MLflow 3.17 opens on traces, token usage and judges."""
 VARIABLE = "MLFLOW_TRACKING_URI"
 """Environment variable with the store's address, which MLflow's own programs read too."""
 DATA_SET = "mmsa.data_set"
@@ -36,6 +38,7 @@ _ADDRESSES = {
 """Tables and columns where MLflow 3.17 keeps addresses of files; it has no call that changes one."""
 _SECONDS_TO_WAIT = 60  # for another process that writes
 _PAGE = 1000
+_UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens unless it is told otherwise
 _FILE = "file:"
 _SQLITE = "sqlite"
 _SERVERS = ("http", "https", "databricks")
@@ -94,13 +97,35 @@ class Location:
         return masked(self.uri)
 
     def __str__(self) -> str:
-        return f"{self.shown} (of {self.named_by})" if self.named_by else self.shown
-
-    def how_to_browse(self) -> str:
-        """The command to paste, or the address to open, to see the store in a browser."""
-        if _kind(self.uri) in _SERVERS:
+        if not self.named_by:
             return self.shown
-        return f"mlflow ui --backend-store-uri {shlex.quote(self.shown)}"
+        other = os.environ.get(VARIABLE, "").strip()
+        beside = f", not the {VARIABLE} that is set" if self.named_by != VARIABLE and other else ""
+        return f"{self.shown} (of {self.named_by}{beside})"
+
+    @property
+    def origin(self) -> str:
+        """The beginning of all addresses of pages; of a database, where ``mlflow ui`` shows it."""
+        if _kind(self.uri) not in _SERVERS:
+            return _UI
+        parts = urlsplit(self.uri)
+        bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
+        return bare.geturl().rstrip("/")
+
+    def how_to_browse(self, page: str = "") -> str:
+        """What to paste and to open to see a page in a browser, a line each.
+
+        Args:
+            page: its address; by default that of all experiments.
+        """
+        page = page or f"{self.origin}/#/experiments?{urlencode(MACHINE_LEARNING)}"
+        if _kind(self.uri) in _SERVERS:
+            return page
+        return f"mlflow ui --backend-store-uri {shlex.quote(self.shown)}\n{page}"
+
+    def run_page(self, experiment: str, run_id: str) -> str:
+        """The address of a run."""
+        return f"{self.origin}/#/experiments/{experiment}/runs/{run_id}?{urlencode(MACHINE_LEARNING)}"
 
     @property
     def _file(self) -> Path | None:

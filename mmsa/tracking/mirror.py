@@ -30,6 +30,7 @@ class Mirror:
     Args:
         location: the MLflow store.
         say: is given lines for the user, from the background thread.
+        show: is given the address of the page to look at, once it is there.
         interval: seconds between rounds of writing, and before the next try after a failure.
         capacity: number of unwritten trials kept, besides earlier ones; those beyond it appear in the table
             of the parent run only.
@@ -46,8 +47,9 @@ class Mirror:
         capacity: int = 1000,
         patience: float = 30.0,
         clock: Callable[[], float] = time.time,
+        show: Callable[[str], None] = lambda page: None,
     ):
-        self._location, self._say, self._clock = location, say, clock
+        self._location, self._say, self._clock, self._show = location, say, clock, show
         self._interval, self._capacity, self._patience = interval, capacity, patience
         self._lock = threading.Lock()
         self._trials: dict[int, TrialCard] = {}
@@ -56,7 +58,7 @@ class Mirror:
         self._references_due = False
         self._dropped = 0
         self._summary_due = False
-        self._warned = False
+        self._warned = self._shown = False
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -148,6 +150,7 @@ class Mirror:
                 if runs is None:
                     runs = StudyRuns(self._location, self._study)
                     runs.set_status(running=True, complete=False)
+                    self._show_once(runs)
                 self._write_round(runs)
                 if closing:
                     runs.set_status(running=False, complete=self._complete())
@@ -186,6 +189,13 @@ class Mirror:
             runs.write_summary(trials)
             self._summary_due = False
 
+    def _show_once(self, runs: StudyRuns) -> None:
+        if not self._shown:
+            self._show(next(iter(runs.pages.values())))
+            for notice in runs.notices:
+                self._say(notice)
+            self._shown = True
+
     def _complete(self) -> bool:
         return sum(trial.outcome != "running" for trial in self._trials.values()) >= self._study.num_trials
 
@@ -202,8 +212,13 @@ def advice(study: str, location: Location) -> str:
     return f"To fill the gap: python launch/report.py --study {study} --rebuild{location.options}"
 
 
-def rebuild(location: Location, study: StudyCard, trials: Sequence[TrialCard]) -> int:
-    """Write into MLflow what it lacks of the ended ``trials``.
+def rebuild(
+    location: Location,
+    study: StudyCard,
+    trials: Sequence[TrialCard],
+    show: Callable[[str], None] = lambda page: None,
+) -> int:
+    """Write into MLflow what it lacks of the ended ``trials``; ``show`` gets the address to look at.
 
     Returns:
         The number of trials of which something was lacking.
@@ -221,4 +236,5 @@ def rebuild(location: Location, study: StudyCard, trials: Sequence[TrialCard]) -
             runs.set_status(running=False, complete=len(ended) >= study.num_trials)
     except Exception as error:
         raise TrackingError(f"{location.shown}: {masked_message(error, location.uri)}") from error
+    show(next(iter(runs.pages.values())))
     return written

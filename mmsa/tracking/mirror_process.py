@@ -17,6 +17,7 @@ from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
+from textwrap import indent
 from typing import Any
 
 from mmsa.interface import NOTHING, BestEpoch, Outcome, ReferencePoint, Scalar, Stage, StudyCard, TrialCard
@@ -25,6 +26,7 @@ from mmsa.provenance import python_path, running_code
 from mmsa.tracking.location import Location
 from mmsa.tracking.mirror import Mirror, advice
 
+_LINE, _PAGE = "line", "page"  # what the process sends: a line for the user, or an address
 _GRACE = 10.0
 """Seconds that the process may take beyond the mirror's patience, in which it may still be loading MLflow."""
 
@@ -40,11 +42,15 @@ class MirrorProcess:
         say: is given lines for the user, from a background thread.
         interval: of the mirror.
         patience: of the mirror.
+
+    Attributes:
+        page: address of the page to look at; empty before the mirror has written it.
     """
 
     def __init__(
         self, location: Location, say: Callable[[str], None], *, interval: float = 5.0, patience: float = 30.0
     ):
+        self.page = ""
         self._location, self._say = location, say
         self._interval, self._patience = interval, patience
         self._events: SimpleQueue[tuple[str, float, tuple[Any, ...]]] = SimpleQueue()
@@ -130,7 +136,11 @@ class MirrorProcess:
         assert self._process is not None
         with suppress(EOFError, OSError):
             while True:
-                self._say(self._connection.recv())
+                what, text = self._connection.recv()
+                if what == _PAGE:
+                    self.page = text
+                    text = f"to watch:\n{indent(self._location.how_to_browse(text), '  ')}"
+                self._say(text)
         if code := self._process.wait():
             cause = f"the process that writes it ended with code {code}"
             lacking = advice(self._study.name, self._location)
@@ -153,7 +163,14 @@ def serve_mirror(descriptor: int, code: str) -> None:
     connection: Connection = Connection(descriptor)
     event, moment, details = connection.recv()
     location, interval, patience = details
-    mirror = Mirror(location, connection.send, interval=interval, patience=patience, clock=lambda: moment)
+    mirror = Mirror(
+        location,
+        lambda line: connection.send((_LINE, line)),
+        interval=interval,
+        patience=patience,
+        clock=lambda: moment,
+        show=lambda page: connection.send((_PAGE, page)),
+    )
     while event != "close":
         try:
             event, moment, details = connection.recv()

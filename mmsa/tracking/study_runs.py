@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from mmsa.information.panel import metrics as information_metrics
 from mmsa.interface import ReferencePoint, StudyCard, TrialCard
+from mmsa.masking import masked_message
 from mmsa.ranking import front_of, ranked
 from mmsa.tracking.artifacts import (
     count_outcomes,
+    epochs_csv,
     front_csv,
     front_figure,
     log_information,
     references_csv,
     trials_csv,
 )
+from mmsa.tracking.inputs import log_splits
 from mmsa.tracking.location import Location, all_pages
+from mmsa.tracking.names import chosen_curves, of_best, of_epoch, of_information
+from mmsa.tracking.notes import changed_note, experiment_note, study_note, verdict, write_experiment_note
+from mmsa.tracking.views import save, study_views, trials_page
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Param, Run
@@ -26,7 +31,11 @@ if TYPE_CHECKING:
 _PARENT = "mlflow.parentRunId"
 _REFERENCE = "reference"
 _TAG_LENGTH = 1000
-_STATUS = {"completed": "FINISHED", "pruned": "KILLED"}
+_STATUS = {"completed": "FINISHED", "pruned": "FINISHED"}
+"""MLflow marks other states with a red cross. What became of a trial is in the tag ``mmsa.outcome``."""
+_PARAMS_IN_A_REQUEST = 100
+_LONGEST_PARAM = 6000  # characters
+_STUDIES_IN_NOTE = 20
 
 
 @dataclass
@@ -57,6 +66,12 @@ class StudyRuns:
         location: the store.
         study: to write.
 
+    Attributes:
+        study: as given.
+        parent: id of the study's own run.
+        pages: addresses of what to look at, by name; the first one is the answer.
+        notices: what could not be written though everything else is, for the user.
+
     Raises:
         Exception: from every method, whatever MLflow raises; callers decide what it means.
     """
@@ -72,11 +87,47 @@ class StudyRuns:
         runs = self._existing()
         parent = runs.pop(None, None)
         self.parent = parent.info.run_id if parent else self._create(study.name, {"mmsa.role": "study"})
+        self.notices: list[str] = []
+        self.pages = self._write_views(location)
+        self._origin = location.origin
+        self._describe_study(parent.data.params if parent else {})
         for run in runs.values():  # a parent that was deleted left them alone
             if run.data.tags.get(_PARENT) != self.parent:
                 self._client.set_tag(run.info.run_id, _PARENT, self.parent)
         self._trials = {number: _trial_run(run) for number, run in runs.items() if number is not None}
         self._client.log_text(self.parent, study.space_yaml, "space.yaml")
+
+    def _write_views(self, location: Location) -> dict[str, str]:
+        """Write the views of the study; returns the addresses of its pages.
+
+        A view is written in a form that MLflow does not promise to keep: if it is refused, only the view is
+        lost, and the page that opens is MLflow's own.
+        """
+        pages = {}
+        try:
+            for view in study_views(self.study):
+                save(self._client, self._experiment, view)
+                pages[view.title] = view.address(location.origin, self._experiment)
+        except Exception as error:
+            said = masked_message(error, location.uri).splitlines()[0][:200]
+            self.notices.append(f"MLflow shows this study without a view of its own ({said})")
+        return pages | {"the study": location.run_page(self._experiment, self.parent)}
+
+    def _describe_study(self, known: Mapping[str, str]) -> None:
+        """Log what all trials have in common: the data, and the settings that are not searched.
+
+        A parameter cannot be changed in MLflow, so after an edit of the base it stays as the study began.
+        """
+        from mlflow.entities import Param
+
+        log_splits(self._client, self.parent, self.study.data_set, self.study.splits)
+        lacking = [
+            Param(name, str(value)[:_LONGEST_PARAM])
+            for name, value in self.study.fixed.items()
+            if name not in known
+        ]
+        for start in range(0, len(lacking), _PARAMS_IN_A_REQUEST):
+            self._client.log_batch(self.parent, params=lacking[start : start + _PARAMS_IN_A_REQUEST])
 
     def _existing(self) -> dict[int | None, Run]:
         """Runs by the number of their trial; the parent run is under None."""
@@ -144,31 +195,33 @@ class StudyRuns:
         return [Param(name, str(value)) for name, value in trial.params.items()]
 
     def _missing_metrics(self, run: _TrialRun, trial: TrialCard) -> list[Metric]:
+        chosen = chosen_curves(trial.epochs, self.study.metrics)
         if run.epochs is None:
-            history = self._client.get_metric_history(run.run_id, self.study.metrics[0])
-            run.epochs = {metric.step for metric in history}
+            logged = (self._client.get_metric_history(run.run_id, name) for name in chosen[:1])
+            run.epochs = {metric.step for history in logged for metric in history}
         return [
             metric(name, value, epoch)
             for epoch in sorted(set(trial.epochs) - run.epochs)
-            for name, value in trial.epochs[epoch].items()
+            for name, value in of_epoch(trial.epochs[epoch], chosen).items()
         ]
 
     def _finish(self, run: _TrialRun, trial: TrialCard, params: list[Param], metrics: list[Metric]) -> None:
         from mlflow.entities import RunTag
 
-        best = [metric(f"best/{name}", value, 0) for name, value in trial.best(self.study.metrics).items()]
         num_epochs = len((run.epochs or set()) | set(trial.epochs))
         tags = {**_said_at_the_end(trial), "mmsa.epochs": str(num_epochs)}
         log_information(self._client, run.run_id, trial.information)
-        measured = [
-            metric(name, value, num_epochs) for name, value in information_metrics(trial.information).items()
-        ]
+        if trial.epochs:
+            self._client.log_text(run.run_id, epochs_csv(trial.epochs), "epochs.csv")
+        # In this order: the value by which a trial counts is the one that its study remembers.
+        last = of_information(trial.information) | of_best(trial.best(self.study.metrics))
+        measured = [metric(name, value, num_epochs) for name, value in last.items()]
         # One request, with the tags that say the trial has ended: a run has all of its numbers, or is written
         # again by the next launch.
         self._client.log_batch(
             run.run_id,
             params=params,
-            metrics=metrics + best + measured,
+            metrics=metrics + measured,
             tags=[RunTag(name, value) for name, value in tags.items()],
         )
         self._end(run.run_id, _STATUS.get(trial.outcome, "FAILED"), trial.finished)
@@ -191,7 +244,10 @@ class StudyRuns:
             if best is not None and index == 0:
                 measured = {**best.best(self.study.metrics), **measured}
                 self._client.log_text(self.parent, best.config_yaml, "best.yaml")
-        metrics = [metric(f"best/{name}", value, len(trials)) for name, value in measured.items()]
+        metrics = [metric(name, value, len(trials)) for name, value in of_best(measured).items()]
+        tags["mmsa.verdict"] = verdict(self.study, trials).replace("*", "")
+        note = study_note(self.study, trials, self.pages)
+        tags |= changed_note(self._client.get_run(self.parent).data.tags, note)
         self._client.log_text(self.parent, trials_csv(self.study, trials), "trials.csv")
         if len(self.study.metrics) > 1 and (front := front_of(trials, self.study.directions)):
             self._client.log_text(self.parent, front_csv(self.study, front), "front.csv")
@@ -217,9 +273,11 @@ class StudyRuns:
             # The parent of an earlier launch may have been deleted.
             said = {_PARENT: self.parent, "mmsa.outcome": point.outcome}
             said["mmsa.reason"] = point.reason[:_TAG_LENGTH]
-            measured = {f"best/{name}": value for name, value in point.metrics.items()}
-            measured |= {f"gain/{name}": gain.value for name, gain in point.gains.items()}
-            measured["cost/seconds"] = point.seconds
+            first = self.study.metrics[0]
+            if (gain := point.gains.get(first)) is not None:
+                said["mmsa.gain"] = f"{gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
+            known = {name: point.metrics[name] for name in self.study.metrics if name in point.metrics}
+            measured = of_best({**known, **point.metrics})
             self._client.log_batch(
                 run_id,
                 metrics=[metric(name, value, 0) for name, value in measured.items()],
@@ -227,14 +285,8 @@ class StudyRuns:
             )
             self._end(run_id, _STATUS.get(point.outcome, "FAILED"))
         if references:
+            self.study = replace(self.study, references=tuple(references))
             self._client.log_text(self.parent, references_csv(references), "references.csv")
-            of_parent = [
-                metric(f"reference/{point.name}/{name}", point.metrics[name], 0)
-                for point in references
-                for name in self.study.metrics
-                if name in point.metrics
-            ]
-            self._client.log_batch(self.parent, metrics=of_parent)
 
     def set_status(self, *, running: bool, complete: bool) -> None:
         """Set the state of the parent run: running, finished with all trials, or stopped before."""
@@ -242,6 +294,19 @@ class StudyRuns:
             self._client.update_run(self.parent, "RUNNING")
         else:
             self._end(self.parent, "FINISHED" if complete else "KILLED")
+        self._write_experiment_note()
+
+    def _write_experiment_note(self) -> None:
+        latest_first = ["attributes.start_time DESC"]
+        parents = self._client.search_runs(
+            [self._experiment], "tags.`mmsa.role` = 'study'", 1, _STUDIES_IN_NOTE, latest_first
+        )
+        studies: dict[str, tuple[str, str]] = {}
+        for tags in (run.data.tags for run in parents):
+            page = trials_page(self._origin, self._experiment, tags["mmsa.identity"])
+            studies.setdefault(tags["mmsa.study"], (page, tags.get("mmsa.verdict", "nothing yet")))
+        text = experiment_note(self.study.data_set, studies)
+        write_experiment_note(self._client, self._experiment, text)
 
 
 def _said_at_the_end(trial: TrialCard) -> dict[str, str]:

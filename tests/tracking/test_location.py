@@ -166,7 +166,7 @@ class TestPaths:
     @pytest.mark.parametrize("name", ODD)
     def test_commands_that_are_printed_can_be_pasted(self, tmp_path: Path, name: str) -> None:
         location = Location.of(tmp_path / name, storage="sqlite:////a b/c.db")
-        assert shlex.split(location.how_to_browse())[-1] == location.uri
+        assert shlex.split(location.how_to_browse().splitlines()[0])[-1] == location.uri
         options = ["--runs", str(tmp_path / name), "--storage", "sqlite:////a b/c.db"]
         assert shlex.split(location.options) == options
 
@@ -224,6 +224,7 @@ class TestWhichStore:
             str(location),
             repr(location),
             location.how_to_browse(),
+            location.run_page("1", "127.0.0.1"),
             location.options,
             str(failure.value),
         ]

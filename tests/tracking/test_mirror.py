@@ -93,11 +93,12 @@ def test_a_search_becomes_a_parent_and_a_child_for_each_trial(
     children = [store.trial(number) for number in range(3)]
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
     assert [run.data.tags["mmsa.outcome"] for run in children] == ["completed", "pruned", "diverged"]
-    assert [run.info.status for run in children] == ["FINISHED", "KILLED", "FAILED"]
+    assert [run.info.status for run in children] == ["FINISHED", "FINISHED", "FAILED"]
     assert children[2].data.tags["mmsa.reason"] == "task became nan"
     assert children[1].data.params == {"optim.lr": "0.1"}
     assert store.history(0, "valid/mae") == [(1, 0.9), (2, 0.5)]
     assert store.text(children[1], "config.yaml", tmp_path) == "seed: 1\n"
+    assert store.text(children[0], "epochs.csv", tmp_path).splitlines()[1] == "1,0.9,0.45"
 
 
 def test_a_reference_point_is_a_child_of_its_own_role_and_told_once_more_is_the_same_one(
@@ -123,16 +124,13 @@ def test_a_reference_point_is_a_child_of_its_own_role_and_told_once_more_is_the_
     children = {run.data.tags["mmsa.reference"]: run for run in store.runs("reference")}
     assert children.keys() == {"ridge/all", "alone/text"}
     assert {run.data.tags["mlflow.parentRunId"] for run in children.values()} == {parent.info.run_id}
-    assert children["ridge/all"].data.metrics == {
-        "best/valid/mae": 0.4,
-        "gain/valid/mae": -0.1,
-        "cost/seconds": 0.5,
-    }
+    assert children["ridge/all"].data.metrics == {"best/valid/mae": 0.4}
+    assert children["ridge/all"].data.tags["mmsa.gain"] == "-0.1000 [-0.2000, +0.0500]"
     assert children["alone/text"].info.status == "FAILED"
     assert children["alone/text"].data.tags["mmsa.reason"] == "task became nan"
     assert store.text(children["alone/text"], "config.yaml", tmp_path) == "seed: 7\n"
-    assert parent.data.metrics["reference/ridge/all/valid/mae"] == 0.4
-    assert parent.data.metrics["best/valid/mae"] == 0.5
+    assert parent.data.metrics == {"best/valid/mae": 0.5}
+    assert parent.data.tags["mmsa.verdict"].endswith("not surely better than ridge on all modalities.")
     table = store.text(parent, "references.csv", tmp_path).splitlines()
     assert table[1] == "ridge/all,completed,valid/mae,0.4,0,-0.1,-0.2,0.05,,0.5,"
     assert table[2] == "alone/text,diverged,,,,,,,,0.0,task became nan"
@@ -154,7 +152,9 @@ def test_information_is_shown_with_status_and_interval(
     mirror = mirror_of(location, said.append)
     mirror.start_study(study, [])
     mirror.trial_started(0, trials[0].params, {"seed": 0})
-    mirror.trial_epoch(0, 1, {**trials[0].epochs[1], "information/target/text": 0.1})
+    ceiling = {"information/target/vision": 4.6}  # without an interval
+    first = {"information/target/text": 0.1, "information/target/text/low": 0.05, **ceiling}
+    mirror.trial_epoch(0, 1, {**trials[0].epochs[1], **first})
     mirror.trial_epoch(0, 2, trials[0].epochs[2])
     mirror.trial_measured(0, information)
     mirror.trial_finished(0, "completed", (0.5,), "")
@@ -175,15 +175,8 @@ def test_information_is_shown_with_status_and_interval(
 
     numbers, table, records = shown[0]
     text, audio = information["target/text"], information["target/audio"]
-    assert numbers == {
-        "information/target/text": text.value,
-        "information/target/text/low": text.low,
-        "information/target/text/high": text.high,
-        "information/target/audio": audio.value,
-        "information/target/audio/low": audio.low,
-        "information/target/audio/high": audio.high,
-    }
-    assert Store(location).history(0, "information/target/text") == [(1, 0.1), (2, text.value)]
+    assert numbers == {"information/target.text": text.value, "information/target.audio": audio.value}
+    assert Store(location).history(0, "information/target.text") == [(1, 0.1), (2, text.value)]
     rows = list(csv.DictReader(io.StringIO(table)))
     assert [row["status"] for row in rows] == ["ok", "below_null", "skipped"]
     assert float(rows[0]["low"]) == text.low

@@ -81,7 +81,9 @@ def test_what_is_told_arrives_with_the_times_at_which_it_was_told(
     mirror.trial_finished(0, "completed", (0.5,), "")
     after = time.time()
     mirror.close()
-    assert said == []
+    (watch,) = said
+    assert "viewStateShareKey=" in mirror.page
+    assert mirror.page in watch
     assert mirror._process.returncode == 0
     client = location.connect()
     experiment = client.get_experiment_by_name("planted").experiment_id
@@ -89,7 +91,7 @@ def test_what_is_told_arrives_with_the_times_at_which_it_was_told(
     (first,) = [run for run in runs if run.data.tags["mmsa.trial"] == "0"]
     assert len(runs) == 3
     assert first.data.metrics["valid/mae"] == 0.5
-    assert first.data.metrics["information/target/text"] == information["target/text"].value
+    assert first.data.metrics["information/target.text"] == information["target/text"].value
     assert before - 0.001 <= first.info.start_time / 1000 <= first.info.end_time / 1000 <= after
 
 

@@ -29,6 +29,7 @@ from mmsa.search.execution.trial import CHECKPOINT, PEAK_MEMORY, Assignment, Ref
 from mmsa.search.execution.tune_trials import StudyTrial
 from mmsa.search.records import Ending, TrialRecord, shown_params
 from mmsa.search.schedulers import Replacement, Scheduler
+from mmsa.search.study.cards import standard_error
 from mmsa.search.study.study import Study
 
 MOST_CRASHES = 2
@@ -204,7 +205,8 @@ class StudyCallback(Callback):  # type: ignore[misc]
     def _tell_end(self, number: int, ending: Ending) -> None:
         outcome = self._study.finish(number, ending)
         record = self._study.trial(number)
-        best = BestEpoch(record.best_epoch, record.metrics, record.violation)
+        error = standard_error(self._study, record)
+        best = BestEpoch(record.best_epoch, record.metrics, record.violation, error)
         for observer in self._observers:
             if record.information:
                 observer.trial_measured(number, record.information)

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from mmsa.config import with_overrides
 from mmsa.data.catalogue import open_corpus
 from mmsa.data.corpus import Corpus
-from mmsa.data.rows import Rows
+from mmsa.data.rows import Rows, split_card
 from mmsa.errors import ConfigError
 from mmsa.experiment import RunConfig
 from mmsa.interface import Observer, Stage
@@ -170,7 +170,9 @@ def run_search(
     config = without_idle_coefficients(config, plans[0].idle)
     with Study.open(config, options.runs, options.storage) as study:
         labels = raw["train"].labels, raw["valid"].labels
-        study.bind_corpus(raw.digest, Rows.of(raw, "train", "valid"), constant_metrics(*labels, raw.suite))
+        constants = constant_metrics(*labels, raw.suite)
+        splits = [split_card(raw, "train"), split_card(raw, "valid")]
+        study.bind_corpus(raw.digest, Rows.of(raw, "train", "valid"), constants, splits)
         if options.trials is not None:
             study.extend(options.trials)
         if options.retry_failed:

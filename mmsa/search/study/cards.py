@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from typing import Any
 
 from mmsa.config import dump_yaml
-from mmsa.interface import StudyCard, TrialCard
+from mmsa.data.corpus import MODALITIES
+from mmsa.interface import Scalar, SplitCard, StudyCard, TrialCard
+from mmsa.search.definition.levels import searched_coefficients
 from mmsa.search.records import TrialRecord, shown_params
+from mmsa.search.stops import STANDARD_ERRORS
 from mmsa.search.study.view import StudyView
+
+_EPOCHS = "train.epochs"
 
 
 def study_card(study: StudyView) -> StudyCard:
@@ -20,7 +27,10 @@ def study_card(study: StudyView) -> StudyCard:
         "space_version": str(len(study.space_versions)),
         **_code(study),
     }
-    objectives = study.config.search.objectives
+    config, objectives = study.config, study.config.search.objectives
+    searched = list(config.space.parameters)
+    weighing = {path for c in searched_coefficients(config, MODALITIES) for path in (c.path, c.weight_path)}
+    constants = {objective.metric: study.constant(objective.metric) for objective in objectives}
     return StudyCard(
         name=study.name,
         identity=known["identity"],
@@ -31,7 +41,26 @@ def study_card(study: StudyView) -> StudyCard:
         space_yaml=_history(study) + known["space"],
         tags=tags,
         references=tuple(study.references()),
+        parameters=tuple(searched),
+        coefficients=tuple(path for path in searched if path in weighing),
+        fixed={
+            path: value
+            for path, value in _settings(config.base.model_dump(mode="json"))
+            if path not in config.space.parameters
+        },
+        splits=tuple(SplitCard(**split) for split in known.get("splits", ())),
+        constants={metric: constant.value for metric, constant in constants.items() if constant},
+        num_epochs=None if _EPOCHS in config.space.parameters else config.base.train.epochs,
     )
+
+
+def _settings(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Scalar]]:
+    """Every setting of a configuration by dotted path; lists as text, and nothing that is not set."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _settings(value, f"{above}{name}.")
+        elif value is not None:
+            yield f"{above}{name}", value if isinstance(value, Scalar) else str(value)
 
 
 def _code(study: StudyView) -> dict[str, str]:
@@ -66,7 +95,14 @@ def trial_card(study: StudyView, trial: TrialRecord) -> TrialCard:
         finished=_seconds(trial.finished),
         stage=trial.stage,
         superseded=trial.superseded,
+        standard_error=standard_error(study, trial),
     )
+
+
+def standard_error(study: StudyView, trial: TrialRecord) -> float | None:
+    """That of a trial's first objective; None where it was not measured."""
+    errors: Mapping[str, float] = trial.notes.get(STANDARD_ERRORS, {})
+    return errors.get(study.config.search.objectives[0].metric)
 
 
 def _seconds(moment: datetime | None) -> float | None:
