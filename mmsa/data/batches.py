@@ -24,6 +24,13 @@ _ALL = slice(None)
 _POOL = 16  # batches whose rows are sorted by length together
 
 
+def _moved(tensor: Tensor, device: torch.device) -> Tensor:
+    # From pinned memory the host does not wait for the copy: it goes on to the next batch while the device
+    # computes with this one.
+    source = tensor.pin_memory() if device.type == "cuda" else tensor
+    return source.to(device, non_blocking=True)
+
+
 @dataclass(frozen=True)
 class Sequence:
     """Padded frames.
@@ -42,7 +49,7 @@ class Sequence:
 
     def to(self, device: torch.device) -> Sequence:
         """The same on ``device``."""
-        return Sequence(self.values.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True))
+        return Sequence(_moved(self.values, device), _moved(self.lengths, device))
 
 
 @dataclass(frozen=True)
@@ -63,9 +70,7 @@ class TokenSequence:
 
     def to(self, device: torch.device) -> TokenSequence:
         """The same on ``device``."""
-        return TokenSequence(
-            self.ids.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True)
-        )
+        return TokenSequence(_moved(self.ids, device), _moved(self.lengths, device))
 
 
 @dataclass(frozen=True)
@@ -107,12 +112,12 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """The same on ``device``."""
         return Batch(
-            self.rows.to(device, non_blocking=True),
-            self.labels.to(device, non_blocking=True),
+            _moved(self.rows, device),
+            _moved(self.labels, device),
             self.text and self.text.to(device),
             self.audio and self.audio.to(device),
             self.vision and self.vision.to(device),
-            {name: y_B.to(device, non_blocking=True) for name, y_B in self.unimodal_labels.items()},
+            {name: _moved(y_B, device) for name, y_B in self.unimodal_labels.items()},
             self.whole and self.whole.to(device),
         )
 

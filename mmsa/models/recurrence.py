@@ -18,14 +18,15 @@ _FEW_STEPS = 32
 
 def states_of(network: nn.LSTM | nn.GRU, x_BTD: Tensor, lengths_B: Tensor) -> Tensor:
     """Return states of the last layer, (B, T, S). Beyond the length of a row they may be anything finite."""
-    # On a CPU padding is run through like frames, and not packed as usual: torch has a fused kernel for an
-    # LSTM over padded rows only, and the gradient of packed ones costs the square of their steps. A GRU over
-    # few steps is cheaper packed.
+    # Padding is run through like frames, and not packed as usual. On a CPU torch has a fused kernel for an
+    # LSTM over padded rows only, and the gradient of packed ones costs the square of their steps; a GRU over
+    # few steps is cheaper packed. On a GPU packing needs the lengths on the host, which waits for all work
+    # so far.
     if x_BTD.device.type == "cpu" and torch.is_autocast_enabled("cpu") and not _fuses_bfloat16():
         with torch.autocast("cpu", enabled=False):
             return states_of(network, x_BTD.float(), lengths_B)
-    few = isinstance(network, nn.GRU) and x_BTD.shape[1] <= _FEW_STEPS
-    if few or x_BTD.device.type != "cpu":
+    on_cpu = x_BTD.device.type == "cpu"
+    if on_cpu and isinstance(network, nn.GRU) and x_BTD.shape[1] <= _FEW_STEPS:
         return _padded(network(_packed(x_BTD, lengths_B))[0], x_BTD.shape[1])
     directions = 1 + network.bidirectional
     backwards = _Backwards(lengths_B, x_BTD.shape[1])
@@ -70,9 +71,9 @@ class _Backwards:
     # A plain flip would put the padding first, and the states of it would reach the real steps.
 
     def __init__(self, lengths_B: Tensor, steps: int):
-        step_T = torch.arange(steps)
+        step_T = torch.arange(steps, device=lengths_B.device)
         mirrored_BT = lengths_B[:, None] - 1 - step_T
-        first_B1 = steps * torch.arange(len(lengths_B))[:, None]
+        first_B1 = steps * torch.arange(len(lengths_B), device=lengths_B.device)[:, None]
         self._source_N = (first_B1 + torch.where(mirrored_BT < 0, step_T, mirrored_BT)).flatten()
 
     def __call__(self, x_BTD: Tensor) -> Tensor:
@@ -100,13 +101,15 @@ class _Permuted(torch.autograd.Function):
 
 def _dropped(x_BTS: Tensor, lengths_B: Tensor, rate: float) -> Tensor:
     """Apply dropout between two layers."""
+    if x_BTS.device.type != "cpu":
+        return dropout(x_BTS, rate)  # masks of padding are drawn and have no effect
     # Drawn for real steps in the order of packed rows, as torch does: so padded and packed networks agree.
     packed = _packed(x_BTS, lengths_B)
     return _padded(packed._replace(data=dropout(packed.data, rate)), x_BTS.shape[1])
 
 
 def _packed(x_BTD: Tensor, lengths_B: Tensor) -> PackedSequence:
-    return pack_padded_sequence(x_BTD, lengths_B.cpu(), batch_first=True, enforce_sorted=False)
+    return pack_padded_sequence(x_BTD, lengths_B, batch_first=True, enforce_sorted=False)
 
 
 def _padded(packed: PackedSequence, steps: int) -> Tensor:

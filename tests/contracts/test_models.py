@@ -279,3 +279,11 @@ def test_training_from_the_same_seed_is_the_same(name: str, tiny_encoder: Path) 
         torch.manual_seed(3)
         predictions.append(model(batch).prediction)
     assert torch.equal(*predictions)
+
+
+@models
+def test_a_step_never_waits_for_the_device(name: str) -> None:
+    """On the device ``meta`` tensors have no data, so that whatever the host wants to know of them raises."""
+    model, batch, *_ = build(name, Path())
+    nowhere = torch.device("meta")
+    model.to(nowhere).train()(batch.to(nowhere)).prediction.sum().backward()
