@@ -383,6 +383,11 @@ class Corpus:
         settings = (self.name, self.label_range, dict(self.splits), self.suite)
         return type(self), (*settings, {}, self.targets, self.folds)
 
+    @property
+    def repeats(self) -> int:
+        """How often rows are held out: 1 without folds."""
+        return 1 + max((fold.repeat for fold in self.folds), default=0)
+
     def fold(self, number: int) -> Corpus:
         """The corpus of one fold, whose train and valid have no row in common. Its rows are copied."""
         fold = self.folds[number]

@@ -209,9 +209,8 @@ def spread(
         num_rows: N.
     """
     repeats = 1 + max(fold.repeat for fold in folds)
-    placed: NDArray[np.float32] = np.full(
-        (repeats, num_rows, *predictions[0].shape[1:]), np.nan, dtype=np.float32
-    )
+    shape = (repeats, num_rows, *predictions[0].shape[1:])
+    placed: NDArray[np.float32] = np.full(shape, np.nan, dtype=np.float32)
     for fold, values in zip(folds, predictions, strict=True):
         placed[fold.repeat, fold.held_out] = values
     return placed
@@ -234,9 +233,8 @@ def across_folds(corpus: Corpus, predictions: Sequence[NDArray[np.float32]]) -> 
         for fold, values in zip(corpus.folds, predictions, strict=True)
     ]
     pooled = [
-        evaluate(valid.labels[there_N], values[there_N], corpus.suite)
-        for values in spread(corpus.folds, predictions, len(valid))
-        for there_N in [_predicted(values)]
+        evaluate(valid.labels[there_N], values, corpus.suite)
+        for there_N, values in by_repeat(spread(corpus.folds, predictions, len(valid)))
     ]
     found: dict[str, float] = {}
     spreads: dict[str, float] = {}
@@ -251,10 +249,15 @@ def across_folds(corpus: Corpus, predictions: Sequence[NDArray[np.float32]]) -> 
     return found | spreads
 
 
-def _predicted(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """(N,) whether a row has a prediction."""
-    there_N: NDArray[np.bool_] = ~np.isnan(values).reshape(len(values), -1).any(axis=1)
-    return there_N
+def by_repeat(predictions: NDArray[Any]) -> Iterator[tuple[NDArray[np.bool_], NDArray[Any]]]:
+    """For each repeat, (N,) which rows of valid are predicted, and the predictions of these rows.
+
+    Args:
+        predictions: (R, N) or (R, N, K), NaN where a repeat has none.
+    """
+    for values in predictions:
+        there_N: NDArray[np.bool_] = ~np.isnan(values).reshape(len(values), -1).any(axis=1)
+        yield there_N, values[there_N]
 
 
 def refit(config: RunConfig, corpus: Corpus, chosen: Result, *, cache: Path | None = None) -> Result:

@@ -24,7 +24,7 @@ from mmsa.information.budget import TimeBudget
 from mmsa.information.measure_panel import measure_panel
 from mmsa.information.panel import metrics as information_metrics
 from mmsa.measurement import Measurement
-from mmsa.training.folded import FoldedTrainer
+from mmsa.training.folded import FoldedTrainer, by_repeat
 from mmsa.training.parallel import ALONE, Team
 from mmsa.training.predictor import Result, represent
 from mmsa.training.resampling import standard_errors
@@ -88,17 +88,12 @@ class Progress:
         ends the run, so call it after the ``save`` of the last epoch.
         """
         corpus, valid = self._trainer.corpus, self._trainer.corpus["valid"]
-        repeats = self.valid_predictions if self._repeated else self.valid_predictions[None]
-        found = []
-        for values in repeats:
-            there_N = ~np.isnan(values).reshape(len(values), -1).any(axis=1)
-            labels, groups = valid.labels[there_N], valid.groups[there_N]
-            found.append(standard_errors(labels, values[there_N], groups, corpus.suite))
+        repeats = self.valid_predictions if corpus.repeats > 1 else self.valid_predictions[None]
+        found = [
+            standard_errors(valid.labels[there_N], values, valid.groups[there_N], corpus.suite)
+            for there_N, values in by_repeat(repeats)
+        ]
         return {PREFIX + name: float(np.mean([errors[name] for errors in found])) for name in found[0]}
-
-    @property
-    def _repeated(self) -> bool:
-        return any(fold.repeat for fold in self._trainer.corpus.folds)
 
     @cached_property
     def valid_predictions(self) -> NDArray[np.float32]:

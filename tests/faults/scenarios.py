@@ -202,6 +202,7 @@ class Scenario:
         return sorted(chance.sample(range(1, 2 * FEWEST_EPOCHS // 3), self.strikes))
 
 
+_FOLDS = {"base.data": {"name": "planted", "rows_train": 200, "rows_valid": 60, "folds": {"k": 3}}}
 _GANG = {"resources.workers": 2}
 _IMPATIENT = {"resources.silent_minutes": SILENT_SECONDS / 60}
 _LR = {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}
@@ -212,6 +213,8 @@ SCENARIOS = (
     Scenario("rank of a gang killed", kill_process("Rank"), space=_GANG),
     Scenario("node killed", kill_node, strikes=1),
     Scenario("driver killed", kill_driver),
+    Scenario("driver killed amid folds", kill_driver, space=_FOLDS),
+    Scenario("all workers killed amid folds", kill_workers, space=_FOLDS),
     Scenario("PostgreSQL server killed", restart_server, around=with_postgres, lacks=postgres.missing),
     Scenario("worker hangs", stop_process("SearchTrial"), strikes=1, space=_IMPATIENT),
     Scenario("rank of a gang hangs", stop_process("Rank"), strikes=1, space={**_GANG, **_IMPATIENT}),

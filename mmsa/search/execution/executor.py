@@ -119,7 +119,10 @@ class StagePlan:
         """Bytes of a trial's process, as measured in earlier launches; otherwise a guess."""
         trials = (trial for trial in study.trials() if trial.stage == self.stage)
         measured = max((trial.notes.get(PEAK_MEMORY, 0) for trial in trials), default=0)
-        return measured or guessed_memory(count_parameters(self.base, self.corpora[1], cache=self.cache))
+        folds = getattr(self.base.data, "folds", None)
+        models = 1 if folds is None or folds.mode == "sequential" else len(self.corpora[1].folds)
+        weights = count_parameters(self.base, self.corpora[1], cache=self.cache)
+        return measured or guessed_memory(models * weights)
 
 
 def stage_plans(config: StudyConfig, raw: Corpus, cache: Path) -> list[StagePlan]:

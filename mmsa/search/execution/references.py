@@ -27,6 +27,7 @@ from mmsa.search.definition.references import RIDGE, ReferencePlan
 from mmsa.search.execution.trial import CHECKPOINT, PREDICTIONS, Assignment, Report
 from mmsa.search.study.study import Study
 from mmsa.training.constants import LOWER_IS_BETTER
+from mmsa.training.folded import FOLD_MEAN, FOLD_SD, across_folds, by_repeat, spread
 from mmsa.training.metrics import evaluate
 from mmsa.training.resampling import paired_differences
 from mmsa.training.ridge import pooled, ridge_predictions
@@ -92,22 +93,42 @@ class ReferencePoints:
     def fit_ridges(self) -> None:
         """Fit the ridges that the study lacks: seconds, in this process."""
         known = {point.name: point.basis for point in self._study.references()}
-        train, valid, suite = self._encoded["train"], self._encoded["valid"], self._encoded.suite
         for name, modalities in self._plan.ridges.items():
             if known.get(name) == self._encoded.digest:
                 continue
             started = time.monotonic()
-            parts = [
-                [pooled(part) for one in modalities if isinstance(part := getattr(split, one), Features)]
-                for split in (train, valid)
-            ]
-            predictions_N = ridge_predictions(parts[0], train.labels, train.groups, parts[1])
-            metrics = evaluate(valid.labels, predictions_N, suite)
+            predictions_N, metrics = self._ridge(modalities)
             self._folder(name).mkdir(parents=True, exist_ok=True)
-            np.save(self._folder(name) / PREDICTIONS, predictions_N.astype(np.float32))
-            measured = {VALID + metric: value for metric, value in metrics.items()}
+            np.save(self._folder(name) / PREDICTIONS, predictions_N)
+            measured = {
+                VALID + metric: value
+                for metric, value in metrics.items()
+                if not metric.startswith((FOLD_MEAN, FOLD_SD))
+            }
             seconds = time.monotonic() - started
             self._remember(ReferencePoint(name, "completed", self._encoded.digest, measured, seconds=seconds))
+
+    def _ridge(self, modalities: Sequence[str]) -> tuple[NDArray[np.float32], dict[str, float]]:
+        """Predictions on valid, as a trial would keep them, and their metrics."""
+        corpus, train, valid = self._encoded, self._encoded["train"], self._encoded["valid"]
+        known, others = (
+            [pooled(part) for one in modalities if isinstance(part := getattr(split, one), Features)]
+            for split in (train, valid)
+        )
+        if not corpus.folds:
+            predictions_N = ridge_predictions(known, train.labels, train.groups, others).astype(np.float32)
+            return predictions_N, evaluate(valid.labels, predictions_N, corpus.suite)
+        found = [
+            ridge_predictions(
+                [part[fold.train] for part in known],
+                train.labels[fold.train],
+                train.groups[fold.train],
+                [part[fold.held_out] for part in others],
+            ).astype(np.float32)
+            for fold in corpus.folds
+        ]
+        placed = spread(corpus.folds, found, len(valid))
+        return placed[0] if corpus.repeats == 1 else placed, across_folds(corpus, found)
 
     def compare(self) -> None:
         """Compare each with the best trial, row by row of valid, where that has not been done."""
@@ -127,7 +148,16 @@ class ReferencePoints:
         self, best_N: NDArray[np.float32], reference_N: NDArray[np.float32]
     ) -> dict[str, PairedDifference]:
         valid, suite = self._encoded["valid"], self._encoded.suite
-        found = paired_differences(valid.labels, reference_N, best_N, valid.groups, suite)
+        others, best = (
+            values if self._encoded.repeats > 1 else values[None] for values in (reference_N, best_N)
+        )
+        repeats = [
+            paired_differences(
+                valid.labels[there_N], others_N, repeat_N[there_N], valid.groups[there_N], suite
+            )
+            for (there_N, others_N), repeat_N in zip(by_repeat(others), best, strict=True)
+        ]
+        found = {name: _mean_difference([repeat[name] for repeat in repeats]) for name in repeats[0]}
         return {
             VALID + metric: gain
             if metric in LOWER_IS_BETTER
@@ -139,7 +169,8 @@ class ReferencePoints:
         """Predictions on valid; None where there are none, as of a trial of an earlier version of mmsa."""
         with suppress(OSError, ValueError, EOFError):
             predictions_N: NDArray[np.float32] = np.load(folder / PREDICTIONS)
-            if predictions_N.shape == (len(self._encoded["valid"]),):
+            repeated = (self._encoded.repeats,) * (self._encoded.repeats > 1)
+            if predictions_N.shape == (*repeated, len(self._encoded["valid"])):
                 return predictions_N
         return None
 
@@ -154,6 +185,12 @@ class ReferencePoints:
         self._study.remember_reference(point)
         for observer in self._observers:
             observer.reference_known(point)
+
+
+def _mean_difference(repeats: Sequence[PairedDifference]) -> PairedDifference:
+    """The mean over repeats of the dealing, whose interval is at most as wide as theirs on average."""
+    ends = np.mean([(one.value, one.low, one.high) for one in repeats], axis=0)
+    return PairedDifference(*ends.tolist())
 
 
 def _basis(run: RunConfig) -> str:
