@@ -21,6 +21,13 @@ def export(study: StudyView, path: Path, trial: int | None = None) -> Exported:
         StudyError: when there is no such trial, it has no result, or the best one breaks a bound.
     """
     record = _best(study) if trial is None else _numbered(study, trial)
+    exported = exported_trial(study, record)
+    save_export(exported, path)
+    return exported
+
+
+def exported_trial(study: StudyView, record: TrialRecord) -> Exported:
+    """What a file would say of a completed trial: its configuration and where it comes from."""
     config, known, seen = study.trial_config(record), study.attributes, study.seen
     provenance = Provenance(
         study=study.name,
@@ -38,9 +45,7 @@ def export(study: StudyView, path: Path, trial: int | None = None) -> Exported:
         seen=None if seen is None else Seen(**seen.to_dict()),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    exported = Exported(config=config, provenance=provenance)
-    save_export(exported, path)
-    return exported
+    return Exported(config=config, provenance=provenance)
 
 
 def _best(study: StudyView) -> TrialRecord:

@@ -5,7 +5,6 @@ Needs neither Ray nor Optuna.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from mmsa.results.sealed import (
     check_same_data,
     check_test,
     digest,
+    earlier_openings,
     open_test,
     study_of,
 )
@@ -142,9 +142,7 @@ def _measure_on_test(
         config=config.model_dump(mode="json"),
     )
     ledger = Ledger(runs / LEDGER)
-    own = ledger.openings_of(opening.study, opening.config_digest)
-    ids = {entry.id for entry in own}
-    elsewhere = Counter(entry.study for entry in ledger.openings_of_rows(rows) if entry.id not in ids)
+    earlier, elsewhere = earlier_openings(ledger, opening, rows)
     test = open_test(ledger, opening, config)
     predictions_SN = np.stack([load_bundle(r.bundle, runs / "cache").predict(test) for r in trained])
     seeds = tuple(
@@ -157,7 +155,7 @@ def _measure_on_test(
         exported=exported,
         config=config,
         opening=opening,
-        earlier=len(own),
+        earlier=earlier,
         elsewhere=elsewhere,
         seeds=seeds,
         reproduced=reproduced,

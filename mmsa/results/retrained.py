@@ -119,7 +119,14 @@ class RetrainReport:
             lines.append(
                 f"{self.num_groups} groups are few: take these intervals as a lower limit of the doubt"
             )
-        return "\n".join([*lines, *self.notes, *self._information(), *self._openings()])
+        return "\n".join(
+            [
+                *lines,
+                *self.notes,
+                *self._information(),
+                *opening_lines(self.opening.study, self.earlier, self.elsewhere),
+            ]
+        )
 
     def _information(self) -> list[str]:
         lines = information_table(
@@ -155,25 +162,33 @@ class RetrainReport:
             lines += [f"  {metric} {interval.estimate:.4f} is {verdict}"] if verdict else []
         return lines
 
-    def _openings(self) -> list[str]:
-        subject = f"study {self.opening.study}" if self.opening.study else "this configuration"
-        if self.earlier == 0:
-            lines = [f"test was opened for the first time for {subject}"]
-        else:
-            lines = [
-                f"test had been opened {self.earlier} times before for {subject}: "
-                "whatever was chosen after the first look is no longer a test of it"
-            ]
-        if self.elsewhere:
-            by_study = ", ".join(
-                f"{f'study {study}' if study else 'configurations of no study'} {count}"
-                for study, count in self.elsewhere.items()
-            )
-            lines.append(
-                f"rows of this test split had been opened {sum(self.elsewhere.values())} times before for "
-                f"others ({by_study}): what was learned there may have found its way here"
-            )
-        return lines
+
+def opening_lines(study: str | None, earlier: int, elsewhere: Mapping[str | None, int]) -> list[str]:
+    """What a reader of a result on test has to know of earlier looks at it.
+
+    Args:
+        study: whose configuration was measured; None for one of no study.
+        earlier: number of earlier openings for it.
+        elsewhere: earlier openings of any of the rows for others, by study.
+    """
+    subject = f"study {study}" if study else "this configuration"
+    if earlier == 0:
+        lines = [f"test was opened for the first time for {subject}"]
+    else:
+        lines = [
+            f"test had been opened {earlier} times before for {subject}: "
+            "whatever was chosen after the first look is no longer a test of it"
+        ]
+    if elsewhere:
+        by_study = ", ".join(
+            f"{f'study {other}' if other else 'configurations of no study'} {count}"
+            for other, count in elsewhere.items()
+        )
+        lines.append(
+            f"rows of this test split had been opened {sum(elsewhere.values())} times before for "
+            f"others ({by_study}): what was learned there may have found its way here"
+        )
+    return lines
 
 
 def _head(result: SeedResult) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from mmsa.data.catalogue import open_corpus
 from mmsa.data.corpus import Corpus, Split
 from mmsa.data.ledger import Ledger, Opening
 from mmsa.data.readers.base import HOW_TO_SPLIT
-from mmsa.data.rows import Rows
+from mmsa.data.rows import Rows, RowSet
 from mmsa.data.validation import raise_data_error
 from mmsa.errors import DataError
 from mmsa.experiment import RunConfig
@@ -89,6 +90,17 @@ def check_test(
             f"{found}, so that they cannot test its configurations. Leave out --set {changed or 'data...'}, "
             "or search anew on these splits under another name after `study:`"
         )
+
+
+def earlier_openings(ledger: Ledger, opening: Opening, rows: RowSet) -> tuple[int, Counter[str | None]]:
+    """Number of earlier openings for the same subject, and those of any of ``rows`` for others, by study.
+
+    The key None stands for configurations of no study.
+    """
+    own = ledger.openings_of(opening.study, opening.config_digest)
+    ids = {entry.id for entry in own}
+    others = (entry.study for entry in ledger.openings_of_rows(rows) if entry.id not in ids)
+    return len(own), Counter(others)
 
 
 def open_test(ledger: Ledger, opening: Opening, config: RunConfig) -> Split:

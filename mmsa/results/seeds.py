@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mmsa.data.corpus import Corpus
+from mmsa.errors import TrainingDiverged
 from mmsa.experiment import RunConfig
 from mmsa.training.bundle import save_bundle
 from mmsa.training.loop import Progress, run
 from mmsa.training.predictor import Result
 
 Say = Callable[[str], None]
+
+_RECORD, _PREDICTIONS = "seed.json", "valid.npy"
 
 
 def train_seed(config: RunConfig, corpus: Corpus, bundle: Path, cache: Path, prefix: str, say: Say) -> Result:
@@ -37,3 +46,87 @@ def train_seed(config: RunConfig, corpus: Corpus, bundle: Path, cache: Path, pre
     result = run(config, corpus, tell, cache=cache)
     save_bundle(result, bundle)
     return result
+
+
+@dataclass(frozen=True)
+class KeptSeed:
+    """What remains of a training with one seed.
+
+    Attributes:
+        seed: of the training.
+        bundle: folder of the model.
+        metrics: of the best epoch; empty if training diverged.
+        predictions: (N,) of the best epoch on the valid split; empty likewise.
+        num_parameters: how many numbers were trained.
+        diverged: why there is no model; empty for one that was trained to its end.
+    """
+
+    seed: int
+    bundle: Path
+    metrics: Mapping[str, float]
+    predictions: NDArray[np.float32]
+    num_parameters: int
+    diverged: str = ""
+
+
+def kept_seed(
+    config: RunConfig, corpus: Corpus, bundle: Path, cache: Path, prefix: str, say: Say
+) -> KeptSeed:
+    """Train as ``train_seed`` does, or read what an earlier call left. A training that diverges is kept too.
+
+    Nothing is left of a training that was interrupted.
+    """
+    known = _read_seed(config, corpus, bundle)
+    if known is not None:
+        say(f"{prefix} is kept from before: {config.train.metric} {_told(known, config)}")
+        return known
+    try:
+        result = train_seed(config, corpus, bundle, cache, prefix, say)
+    except TrainingDiverged as error:
+        say(f"{prefix} diverged: {error}")
+        kept = KeptSeed(config.seed, bundle, {}, np.empty(0, np.float32), 0, str(error))
+    else:
+        predictions_N = result.predict(corpus["valid"])
+        kept = KeptSeed(config.seed, bundle, result.metrics, predictions_N, result.num_parameters)
+    _write_seed(kept, config, corpus)
+    return kept
+
+
+def _told(kept: KeptSeed, config: RunConfig) -> str:
+    return kept.diverged or f"{kept.metrics[config.train.metric]:.4f}"
+
+
+def _identity(config: RunConfig, corpus: Corpus) -> dict[str, Any]:
+    return {"config": config.model_dump(mode="json"), "corpus_digest": corpus.digest}
+
+
+def _write_seed(kept: KeptSeed, config: RunConfig, corpus: Corpus) -> None:
+    record = {
+        **_identity(config, corpus),
+        "metrics": dict(kept.metrics),
+        "num_parameters": kept.num_parameters,
+        "diverged": kept.diverged,
+    }
+    kept.bundle.mkdir(parents=True, exist_ok=True)
+    np.save(kept.bundle / _PREDICTIONS, kept.predictions)
+    # Last, and in one step: a folder with this file is whole.
+    partial = kept.bundle / f".{_RECORD}"
+    partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    partial.replace(kept.bundle / _RECORD)
+
+
+def _read_seed(config: RunConfig, corpus: Corpus, bundle: Path) -> KeptSeed | None:
+    """What is kept in a folder; None if that is nothing, or of another configuration or other data."""
+    try:
+        record = json.loads((bundle / _RECORD).read_text(encoding="utf-8"))
+        predictions_N = np.load(bundle / _PREDICTIONS)
+        if {name: record[name] for name in _identity(config, corpus)} != _identity(config, corpus):
+            return None
+        diverged = str(record["diverged"])
+        if predictions_N.shape != (0 if diverged else len(corpus["valid"]),):
+            return None
+        return KeptSeed(
+            config.seed, bundle, record["metrics"], predictions_N, record["num_parameters"], diverged
+        )
+    except (OSError, ValueError, EOFError, KeyError, TypeError):
+        return None

@@ -42,7 +42,7 @@ def standard_errors(
         groups_N: video or speaker of each row.
         suite: which metrics.
     """
-    group_N = _resampled_groups(groups_N)
+    group_N = resampled_groups(groups_N)
     weights_RG = bootstrap_weights(int(group_N.max()) + 1, _RESAMPLES_FOR_ERRORS, seed=0)
     metrics = weighted_metrics(labels_N, predictions_N, group_N, weights_RG, suite)
     return {name: float(values_R.std(ddof=1)) for name, values_R in metrics.items()}
@@ -68,7 +68,7 @@ def paired_differences(
         groups_N: video or speaker of each row.
         suite: which metrics.
     """
-    group_N = _resampled_groups(groups_N)
+    group_N = resampled_groups(groups_N)
     num_groups = int(group_N.max()) + 1
     # The first row is the split as it is.
     resampled_RG = bootstrap_weights(num_groups, _RESAMPLES_FOR_INTERVALS, seed=0)
@@ -84,7 +84,7 @@ def paired_differences(
     }
 
 
-def _resampled_groups(groups_N: NDArray[np.str_]) -> NDArray[np.intp]:
+def resampled_groups(groups_N: NDArray[np.str_]) -> NDArray[np.intp]:
     """(N,) the number of each row's group; its own where all rows are of one group."""
     _, group_N = np.unique(groups_N, return_inverse=True)
     return np.arange(len(groups_N)) if group_N.max() == 0 else group_N

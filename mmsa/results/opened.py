@@ -1,0 +1,182 @@
+"""The one opening of test for all compared configurations, and what it said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsa.data.corpus import Corpus
+from mmsa.data.ledger import LEDGER, Ledger, OpenedBeside, Opening
+from mmsa.data.rows import Rows
+from mmsa.interface import PairedDifference
+from mmsa.results.crossed import Crossed
+from mmsa.results.race import Entrant
+from mmsa.results.sealed import earlier_openings, open_test
+from mmsa.results.verdict import best_of, gain
+from mmsa.training.bundle import load_bundle
+from mmsa.training.constants import LOWER_IS_BETTER, Constant, best_constants, constant_metrics
+
+PREDICTIONS = "test.npz"
+"""Name of the file with the predictions of all models on test: an array of seeds by rows for each name."""
+
+
+@dataclass(frozen=True)
+class OpenedTest:
+    """What one opening of test gave for all compared configurations.
+
+    Attributes:
+        opening: its identifier in the ledger.
+        date: of it.
+        test_digest: SHA-256 of the split.
+        num_rows: of the split.
+        num_groups: its videos or speakers.
+        means: of each metric over the seeds, by configuration, with 95 % intervals over videos and seeds.
+        by_seed: metrics of each seed, by configuration.
+        gains: by how much the configuration that was taken is better than each other one, by metric.
+        constants: best constant predictor by metric.
+        earlier: number of earlier openings for the study.
+        elsewhere: earlier openings of any of the rows for others, by study; of no study under "".
+        take: the configuration that was taken, before test was opened.
+        chosen_on_test: the configuration with the best mean on test, which nobody may choose by.
+        best_single: configuration and seed of the best single model on test.
+    """
+
+    opening: str
+    date: str
+    test_digest: str
+    num_rows: int
+    num_groups: int
+    means: Mapping[str, Mapping[str, PairedDifference]]
+    by_seed: Mapping[str, Mapping[str, Sequence[float]]]
+    gains: Mapping[str, Mapping[str, PairedDifference]]
+    constants: Mapping[str, Constant]
+    earlier: int
+    elsewhere: Mapping[str, int]
+    take: str
+    chosen_on_test: str
+    best_single: tuple[str, int]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> OpenedTest:
+        """The inverse of ``dataclasses.asdict``, after a way through JSON."""
+
+        def paired(nested: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, PairedDifference]]:
+            return {
+                name: {metric: PairedDifference(**value) for metric, value in of_one.items()}
+                for name, of_one in nested.items()
+            }
+
+        read = {
+            "means": paired(values["means"]),
+            "gains": paired(values["gains"]),
+            "constants": {metric: Constant(**value) for metric, value in values["constants"].items()},
+            "best_single": tuple(values["best_single"]),
+        }
+        return cls(**{**values, **read})
+
+
+def open_for_all(
+    entrants: Sequence[Entrant],
+    take: str,
+    corpus: Corpus,
+    *,
+    study: str,
+    metric: str,
+    lower: bool,
+    overrides: Mapping[str, Any],
+    runs: Path,
+    folder: Path,
+) -> OpenedTest:
+    """Open test once for all models of all configurations, after the verdict; what they predict is kept.
+
+    Args:
+        entrants: none of whose seeds diverged.
+        take: name of the one that the verdict takes.
+        corpus: train and valid.
+        study: whose configurations they are.
+        metric: that decided on valid.
+        lower: whether less of it is better.
+        overrides: of every configuration.
+        runs: folder of all runs, with the ledger.
+        folder: of this comparison.
+    """
+    whole = {entrant.candidate.name: entrant for entrant in entrants}
+    taken, others = whole[take], {name: entrant for name, entrant in whole.items() if name != take}
+    ledger = Ledger(runs / LEDGER)
+    rows = Rows.of(corpus, "test").rows
+    opening = Opening(
+        data_set=corpus.name,
+        config_digest=taken.candidate.digest,
+        corpus_digest=corpus.digest,
+        study=study,
+        trial=taken.candidate.trial,
+        seeds=[kept.seed for kept in taken.seeds],
+        overrides=dict(overrides),
+        test_rows=rows.text(),
+        config=taken.candidate.config.model_dump(mode="json"),
+        beside=[_beside(entrant) for entrant in others.values()],
+    )
+    earlier, elsewhere = earlier_openings(ledger, opening, rows)
+    test = open_test(ledger, opening, taken.candidate.config)
+    predictions = {
+        name: np.stack([load_bundle(kept.bundle, runs / "cache").predict(test) for kept in entrant.seeds])
+        for name, entrant in whole.items()
+    }
+    crossed = Crossed(test.labels, test.groups, corpus.suite, predictions)
+    by_seed = {name: {of: crossed.by_seed(name, of) for of in crossed.metrics} for name in whole}
+    measured = {name: _by_model(metrics) for name, metrics in by_seed.items()}
+    beside = [replace(_beside(entrant), metrics=measured[name]) for name, entrant in others.items()]
+    ledger.measure(opening, test.digest, measured[take], beside)
+    _keep(folder, predictions)
+    sign = 1.0 if lower else -1.0
+    models = {
+        (name, kept.seed): sign * value
+        for name, entrant in whole.items()
+        for kept, value in zip(entrant.seeds, by_seed[name][metric], strict=True)
+    }
+    return OpenedTest(
+        opening=opening.id,
+        date=opening.date,
+        test_digest=test.digest,
+        num_rows=len(test),
+        num_groups=len(np.unique(test.groups)),
+        means={name: {of: crossed.mean(name, of).paired() for of in crossed.metrics} for name in whole},
+        by_seed=by_seed,
+        gains={
+            name: {
+                of: gain(crossed, take, name, of, lower=of in LOWER_IS_BETTER).paired()
+                for of in crossed.metrics
+            }
+            for name in others
+        },
+        constants=best_constants(constant_metrics(corpus["train"].labels, test.labels, corpus.suite)),
+        earlier=earlier,
+        elsewhere={other or "": count for other, count in elsewhere.items()},
+        take=take,
+        chosen_on_test=best_of(crossed, list(whole), metric, lower=lower),
+        best_single=min(models, key=models.__getitem__),
+    )
+
+
+def _keep(folder: Path, predictions: Mapping[str, NDArray[np.float32]]) -> None:
+    with (folder / PREDICTIONS).open("wb") as file:
+        np.savez(file, **dict(predictions))  # type: ignore[arg-type]
+
+
+def _beside(entrant: Entrant) -> OpenedBeside:
+    return OpenedBeside(
+        trial=entrant.candidate.trial,
+        config_digest=entrant.candidate.digest,
+        config=entrant.candidate.config.model_dump(mode="json"),
+        seeds=[kept.seed for kept in entrant.seeds],
+    )
+
+
+def _by_model(by_metric: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
+    """Metrics of each seed from the seeds of each metric."""
+    return [dict(zip(by_metric, values, strict=True)) for values in zip(*by_metric.values(), strict=True)]
