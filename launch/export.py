@@ -31,6 +31,8 @@ def main() -> int:
     print(f"{args.out}: trial {known.trial} of {known.study}, {known.metric} {known.value:.4f}")
     if known.breaks:
         print(f"note: trial {known.trial} {known.breaks}")
+    for line in known.tested:
+        print(f"note: {line}")
     front = [trial.number for trial in study.front()]
     if args.trial is None and len(front) > 1:
         numbers = ", ".join(map(str, front))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from mmsa.config import with_overrides
 from mmsa.errors import StudyError
 from mmsa.experiment import RunConfig
 from mmsa.interface import Scalar, short
+from mmsa.results.entrants import Candidate
 from mmsa.results.sealed import digest
 from mmsa.search.records import Suggestion, TrialRecord, shown_params
 from mmsa.search.space.checks import dotted
@@ -18,29 +18,6 @@ from mmsa.search.study.view import StudyView
 DEFAULTS = "defaults"
 """Name of the configuration that runs the base as it is."""
 _NO_SETTINGS = {"seed", "train.threads"}  # that a configuration differs in without being another one
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A configuration of a study.
-
-    Attributes:
-        name: ``trial 7``, or ``defaults``.
-        trial: its number; None for defaults that no trial completed.
-        config: complete, with the seed of the search.
-        digest: of the configuration without its seed.
-        params: what was chosen for it, by dotted path, as people read it.
-        searched: the first objective as the search saw it; None without a completed trial.
-        changes: number of settings that differ from the defaults.
-    """
-
-    name: str
-    trial: int | None
-    config: RunConfig
-    digest: str
-    params: Mapping[str, str]
-    searched: float | None
-    changes: int
 
 
 def candidates(study: StudyView, top: int, overrides: Mapping[str, Any]) -> list[Candidate]:

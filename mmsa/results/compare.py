@@ -20,14 +20,14 @@ from mmsa.data.ledger import LEDGER, Ledger
 from mmsa.data.validation import raise_data_error
 from mmsa.errors import ConfigError, Problem, StudyError
 from mmsa.interface import VALID
-from mmsa.results.candidates import Candidate, candidates
-from mmsa.results.compared import ComparedConfig, Comparison
+from mmsa.results.candidates import candidates
+from mmsa.results.compared import ComparedConfig, Comparison, OpenedTest
 from mmsa.results.crossed import Crossed
+from mmsa.results.entrants import Candidate, Entrant
 from mmsa.results.export import exported_trial
-from mmsa.results.opened import OpenedTest, open_for_all
-from mmsa.results.race import Entrant, crossed_valid, train_all
-from mmsa.results.sealed import check_same_data, check_test
-from mmsa.results.seeds import Say
+from mmsa.results.opened import open_for_all
+from mmsa.results.race import crossed_valid, train_all
+from mmsa.results.sealed import Say, check_same_data, check_test
 from mmsa.results.verdict import judge
 from mmsa.search.study.view import StudyView
 from mmsa.seeding import derive_seed
@@ -124,6 +124,11 @@ def _open(
             "no difference between them is one of models: compare a study that does not search data settings"
         )
     corpus = open_corpus(first.config.data)
+    if corpus.folds:
+        raise StudyError(
+            f"study {study.name!r} runs on folds, whose held-out rows are no valid split to compare on yet; "
+            "retrain the best with launch/retrain.py"
+        )
     assert first.trial is not None  # only defaults may lack one, and they come last
     exported = exported_trial(study, study.trial(first.trial))
     check_same_data(exported, overrides, corpus)
@@ -176,6 +181,7 @@ def _judged(
         configs=[_compared(entrant, crossed, searched=same) for entrant in entrants],
         verdict=verdict,
         constant=constants.get(metric),
+        tested=study.tested,
     )
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from mmsa.interface import PairedDifference
-from mmsa.results.opened import OpenedTest
 from mmsa.results.retrained import opening_lines
 from mmsa.results.verdict import RACE_AFTER, Verdict
 from mmsa.training.constants import Constant, short_of
@@ -52,6 +51,61 @@ class ComparedConfig:
 
 
 @dataclass(frozen=True)
+class OpenedTest:
+    """What one opening of test gave for all compared configurations.
+
+    Attributes:
+        opening: its identifier in the ledger.
+        date: of it.
+        test_digest: SHA-256 of the split.
+        num_rows: of the split.
+        num_groups: its videos or speakers.
+        means: of each metric over the seeds, by configuration, with 95 % intervals over videos and seeds.
+        by_seed: metrics of each seed, by configuration.
+        gains: by how much the configuration that was taken is better than each other one, by metric.
+        constants: best constant predictor by metric.
+        earlier: number of earlier openings for the study.
+        elsewhere: earlier openings of any of the rows for others, by study; of no study under "".
+        take: the configuration that was taken, before test was opened.
+        chosen_on_test: the configuration with the best mean on test, which nobody may choose by.
+        best_single: configuration and seed of the best single model on test.
+    """
+
+    opening: str
+    date: str
+    test_digest: str
+    num_rows: int
+    num_groups: int
+    means: Mapping[str, Mapping[str, PairedDifference]]
+    by_seed: Mapping[str, Mapping[str, Sequence[float]]]
+    gains: Mapping[str, Mapping[str, PairedDifference]]
+    constants: Mapping[str, Constant]
+    earlier: int
+    elsewhere: Mapping[str, int]
+    take: str
+    chosen_on_test: str
+    best_single: tuple[str, int]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> OpenedTest:
+        """The inverse of ``dataclasses.asdict``, after a way through JSON."""
+
+        def paired(nested: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, PairedDifference]]:
+            return {
+                name: {metric: PairedDifference(**value) for metric, value in of_one.items()}
+                for name, of_one in nested.items()
+            }
+
+        read = {
+            "means": paired(values["means"]),
+            "gains": paired(values["gains"]),
+            "constants": {metric: Constant(**value) for metric, value in values["constants"].items()},
+            "best_single": tuple(values["best_single"]),
+        }
+        return cls(**{**values, **read})
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Configurations of a study over fresh seeds.
 
@@ -67,6 +121,7 @@ class Comparison:
         verdict: on valid.
         constant: the best constant predictor on valid by the metric; None where that has no such value.
         test: what test said, once; None while it is closed.
+        tested: what the study began with that had seen test, in words.
     """
 
     study: str
@@ -79,7 +134,8 @@ class Comparison:
     configs: Sequence[ComparedConfig]
     verdict: Verdict
     constant: Constant | None = None
-    test: OpenedTest | None = field(default=None)
+    test: OpenedTest | None = None
+    tested: Sequence[str] = ()
 
     def overtuning(self, config: ComparedConfig) -> float | None:
         """By how much the value that the search selected by is better than the mean of fresh seeds."""
@@ -178,6 +234,7 @@ class Comparison:
                 yield f"- {config.name}: {config.parameters:,} parameters; {chosen}"
             if config.diverged:
                 yield f"- {config.name} cannot win: one of its seeds diverged ({config.diverged})"
+        yield from (f"- {line}." for line in self.tested)
         if any(config.left_race for config in self.configs):
             yield (
                 f"- Left the race: the whole 99 % interval behind the best after {RACE_AFTER} seeds; "

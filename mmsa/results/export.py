@@ -35,6 +35,7 @@ def exported_trial(study: StudyView, record: TrialRecord) -> Exported:
         metric=study.config.search.objectives[0].metric,
         value=record.values[0],
         breaks=study.broken(record),
+        tested=tuple(study.tested),
         best_epoch=record.best_epoch,
         seed=config.seed,
         threads=config.train.threads,

@@ -43,6 +43,8 @@ class Provenance(Block):
     """That metric at the best epoch of the trial."""
     breaks: str = ""
     """The bounds on metrics that the trial breaks, in words; empty where it breaks none."""
+    tested: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """What the study began with that had seen test, in words; older files have none."""
     best_epoch: int | None
     """Counted from 1."""
     seed: int

@@ -1,9 +1,9 @@
-"""The one opening of test for all compared configurations, and what it said."""
+"""The one opening of test for all compared configurations."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,71 +13,16 @@ from numpy.typing import NDArray
 from mmsa.data.corpus import Corpus
 from mmsa.data.ledger import LEDGER, Ledger, OpenedBeside, Opening
 from mmsa.data.rows import Rows
-from mmsa.interface import PairedDifference
+from mmsa.results.compared import OpenedTest
 from mmsa.results.crossed import Crossed
-from mmsa.results.race import Entrant
+from mmsa.results.entrants import Entrant
 from mmsa.results.sealed import earlier_openings, open_test
-from mmsa.results.verdict import best_of, gain
+from mmsa.results.verdict import gain, leader
 from mmsa.training.bundle import load_bundle
-from mmsa.training.constants import LOWER_IS_BETTER, Constant, best_constants, constant_metrics
+from mmsa.training.constants import LOWER_IS_BETTER, best_constants, constant_metrics
 
 PREDICTIONS = "test.npz"
 """Name of the file with the predictions of all models on test: an array of seeds by rows for each name."""
-
-
-@dataclass(frozen=True)
-class OpenedTest:
-    """What one opening of test gave for all compared configurations.
-
-    Attributes:
-        opening: its identifier in the ledger.
-        date: of it.
-        test_digest: SHA-256 of the split.
-        num_rows: of the split.
-        num_groups: its videos or speakers.
-        means: of each metric over the seeds, by configuration, with 95 % intervals over videos and seeds.
-        by_seed: metrics of each seed, by configuration.
-        gains: by how much the configuration that was taken is better than each other one, by metric.
-        constants: best constant predictor by metric.
-        earlier: number of earlier openings for the study.
-        elsewhere: earlier openings of any of the rows for others, by study; of no study under "".
-        take: the configuration that was taken, before test was opened.
-        chosen_on_test: the configuration with the best mean on test, which nobody may choose by.
-        best_single: configuration and seed of the best single model on test.
-    """
-
-    opening: str
-    date: str
-    test_digest: str
-    num_rows: int
-    num_groups: int
-    means: Mapping[str, Mapping[str, PairedDifference]]
-    by_seed: Mapping[str, Mapping[str, Sequence[float]]]
-    gains: Mapping[str, Mapping[str, PairedDifference]]
-    constants: Mapping[str, Constant]
-    earlier: int
-    elsewhere: Mapping[str, int]
-    take: str
-    chosen_on_test: str
-    best_single: tuple[str, int]
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> OpenedTest:
-        """The inverse of ``dataclasses.asdict``, after a way through JSON."""
-
-        def paired(nested: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, PairedDifference]]:
-            return {
-                name: {metric: PairedDifference(**value) for metric, value in of_one.items()}
-                for name, of_one in nested.items()
-            }
-
-        read = {
-            "means": paired(values["means"]),
-            "gains": paired(values["gains"]),
-            "constants": {metric: Constant(**value) for metric, value in values["constants"].items()},
-            "best_single": tuple(values["best_single"]),
-        }
-        return cls(**{**values, **read})
 
 
 def open_for_all(
@@ -158,7 +103,7 @@ def open_for_all(
         earlier=earlier,
         elsewhere={other or "": count for other, count in elsewhere.items()},
         take=take,
-        chosen_on_test=best_of(crossed, list(whole), metric, lower=lower),
+        chosen_on_test=leader(crossed, list(whole), metric, lower=lower),
         best_single=min(models, key=models.__getitem__),
     )
 

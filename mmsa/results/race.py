@@ -3,43 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mmsa.config import with_overrides
 from mmsa.data.corpus import Corpus
-from mmsa.results.candidates import Candidate
 from mmsa.results.crossed import Crossed
-from mmsa.results.seeds import KeptSeed, Say, kept_seed
-from mmsa.results.verdict import RACE_AFTER, Contender, out_of_the_race
-
-
-@dataclass
-class Entrant:
-    """A configuration that is compared, and its seeds so far.
-
-    Attributes:
-        candidate: the configuration.
-        seeds: in the order of all.
-        left_race: whether it gets no more.
-    """
-
-    candidate: Candidate
-    seeds: list[KeptSeed]
-    left_race: bool = False
-
-    @property
-    def diverged(self) -> str:
-        """Why one of its seeds has no model; empty if all have one."""
-        return next((kept.diverged for kept in self.seeds if kept.diverged), "")
-
-    @property
-    def contender(self) -> Contender:
-        """What the verdict reads of it; it must have a seed."""
-        parameters = self.seeds[0].num_parameters
-        return Contender(self.candidate.name, parameters, self.candidate.changes)
+from mmsa.results.entrants import Candidate, Entrant
+from mmsa.results.sealed import Say
+from mmsa.results.seeds import kept_seed
+from mmsa.results.verdict import RACE_AFTER, out_of_the_race
 
 
 def train_all(

@@ -43,6 +43,7 @@ def study_report(study: StudyView, ledger: Ledger) -> str:
     lines += reference_lines(study.references(), card.metrics[0], None if best is None else best.number)
     if best is not None:
         lines += information_table("of the best trial on valid", {f"trial {best.number}": best.information})
+    lines += [f"note: {line}" for line in study.tested]
     lines += _test(ledger.openings_of(card.name, ""))
     return "\n".join([*lines, *reported_lines(study.config.reported)])
 

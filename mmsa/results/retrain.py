@@ -25,6 +25,7 @@ from mmsa.results.exported import Exported
 from mmsa.results.retrained import RetrainReport, SeedResult
 from mmsa.results.sealed import (
     WHERE_DATA_LIES,
+    Say,
     check_same_data,
     check_test,
     digest,
@@ -32,7 +33,7 @@ from mmsa.results.sealed import (
     open_test,
     study_of,
 )
-from mmsa.results.seeds import Say, train_seed
+from mmsa.results.seeds import train_seed
 from mmsa.results.statistics import cluster_bootstrap
 from mmsa.results.test_information import decompose_test, measure_test, save_information
 from mmsa.seeding import derive_seed

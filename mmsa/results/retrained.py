@@ -119,10 +119,12 @@ class RetrainReport:
             lines.append(
                 f"{self.num_groups} groups are few: take these intervals as a lower limit of the doubt"
             )
+        known = self.exported.provenance
         return "\n".join(
             [
                 *lines,
                 *self.notes,
+                *(known.tested if known else ()),
                 *self._information(),
                 *opening_lines(self.opening.study, self.earlier, self.elsewhere),
             ]

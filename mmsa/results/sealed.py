@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mmsa.config import with_overrides
@@ -18,7 +18,9 @@ from mmsa.data.validation import raise_data_error
 from mmsa.errors import DataError
 from mmsa.experiment import RunConfig
 from mmsa.results.exported import Exported
-from mmsa.results.seeds import Say
+
+Say = Callable[[str], None]
+"""Is given lines of progress."""
 
 WHERE_DATA_LIES = {"data.path"}
 """Settings that say where the data are, and not which."""

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmsa.data.corpus import Corpus
 from mmsa.errors import TrainingDiverged
 from mmsa.experiment import RunConfig
+from mmsa.results.entrants import KeptSeed
+from mmsa.results.sealed import Say
 from mmsa.training.bundle import save_bundle
 from mmsa.training.loop import Progress, run
 from mmsa.training.predictor import Result
-
-Say = Callable[[str], None]
 
 _RECORD, _PREDICTIONS = "seed.json", "valid.npy"
 
@@ -46,27 +43,6 @@ def train_seed(config: RunConfig, corpus: Corpus, bundle: Path, cache: Path, pre
     result = run(config, corpus, tell, cache=cache)
     save_bundle(result, bundle)
     return result
-
-
-@dataclass(frozen=True)
-class KeptSeed:
-    """What remains of a training with one seed.
-
-    Attributes:
-        seed: of the training.
-        bundle: folder of the model.
-        metrics: of the best epoch; empty if training diverged.
-        predictions: (N,) of the best epoch on the valid split; empty likewise.
-        num_parameters: how many numbers were trained.
-        diverged: why there is no model; empty for one that was trained to its end.
-    """
-
-    seed: int
-    bundle: Path
-    metrics: Mapping[str, float]
-    predictions: NDArray[np.float32]
-    num_parameters: int
-    diverged: str = ""
 
 
 def kept_seed(

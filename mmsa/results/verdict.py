@@ -84,7 +84,7 @@ def gain(crossed: Crossed, best: str, other: str, metric: str, *, lower: bool) -
     return crossed.difference(other, best, metric) if lower else crossed.difference(best, other, metric)
 
 
-def best_of(crossed: Crossed, names: Sequence[str], metric: str, *, lower: bool) -> str:
+def leader(crossed: Crossed, names: Sequence[str], metric: str, *, lower: bool) -> str:
     """The configuration with the best mean; the first one of equals."""
     sign = 1.0 if lower else -1.0
     return min(names, key=lambda name: sign * crossed.mean(name, metric).value)
@@ -103,7 +103,7 @@ def out_of_the_race(
         metric: that decides.
         lower: whether less of it is better.
     """
-    best = best_of(crossed, [contender.name for contender in contenders], metric, lower=lower)
+    best = leader(crossed, [contender.name for contender in contenders], metric, lower=lower)
     return [
         contender.name
         for contender in contenders
@@ -123,7 +123,7 @@ def judge(crossed: Crossed, contenders: Sequence[Contender], metric: str, *, low
         lower: whether less of it is better.
     """
     names = [contender.name for contender in contenders]
-    best = best_of(crossed, names, metric, lower=lower)
+    best = leader(crossed, names, metric, lower=lower)
     rivals = {name: _rival(crossed, best, name, metric, lower) for name in names if name != best}
     rivals = dict(sorted(rivals.items(), key=lambda item: item[1].gain.value))
     beaten = {name for name, rival in rivals.items() if rival.gain.interval()[0] > 0.0}

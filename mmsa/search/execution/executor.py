@@ -185,6 +185,8 @@ def run_search(
             say(line)
         for line in without_effect:
             say(line)
+        for line in study.tested:
+            say(f"note: {line}")
         plan = planned_references(config.search.references, config.base, plans[0].corpora[1])
         say(_beginning(study))
         for line in plan.lines():
@@ -215,7 +217,7 @@ def run_search(
             interrupted=stop.reason == INTERRUPTED,
             gave_up="" if stop.reason == INTERRUPTED else stop.reason,
             idle=frozenset(plans[0].idle),
-            notes=tuple(lopsided(raw["valid"].labels, raw.suite, "valid")),
+            notes=(*study.tested, *lopsided(raw["valid"].labels, raw.suite, "valid")),
         )
 
 

@@ -15,6 +15,7 @@ from mmsa.search.stops import STANDARD_ERRORS
 from mmsa.search.study.view import StudyView
 
 _EPOCHS = "train.epochs"
+_TAG_LENGTH = 5000  # that every store of MLflow takes
 
 
 def study_card(study: StudyView) -> StudyCard:
@@ -26,6 +27,7 @@ def study_card(study: StudyView) -> StudyCard:
         "git_dirty": str(known["git_dirty"]),
         "space_version": str(len(study.space_versions)),
         **_code(study),
+        **({"tested": "; ".join(study.tested)[:_TAG_LENGTH]} if study.tested else {}),
     }
     config, objectives = study.config, study.config.search.objectives
     searched = list(config.space.parameters)

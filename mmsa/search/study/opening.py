@@ -14,13 +14,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mmsa.config import dump_yaml
+from mmsa.data.ledger import LEDGER, Ledger
 from mmsa.errors import StudyError
+from mmsa.experiment import RunConfig
 from mmsa.provenance import git_state, running_code, versions
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.records import TrialTarget
 from mmsa.search.samplers.priors import Density, Point
 from mmsa.search.space.space import Space
 from mmsa.search.study.stored import stage_of
+from mmsa.search.study.tested import lines_of_tested
 from mmsa.search.study.trial_store import TrialStore
 from mmsa.search.study.versions import first_version, next_version, refuse_earlier_format, versions_in
 from mmsa.search.study.view import StudyView, read_study
@@ -53,6 +56,7 @@ def reconcile(store: TrialStore, config: StudyConfig, runs: Path, storage: str |
         store.remember(identity=identity, git_commit=commit, git_dirty=dirty, versions=versions())
         # Kept when the resources change: on a CPU the last bits of a sum depend on the number of threads.
         store.remember(threads=config.threads)
+    _reconcile_tested(store, config, runs, storage)
     _reconcile_code(store)
     _reconcile_version(store, config)
     trials = config.search.trials
@@ -71,6 +75,32 @@ def _reconcile_priors(store: TrialStore, config: StudyConfig, runs: Path, storag
         priors = read_priors(names, runs, storage, config.space)
         seen = [read_study(name, runs, storage).seen for name in names]
         store.remember(priors=priors, seen_by_priors=[rows and rows.to_dict() for rows in seen])
+
+
+def _reconcile_tested(store: TrialStore, config: StudyConfig, runs: Path, storage: str | None) -> None:
+    """Remember what of the starts and earlier studies has seen test, when they enter the study."""
+    known = store.attributes.get("tested", {"points": [], "priors": [], "lines": []})
+    points = [point for point in config.starts() if point not in known["points"]]
+    priors = [name for name in config.search.priors if name not in known["priors"]]
+    if not (points or priors):
+        return
+    # Openings of a study under way came after its starts; what an earlier study of its name opened did not.
+    own = config.study if "space" in store.attributes else ""
+    openings = [opening for opening in Ledger(runs / LEDGER).openings() if opening.study != own]
+    inherited = {name: read_study(name, runs, storage).tested for name in priors}
+
+    def config_of(study: str, trial: int) -> RunConfig:
+        view = read_study(study, runs, storage)
+        return view.trial_config(view.trial(trial))
+
+    lines = lines_of_tested(config, points, inherited, openings, config_of)
+    store.remember(
+        tested={
+            "points": [*known["points"], *points],
+            "priors": [*known["priors"], *priors],
+            "lines": [*known["lines"], *lines],
+        }
+    )
 
 
 def _reconcile_code(store: TrialStore) -> None:

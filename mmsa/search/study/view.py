@@ -84,6 +84,11 @@ class StudyView:
         own, of_priors = self.attributes.get("seen"), self.attributes.get("seen_by_priors", ())
         return own and reduce(or_, map(Rows.from_dict, [own, *filter(None, of_priors)]))
 
+    @property
+    def tested(self) -> list[str]:
+        """A line for each start, and each earlier study it draws from, that had seen test when it entered."""
+        return list(self.attributes.get("tested", {}).get("lines", ()))
+
     @cached_property
     def space_versions(self) -> list[Version]:
         """The versions of the space, the latest last."""
