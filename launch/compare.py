@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mmsa.cli import add_common_arguments, exit_code, overrides, positive
+from mmsa.cli import add_common_arguments, add_tracking_arguments, exit_code, overrides, positive
+from mmsa.errors import TrackingError
 
 
 def arguments() -> argparse.Namespace:
@@ -22,6 +23,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--storage", metavar="URL", help="database of the study, if it is not in --runs")
     add_common_arguments(parser)
+    add_tracking_arguments(parser)
     return parser.parse_args()
 
 
@@ -30,10 +32,13 @@ def main() -> int:
     changes = overrides(args.assignments)
     from mmsa.results.compare import COMPARED, compare
     from mmsa.search.study.view import read_study
+    from mmsa.tracking.compared import log_comparison
     from mmsa.tracking.location import Location
 
+    location = Location.of(args.runs, args.mlflow_uri, args.storage)
+    study = read_study(args.study, args.runs, args.storage)
     comparison = compare(
-        read_study(args.study, args.runs, args.storage),
+        study,
         top=args.top,
         num_seeds=args.seeds,
         overrides=changes,
@@ -45,11 +50,19 @@ def main() -> int:
     print(f"written to {args.runs / COMPARED / args.study}: compare.md and compare.json")
     taken = next(config for config in comparison.configs if config.name == comparison.verdict.take)
     if taken.trial is not None:
-        options = Location.of(args.runs, storage=args.storage).options.partition(" --mlflow-uri")[0]
+        options = location.options.partition(" --mlflow-uri")[0]
         print(
             f"next:\n  python launch/export.py --study {args.study}{options} --trial {taken.trial} "
             f"--out {args.study}-best.yaml"
         )
+    if args.no_mlflow:
+        return 0
+    try:
+        page = log_comparison(location, comparison.card(study.config.base.data.name))
+    except TrackingError as error:  # the result stands in the folder all the same
+        print(f"MLflow has nothing of this comparison: {error}", file=sys.stderr)
+    else:
+        print(f"to browse: {location.how_to_browse(page)}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from mmsa.interface import PairedDifference
 from mmsa.results.retrained import opening_lines
 from mmsa.results.verdict import RACE_AFTER, Verdict
+from mmsa.tracking.compared import ComparisonCard
 from mmsa.training.constants import Constant, short_of
 
 _FEW_GROUPS = 20
@@ -143,6 +145,28 @@ class Comparison:
             return None
         fresh = config.means[self.metric].value
         return fresh - config.searched if self.lower else config.searched - fresh
+
+    def card(self, data_name: str) -> ComparisonCard:
+        """What MLflow is told.
+
+        Args:
+            data_name: of the data set in the configuration, which names the experiment.
+        """
+        take = self.verdict.take
+        taken = next(config for config in self.configs if config.name == take)
+        tags = {"verdict": self.verdict.kind, "take": take, "trial": taken.trial}
+        metrics = {f"valid/{name}": mean.value for name, mean in taken.means.items()}
+        if self.test is not None:
+            tags["opening"] = self.test.opening
+            metrics |= {f"test/{name}": mean.value for name, mean in self.test.means[take].items()}
+        return ComparisonCard(
+            data_set=data_name,
+            study=self.study,
+            tags={name: str(value) for name, value in tags.items() if value is not None},
+            metrics=metrics,
+            page=self.markdown(),
+            result=json.dumps(self.to_dict(), indent=2) + "\n",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that JSON can hold, intervals and overtuning included."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from mmsa.results.compare import compare
 from mmsa.results.compared import Comparison
 from mmsa.results.seeds import train_seed
 from mmsa.search.study.view import StudyView
+from mmsa.tracking.compared import ROLE, log_comparison
+from mmsa.tracking.location import Location
+from mmsa.tracking.notes import NOTE
 from mmsa.training.metrics import evaluate
 
 
@@ -126,6 +130,25 @@ def test_the_page_begins_with_the_verdict_and_says_how_sure_it_is(finished: tupl
     assert "test was opened for the first time for study small" in page
     stored = json.loads((runs / "compared" / "small" / "compare.json").read_text(encoding="utf-8"))
     assert stored["verdict"]["take"] == comparison.verdict.take
+
+
+def test_mlflow_has_one_run_of_it_with_the_page_as_its_note(
+    finished: tuple[Comparison, Path], store: Path, tmp_path: Path
+) -> None:
+    comparison, _ = finished
+    assert comparison.test is not None
+    shutil.copy(store, tmp_path)
+    location, card = Location.of(tmp_path), comparison.card("planted")
+    pages = {log_comparison(location, card) for _ in range(2)}
+    assert len(pages) == 1
+    client = location.connect()
+    (run,) = client.search_runs([client.get_experiment_by_name("planted").experiment_id])
+    assert run.info.run_id in pages.pop()
+    assert run.data.tags[NOTE][:200] == card.page[:200]
+    assert (run.data.tags["mmsa.role"], run.data.tags["mmsa.take"]) == (ROLE, comparison.verdict.take)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["test/mae"] == comparison.test.means[comparison.verdict.take]["mae"].value
+    assert len(run.data.metrics) <= 20
 
 
 def test_the_verdict_is_written_before_test_is_opened(
