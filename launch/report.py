@@ -1,41 +1,87 @@
-"""Print how a study stands; with --rebuild, write into MLflow what it lacks of the study."""
+"""Report on a study or across several: Markdown on the terminal, the same with pictures as an HTML page."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
-from mmsa.cli import add_mlflow_uri_argument, add_runs_argument, exit_code
+from mmsa.cli import add_mlflow_uri_argument, add_runs_argument, exit_code, positive
+
+PAGE = "report.html"
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--study", required=True, help="name of the study")
-    parser.add_argument("--storage", metavar="URL", help="database of the study, if it is not in --runs")
+    subject = parser.add_mutually_exclusive_group(required=True)
+    subject.add_argument("--study", help="name of the study")
+    subject.add_argument(
+        "--studies",
+        nargs="+",
+        metavar="STUDY",
+        help="several studies: which information each data set rewards",
+    )
+    parser.add_argument("--storage", metavar="URL", help="database of the studies, if they are not in --runs")
+    parser.add_argument(
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="where the page goes (default: report.html beside the study)",
+    )
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="first decompose the features of train: shared, unique and synergistic information, in minutes",
+    )
+    parser.add_argument(
+        "--run-path",
+        type=positive,
+        metavar="N",
+        help="first train the first N steps from the defaults to the best trial, which are guesses otherwise",
+    )
     parser.add_argument("--rebuild", action="store_true", help="write into MLflow what is missing there")
     add_mlflow_uri_argument(parser)
     add_runs_argument(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.studies and (args.rebuild or args.run_path):
+        parser.error("--rebuild and --run-path are for one --study")
+    return args
 
 
 def main() -> int:
     args = arguments()
-    from mmsa.data.ledger import LEDGER, Ledger
-    from mmsa.results.report import study_report
-    from mmsa.search.study.cards import study_card, trial_card
     from mmsa.search.study.view import read_study
-    from mmsa.tracking import Location, rebuild
 
-    study = read_study(args.study, args.runs, args.storage)
+    studies = [read_study(name, args.runs, args.storage) for name in args.studies or [args.study]]
     if args.rebuild:
+        from mmsa.search.study.cards import study_card, trial_card
+        from mmsa.tracking import Location, rebuild
+
         location = Location.of(args.runs, args.mlflow_uri, args.storage)
-        trials = [trial_card(study, record) for record in study.trials()]
+        trials = [trial_card(studies[0], record) for record in studies[0].trials()]
         pages: list[str] = []
-        written = rebuild(location, study_card(study), trials, pages.append)
+        written = rebuild(location, study_card(studies[0]), trials, pages.append)
         print(f"MLflow at {location} lacked {written} of {len(trials)} trials.")
         print(f"to browse:\n{location.how_to_browse(pages[0])}")
-    else:
-        print(study_report(study, Ledger(args.runs / LEDGER)))
+        return 0
+
+    from mmsa.reports.across import across_report
+    from mmsa.reports.sources import measure_composition
+    from mmsa.reports.study_report import run_path, study_report
+
+    for study in studies if args.measure else ():
+        print(f"decomposing the features of {study.name} ...", file=sys.stderr, flush=True)
+        measure_composition(study, args.runs)
+    if args.run_path:
+        run_path(studies[0], args.runs, args.run_path, lambda line: print(line, file=sys.stderr, flush=True))
+    document = across_report(studies, args.runs) if args.studies else study_report(studies[0], args.runs)
+    page = args.html or args.runs / (
+        f"across-{'-'.join(args.studies)}.html" if args.studies else f"{args.study}/{PAGE}"
+    )
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(document.html(), encoding="utf-8")
+    print(document.markdown(), end="")
+    print(f"with pictures: {page}", file=sys.stderr)
     return 0
 
 

@@ -10,7 +10,8 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks" / "headline"))
 from compositions import FAMILIES, private_modality, synergy_of, truth
-from naming import KINDS, Amount, Kind, Verdict, best_quarter, held_kind, rewarded_kind
+
+from mmsa.reports.naming import KINDS, Amount, Kind, Verdict, best_quarter, held_kind, rewarded_kind
 
 DOMINANT = {"shared": "invariant", "private": "specific", "synergy": "complementary", "balanced": None}
 

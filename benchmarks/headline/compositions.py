@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from naming import KINDS, Kind
-
 from mmsa.config import parse
 from mmsa.data.corpus import MODALITIES, ModalityName
 from mmsa.data.planted import Planted
+from mmsa.reports.naming import KINDS, Kind
 
 WIDTH = 16
 ROWS_TEST = 2000
@@ -61,7 +60,12 @@ def synergy_of(draw: int) -> list[ModalityName]:
 
 def planted(family: str, rows: int, draw: int) -> dict[str, Any]:
     """The block ``data`` of a draw: ``rows`` to train on, half as many to choose by, a test of its own."""
-    composition, private = FAMILIES[family], private_modality(draw)
+    return planted_as(FAMILIES[family], rows, draw)
+
+
+def planted_as(composition: Composition, rows: int, draw: int) -> dict[str, Any]:
+    """The same of any composition."""
+    private = private_modality(draw)
     return {
         "name": "planted",
         "shared_bits": composition.invariant,

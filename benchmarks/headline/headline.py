@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from itertools import combinations, product
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
@@ -30,14 +30,13 @@ import torch
 from numpy.typing import NDArray
 from optuna.distributions import FloatDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest
 from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from composition import mean_and_interval
 from compositions import FAMILIES, private_modality, synergy_of
 from figures import Figure, record
-from naming import KINDS, Amount, Kind, Verdict, best_quarter, held_kind, rewarded_kind
 from studies import ARMS, LEVELS, SIZES, STARTUP, TRIALS, Arm, study, study_name
 
 from mmsa.config import with_overrides
@@ -45,7 +44,9 @@ from mmsa.data import open_corpus
 from mmsa.data.corpus import MODALITIES, Split
 from mmsa.experiment import RunConfig
 from mmsa.information import decompose
-from mmsa.information.target import FAST, Decomposition
+from mmsa.information.target import FAST
+from mmsa.reports.composition import amounts_in
+from mmsa.reports.naming import KINDS, Amount, Kind, Verdict, best_quarter, held_kind, rewarded_kind
 from mmsa.search.costs import SearchBudget
 from mmsa.search.execution.cluster import ray_cluster
 from mmsa.search.execution.executor import SearchOptions, run_search
@@ -117,30 +118,14 @@ def importance(trials: Sequence[TrialRecord]) -> dict[str, float]:
     return {name: float(found.get(name, 0.0)) for name in ranges}
 
 
-def amounts_in(found: Decomposition) -> dict[str, dict[str, list[float]]]:
-    """Bits of each kind, by the modalities that have them, from the points of BROJA."""
-    pairs = [f"{x},{y}" for x, y in combinations(MODALITIES, 2)]
-    rest = {m: "+".join(other for other in MODALITIES if other != m) for m in MODALITIES}
-    names: dict[Kind, dict[str, str]] = {
-        "invariant": {pair: f"redundancy/{pair}/broja" for pair in pairs},
-        "specific": {m: f"unique/{m}|{others}/broja" for m, others in rest.items()},
-        "complementary": {pair: f"synergy/{pair}/broja" for pair in pairs},
-    }
-    width = 2 * float(norm.ppf(0.95))  # of a 90 % interval, in standard errors
-    return {
-        kind: {
-            member: [found[name].raw, (found[name].high - found[name].low) / width]
-            for member, name in members.items()
-        }
-        for kind, members in names.items()
-    }
-
-
 def decomposed(vectors: Mapping[str, NDArray[Any]], rows: Split, seed: int) -> dict[str, Any]:
     with threadpool_limits(1):
         sources = {name: vectors[name] for name in MODALITIES}
         found = decompose(sources, rows.labels, rows.groups, bins=BINS, effort=FAST, seed=seed)
-    return amounts_in(found)
+    return {
+        kind: {member: [amount.bits, amount.error] for member, amount in members.items()}
+        for kind, members in amounts_in(found).items()
+    }
 
 
 def trained(config: RunConfig) -> Result:

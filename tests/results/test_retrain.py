@@ -21,9 +21,9 @@ from mmsa.experiment import RunConfig
 from mmsa.information.panel import CORE, names
 from mmsa.information.target import Decomposition, Effort
 from mmsa.measurement import Measurement
+from mmsa.reports.study_report import study_report
 from mmsa.results.export import export
 from mmsa.results.exported import Exported
-from mmsa.results.report import study_report
 from mmsa.results.retrain import retrain
 from mmsa.results.retrained import RetrainReport
 from mmsa.results.sealed import digest
@@ -172,15 +172,18 @@ def test_what_cannot_be_measured_costs_no_opening(
 def test_every_further_opening_is_held_against_the_study(
     exported: Exported, study: StudyView, tmp_path: Path
 ) -> None:
-    assert study_report(study, Ledger(tmp_path / LEDGER)).endswith("test: never opened for this study")
+    assert "test: never opened for this study" in study_report(study, tmp_path).markdown()
     again(exported, tmp_path)
     result, _ = again(exported, tmp_path, overrides={"optim.lr": 0.01})
     assert result.earlier == 1
     assert result.reproduced is None
     assert "had been opened 1 times before for study small" in result.text()
-    lines = study_report(study, Ledger(tmp_path / LEDGER)).splitlines()
-    assert lines[-3] == "test: opened 2 times for this study"
-    assert "trial 1, optim.lr=0.01, 1 seeds: mae " in lines[-1]
+    text = study_report(study, tmp_path).markdown()
+    assert "test: opened 2 times for this study" in text
+    assert re.search(r"\| trial 1, optim.lr=0.01 +\| +1 \| mae 0", text)
+    assert (
+        "vectors of the retrained model on test" in text
+    )  # its decomposition is the study's, without another
 
 
 def test_a_seed_that_diverges_leaves_test_closed(exported: Exported, tmp_path: Path) -> None:

@@ -13,13 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from mmsa.data.ledger import Ledger
 from mmsa.errors import StudyError
 from mmsa.interface import TrialCard
 from mmsa.ranking import front_of, ranked
+from mmsa.reports.study_report import study_report
 from mmsa.results.export import export
 from mmsa.results.exported import load_export
-from mmsa.results.report import study_report
 from mmsa.search.records import Ending, TrialRecord
 from mmsa.search.samplers.proposals import CONSTRAINT, PastTrial, Proposals
 from mmsa.search.stops import STANDARD_ERRORS, Noise
@@ -50,12 +49,15 @@ def summary_text(study: Study, runs: Path) -> str:
     return summary_of(study, runs, None, Counter(), 1.0).text()
 
 
+def report_text(study: Study, runs: Path) -> str:
+    return study_report(study, runs).markdown()
+
+
 def everywhere(study: Study, runs: Path) -> set[int]:
     """The best trial as each part of the platform has it."""
     card, cards = study_card(study), [trial_card(study, trial) for trial in study.trials()]
     rows = csv.DictReader(io.StringIO(trials_csv(card, cards)))
-    first_line = study_report(study, Ledger(runs / "ledger.jsonl")).splitlines()
-    shown = next(line for line in first_line if "  trial " in line)
+    first_row = next(row for row in report_text(study, runs).splitlines() if re.match(r"\| trial \d", row))
     return {
         study.best().number,
         study.completed("search")[0].number,
@@ -63,7 +65,7 @@ def everywhere(study: Study, runs: Path) -> set[int]:
         ranked(cards, card.directions)[0].number,
         front_of(cards, card.directions)[0].number,
         next(int(row["number"]) for row in rows if row["rank"] == "1"),
-        int(shown.split("trial ")[1].split(":")[0].split(" ")[0]),
+        int(first_row.split("trial ")[1].split(" ")[0]),
         int(summary_text(study, runs).split("best:     trial ")[1].split(",")[0]),
     }
 
@@ -100,10 +102,10 @@ def test_the_defaults_are_the_trial_that_runs_them_now(tmp_path, make_study_conf
     with Study.open(make_study_config(LR, base=now, trials=3), tmp_path) as study:
         assert study.defaults() is None  # trial 0 lies in the space, but is another point of it
         assert "defaults: not tried yet" in summary_text(study, tmp_path)
-        assert "(defaults)" not in study_report(study, Ledger(tmp_path / "ledger.jsonl"))
+        assert "(defaults)" not in report_text(study, tmp_path)
         filled(study, [(0.3, 0.9)])
         assert study.defaults().number == 2
-        assert "trial 2 (defaults)" in study_report(study, Ledger(tmp_path / "ledger.jsonl"))
+        assert "trial 2 (defaults)" in report_text(study, tmp_path)
 
 
 def test_an_infeasible_best_is_said_to_be_one_and_exported_by_its_number_only(tmp_path, make_study_config):
@@ -114,7 +116,7 @@ def test_an_infeasible_best_is_said_to_be_one_and_exported_by_its_number_only(tm
         text = summary_text(study, tmp_path)
         assert "trial 0, valid/mae 0.5000; it breaks valid/acc7 >= 0.8 by 0.05" in text
         assert "--trial 0 --out" in text
-        assert "every trial breaks a bound" in study_report(study, Ledger(tmp_path / "ledger.jsonl"))
+        assert "every trial breaks a bound" in report_text(study, tmp_path)
         with pytest.raises(StudyError, match=r"0, breaks valid/acc7 >= 0.8 by 0.05(.|\n)*--trial 0"):
             export(study, tmp_path / "best.yaml")
         assert not (tmp_path / "best.yaml").exists()

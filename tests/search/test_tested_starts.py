@@ -11,7 +11,7 @@ import pytest
 
 from mmsa.config import parse, with_overrides
 from mmsa.data.ledger import LEDGER, Ledger, OpenedBeside, Opening
-from mmsa.results.report import study_report
+from mmsa.reports.study_report import study_report
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.records import Ending
 from mmsa.search.study.cards import study_card
@@ -73,7 +73,7 @@ def test_a_start_that_has_seen_test_is_told_in_every_report(
 ) -> None:
     opened(tmp_path, **CHOSEN)
     study = begun(space(starts=["defaults", start]), tmp_path)
-    report = study_report(study, Ledger(tmp_path / LEDGER))
+    report = study_report(study, tmp_path).markdown()
     expected = "start 1 had seen test before this study began with it"
     assert [line.startswith(expected) for line in study.tested] == [True] * told
     assert (f"note: {expected}" in report) is told

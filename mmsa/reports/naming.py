@@ -1,6 +1,6 @@
 """Which kind of information a study says that its data reward: the rule, and nothing that runs.
 
-It was written before the first result, and is in words in README.md. Two sources of evidence:
+It was written before the first result of ``benchmarks/headline``, whose README has it in words. Two sources:
 
 rewarded  the shares of the kinds in the best quarter of the trials, against those in the others
 held      the information about the label that the best trials hold, by decomposition of held-out rows

@@ -1,0 +1,315 @@
+"""The report across studies: which information each data set rewards, and which modality carries it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from mmsa.measurement import ABSENT, Measurement
+from mmsa.reports.coefficients import Preferences, preferences
+from mmsa.reports.composition import (
+    DECOMPOSED,
+    amounts_in,
+    brackets_of,
+    dominant_modality,
+    entropy_bits,
+    largest,
+    named_in,
+    spoken_dominance,
+)
+from mmsa.reports.document import VERDICT_LENGTH, Block, Document, Paragraph, Picture, Section, Table
+from mmsa.reports.evidence import Evidence
+from mmsa.reports.information_charts import Cell, kinds_by_data_set
+from mmsa.reports.naming import KINDS, Amount, Kind, Verdict
+from mmsa.reports.points import TERMS
+from mmsa.reports.sources import Source, decomposition_of
+from mmsa.search.study.view import StudyView
+
+_COLUMNS = ("redundancy", "unique text", "unique audio", "unique vision", "synergy", "total")
+_DEVIATIONS_90 = 1.645
+_CHOICES = (".name", ".estimator")
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One study of the report."""
+
+    evidence: Evidence
+    source: Source | None
+    shares: Preferences | None
+
+    @property
+    def name(self) -> str:
+        return self.evidence.study.name
+
+    @property
+    def best(self) -> Mapping[str, Measurement]:
+        """What was measured on the vectors of the best trial."""
+        return {} if self.evidence.best is None else self.evidence.best.information
+
+    @cached_property
+    def kind(self) -> str:
+        """The kind that is named, in words."""
+        held = (
+            None
+            if self.source is None or self.source.decomposition is None
+            else named_in(self.source.decomposition)
+        )
+        verdict = Verdict(
+            None if self.shares is None else self.shares.rewarded, None if held is None else held[0]
+        )
+        if verdict.named is None:
+            return verdict.text()
+        members = f" ({held[1].replace(',', ', ')})" if held is not None and held[0] == verdict.named else ""
+        return verdict.named + members
+
+    @cached_property
+    def modality(self) -> str:
+        """The dominant modality in words."""
+        measured = {} if self.source is None else self.source.measured
+        return spoken_dominance(dominant_modality(measured), measured)
+
+
+def across_report(studies: Sequence[StudyView], runs: Path) -> Document:
+    """The report across studies.
+
+    Args:
+        studies: of different data sets, or of several settings of one.
+        runs: their folder of runs.
+
+    Raises:
+        StudyError: for a damaged file of a report.
+    """
+    lines = []
+    for study in studies:
+        evidence = Evidence(study, runs)
+        lines.append(_Line(evidence, decomposition_of(study, runs), preferences(study, evidence.completed)))
+    sections = [
+        Section("What they reward", [_summary(lines), *_picture(lines), *_missing(lines)]),
+        Section("Coefficients as shares", _coefficients(lines)),
+        Section("Do the estimators agree?", _agreement(lines)),
+    ]
+    title = f"Across {len(lines)} studies: {', '.join(line.name for line in lines)}"
+    return Document(title, _verdict(lines), sections)
+
+
+def _verdict(lines: Sequence[_Line]) -> str:
+    parts = [f"{line.name}: {line.kind}, modality {line.modality}" for line in lines]
+    while len("; ".join(parts)) >= VERDICT_LENGTH - 12 and len(parts) > 1:
+        parts = [*parts[:-2], "…"] if parts[-1] == "…" else [*parts[:-1], "…"]
+    return f"{'; '.join(parts)}"[: VERDICT_LENGTH - 1] + "."
+
+
+def _summary(lines: Sequence[_Line]) -> Block:
+    rows = []
+    for line in lines:
+        evidence = line.evidence
+        best = "-" if evidence.best is None else f"{evidence.best.values[0]:.4f}"
+        constant = evidence.study.constant(evidence.metric)
+        floor = "-" if constant is None else f"{constant.value:.4f}"
+        source = (
+            "no decomposition" if line.source is None else f"{line.source.origin} ({line.source.rows} rows)"
+        )
+        data = evidence.study.config.base.data.name
+        rows.append([line.name, data, evidence.metric, best, floor, line.kind, line.modality, source])
+    head = [
+        "study",
+        "data set",
+        "metric",
+        "best",
+        "constant",
+        "dominant kind",
+        "dominant modality",
+        "decomposition of",
+    ]
+    caption = (
+        "A kind is named where the shares of the best trials and the decomposition agree, or one is silent; "
+        "a modality "
+        "where it adds most to all others with a probability of .95 over other groups. Scores are of valid."
+    )
+    return Table(caption, head, rows)
+
+
+def _picture(lines: Sequence[_Line]) -> list[Block]:
+    rows = [(line.name, cells_of(line.source), line.modality) for line in lines if line.source is not None]
+    if not rows:
+        return []
+    columns = [name for name in _COLUMNS if any(cells.get(name) for _, cells, _ in rows)]
+    picture = kinds_by_data_set(rows, columns, "kinds of information by data set")
+    text = (
+        "Shares of H(label), which make data sets comparable, with 90 % intervals over groups; of pairs the "
+        "one that has "
+        "most. Values are points of BROJA within their brackets, or what is at least there where a trial "
+        "kept no points. "
+        "The darker, the larger the lower end; white is not told from nothing. Rows do not add up to 1."
+    )
+    table = [
+        [name, *("-" if (cell := cells.get(column)) is None else cell.text() for column in columns)]
+        for name, cells, _ in rows
+    ]
+    return [Picture(picture, text), Table("The same in numbers.", ["study", *columns], table)]
+
+
+def cells_of(source: Source) -> dict[str, Cell | None]:
+    """The cells of picture B for one decomposition, by column."""
+    entropy = entropy_bits(source.measured)
+    if entropy is None or math.isclose(entropy, 0.0):
+        return {}
+    cells: dict[str, Cell | None] = {}
+    total = next((b for b in brackets_of(source.measured) if b.part == "total"), None)
+    if total is not None:
+        cells["total"] = Cell(total.most, total.low, total.high)
+    if source.decomposition is not None:
+        amounts = amounts_in(source.decomposition)
+        for column, kind in (("redundancy", "invariant"), ("synergy", "complementary")):
+            if kind in amounts:
+                cells[column] = _cell(largest(amounts[kind])[1], entropy)
+        for member, amount in amounts.get("specific", {}).items():
+            cells[f"unique {member}"] = _cell(amount, entropy)
+        return cells
+    for bracket in brackets_of(source.measured):
+        column = f"unique {bracket.members}" if bracket.part == "unique" else bracket.part
+        proven = max(0.0, bracket.least)
+        known = cells.get(column)
+        if column in _COLUMNS and column != "total" and (known is None or proven > known.value):
+            cells[column] = Cell(proven, bracket.low, bracket.high)
+    return cells
+
+
+def _cell(amount: Amount, entropy: float) -> Cell:
+    half = _DEVIATIONS_90 * amount.error
+    return Cell(
+        max(0.0, amount.bits / entropy), (amount.bits - half) / entropy, (amount.bits + half) / entropy
+    )
+
+
+def _missing(lines: Sequence[_Line]) -> list[Block]:
+    found: list[Block] = []
+    lacking = [line.name for line in lines if line.source is None]
+    if lacking:
+        found.append(
+            Paragraph(
+                "Without a decomposition nothing is said of kinds and modalities; each takes half a minute "
+                "for 1,000 rows:"
+            )
+        )
+        found.append(
+            Paragraph(
+                "\n    ".join(f"python launch/report.py --study {name} --measure" for name in lacking),
+                is_code=True,
+            )
+        )
+    return found
+
+
+def _coefficients(lines: Sequence[_Line]) -> list[Block]:
+    by_study = {line.name: line.shares for line in lines if line.shares is not None}
+    if not by_study:
+        return []
+    names = dict.fromkeys(row.name for shares in by_study.values() for row in shares.rows)
+    cells = {
+        name: {row.name: f"{row.quarter:.2f} ({row.low:.2f} to {row.high:.2f})" for row in shares.rows}
+        for name, shares in by_study.items()
+    }
+    rows = [[name, *(cells[study].get(name, "-") for study in by_study)] for name in names]
+    kinds: list[list[str]] = []
+    for kind in (*KINDS, "fusion"):
+        sums = [_of_kind(shares, kind) for shares in by_study.values()]
+        kinds.append([kind, *sums])
+    caption = (
+        "Weight times coefficient as a share of all coefficients of a trial, in the best quarter of the "
+        "completed trials, with "
+        "90 % intervals over these trials. Compare shares, not coefficients."
+    )
+    return [
+        Table(
+            "Kinds of information: sums of the shares below, in the best quarter and in the others.",
+            ["kind", *by_study],
+            kinds,
+        ),
+        Table(caption, ["coefficient", *by_study], rows),
+    ]
+
+
+def _of_kind(shares: Preferences, kind: Kind | str) -> str:
+    of = [row for row in shares.rows if row.kind == kind]
+    if not of:
+        return "-"
+    others = sum(row.others for row in of)
+    return f"{sum(row.quarter for row in of):.2f} (others {'-' if math.isnan(others) else f'{others:.2f}'})"
+
+
+def _agreement(lines: Sequence[_Line]) -> list[Block]:
+    rows = []
+    for line in lines:
+        several = [
+            m for m in line.best.values() if len(m.witnesses) > 1 and m.low is not None and m.high is not None
+        ]
+        inside = sum(
+            all(m.low <= w <= m.high for w in m.witnesses.values())
+            for m in several
+            if m.low is not None and m.high is not None
+        )
+        alone = {
+            name.removeprefix("target/"): m
+            for name, m in line.best.items()
+            if name.startswith("target/") and name != "target/fusion"
+        }
+        whole = (
+            {}
+            if line.source is None
+            else {
+                name.removeprefix(f"{DECOMPOSED}subset/"): m
+                for name, m in line.source.measured.items()
+                if name.startswith(f"{DECOMPOSED}subset/")
+            }
+        )
+        orders = [_order({name: m for name, m in of.items() if name in alone}) for of in (alone, whole)]
+        known = "-" if "-" in orders else "yes" if orders[0] == orders[1] else "no"
+        readings = f"{inside} of {len(several)}" if several else "-"
+        rows.append([line.name, orders[0], orders[1], known, readings])
+    caption = (
+        "What each modality says about the label, from most to least: by the copula of the best trial's "
+        "vectors, and by the "
+        "networks of the decomposition. Last: quantities of which all estimators' readings lie in the "
+        "interval."
+    )
+    head = ["study", "by copula", "by networks", "same order", "readings inside"]
+    blocks: list[Block] = [Table(caption, head, rows)] if rows else []
+    return [*blocks, *_chosen(lines)]
+
+
+def _order(found: Mapping[str, Measurement]) -> str:
+    known = {name: m.value for name, m in found.items() if m.status not in ABSENT and m.value is not None}
+    return " > ".join(sorted(known, key=lambda name: -known[name])) if len(known) > 1 else "-"
+
+
+def _chosen(lines: Sequence[_Line]) -> list[Block]:
+    """Which estimators the best quarter of each study has."""
+    cells: dict[str, dict[str, str]] = {}
+    for line in lines:
+        evidence = line.evidence
+        quarter = math.ceil(len(evidence.completed) / 4)
+        for p, axis in enumerate(evidence.axes):
+            if axis.choices and axis.name.startswith(TERMS) and axis.name.endswith(_CHOICES):
+                value_N = evidence.points[:quarter, p]
+                counts = Counter(value_N[~np.isnan(value_N)].tolist())
+                words = ", ".join(f"{axis.spoken(value)} {count}" for value, count in counts.most_common(3))
+                cells.setdefault(axis.label, {})[line.name] = words or "-"
+    if not cells:
+        return []
+    names = [line.name for line in lines]
+    rows = [[label, *(of.get(name, "-") for name in names)] for label, of in cells.items()]
+    return [
+        Table(
+            "Estimators in the best quarter of the completed trials, with the number of trials.",
+            ["setting", *names],
+            rows,
+        )
+    ]

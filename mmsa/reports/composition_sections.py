@@ -1,0 +1,173 @@
+"""Sections of a study's report about information: that of the data set, and what coefficients ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mmsa.measurement import ABSENT, Measurement
+from mmsa.reports.coefficients import Preferences
+from mmsa.reports.composition import (
+    DECOMPOSED,
+    Bracket,
+    brackets_of,
+    dominant_modality,
+    entropy_bits,
+    named_in,
+    spoken_dominance,
+)
+from mmsa.reports.document import Block, Paragraph, Picture, Section, Table
+from mmsa.reports.information_charts import rewarded_information
+from mmsa.reports.naming import Verdict
+from mmsa.reports.sources import Source, ghosts_for
+
+
+def levels_section(found: Preferences | None) -> Section:
+    """The coefficients of information by level, as shares."""
+    if found is None:
+        return Section("Coefficients by level", [])
+    rows = [
+        [
+            row.name,
+            row.level,
+            row.raises,
+            *(f"{share:.2f}" for share in (row.default, row.best, row.quarter)),
+            f"{row.low:.2f} to {row.high:.2f}",
+            f"{row.others:.2f}",
+        ]
+        for row in sorted(found.rows, key=lambda row: (row.level != "input", row.name))
+    ]
+    caption = (
+        "Weight times coefficient, as a share of all coefficients of information in a trial; means over the "
+        "best quarter of "
+        f"the {found.trials} completed trials that have any, with 90 % intervals, and over the others. Terms "
+        "that are not "
+        "normalised are in the units of their estimators, and compare with themselves only."
+    )
+    head = ["coefficient", "level", "raises", "default", "best", "best quarter", "90 %", "others"]
+    words = (
+        f"By shares alone, the best trials have surely more {found.rewarded} information."
+        if found.rewarded
+        else "Shares alone do not name a kind of information: the best quarter has of none surely more than "
+        "the others."
+    )
+    return Section("Coefficients by level", [Table(caption, head, rows), Paragraph(words)])
+
+
+def composition_section(
+    source: Source | None, found: Preferences | None, best: Mapping[str, Measurement], study: str
+) -> Section:
+    """What the data set rewards: by decomposition where there is one, else what each modality says alone."""
+    title = "Information of the data set"
+    if source is None:
+        brackets = _alone(best)
+        command = Paragraph(f"python launch/report.py --study {study} --measure", is_code=True)
+        how = Paragraph(
+            "Which information modalities share, and which they have alone or together, needs a "
+            "decomposition: half a minute for 1,000 rows."
+        )
+        if not brackets:
+            return Section(title, [how, command] if best else [])
+        most = max(bracket.high for bracket in brackets) * 1.05
+        picture = rewarded_information(
+            brackets, {}, "information about the label, nats", "what each vector says", most
+        )
+        text = (
+            "What each vector of the best trial says about the label, by the copula of its features, with 90 "
+            "% intervals. Hollow: not more than nothing. Grey: what nothing gives."
+        )
+        return Section(title, [Picture(picture, text), *_measured(best), how, command])
+    measured = source.measured
+    brackets, entropy = brackets_of(measured), entropy_bits(measured)
+    if not brackets or entropy is None:
+        return Section(
+            title,
+            [
+                Paragraph(f"Of {source.origin} nothing could be measured: too few rows or groups."),
+                *_measured(best),
+            ],
+        )
+    ghosts, which = ghosts_for(source.rows)
+    picture = rewarded_information(
+        brackets, ghosts, "share of H(label)", "information of the data set by kind", 1.0
+    )
+    ghost = f" Dashed: the same of planted data with a third of each kind, {which}." if which else ""
+    text = (
+        f"{source.origin}; H(label) = {entropy:.2f} bits, {source.rows} rows of {source.groups} groups. "
+        "Bars: from the least to the "
+        "most that is possible; lines: 90 % intervals over groups; hollow: not more than nothing."
+        + ghost
+        + " Bars overlap, and are never to be added up."
+    )
+    rows = [
+        [
+            f"{b.part}: {b.members}",
+            f"{b.least:.3f}",
+            f"{b.most:.3f}",
+            f"{b.low:.3f} to {b.high:.3f}",
+            "yes" if b.told else "no",
+        ]
+        for b in brackets
+    ]
+    table = Table(
+        "The same in numbers: shares of H(label).",
+        ["information", "least", "most", "90 % interval", "more than nothing"],
+        rows,
+    )
+    return Section(title, [Paragraph(_named(source, found)), Picture(picture, text), table, *_measured(best)])
+
+
+def _named(source: Source, found: Preferences | None) -> str:
+    """Which kind and which modality are named, by the rule of two sources."""
+    held = None if source.decomposition is None else named_in(source.decomposition)
+    verdict = Verdict(None if found is None else found.rewarded, None if held is None else held[0])
+    named = verdict.named
+    kind = f"{named} information" if named else "undecided"
+    if named and held and held[0] == named:
+        kind += f" ({held[1].replace(',', ', ')})"
+    if verdict.rewarded and verdict.held and verdict.rewarded != verdict.held:
+        kind += (
+            f": the coefficients of the best trials say {verdict.rewarded}, the decomposition {verdict.held}"
+        )
+    dominant = spoken_dominance(dominant_modality(source.measured), source.measured)
+    return f"Dominant kind: {kind}. Dominant modality, by what it adds to all others: {dominant}."
+
+
+def _alone(best: Mapping[str, Measurement]) -> list[Bracket]:
+    return [
+        Bracket(
+            "alone",
+            name.removeprefix("target/"),
+            m.value,
+            m.value,
+            m.low,
+            m.high,
+            m.null_bound,
+            m.status not in ("below_null", "disagree"),
+            m.status == "saturated",
+        )
+        for name, m in best.items()
+        if name.startswith("target/")
+        and m.status not in ABSENT
+        and m.value is not None
+        and m.low is not None
+        and m.high is not None
+    ]
+
+
+def _measured(best: Mapping[str, Measurement]) -> list[Block]:
+    rows = []
+    for name, m in best.items():
+        if name.startswith(DECOMPOSED):
+            continue
+        known = m.value is not None and m.low is not None and m.high is not None
+        value = f"{m.value:.3f} ({m.low:.3f} to {m.high:.3f})" if known else "-"
+        null = "-" if m.null_bound is None else f"{m.null_bound:.3f}"
+        rows.append([name, value, null, m.status.replace("_", " "), m.estimator or "-"])
+    if not rows:
+        return []
+    caption = (
+        "Measured on the vectors of the best trial on valid, in nats, with 90 % intervals. Where the status "
+        "is saturated the "
+        "truth may be far above; where it is below null no information was found."
+    )
+    return [Table(caption, ["information", "value", "nothing gives", "status", "estimator"], rows)]

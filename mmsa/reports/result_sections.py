@@ -1,0 +1,272 @@
+"""Sections of a study's report about its result: the verdict, the best trials, what they are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mmsa.data.ledger import LEDGER, Ledger
+from mmsa.interface import ReferencePoint
+from mmsa.reports.document import VERDICT_LENGTH, Block, Paragraph, Picture, Section, Table
+from mmsa.reports.evidence import Evidence
+from mmsa.reports.search_charts import Candidate, best_trials, front_chart
+from mmsa.search.progress import spoken
+from mmsa.search.records import TrialRecord
+from mmsa.training.constants import LOWER_IS_BETTER, better
+
+_TOP, _MOST_ON_FRONT = 10, 30
+_TWO_SIDED_95 = 1.96
+_MOST_NAMED = 3
+
+
+def verdict(evidence: Evidence) -> str:
+    """The answer in at most 200 characters: which trial, tied with how many, better than what."""
+    study, best = evidence.study, evidence.best
+    if best is None:
+        return _without_result(evidence)
+    soon = " so far" if study.remaining else ""
+    parts = [f"trial {best.number} is best{soon}: {evidence.metric} {best.values[0]:.4f}"]
+    if best.violation:
+        parts = [
+            f"every trial breaks a bound; trial {best.number} does by least: {evidence.metric} "
+            f"{best.values[0]:.4f}"
+        ]
+    parts.append(_against_references(evidence, best))
+    if evidence.standard_error(best) is not None:
+        tied, rivals = len(evidence.tied) - 1, len(study.completed(best.stage)) - 1
+        parts.append(
+            f"{tied} of {rivals} others are within its standard error"
+            if tied
+            else "no other trial is within its standard error"
+        )
+    if len(study.directions) > 1:
+        parts.append(f"{len(study.front())} trials on the front of {len(study.directions)} objectives")
+    shown = ""
+    for part in filter(None, parts):
+        longer = f"{shown}; {part}" if shown else part
+        if len(longer) < VERDICT_LENGTH:
+            shown = longer
+    return f"{shown or parts[0][: VERDICT_LENGTH - 1]}."
+
+
+def _without_result(evidence: Evidence) -> str:
+    study = evidence.study
+    if not evidence.trials:
+        return f"no trial has begun; {study.asked} are asked for."
+    counts = ", ".join(f"{n} {spoken(outcome)}" for outcome, n in study.counts().items())
+    return f"no trial has completed: {counts}."[:VERDICT_LENGTH]
+
+
+def _against_references(evidence: Evidence, best: TrialRecord) -> str:
+    """Which reference points the best trial does not surely beat; how many it does, if all."""
+    compared = [
+        p
+        for p in evidence.study.references()
+        if p.compared_with == best.number and evidence.metric in p.gains
+    ]
+    open_names = [p.spoken for p in compared if p.gains[evidence.metric].low <= 0]
+    known = len(compared)
+    constant = evidence.study.constant(evidence.metric)
+    if constant is not None:
+        known += 1
+        if not _surely_beats_constant(evidence, best, constant.value):
+            open_names.insert(0, "the constant")
+    if not known:
+        return "held against nothing simpler"
+    if not open_names:
+        return (
+            "surely better than the constant" if known == 1 else f"surely better than all {known} references"
+        )
+    more = len(open_names) - _MOST_NAMED
+    rest = f" and {more} more" if more > 0 else ""
+    return f"not surely better than {', '.join(open_names[:_MOST_NAMED])}{rest}"
+
+
+def _surely_beats_constant(evidence: Evidence, best: TrialRecord, constant: float) -> bool:
+    error = evidence.standard_error(best) or 0.0
+    worse = _TWO_SIDED_95 * error if evidence.metric_name in LOWER_IS_BETTER else -_TWO_SIDED_95 * error
+    return better(evidence.metric_name, best.values[0] + worse, constant)
+
+
+def best_section(evidence: Evidence) -> Section:
+    """The best trials beside each other, and the point of the best one beside the defaults."""
+    if evidence.best is None:
+        text = "No trial completed yet. Failures and their reasons are below, if there are any."
+        return Section("Best trials", [Paragraph(text)])
+    study, best = evidence.study, evidence.best
+    order = study.completed(best.stage)
+    defaults = study.defaults()
+    shown = order[:_TOP] + [t for t in order[_TOP:] if defaults is not None and t.number == defaults.number]
+    tied = {trial.number for trial in evidence.tied}
+
+    def name(trial: TrialRecord) -> str:
+        mark = " (defaults)" if defaults is not None and trial.number == defaults.number else ""
+        return f"trial {trial.number}{mark}"
+
+    rows = [
+        [
+            name(trial),
+            f"{trial.values[0]:.4f}",
+            _error(evidence, trial),
+            "yes" if trial.number in tied else "no",
+            "-" if trial.best_epoch is None else str(trial.best_epoch),
+            study.broken(trial) or "-",
+        ]
+        for trial in shown
+    ]
+    error = evidence.standard_error(best)
+    caption = (
+        f"The best of {len(order)} completed {'finalists' if best.stage == 'finalist' else 'trials'} by "
+        f"{evidence.metric} "
+        f"({study.directions[0]}). Tied: within one standard error of the best, over resampled groups of "
+        "valid; "
+        "this split cannot tell them apart."
+    )
+    blocks: list[Block] = [
+        Table(
+            caption, ["trial", evidence.metric, "± SE", "tied", "best epoch", "bounds"], rows, frozenset({0})
+        )
+    ]
+    if error is not None:
+        tie = best.values[0] + evidence.sign * error
+        candidates = [
+            Candidate(name(t), t.values[0], evidence.standard_error(t), t.number in tied) for t in shown
+        ] + [
+            Candidate(point.spoken, point.metrics[evidence.metric], None, False, is_trial=False)
+            for point in study.references()
+            if evidence.metric in point.metrics
+        ]
+        picture = best_trials(
+            candidates, evidence.metric, tie, f"{evidence.metric} of the best trials and the references"
+        )
+        text = (
+            "Dots are trials with one standard error, full where tied with the best; squares are references. "
+            "The dashed line is one standard error from the best."
+        )
+        blocks.append(Picture(picture, text))
+    return Section("Best trials", [*blocks, *_point(evidence, best)])
+
+
+def _error(evidence: Evidence, trial: TrialRecord) -> str:
+    error = evidence.standard_error(trial)
+    return "-" if error is None else f"{error:.4f}"
+
+
+def _point(evidence: Evidence, best: TrialRecord) -> list[Block]:
+    """What the best trial chose, and how far the trials that are tied with it agree."""
+    study = evidence.study
+    searched = study.trial(best.finalist_of) if best.finalist_of is not None else best
+    default, chosen = study.config.complete({}), study.point(searched)
+    tied = [study.point(t) for t in evidence.tied if t.finalist_of is None]
+    rows = []
+    for axis in evidence.axes:
+        among = np.array([value for point in tied if not np.isnan(value := axis.of(point))])
+        rows.append(
+            [
+                axis.name,
+                axis.spoken(axis.of(default)),
+                axis.spoken(axis.of(chosen)),
+                _spread(axis.choices, among, axis.spoken),
+            ]
+        )
+    caption = (
+        f"What trial {best.number} chose. The wider the tied trials lie, the less the choice matters or is "
+        "known."
+    )
+    return [Table(caption, ["setting", "default", "best", "among the tied"], rows)] if rows else []
+
+
+def _spread(choices: Sequence[object], among: np.ndarray, spoken_as: object) -> str:
+    if not len(among):
+        return "-"
+    assert callable(spoken_as)
+    if choices:
+        values, counts = np.unique(among, return_counts=True)
+        order = np.argsort(-counts, kind="stable")
+        return ", ".join(f"{spoken_as(float(values[n]))} ×{counts[n]}" for n in order)
+    return f"{spoken_as(float(among.min()))} to {spoken_as(float(among.max()))}"
+
+
+def references_section(evidence: Evidence) -> Section:
+    """What is simpler than the trials, and by how much the best one is better, row by row of valid."""
+    study, best, metric = evidence.study, evidence.best, evidence.metric
+    rows = []
+    constant = study.constant(metric)
+    if constant is not None:
+        words = "-"
+        if best is not None:
+            words = (
+                "surely better"
+                if _surely_beats_constant(evidence, best, constant.value)
+                else "not surely better"
+            )
+        rows.append([f"constant ({constant.name} of train)", f"{constant.value:.4f}", "-", "-", words])
+    for point in study.references():
+        rows.append([point.spoken, *_reference_cells(point, metric, None if best is None else best.number)])
+    if not rows:
+        return Section("References", [])
+    head = ["reference", metric, "gain of the best", "95 % interval", "the best is"]
+    caption = (
+        "None of them is a trial. The gain is paired row by row on valid, over resampled groups; the "
+        "constant is held "
+        "against the standard error of the best. Valid chose the best trial, so gains are flattered."
+    )
+    return Section("References", [Table(caption, head, rows)])
+
+
+def _reference_cells(point: ReferencePoint, metric: str, best: int | None) -> list[str]:
+    value, gain = point.metrics.get(metric), point.gains.get(metric)
+    if point.outcome != "completed":
+        reason = point.reason.strip().splitlines()[-1] if point.reason.strip() else ""
+        return ["-", "-", "-", f"{spoken(point.outcome)}: {reason}"]
+    shown = "-" if value is None else f"{value:.4f}"
+    if gain is None or point.compared_with != best or best is None:
+        return [shown, "-", "-", "not compared row by row"]
+    word = "surely better" if gain.low > 0 else "surely worse" if gain.high < 0 else "not surely better"
+    return [shown, f"{gain.value:+.4f}", f"{gain.low:+.4f} to {gain.high:+.4f}", word]
+
+
+def front_section(evidence: Evidence) -> Section:
+    """The Pareto front of several objectives."""
+    study = evidence.study
+    if len(study.directions) < 2 or evidence.best is None:
+        return Section("Pareto front", [])
+    metrics = [objective.metric for objective in study.config.search.objectives]
+    front = study.front()
+    rows = [[f"trial {t.number}", *(f"{value:.5g}" for value in t.values)] for t in front[:_MOST_ON_FRONT]]
+    caption = (
+        f"{len(front)} trials that no other beats in every objective; the first {len(rows)} by {metrics[0]}."
+    )
+    points = [(trial.number, trial.values) for trial in study.completed(evidence.best.stage)]
+    numbers = [trial.number for trial in front]
+    pictures = [
+        Picture(
+            front_chart(points, numbers, metrics, other, f"{metrics[0]} against {metrics[other]}"),
+            f"{metrics[0]} ({study.directions[0]}) against {metrics[other]} ({study.directions[other]}); the "
+            "front is numbered.",
+        )
+        for other in range(1, len(metrics))
+    ]
+    return Section("Pareto front", [Table(caption, ["trial", *metrics], rows), *pictures])
+
+
+def test_section(evidence: Evidence) -> Section:
+    """The openings of test for this study, from the ledger, and what of the study has seen test before."""
+    notes = [Paragraph(f"note: {line}") for line in evidence.study.tested]
+    openings = Ledger(evidence.runs / LEDGER).openings_of(evidence.study.name, "")
+    if not openings:
+        return Section("Test", [*notes, Paragraph("test: never opened for this study")])
+    rows = []
+    for opening in openings:
+        changes = "".join(f", {path}={value}" for path, value in opening.overrides.items())
+        fresh = len(opening.seeds) - (opening.selected is not None)
+        means = ", ".join(f"{name} {mean:.4f}" for name, mean in opening.means().items())
+        rows.append(
+            [opening.date, f"trial {opening.trial}{changes}", str(fresh), means or "nothing was recorded"]
+        )
+    caption = (
+        f"test: opened {len(openings)} times for this study; means over fresh seeds. What is chosen after "
+        "the first look is no longer tested."
+    )
+    return Section("Test", [*notes, Table(caption, ["date", "what", "fresh seeds", "means"], rows)])

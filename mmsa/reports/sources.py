@@ -1,0 +1,126 @@
+"""Where a decomposition of a study's data set comes from, and the planted data that it is held against."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from mmsa.data.corpus import SplitName
+from mmsa.errors import StudyError
+from mmsa.information.target import Decomposition
+from mmsa.information.target.decomposition import as_measurements
+from mmsa.measurement import ABSENT, Measurement
+from mmsa.reports.composition import DECOMPOSED, decompose_features
+from mmsa.results.retrain import INFORMATION
+from mmsa.search.corpora import prepare
+from mmsa.search.study.view import StudyView
+
+MEASURED = "composition.json"
+"""The file in a study's folder with the decomposition of its features."""
+_SPLIT: SplitName = "train"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A decomposition, and of what it is.
+
+    Attributes:
+        origin: in words.
+        measured: by name, in nats.
+        rows: that were measured.
+        groups: of these.
+        decomposition: the whole record; None where a trial kept the measurements alone.
+    """
+
+    origin: str
+    measured: Mapping[str, Measurement]
+    rows: int
+    groups: int
+    decomposition: Decomposition | None = None
+
+
+def decomposition_of(study: StudyView, runs: Path) -> Source | None:
+    """The decomposition that a study has; None without one.
+
+    The first that there is: of the data's own features, of a finalist's vectors on valid, of a retrained
+    model's vectors on test.
+
+    Raises:
+        StudyError: for a file that is damaged.
+    """
+    return next(_sources(study, runs), None)
+
+
+def _sources(study: StudyView, runs: Path) -> Iterator[Source]:
+    known = runs / study.name / MEASURED
+    if known.exists():
+        yield _whole(f"features of {_SPLIT}", _read(known))
+    for trial in [*study.completed("finalist"), *study.completed("search")]:
+        measured = {name: m for name, m in trial.information.items() if name.startswith(DECOMPOSED)}
+        first = next(iter(measured.values()), None)
+        if first is not None and first.status not in ABSENT:
+            yield Source(
+                f"vectors of trial {trial.number} on valid", measured, first.num_samples, first.num_groups
+            )
+    for path in sorted((runs / "retrained").glob(f"{study.name}-*/{INFORMATION}")):
+        if len(path.parent.name) == len(study.name) + 13:  # a dash and twelve letters: no other study's name
+            yield _whole("vectors of the retrained model on test", _read(path, "decomposition"))
+
+
+def _whole(origin: str, found: Decomposition) -> Source:
+    return Source(origin, as_measurements(found), found.num_samples, found.num_groups, found)
+
+
+def _read(path: Path, key: str | None = None) -> Decomposition:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Decomposition.from_dict(content[key] if key else content)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise StudyError(
+            f"{path} holds no decomposition that mmsa can read ({type(error).__name__}: {error}); remove it, "
+            "and "
+            "measure again with --measure"
+        ) from error
+
+
+def measure_composition(study: StudyView, runs: Path) -> Decomposition:
+    """Decompose the features of the study's train split, and keep the result in its folder.
+
+    Rows of train, since there are most of them and nothing was fitted to the features; test stays closed.
+
+    Raises:
+        DataError: where the data are missing, or have no features.
+    """
+    corpus = prepare(study.config.base, runs / "cache")
+    found = decompose_features(corpus[_SPLIT])
+    path = runs / study.name / MEASURED
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(found.to_dict(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return found
+
+
+@cache
+def _calibration() -> Mapping[int, Mapping[str, tuple[float, float]]]:
+    text = (files("mmsa.reports") / "calibration.json").read_text(encoding="utf-8")
+    return {
+        int(rows): {part: (ends[0], ends[1]) for part, ends in parts.items()}
+        for rows, parts in json.loads(text).items()
+    }
+
+
+def ghosts_for(rows: int) -> tuple[Mapping[str, tuple[float, float]], str]:
+    """What a decomposition reads of planted data whose size is nearest, and which data these are.
+
+    Written by ``benchmarks/across.py``: half a bit of each kind, in 16 features for each modality.
+    """
+    known = _calibration()
+    if not known:
+        return {}, ""
+    size = min(known, key=lambda size: abs(size - rows) / (size + rows))
+    return known[size], f"{size} rows (benchmarks/across.py)"

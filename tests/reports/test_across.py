@@ -1,0 +1,148 @@
+"""The report across studies: what is named, with how much confidence, and from which decomposition."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from reports_cases import config_of, searched
+
+from mmsa.errors import StudyError
+from mmsa.information.target import Decomposition
+from mmsa.information.target.decomposition import Quantity
+from mmsa.information.target.quantities import atoms, pairs_of, quantities, subsets_of
+from mmsa.reports.across import across_report, cells_of
+from mmsa.reports.composition import (
+    brackets_of,
+    dominant_modality,
+    named_in,
+    spoken_dominance,
+    without_fusion,
+)
+from mmsa.reports.sources import MEASURED, Source, decomposition_of, ghosts_for
+from mmsa.reports.study_report import study_report
+from mmsa.search.study.view import read_study
+
+
+def decomposition(shared: float, private: float, synergy: float, error: float = 0.05) -> Decomposition:
+    """``shared`` bits in all three, ``private`` ones in audio, ``synergy`` of text and vision."""
+    modalities = ["text", "audio", "vision"]
+
+    def bits(subset: frozenset[str]) -> float:
+        return shared + private * ("audio" in subset) + synergy * ({"text", "vision"} <= subset)
+
+    known = {subset: np.array([bits(subset)]) for subset in subsets_of(modalities)}
+    found = quantities(known, modalities)
+    for pair in pairs_of(modalities):
+        least = min(bits(pair.first), bits(pair.second))
+        redundancy = min(shared, least)
+        found |= atoms(known, pair, np.array([redundancy]), modalities)
+    told = {
+        name: Quantity(
+            float(v[0]),
+            float(v[0]) - error,
+            float(v[0]) + error,
+            status="ok" if float(v[0]) > error else "below_null",
+        )
+        for name, v in found.items()
+    }
+    total = shared + private + synergy
+    return Decomposition(
+        told, ("text", "audio", "vision"), "ok", total + 1.0, 500, 50, 8, True, 4, 3, 1, 0, 500, 0, 1.0
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("amounts", "named", "modality"),
+    [
+        ((2.0, 0.1, 0.1), "invariant", None),
+        ((0.1, 2.0, 0.1), ("specific", "audio"), "audio"),
+        ((0.1, 0.1, 2.0), ("complementary", "text,vision"), None),
+        ((1.0, 1.0, 1.0), None, None),
+    ],
+)
+def test_a_kind_is_named_that_is_more_than_half(amounts, named, modality) -> None:
+    found = decomposition(*amounts)
+    told = named_in(found)
+    assert told == named or (told is not None and told[0] == named)
+    measured = without_fusion(found)
+    said = spoken_dominance(dominant_modality(measured), measured)
+    if modality is None:  # two modalities add alike, or none does
+        assert said.startswith("undecided")
+    else:
+        assert said == f"{modality} (100%)"
+
+
+def test_wide_intervals_name_nothing() -> None:
+    found = decomposition(0.1, 0.6, 0.1, error=1.5)
+    assert named_in(found) is None
+    measured = without_fusion(found)
+    name, chance = dominant_modality(measured) or ("", 1.0)
+    assert (name, chance < 0.95) == ("audio", True)
+
+
+def test_brackets_are_shares_of_what_there_is_to_know() -> None:
+    found = decomposition(1.0, 0.5, 0.5)
+    brackets = {(b.part, b.members): b for b in brackets_of(without_fusion(found))}
+    assert len(brackets) == 3 + 3 + 3 + 3 + 1
+    assert brackets["total", "text, audio, vision"].most == pytest.approx(2.0 / 3.0)
+    assert brackets["alone", "audio"].most == pytest.approx(1.5 / 3.0)
+    synergy = brackets["synergy", "text, vision"]
+    assert (synergy.least, synergy.most) == pytest.approx((-0.5 / 3.0, 0.5 / 3.0))
+    assert brackets_of({}) == []
+
+
+def test_cells_hold_the_point_or_what_is_proven() -> None:
+    found = decomposition(0.0, 0.0, 2.0)
+    whole = cells_of(Source("x", without_fusion(found), 500, 50, found))
+    assert whole["synergy"] is not None
+    assert whole["synergy"].value == pytest.approx(2.0 / 3.0)
+    assert whole["synergy"].text() == "0.67 (0.65 to 0.68)"
+    bounds = cells_of(Source("x", without_fusion(found), 500, 50))
+    assert bounds["synergy"] is not None
+    assert bounds["synergy"].value == pytest.approx(
+        2.0 / 3.0
+    )  # with nothing else there the bracket is a point
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Path:
+    for name, amounts in (("one", (2.0, 0.1, 0.1)), ("two", (0.1, 2.0, 0.1)), ("three", None)):
+        config = config_of(study=name, search={"trials": 20, "scheduler": {"name": "none"}})
+        with searched(tmp_path, config, 20):
+            if amounts:
+                text = json.dumps(decomposition(*amounts).to_dict())
+                (tmp_path / name / MEASURED).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_studies_stand_in_one_table_and_one_picture(three: Path) -> None:
+    studies = [read_study(name, three) for name in ("one", "two", "three")]
+    document = across_report(studies, three)
+    markdown, html = document.markdown(), document.html()
+    assert "one: invariant" in document.verdict
+    assert "two: specific (audio), modality audio (100%)" in document.verdict
+    assert "python launch/report.py --study three --measure" in markdown
+    assert html.count("<svg") == 1
+    assert "0.62 (0.61 to 0.64)" in markdown  # 2 bits of the 3.2 that there are to know
+    assert "| mimrl.invariant.text_audio" in markdown
+    assert html == across_report(studies, three).html()
+    many = across_report([*studies] * 20, three)
+    assert len(many.verdict) <= 200
+
+
+def test_a_decomposition_is_shown_with_planted_data_of_its_size(three: Path) -> None:
+    text = study_report(read_study("two", three), three).markdown()
+    assert "Dominant kind: specific information (audio). Dominant modality" in text
+    ghosts, which = ghosts_for(500)
+    assert ghosts["redundancy"][0] <= ghosts["redundancy"][1] <= 1.0
+    assert which in text
+    assert ghosts_for(10**6)[1].startswith("2000 rows")
+
+
+def test_a_damaged_decomposition_says_what_to_do(three: Path) -> None:
+    (three / "one" / MEASURED).write_text("{}", encoding="utf-8")
+    with pytest.raises(StudyError, match="remove it, and measure again with --measure"):
+        decomposition_of(read_study("one", three), three)

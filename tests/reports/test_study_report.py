@@ -1,0 +1,197 @@
+"""The report of a study: on every state a study can be in, one safe page and the same as Markdown."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from reports_cases import HOSTILE, config_of, searched
+
+from mmsa.reports.document import VERDICT_LENGTH, Document, Paragraph, Section, Table
+from mmsa.reports.study_report import study_report
+from mmsa.search.records import Ending
+from mmsa.search.study.view import StudyView, read_study
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and text, of a page."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def assert_is_safe(html: str) -> None:
+    """One small page that asks nothing of anybody: no script, request or storage, and sound pictures."""
+    assert len(html.encode()) < 500_000
+    page = Page(html)
+    allowed = {
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "main",
+        "h1",
+        "h2",
+        "p",
+        "pre",
+        "nav",
+        "ul",
+        "li",
+    }
+    allowed |= {
+        "a",
+        "section",
+        "div",
+        "table",
+        "caption",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "wbr",
+        "figure",
+    }
+    allowed |= {"figcaption", "svg", "text", "line", "rect", "circle", "path"}
+    assert {tag for tag, _ in page.tags} <= allowed
+    for _, attributes in page.tags:
+        assert not {
+            name for name in attributes if name.startswith("on") or name in ("src", "srcset", "style")
+        }
+        assert (attributes.get("href") or "#").startswith("#")
+    style = re.findall(r"<style>(.*?)</style>", html, re.S)
+    assert len(style) == 1
+    assert not re.search(r"url\(|@import|http", style[0])
+    pictures = re.findall(r"<svg.*?</svg>", html, re.S)
+    for picture in pictures:
+        root = ElementTree.fromstring(picture)
+        assert root.get("role") == "img"
+        assert root.findtext("title")
+        numbers = re.findall(r'="(-?[\d.]+)"', picture)
+        assert numbers
+        assert "nan" not in picture.lower().replace("nance", "")
+    for attributes in (a for tag, a in page.tags if tag == "table"):
+        assert attributes == {}
+    assert html.count("<caption>") == html.count("<table>")
+
+
+def test_it_says_the_answer_first_and_everything_that_was_planted(told: StudyView, told_runs: Path) -> None:
+    document = study_report(told, told_runs)
+    html, markdown = document.html(), document.markdown()
+    assert_is_safe(html)
+    best = told.best()
+    assert best is not None
+    assert len(document.verdict) <= VERDICT_LENGTH
+    assert markdown.startswith(f"trial {best.number} is best")
+    assert document.verdict in html
+    assert (
+        "others are within its standard error" in document.verdict
+    )  # all trials with a weight of 0 are equal
+    row = next(line for line in markdown.splitlines() if line.startswith("| cpc.weight") and " yes" in line)
+    assert float(row.split("|")[2]) > 0.5  # the only choice that matters has most of the importance
+    assert not [line for line in markdown.splitlines() if re.match(r"\| optim\.lr .* yes", line)]
+    assert re.search(
+        r"\| target/text +\| +32 \| .*\| cpc.weight \(0\.[5-9]", markdown
+    )  # and moves the information
+    assert re.search(r"\| cpc.weight .* 0 is better", markdown)  # the gate is an ablation of the weight
+    assert ":zero" not in html
+    assert ":quantile" not in html
+    assert "levels/specific.text" in html
+    assert "+ cpc.weight" in html  # the first step of the way
+    assert "4 trials ended without a result, for 1 reasons" in html
+    assert "test: never opened for this study" in html
+    assert html == study_report(read_study("told", told_runs), told_runs).html()
+
+
+def test_what_users_wrote_is_text(told: StudyView, told_runs: Path) -> None:
+    document = study_report(told, told_runs)
+    html = document.html()
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    lines = [line for line in document.markdown().splitlines() if "alert" in line]
+    assert lines
+    for line in lines:
+        assert r"\<script\>" in line
+        assert r"\| a_b \[c\]" in line
+        assert len(re.findall(r"(?<!\\)\|", line)) == 5  # four cells, and no more
+
+
+def test_a_document_escapes_everything_it_is_given() -> None:
+    table = Table(HOSTILE, [HOSTILE, "n"], [[HOSTILE, "1.5"]])
+    document = Document(
+        HOSTILE, HOSTILE, [Section(HOSTILE, [Paragraph(HOSTILE), Paragraph(HOSTILE, True), table])]
+    )
+    html = document.html()
+    assert_is_safe(html)
+    assert html.count("&lt;script&gt;") >= 9
+    assert r"\[c\](" in document.markdown()
+    assert table.is_numeric(1)
+    assert not table.is_numeric(0)
+
+
+@pytest.mark.parametrize(
+    ("trials", "outcome", "verdict"),
+    [
+        (0, "completed", "no trial has begun; 40 are asked for."),
+        (1, "completed", "trial 0 is best so far: valid/mae 0.5"),
+        (3, "failed", "no trial has completed: 3 failed, 1 running."),
+        (3, "diverged", "no trial has completed: 3 diverged, 1 running."),
+    ],
+)
+def test_it_is_one_on_every_state_of_a_study(tmp_path: Path, trials: int, outcome: str, verdict: str) -> None:
+    def end(number: int, point: object) -> Ending:
+        metrics = {"valid/mae": 0.5 + number} if outcome == "completed" else {}
+        return Ending(outcome, metrics, reason="" if metrics else "it went wrong")  # type: ignore[arg-type]
+
+    with searched(tmp_path, config_of(), trials, end) as study:
+        running = study.ask()
+        assert running is not None
+        for view in (study, read_study("told", tmp_path)):
+            document = study_report(view, tmp_path)
+            if trials:
+                assert document.verdict.startswith(verdict)
+            assert_is_safe(document.html())
+            assert document.markdown()
+    if not trials:
+        with searched(tmp_path / "empty", config_of(), 0):
+            assert study_report(read_study("told", tmp_path / "empty"), tmp_path / "empty").verdict == verdict
+
+
+def test_several_objectives_have_a_front(tmp_path: Path) -> None:
+    objectives = [
+        {"metric": "valid/mae", "direction": "minimize"},
+        {"metric": "valid/acc7", "direction": "maximize"},
+    ]
+    search = {"objectives": objectives, "scheduler": {"name": "none"}, "trials": 12}
+
+    def end(number: int, point: object) -> Ending:
+        return Ending(
+            "completed", {"valid/mae": 0.5 + 0.01 * number, "valid/acc7": 0.3 + 0.01 * (number % 5)}
+        )
+
+    with searched(tmp_path, config_of(search=search), 12, end):
+        document = study_report(read_study("told", tmp_path), tmp_path)
+    assert "5 trials on the front of 2 objectives" in document.verdict
+    assert "## Pareto front" in document.markdown()
+    assert_is_safe(document.html())
+
+
+def test_hundreds_of_trials_stay_one_small_page(tmp_path: Path) -> None:
+    config = config_of(search={"trials": 400, "scheduler": {"name": "none"}})
+    with searched(tmp_path, config, 400):
+        html = study_report(read_study("told", tmp_path), tmp_path).html()
+    assert_is_safe(html)
