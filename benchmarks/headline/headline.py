@@ -46,7 +46,7 @@ from mmsa.experiment import RunConfig
 from mmsa.information import decompose
 from mmsa.information.target import FAST
 from mmsa.reports.composition import amounts_in
-from mmsa.reports.naming import KINDS, Amount, Kind, Verdict, best_quarter, held_kind, rewarded_kind
+from mmsa.reports.naming import KINDS, Amount, Kind, Naming, best_quarter, held_kind, rewarded_kind
 from mmsa.search.costs import SearchBudget
 from mmsa.search.execution.cluster import ray_cluster
 from mmsa.search.execution.executor import SearchOptions, run_search
@@ -283,8 +283,8 @@ class Draw:
 # ---- what comes of all draws
 
 
-def verdict(values: Mapping[str, Any]) -> Verdict:
-    return Verdict(values["says"]["rewarded"], named_by(mean_amounts(values["held"])))
+def verdict(values: Mapping[str, Any]) -> Naming:
+    return Naming(values["says"]["rewarded"], named_by(mean_amounts(values["held"])))
 
 
 def by_source(values: Mapping[str, Any]) -> dict[str, Kind | None]:

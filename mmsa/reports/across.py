@@ -26,9 +26,9 @@ from mmsa.reports.composition import (
 from mmsa.reports.document import VERDICT_LENGTH, Block, Document, Paragraph, Picture, Section, Table
 from mmsa.reports.evidence import Evidence
 from mmsa.reports.information_charts import Cell, kinds_by_data_set
-from mmsa.reports.naming import KINDS, Amount, Kind, Verdict
+from mmsa.reports.naming import KINDS, Amount, Kind, Naming
 from mmsa.reports.points import TERMS
-from mmsa.reports.sources import Source, decomposition_of
+from mmsa.reports.sources import Composition, decomposition_of
 from mmsa.search.study.view import StudyView
 
 _COLUMNS = ("redundancy", "unique text", "unique audio", "unique vision", "synergy", "total")
@@ -41,7 +41,7 @@ class _Line:
     """One study of the report."""
 
     evidence: Evidence
-    source: Source | None
+    source: Composition | None
     shares: Preferences | None
 
     @property
@@ -61,7 +61,7 @@ class _Line:
             if self.source is None or self.source.decomposition is None
             else named_in(self.source.decomposition)
         )
-        verdict = Verdict(
+        verdict = Naming(
             None if self.shares is None else self.shares.rewarded, None if held is None else held[0]
         )
         if verdict.named is None:
@@ -156,7 +156,7 @@ def _picture(lines: Sequence[_Line]) -> list[Block]:
     return [Picture(picture, text), Table("The same in numbers.", ["study", *columns], table)]
 
 
-def cells_of(source: Source) -> dict[str, Cell | None]:
+def cells_of(source: Composition) -> dict[str, Cell | None]:
     """The cells of picture B for one decomposition, by column."""
     entropy = entropy_bits(source.measured)
     if entropy is None or math.isclose(entropy, 0.0):

@@ -17,8 +17,8 @@ from mmsa.reports.composition import (
 )
 from mmsa.reports.document import Block, Paragraph, Picture, Section, Table
 from mmsa.reports.information_charts import rewarded_information
-from mmsa.reports.naming import Verdict
-from mmsa.reports.sources import Source, ghosts_for
+from mmsa.reports.naming import Naming
+from mmsa.reports.sources import Composition, ghosts_for
 
 
 def levels_section(found: Preferences | None) -> Section:
@@ -54,7 +54,7 @@ def levels_section(found: Preferences | None) -> Section:
 
 
 def composition_section(
-    source: Source | None, found: Preferences | None, best: Mapping[str, Measurement], study: str
+    source: Composition | None, found: Preferences | None, best: Mapping[str, Measurement], study: str
 ) -> Section:
     """What the data set rewards: by decomposition where there is one, else what each modality says alone."""
     title = "Information of the data set"
@@ -116,10 +116,10 @@ def composition_section(
     return Section(title, [Paragraph(_named(source, found)), Picture(picture, text), table, *_measured(best)])
 
 
-def _named(source: Source, found: Preferences | None) -> str:
+def _named(source: Composition, found: Preferences | None) -> str:
     """Which kind and which modality are named, by the rule of two sources."""
     held = None if source.decomposition is None else named_in(source.decomposition)
-    verdict = Verdict(None if found is None else found.rewarded, None if held is None else held[0])
+    verdict = Naming(None if found is None else found.rewarded, None if held is None else held[0])
     named = verdict.named
     kind = f"{named} information" if named else "undecided"
     if named and held and held[0] == named:

@@ -49,7 +49,7 @@ class Amount:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Naming:
     """What a study says.
 
     Attributes:

@@ -10,7 +10,7 @@ from mmsa.data.ledger import LEDGER, Ledger
 from mmsa.interface import ReferencePoint
 from mmsa.reports.document import VERDICT_LENGTH, Block, Paragraph, Picture, Section, Table
 from mmsa.reports.evidence import Evidence
-from mmsa.reports.search_charts import Candidate, best_trials, front_chart
+from mmsa.reports.search_charts import ScoredLine, best_trials, front_chart
 from mmsa.search.progress import spoken
 from mmsa.search.records import TrialRecord
 from mmsa.training.constants import LOWER_IS_BETTER, better
@@ -20,7 +20,7 @@ _TWO_SIDED_95 = 1.96
 _MOST_NAMED = 3
 
 
-def verdict(evidence: Evidence) -> str:
+def answer(evidence: Evidence) -> str:
     """The answer in at most 200 characters: which trial, tied with how many, better than what."""
     study, best = evidence.study, evidence.best
     if best is None:
@@ -131,9 +131,9 @@ def best_section(evidence: Evidence) -> Section:
     if error is not None:
         tie = best.values[0] + evidence.sign * error
         candidates = [
-            Candidate(name(t), t.values[0], evidence.standard_error(t), t.number in tied) for t in shown
+            ScoredLine(name(t), t.values[0], evidence.standard_error(t), t.number in tied) for t in shown
         ] + [
-            Candidate(point.spoken, point.metrics[evidence.metric], None, False, is_trial=False)
+            ScoredLine(point.spoken, point.metrics[evidence.metric], None, False, is_trial=False)
             for point in study.references()
             if evidence.metric in point.metrics
         ]

@@ -23,7 +23,7 @@ _STROKES: Mapping[Outcome, str] = {
 
 
 @dataclass(frozen=True)
-class Candidate:
+class ScoredLine:
     """A trial, or something it is compared with, on one line.
 
     Attributes:
@@ -41,7 +41,7 @@ class Candidate:
     is_trial: bool = True
 
 
-def best_trials(candidates: Sequence[Candidate], metric: str, tie: float | None, title: str) -> str:
+def best_trials(candidates: Sequence[ScoredLine], metric: str, tie: float | None, title: str) -> str:
     """The best trials with one standard error, and the reference points under them.
 
     Args:

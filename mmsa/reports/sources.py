@@ -15,7 +15,7 @@ from mmsa.information.target import Decomposition
 from mmsa.information.target.decomposition import as_measurements
 from mmsa.measurement import ABSENT, Measurement
 from mmsa.reports.composition import DECOMPOSED, decompose_features
-from mmsa.results.retrain import INFORMATION
+from mmsa.results.test_information import INFORMATION
 from mmsa.search.corpora import prepare
 from mmsa.search.study.view import StudyView
 
@@ -25,7 +25,7 @@ _SPLIT: SplitName = "train"
 
 
 @dataclass(frozen=True)
-class Source:
+class Composition:
     """A decomposition, and of what it is.
 
     Attributes:
@@ -43,7 +43,7 @@ class Source:
     decomposition: Decomposition | None = None
 
 
-def decomposition_of(study: StudyView, runs: Path) -> Source | None:
+def decomposition_of(study: StudyView, runs: Path) -> Composition | None:
     """The decomposition that a study has; None without one.
 
     The first that there is: of the data's own features, of a finalist's vectors on valid, of a retrained
@@ -55,7 +55,7 @@ def decomposition_of(study: StudyView, runs: Path) -> Source | None:
     return next(_sources(study, runs), None)
 
 
-def _sources(study: StudyView, runs: Path) -> Iterator[Source]:
+def _sources(study: StudyView, runs: Path) -> Iterator[Composition]:
     known = runs / study.name / MEASURED
     if known.exists():
         yield _whole(f"features of {_SPLIT}", _read(known))
@@ -63,7 +63,7 @@ def _sources(study: StudyView, runs: Path) -> Iterator[Source]:
         measured = {name: m for name, m in trial.information.items() if name.startswith(DECOMPOSED)}
         first = next(iter(measured.values()), None)
         if first is not None and first.status not in ABSENT:
-            yield Source(
+            yield Composition(
                 f"vectors of trial {trial.number} on valid", measured, first.num_samples, first.num_groups
             )
     for path in sorted((runs / "retrained").glob(f"{study.name}-*/{INFORMATION}")):
@@ -71,8 +71,8 @@ def _sources(study: StudyView, runs: Path) -> Iterator[Source]:
             yield _whole("vectors of the retrained model on test", _read(path, "decomposition"))
 
 
-def _whole(origin: str, found: Decomposition) -> Source:
-    return Source(origin, as_measurements(found), found.num_samples, found.num_groups, found)
+def _whole(origin: str, found: Decomposition) -> Composition:
+    return Composition(origin, as_measurements(found), found.num_samples, found.num_groups, found)
 
 
 def _read(path: Path, key: str | None = None) -> Decomposition:

@@ -14,11 +14,11 @@ from mmsa.reports.document import Document
 from mmsa.reports.evidence import Evidence
 from mmsa.reports.path_runs import run_steps
 from mmsa.reports.result_sections import (
+    answer,
     best_section,
     front_section,
     references_section,
     test_section,
-    verdict,
 )
 from mmsa.reports.sources import decomposition_of
 from mmsa.reports.surrogate import ablation_path
@@ -57,7 +57,7 @@ def study_report(study: StudyView, runs: Path) -> Document:
         test_section(evidence),
         provenance_section(evidence),
     ]
-    return Document(f"Study {study.name} on {study.config.base.data.name}", verdict(evidence), sections)
+    return Document(f"Study {study.name} on {study.config.base.data.name}", answer(evidence), sections)
 
 
 def run_path(study: StudyView, runs: Path, num_steps: int, say: Callable[[str], None]) -> None:

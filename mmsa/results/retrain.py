@@ -35,16 +35,13 @@ from mmsa.results.sealed import (
 )
 from mmsa.results.seeds import train_seed
 from mmsa.results.statistics import cluster_bootstrap
-from mmsa.results.test_information import decompose_test, measure_test, save_information
+from mmsa.results.test_information import INFORMATION, decompose_test, measure_test, save_information
 from mmsa.seeding import derive_seed
 from mmsa.training.bundle import load_bundle
 from mmsa.training.constants import constant_metrics
 from mmsa.training.metrics import evaluate, lopsided
 from mmsa.training.runtime import Runtime
 from mmsa.training.selection import undecidable
-
-INFORMATION = "information.json"
-"""Name of the file, beside the models, with all measurements of information on test."""
 
 
 def retrain(

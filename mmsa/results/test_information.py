@@ -21,6 +21,9 @@ from mmsa.information.target import FAST, Decomposition
 from mmsa.information.target.mimrl import FUSION
 from mmsa.measurement import Measurement
 
+INFORMATION = "information.json"
+"""Name of the file, beside the models, with all measurements of information on test."""
+
 Information = Mapping[str, Measurement]
 Vectors = Mapping[str, NDArray[np.float32]]
 

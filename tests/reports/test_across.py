@@ -21,7 +21,7 @@ from mmsa.reports.composition import (
     spoken_dominance,
     without_fusion,
 )
-from mmsa.reports.sources import MEASURED, Source, decomposition_of, ghosts_for
+from mmsa.reports.sources import MEASURED, Composition, decomposition_of, ghosts_for
 from mmsa.reports.study_report import study_report
 from mmsa.search.study.view import read_study
 
@@ -96,11 +96,11 @@ def test_brackets_are_shares_of_what_there_is_to_know() -> None:
 
 def test_cells_hold_the_point_or_what_is_proven() -> None:
     found = decomposition(0.0, 0.0, 2.0)
-    whole = cells_of(Source("x", without_fusion(found), 500, 50, found))
+    whole = cells_of(Composition("x", without_fusion(found), 500, 50, found))
     assert whole["synergy"] is not None
     assert whole["synergy"].value == pytest.approx(2.0 / 3.0)
     assert whole["synergy"].text() == "0.67 (0.65 to 0.68)"
-    bounds = cells_of(Source("x", without_fusion(found), 500, 50))
+    bounds = cells_of(Composition("x", without_fusion(found), 500, 50))
     assert bounds["synergy"] is not None
     assert bounds["synergy"].value == pytest.approx(
         2.0 / 3.0
