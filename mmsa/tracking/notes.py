@@ -101,6 +101,8 @@ def study_note(study: StudyCard, trials: Sequence[TrialCard], pages: Mapping[str
         "Pages: " + " · ".join(f"[{name}]({address})" for name, address in pages.items()),
         "",
     ]
+    if tested := study.tags.get("tested"):
+        lines += [f"What it began with: {tested}.", ""]
     order = ranked(trials, study.directions)[:5]
     if order:
         lines += [_row("trial", study.metrics[0], "epoch", "settings"), _row("---", "---:", "---:", "---")]

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from launched import launched
 
+import mmsa.results.race
 import mmsa.results.sealed
 import mmsa.results.seeds
 from mmsa.config import parse
@@ -175,6 +177,39 @@ def test_a_configuration_that_diverges_with_a_fresh_seed_cannot_win(
     with pytest.raises(StudyError, match=r"nothing to compare.*defaults: task became inf at step 3"):
         compared(study, tmp_path, overrides={"train.epochs": 1}, open_sealed=False)
     assert not (tmp_path / LEDGER).exists()
+
+
+def test_the_command_goes_on_from_what_is_kept_and_names_the_next_one(
+    finished: tuple[Comparison, Path],
+    searched: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    comparison, runs = finished
+    shutil.copytree(searched, tmp_path / "runs")
+    shutil.copytree(runs / "compared", tmp_path / "runs" / "compared")
+    monkeypatch.setattr(mmsa.results.seeds, "train_seed", stop_at(1, AssertionError("trained again")))
+    common = ["--study", "small", "--runs", str(tmp_path / "runs"), "--set", "train.epochs=2", "--no-mlflow"]
+    assert launched(monkeypatch, "compare.py", *common, "--valid-only") == 0
+    told = capsys.readouterr().out
+    assert f"# small: {comparison.verdict.text()}" in told
+    taken = next(config for config in comparison.configs if config.name == comparison.verdict.take)
+    assert f"--trial {taken.trial} --out small-best.yaml" in told
+    assert launched(monkeypatch, "compare.py", *common, "--seeds", "4") == 2
+    assert "--seeds: 4" in capsys.readouterr().err
+
+
+def test_who_leaves_the_race_is_compared_with_the_seeds_it_has(
+    study: StudyView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mmsa.results.race, "out_of_the_race", lambda *arguments, **named: ["trial 1"])
+    comparison, said = compared(study, tmp_path, overrides={"train.epochs": 1}, open_sealed=False)
+    assert [len(config.seeds) for config in comparison.configs] == [3, 5]
+    assert "trial 1 leaves the race: its whole 99 % interval lies behind the best" in said
+    assert set(comparison.verdict.rivals) | {comparison.verdict.best} == {"trial 1", "defaults"}
+    assert "| 3, left the race |" in comparison.markdown()
+    assert "Test is closed" in comparison.markdown()
 
 
 def test_few_seeds_are_refused_before_anything_is_read(study: StudyView, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from mmsa.search.records import Ending
 from mmsa.search.study.cards import study_card
 from mmsa.search.study.study import Study
 from mmsa.search.study.view import StudyView, read_study
+from mmsa.tracking.notes import study_note
 
 
 def space(study: str = "new", **search: Any) -> StudyConfig:
@@ -77,7 +78,9 @@ def test_a_start_that_has_seen_test_is_told_in_every_report(
     expected = "start 1 had seen test before this study began with it"
     assert [line.startswith(expected) for line in study.tested] == [True] * told
     assert (f"note: {expected}" in report) is told
-    assert ("tested" in study_card(study).tags) is told
+    card = study_card(study)
+    assert ("tested" in card.tags) is told
+    assert (f"What it began with: {expected}" in study_note(card, [], {})) is told
     if told:
         assert "opened on 2026-01-02 (trial 3 of study old)" in study.tested[0] or (
             "(the defaults of study old)" in study.tested[0]
