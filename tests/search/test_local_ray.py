@@ -16,8 +16,8 @@ import mmsa
 from mmsa.errors import StudyError
 from mmsa.provenance import Code, running_code
 from mmsa.search.execution import executor, local_ray
-from mmsa.search.execution.cluster import refuse_other_code
 from mmsa.search.execution.local_ray import refuse_dead_ray, remove_dead_sessions
+from mmsa.search.execution.nodes import refuse_other_code
 from mmsa.search.execution.trial import WorkerContext, prepare_worker
 from mmsa.search.locks import ProcessLock
 from mmsa.search.study.study import read_study

@@ -20,10 +20,10 @@ from ray.tune.experiment import Trial
 from mmsa.errors import StudyError
 from mmsa.experiment import RunConfig
 from mmsa.interface import BestEpoch, Metrics, Observer, Outcome, Scalar, Stage
-from mmsa.search.execution.cluster import OTHER_CODE
 from mmsa.search.execution.crashes import Watch, cause_of, plain
 from mmsa.search.execution.local_ray import refuse_dead_ray
 from mmsa.search.execution.memory import ConcurrencyLimit
+from mmsa.search.execution.nodes import OTHER_CODE
 from mmsa.search.execution.stop_request import StopRequest
 from mmsa.search.execution.trial import CHECKPOINT, PEAK_MEMORY, Assignment, ReferenceRuns, Report
 from mmsa.search.execution.tune_trials import StudyTrial

@@ -6,16 +6,13 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import ray
 from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from mmsa import extensions, provenance
 from mmsa.errors import StudyError
-from mmsa.provenance import Code, running_code
 from mmsa.search.costs import Resources
 from mmsa.search.execution.local_ray import RESUMABLE, Job, last_word, local_ray
 
@@ -37,24 +34,6 @@ _SETTINGS = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
 _SECONDS_TO_ANSWER = 10.0
-_SECONDS_FOR_CODE = 60.0  # for the first process of a node to start
-OTHER_CODE = "other code than the driver"
-"""Words in the refusal of a process that runs such code."""
-
-
-def refuse_other_code(expected: Code, found: Code, where: str) -> None:
-    """Refuse a process that runs other code than the driver.
-
-    Raises:
-        StudyError: naming both codes.
-    """
-    if (found.digest, found.extensions) != (expected.digest, expected.extensions):
-        what = str(found) if found.path else "none at all"
-        raise StudyError(
-            f"{where} runs {OTHER_CODE}: {what}, and the driver {expected}. Install the same mmsa and "
-            "extensions there, or set PYTHONPATH to what all can read; if files were edited while the search "
-            "ran, start it again: what runs goes on from its checkpoints."
-        )
 
 
 @contextmanager
@@ -66,7 +45,7 @@ def ray_cluster(address: str | None = None, cpus: int | None = None) -> Iterator
         cpus: that a new local cluster offers; None for all of this machine.
 
     Raises:
-        StudyError: if the cluster cannot be reached, runs other code, or ends.
+        StudyError: if the cluster cannot be reached, or ends.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -84,10 +63,9 @@ def ray_cluster(address: str | None = None, cpus: int | None = None) -> Iterator
 
 @contextmanager
 def _connected(address: str) -> Iterator[None]:
-    """Connect to a running cluster whose nodes have the code of this process."""
+    """Connect to a running cluster."""
     _connect(address)
     try:
-        _ask_nodes_for_code()
         yield
     finally:
         ray.shutdown()
@@ -111,31 +89,6 @@ def _connect(address: str) -> None:
             "Give host:port of a running cluster of the same Ray and Python versions; "
             "if it asks for a token, export RAY_AUTH_MODE=token and RAY_AUTH_TOKEN."
         ) from error
-
-
-def _ask_nodes_for_code() -> None:
-    """Refuse a cluster with other code at once; nodes that do not answer are left to their workers."""
-    # By value: a node with another mmsa may not have the function that it is asked to call.
-    for module in (provenance, extensions):
-        ray.cloudpickle.register_pickle_by_value(module)
-    try:
-        ask = ray.remote(num_cpus=0, max_retries=0)(provenance.found_code)
-        asked = {
-            ask.options(
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            ).remote(): node["NodeManagerAddress"]
-            for node in ray.nodes()
-            if node["Alive"] and node["Resources"].get("CPU")
-        }
-    finally:
-        for module in (provenance, extensions):
-            ray.cloudpickle.unregister_pickle_by_value(module)
-    answered, _ = (
-        ray.wait(list(asked), num_returns=len(asked), timeout=_SECONDS_FOR_CODE) if asked else ([], [])
-    )
-    for answer in answered:
-        with suppress(RayError):
-            refuse_other_code(running_code(), Code(*ray.get(answer)), f"node {asked[answer]}")
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ from mmsa.search.execution.callback import StudyCallback
 from mmsa.search.execution.cluster import Slots, num_fitting, ray_cluster, slots_for
 from mmsa.search.execution.gang import trainable_for
 from mmsa.search.execution.memory import ConcurrencyLimit, guessed_memory
+from mmsa.search.execution.nodes import check_nodes, read_by_trials
 from mmsa.search.execution.references import ReferencePoints
 from mmsa.search.execution.stop_request import INTERRUPTED, StopRequest, stopped_by_signals
 from mmsa.search.execution.trial import PEAK_MEMORY, SearchTrial, WorkerContext
@@ -162,7 +163,7 @@ def run_search(
 
     Raises:
         DataError: for missing or damaged data.
-        StudyError: for a study or a cluster that cannot be used, or a study that can no longer be written.
+        StudyError: for a study, cluster or node that cannot be used, or a study that cannot be written.
         ConfigError: for settings that do not fit each other or the data.
     """
     started = time.monotonic()
@@ -198,6 +199,8 @@ def run_search(
             references.fit_ridges()
             if (study.remaining or references.due) and not stop.stop_all():
                 with ray_cluster(options.ray_address, options.cpus), stopped_by_signals(stop):
+                    if options.ray_address is not None:
+                        check_nodes(say, options.runs, read_by_trials(config.base))
                     for stage_plan in plans:
                         beside = references if stage_plan.stage == "search" else None
                         outstanding = study.outstanding(stage_plan.stage) + (beside.due if beside else 0)

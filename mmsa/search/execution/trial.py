@@ -31,8 +31,8 @@ from mmsa.interface import Metrics, Outcome, Scalar
 from mmsa.measurement import Measurement
 from mmsa.provenance import Code, running_code
 from mmsa.search.corpora import Corpora
-from mmsa.search.execution.cluster import refuse_other_code
 from mmsa.search.execution.memory import peak_memory
+from mmsa.search.execution.nodes import refuse_other_code
 from mmsa.search.locks import ProcessLock
 from mmsa.search.records import Ending
 from mmsa.search.space.checks import COST_PARAMETERS
