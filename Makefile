@@ -9,7 +9,7 @@ export MMSA_RUNS := $(RUNS)
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help env demo test test-heavy test-services check-manifests faults check format lock clean
+.PHONY: help env demo test test-heavy test-services test-slurm check-manifests faults check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -32,7 +32,7 @@ demo: env  ## the main job on planted data: search, export, retrain
 	@$(BIN)/python launch/retrain.py --config $(RUNS)/demo-best.yaml --seeds 3
 
 test: env  ## the tests a user runs
-	@$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder -m 'not faults and not shipped and not postgres and not serving and not services'
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder -m 'not faults and not shipped and not postgres and not serving and not services and not slurm'
 
 test-heavy: env  ## processes killed at random moments, every shipped space, servers of databases and models
 	@$(BIN)/python -m pytest -q -m 'faults or shipped or postgres or serving'
@@ -40,9 +40,12 @@ test-heavy: env  ## processes killed at random moments, every shipped space, ser
 test-services: env  ## a search over the services of docker/compose.yaml, as root (apt: postgresql, iproute2)
 	@$(BIN)/python -m pytest -q -m services tests/deployment
 
+test-slurm: env  ## launch/slurm.sbatch on two nodes, as root (apt: slurm-wlm, munge)
+	@$(BIN)/python -m pytest -q -m slurm tests/deployment
+
 check-manifests: env  ## what engines and clusters read: images, compose, Kubernetes, scripts
 	@$(BIN)/hadolint docker/Dockerfile
-	@$(BIN)/shellcheck .ci/run docker/*.sh tests/deployment/*.sh
+	@$(BIN)/shellcheck .ci/run docker/*.sh launch/slurm.sbatch tests/deployment/*.sh
 	@$(BIN)/python -m pytest -q tests/deployment/test_manifests.py
 
 faults: env  ## what a search survives, each fault 20 times (hours)
@@ -54,7 +57,7 @@ check: env  ## format, lint, types, architecture, shell and YAML
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python .ci/architecture.py
-	@$(BIN)/shellcheck .ci/run docker/*.sh tests/deployment/*.sh
+	@$(BIN)/shellcheck .ci/run docker/*.sh launch/slurm.sbatch tests/deployment/*.sh
 	@$(BIN)/hadolint docker/Dockerfile
 	@$(BIN)/yamllint --strict .
 

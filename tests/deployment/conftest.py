@@ -7,6 +7,7 @@ from pathlib import Path
 
 import networks
 import pytest
+import slurm_cluster
 
 
 def _no_services() -> str:
@@ -26,7 +27,7 @@ def _no_services() -> str:
 def _no_slurm() -> str:
     if os.geteuid():
         return "root, to start slurmd"
-    lacks = [name for name in ("slurmctld", "slurmd", "munged", "sbatch") if shutil.which(name) is None]
+    lacks = [name for name in slurm_cluster.COMMANDS if shutil.which(name) is None]
     return f"{', '.join(lacks)}; apt-get install slurm-wlm munge" if lacks else ""
 
 
