@@ -18,6 +18,7 @@ from mmsa.data.isolation import read_apart
 from mmsa.data.planted import Planted
 from mmsa.data.published import identify
 from mmsa.data.readers import LAYOUTS, FileConfig, Reader
+from mmsa.data.readers.settings import DaicConfig, EatdConfig, EDaicConfig, VlogConfig
 from mmsa.data.readers.sniffing import recognise
 from mmsa.data.target_spec import TargetSpec
 from mmsa.data.validation import check_splits
@@ -206,6 +207,104 @@ class SimsV2(FileDataSet):
         """Where the file is and what of it is used."""
 
         name: Literal["simsv2"] = "simsv2"
+
+
+_SIGNED = "the licence is given by USC ICT, dcapswoz.ict.usc.edu, and forbids passing anything on"
+
+
+class _Interviews(FileDataSet):
+    """Base of the sets of interviews that are scored with the PHQ-8."""
+
+    label_range = (0.0, 24.0)
+    suite = "phq8"
+
+    def _own_target(self) -> TargetSpec:
+        return TargetSpec("score", low=0.0, high=24.0, threshold=10.0, suite="phq8")
+
+
+@DATA_SETS.register("edaic")
+class EDaic(_Interviews):
+    """E-DAIC (AVEC 2019 DDS): interviews of 275 people, scored with the PHQ-8."""
+
+    expected = (
+        "a folder with train_split.csv, dev_split.csv, test_split.csv and <id>_P for each participant",
+    )
+    source = _SIGNED
+
+    class Config(EDaicConfig, NamedFileConfig):
+        """Where the folder is and what of it is used."""
+
+        name: Literal["edaic"] = "edaic"
+
+
+@DATA_SETS.register("daic")
+class Daic(_Interviews):
+    """DAIC-WOZ (AVEC 2017): interviews of 189 people, scored with the PHQ-8."""
+
+    expected = (
+        "a folder with train_split_Depression_AVEC2017.csv, dev_split_Depression_AVEC2017.csv, "
+        "full_test_split.csv and <id>_P for each participant",
+    )
+    source = _SIGNED
+
+    class Config(DaicConfig, NamedFileConfig):
+        """Where the folder is and what of it is used."""
+
+        name: Literal["daic"] = "daic"
+
+
+class _Vlogs(FileDataSet):
+    """Base of the sets of video logs whose label is a class."""
+
+    label_range = (0.0, 1.0)
+    suite = "binary"
+
+    def _own_target(self) -> TargetSpec:
+        return TargetSpec("depressed", "binary", classes=("not depressed", "depressed"))
+
+
+@DATA_SETS.register("dvlog")
+class DVlog(_Vlogs):
+    """D-Vlog: 961 video logs of 816 speakers, half of them depressed."""
+
+    expected = ("a folder with labels.csv and <i>/<i>_acoustic.npy and <i>_visual.npy for each of them",)
+    source = "its authors give it to those who fill in their form"
+
+    class Config(VlogConfig, NamedFileConfig):
+        """Where the folder is and what of it is used."""
+
+        name: Literal["dvlog"] = "dvlog"
+
+
+@DATA_SETS.register("lmvd")
+class Lmvd(_Vlogs):
+    """LMVD: 1,823 video logs."""
+
+    expected = ("a folder with labels.csv, audio/<id>.npy and visual/<id>_visual.npy",)
+    source = "it is at figshare 25698351"
+
+    class Config(VlogConfig, NamedFileConfig):
+        """Where the folder is and what of it is used."""
+
+        name: Literal["lmvd"] = "lmvd"
+
+
+@DATA_SETS.register("eatd")
+class Eatd(FileDataSet):
+    """EATD-Corpus: answers of 162 students to three questions, scored with the SDS."""
+
+    label_range = (25.0, 100.0)
+    suite = "phq8"
+    expected = ("a folder with t_<n> and v_<n> for each student",)
+    source = "the README of EATD-Corpus says how to get it"
+
+    class Config(EatdConfig, NamedFileConfig):
+        """Where the folder is and what of it is used."""
+
+        name: Literal["eatd"] = "eatd"
+
+    def _own_target(self) -> TargetSpec:
+        return TargetSpec("score", low=25.0, high=100.0, threshold=53.0, suite="phq8")
 
 
 @DATA_SETS.register("pom")

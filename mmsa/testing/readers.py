@@ -54,10 +54,12 @@ class ReaderContract(Contract):
 
     Attributes:
         ALIGNED: whether a row of the layout has as many frames of audio as of vision.
+        SPLITS: that the layout has.
         KEEPS: what can be compared with what was written: audio and vision, and text if it is strings.
     """
 
     ALIGNED: ClassVar[bool] = False
+    SPLITS: ClassVar[tuple[SplitName, ...]] = SPLITS
     KEEPS: ClassVar[tuple[ModalityName, ...]] = ("text", "audio", "vision")
 
     def kept(self, row: Recording) -> Recording:
@@ -89,7 +91,7 @@ class ReaderContract(Contract):
         assert isinstance(self.reader(case, path), Reader)
 
     def test_what_is_read_is_what_was_written(self, case: Case, path: Path) -> None:
-        for split, found in self.reader(case, path).read(SPLITS).items():
+        for split, found in self.reader(case, path).read(self.SPLITS).items():
             rows = [self.kept(row) for row in self.rows() if row.split == split]
             assert found.ids.tolist() == [row.id for row in rows]
             assert found.groups.tolist() == [row.group for row in rows]
@@ -108,14 +110,14 @@ class ReaderContract(Contract):
     def test_only_the_splits_that_are_asked_for_are_read(
         self, case: Case, path: Path, splits: tuple[SplitName, ...]
     ) -> None:
-        whole, found = self.reader(case, path).read(SPLITS), self.reader(case, path).read(splits)
+        whole, found = self.reader(case, path).read(self.SPLITS), self.reader(case, path).read(splits)
         assert set(found) == set(splits)
         assert all(found[split].digest == whole[split].digest for split in splits)
 
     def test_outlines_are_those_of_the_splits(self, case: Case, path: Path) -> None:
         reader = self.reader(case, path)
-        outlines, opened = reader.outlines(), reader.read(SPLITS)
-        assert set(outlines) == set(SPLITS)
+        outlines, opened = reader.outlines(), reader.read(self.SPLITS)
+        assert set(outlines) == set(self.SPLITS)
         for split, outline in outlines.items():
             expected = opened[split].outline()
             assert outline.ids.tolist() == expected.ids.tolist()
@@ -151,7 +153,7 @@ class ReaderContract(Contract):
     def test_a_split_that_is_missing_is_told(self, case: Case, tmp_path: Path) -> None:
         self.write(case, tmp_path / "file", [row for row in self.rows() if row.split != "valid"])
         reader = self.reader(case, tmp_path / "file")
-        assert set(reader.outlines()) == {"train", "test"}
+        assert set(reader.outlines()) == set(self.SPLITS) - {"valid"}
         with pytest.raises(DataError, match="valid"):
             reader.read(("train", "valid"))
 
@@ -174,4 +176,4 @@ class ReaderContract(Contract):
         assert {name: split.digest for name, split in opened.items()} == {
             name: split.digest for name, split in expected.items()
         }
-        assert set(outlines) == set(SPLITS)
+        assert set(outlines) == set(self.SPLITS)

@@ -11,15 +11,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmsa.data.generated import pickles
+from mmsa.data.generated import eatd, interviews, pickles, videos, vlogs
 from mmsa.data.generated.hazards import COMMON, Hazard, planted
+from mmsa.data.generated.people import FEWEST_PEOPLE, Person, invent_people
 from mmsa.data.generated.recordings import CEILING, FEWEST_ROWS, Recording, invent
 from mmsa.errors import ConfigError, Problem, did_you_mean
 
 CARD = "invented.json"
 """Name of the file in each tree that says that its people are invented, and what was planted."""
 
-Write = Callable[[Path, Sequence[Recording], Collection[str]], None]
+Write = Callable[[Path, int, int, Collection[str]], None]
 
 
 @dataclass(frozen=True)
@@ -28,25 +29,76 @@ class GeneratedLayout:
 
     Attributes:
         data_set: the ``data.name`` that opens it.
-        write: writes rows to a path, with the hazards that only a file of this layout can have.
-        file: name of the file in the tree; empty where the layout is a folder.
-        dims: of audio and vision.
-        aligned: whether rows have a frame for each word.
+        write: writes so many rows or participants into a folder, from a seed and with the named hazards.
         hazards: what can be planted.
         settings: of ``data``, without which it does not open.
         usual: parts of warnings that every file of the layout gives, whatever is in it.
-        fewest: rows that a tree must have.
+        fewest: rows or participants that a tree must have.
     """
 
     data_set: str
     write: Write
-    file: str = ""
-    dims: tuple[int, int] = (5, 20)
-    aligned: bool = False
-    hazards: Mapping[str, Hazard] = field(default_factory=lambda: COMMON)
+    hazards: Mapping[str, Hazard]
     settings: Mapping[str, object] = field(default_factory=dict)
     usual: tuple[str, ...] = ()
     fewest: int = FEWEST_ROWS
+
+
+def _utterances(
+    data_set: str,
+    writer: Callable[[Path, Sequence[Recording], Collection[str]], None],
+    file: str = "",
+    dims: tuple[int, int] = (5, 20),
+    aligned: bool = False,
+    **hazards: Hazard,
+) -> GeneratedLayout:
+    """A layout of utterances, with the hazards of all such files and some of its own.
+
+    Args:
+        data_set: the ``data.name`` that opens it.
+        writer: writes recordings to a path.
+        file: name of the file in the tree; empty where the layout is a folder.
+        dims: of audio and vision.
+        aligned: whether rows have a frame for each word.
+        hazards: those that ``writer`` plants.
+    """
+    known = {**COMMON, **hazards}
+
+    def write(out: Path, count: int, seed: int, chosen: Collection[str]) -> None:
+        recordings = planted(invent(count, seed, dims, aligned=aligned), known, tuple(chosen), seed)
+        writer(out / file if file else out, recordings, chosen)
+
+    return GeneratedLayout(data_set, write, known)
+
+
+def _by_videos(
+    data_set: str,
+    writer: Callable[[Path, Sequence[Recording], Collection[str]], None],
+    hazards: Mapping[str, Hazard],
+) -> GeneratedLayout:
+    """A layout whose frames lie beside the file and are read where the configuration names them."""
+    settings = {"modalities": ["text"]}
+
+    def write(out: Path, count: int, seed: int, chosen: Collection[str]) -> None:
+        writer(out, invent(count, seed), chosen)
+
+    return GeneratedLayout(data_set, write, hazards, settings)
+
+
+def _people(
+    data_set: str,
+    writer: Callable[[Path, Sequence[Person], Collection[str], int], None],
+    hazards: Mapping[str, Hazard],
+    **settings: object,
+) -> GeneratedLayout:
+    """A layout of interviews."""
+
+    def write(out: Path, count: int, seed: int, chosen: Collection[str]) -> None:
+        writer(out, invent_people(count, seed), chosen, seed)
+
+    # The share of valid frames is 1 everywhere in clean files.
+    usual = ("columns are constant", "has no column of speakers", "has no test split")
+    return GeneratedLayout(data_set, write, hazards, settings, usual, FEWEST_PEOPLE)
 
 
 _TRAIN_MIX = Hazard(
@@ -56,16 +108,18 @@ _ZERO_FRAME = Hazard("frames of zeros that were not counted", "another number of
 _ZERO_TEXT = Hazard("rows whose words are all zeros", "rows have no text")
 
 LAYOUTS: Mapping[str, GeneratedLayout] = {
-    "mmsa": GeneratedLayout(
-        "mosi", pickles.write_mmsa, "unaligned_50.pkl", hazards=COMMON | {"train_mix": _TRAIN_MIX}
-    ),
-    "misa": GeneratedLayout("mosi", pickles.write_misa, dims=(74, 47), aligned=True),
-    "misa_mosei": GeneratedLayout("mosei", pickles.write_misa_mosei, dims=(74, 35), aligned=True),
-    "mmim": GeneratedLayout("mosi", pickles.write_mmim, hazards=COMMON | {"zero_frame": _ZERO_FRAME}),
-    "mag_bert": GeneratedLayout("mosi", pickles.write_mag_bert, "mosi.pkl", dims=(74, 47), aligned=True),
-    "mult": GeneratedLayout(
-        "mosi", pickles.write_mult, "mosi_data.pkl", aligned=True, hazards=COMMON | {"zero_text": _ZERO_TEXT}
-    ),
+    "mmsa": _utterances("mosi", pickles.write_mmsa, "unaligned_50.pkl", train_mix=_TRAIN_MIX),
+    "misa": _utterances("mosi", pickles.write_misa, dims=(74, 47), aligned=True),
+    "misa_mosei": _utterances("mosei", pickles.write_misa_mosei, dims=(74, 35), aligned=True),
+    "mmim": _utterances("mosi", pickles.write_mmim, zero_frame=_ZERO_FRAME),
+    "mag_bert": _utterances("mosi", pickles.write_mag_bert, "mosi.pkl", dims=(74, 47), aligned=True),
+    "mult": _utterances("mosi", pickles.write_mult, "mosi_data.pkl", aligned=True, zero_text=_ZERO_TEXT),
+    "gcnet": _by_videos("mosi", videos.write_gcnet, videos.GCNET_HAZARDS),
+    "edaic": _people("edaic", interviews.write_edaic, interviews.EDAIC_HAZARDS),
+    "daic": _people("daic", interviews.write_daic, interviews.DAIC_HAZARDS),
+    "eatd": _people("eatd", eatd.write_eatd, eatd.EATD_HAZARDS),
+    "dvlog": _people("dvlog", vlogs.write_dvlog, vlogs.VLOG_HAZARDS),
+    "lmvd": _people("lmvd", vlogs.write_lmvd, vlogs.VLOG_HAZARDS),
 }
 
 
@@ -77,7 +131,8 @@ def make(layout: str, out: Path, rows: int, seed: int, hazards: Sequence[str] = 
         out: folder to write, which must not hold anything yet.
         rows: number of rows, or of participants.
         seed: of everything that is drawn.
-        hazards: names of what to plant; ``all`` is everything that the layout can have.
+        hazards: names of what to plant; ``all`` is everything with which the tree still opens. What it is
+            refused for is planted by name, since a refusal would hide the others.
 
     Returns:
         What was planted, in words, by the name of the hazard.
@@ -88,20 +143,18 @@ def make(layout: str, out: Path, rows: int, seed: int, hazards: Sequence[str] = 
     known = LAYOUTS.get(layout)
     if known is None:
         raise _wrong("layout", layout, "is not a layout that can be made", did_you_mean(layout, LAYOUTS))
-    chosen = list(known.hazards) if list(hazards) == ["all"] else [name for name in hazards if name != "none"]
+    chosen = [name for name in hazards if name != "none"]
+    if chosen == ["all"]:
+        chosen = [name for name, hazard in known.hazards.items() if not hazard.stops]
     for name in chosen:
         if name not in known.hazards:
             raise _wrong("hazards", name, f"is not a hazard of {layout}", did_you_mean(name, known.hazards))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise _wrong("out", str(out), "must be a new or an empty folder", "Nothing is overwritten.")
-    try:
-        recordings = invent(rows, seed, known.dims, aligned=known.aligned)
-    except ValueError as error:
-        raise _wrong("rows", rows, str(error), "Ask for more.") from None
+    if rows < known.fewest:
+        raise _wrong("rows", rows, f"must be at least {known.fewest}, for three splits", "Ask for more.")
     out.mkdir(parents=True, exist_ok=True)
-    known.write(
-        out / known.file if known.file else out, planted(recordings, known.hazards, chosen, seed), chosen
-    )
+    known.write(out, rows, seed, chosen)
     said = {name: known.hazards[name].what for name in chosen}
     card = {
         "layout": layout,

@@ -23,11 +23,13 @@ class Hazard:
         what: in words.
         sign: a part of the message that names it when the file is opened.
         plant: changes rows; None where the writer of the layout plants it.
+        stops: whether the file is refused for it.
     """
 
     what: str
     sign: str
     plant: Change | None = None
+    stops: bool = False
 
 
 def _minus_infinity(rows: list[Recording], random: np.random.Generator) -> list[Recording]:
@@ -64,20 +66,16 @@ def _shared_video(rows: list[Recording], random: np.random.Generator) -> list[Re
     return [replace(row, id=name, group=first.group) if row is other else row for row in rows]
 
 
-def _repeated_id(rows: list[Recording], random: np.random.Generator) -> list[Recording]:
-    first, second = of_split(rows)["train"][:2]
-    return [replace(row, id=first.id, group=first.group) if row is second else row for row in rows]
-
-
 COMMON: dict[str, Hazard] = {
     "minus_infinity": Hazard("-inf in a column of audio", "-inf set to 0", _minus_infinity),
     "nan": Hazard("NaN in a column of vision", "NaN set to 0", _nan),
     "constant": Hazard("a column of vision that is always 1", "columns are constant", _constant),
     "absent": Hazard("rows without audio and vision", "rows have no ", _absent),
-    "shared_video": Hazard("a video with rows in train and in valid", "must lie in one split", _shared_video),
+    "shared_video": Hazard(
+        "a video with rows in train and in valid", "must lie in one split", _shared_video, True
+    ),
 }
 """Hazards of files of utterances."""
-REPEATED_ID = Hazard("two rows of train with one id", "each id must occur once", _repeated_id)
 
 
 def planted(

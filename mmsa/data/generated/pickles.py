@@ -91,8 +91,8 @@ def write_mmim(path: Path, rows: Sequence[Recording], hazards: Collection[str] =
     for split, chosen in of_split(rows).items():
         content = []
         for row in chosen:
-            if "zero_frame" in hazards and len(row.vision) > 1:
-                row.vision[1] = 0.0
+            if "zero_frame" in hazards and len(row.audio) > 1:
+                row.audio[1] = 0.0
             lengths = [int((frames != 0).any(axis=1).sum()) for frames in (row.vision, row.audio)]
             inner = ([], row.vision, row.audio, row.text.split(), *lengths)
             content.append((inner, np.array([[row.label]], np.float32), mmim_id(row)))

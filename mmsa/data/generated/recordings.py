@@ -57,17 +57,12 @@ def invent(
     """Invented rows of train, valid and test, video by video.
 
     Args:
-        rows: number of rows, of all splits together.
+        rows: number of rows of all splits together, at least ``FEWEST_ROWS``.
         seed: of everything that is drawn.
         dims: of audio and vision.
         longest: most words of a row.
         aligned: whether a row has a frame of audio and vision for each word.
-
-    Raises:
-        ValueError: for fewer than 20 rows.
     """
-    if rows < FEWEST_ROWS:
-        raise ValueError(f"{rows} rows; at least {FEWEST_ROWS} are needed for three splits")
     random = np.random.default_rng(seed)
     loadings = [random.standard_normal(dim) / math.sqrt(dim) for dim in dims]
     recordings = []

@@ -11,6 +11,13 @@ for _name, _target in {
     "mag_bert": "tuples:MagBertReader",
     "mult": "mult:MultReader",
     "multibench": "mult:MultiBenchReader",
+    "gcnet": "videos:GcnetReader",
+    "poria": "videos:PoriaReader",
+    "edaic": "daic:EDaicReader",
+    "daic": "daic:DaicReader",
+    "eatd": "eatd:EatdReader",
+    "dvlog": "vlogs:DVlogReader",
+    "lmvd": "vlogs:LmvdReader",
 }.items():
     LAYOUTS.declare(_name, f"mmsa.data.readers.{_target}")
 LAYOUTS.declare("store", "mmsa.data.store_reader:StoreReader")

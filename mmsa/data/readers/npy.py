@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmsa.data.pickled_globals import check_characters
-from mmsa.errors import shown
+from mmsa.errors import DataError, shown
 
 _LENGTH_BYTES = {b"\x93NUMPY\x01\x00": 2, b"\x93NUMPY\x02\x00": 4, b"\x93NUMPY\x03\x00": 4}
 _MAX_HEADER = 10_000  # bytes; numpy refuses longer ones too
@@ -125,6 +126,22 @@ def read_rows(stream: IO[bytes], header: Header, chosen_N: NDArray[np.bool_] | N
     if header.dtype.kind == "U":
         check_characters(array)
     return array.reshape(int(chosen_N.sum()), *shape[1:])
+
+
+def array_in(file: Path) -> NDArray[Any]:
+    """The array of numbers in an npy file.
+
+    Raises:
+        DataError: for anything else.
+    """
+    try:
+        with file.open("rb") as stream:
+            header = read_header(stream, file.stat().st_size)
+            if not header.holds_numbers:
+                raise ValueError(f"it is {header}, not numbers")
+            return read_rows(stream, header)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: is no npy array of numbers, or is damaged: {error}") from None
 
 
 def _runs(chosen_N: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -12,7 +12,14 @@ from mmsa.data.unpickling import DAMAGE
 from mmsa.data.validation import first_few
 from mmsa.errors import DataError
 
-_FOLDERS: Mapping[str, tuple[str, ...]] = {}
+_FOLDERS: Mapping[str, tuple[str, ...]] = {
+    "gcnet": ("*.pkl", "features/*-UTT"),
+    "edaic": ("*_P/features",),
+    "eatd": ("t_*/positive.txt",),
+    "dvlog": ("labels.csv", "*/*_acoustic.npy"),
+    "lmvd": ("labels.csv", "audio/*.npy", "visual/*_visual.npy"),
+    "daic": ("*_P/*_[TC][RO][AV][NA]*",),  # a transcript, or COVAREP
+}
 """What a folder of a layout has, as patterns; the first layout whose patterns are all met is taken."""
 _PICKLES = (".pkl", ".pickle", ".p")
 _FILES = (".npz", *_PICKLES)

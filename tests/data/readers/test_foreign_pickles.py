@@ -14,6 +14,7 @@ import pytest
 from mmsa.data.corpus import SPLITS, Features, Split
 from mmsa.data.generated.pickles import write_iemocap, write_misa_mosei, write_multibench
 from mmsa.data.generated.recordings import invent, of_split
+from mmsa.data.generated.videos import write_poria
 from mmsa.data.isolation import read_apart
 from mmsa.data.readers import LAYOUTS, FileConfig, Reader
 from mmsa.data.readers.sniffing import recognise
@@ -24,7 +25,7 @@ RAW = Path(os.environ.get("MMSA_DATA", ""), "raw")
 
 
 def reader(path: Path, **settings: Any) -> Reader:
-    layout, path = recognise(path)
+    layout, path = (settings["layout"], path) if "layout" in settings else recognise(path)
     config = FileConfig.model_validate({"path": str(path), "modalities": ["audio", "vision"], **settings})
     return LAYOUTS[layout](path, config)
 
@@ -164,7 +165,7 @@ def test_a_row_of_another_form_is_named(tmp_path: Path, change: Any, message: st
 def test_the_real_misa_pickle_is_read(tmp_path: Path) -> None:
     shutil.copy(RAW / "misa_mosi_dev.pkl", tmp_path / "misa_mosi_dev.pkl")
     found = reader(tmp_path / "misa_mosi_dev.pkl", modalities=["text", "audio", "vision"])
-    assert found.layout() == "misa"  # type: ignore[attr-defined]
+    assert found.layout() == "misa"
     (splits,) = read_apart(found, ("read", [["valid"]]))
     valid: Split = splits["valid"]
     assert (len(valid), len(set(valid.groups)), valid.audio.dim, valid.vision.dim) == (229, 10, 74, 47)  # type: ignore[union-attr]
@@ -172,6 +173,43 @@ def test_the_real_misa_pickle_is_read(tmp_path: Path) -> None:
     lengths = valid.text.lengths()  # type: ignore[union-attr]
     assert lengths.tolist() == valid.audio.lengths().tolist()  # type: ignore[union-attr]
     assert valid.labels[:3].tolist() == pytest.approx([1.8, 2.2, 1.2])
+
+
+def test_videos_of_poria_are_rows_of_utterances_without_padding(tmp_path: Path) -> None:
+    write_poria(tmp_path, ROWS)
+    found = reader(tmp_path, layout="poria", modalities=["text", "audio", "vision"])
+    train = found.read(("train",))["train"]
+    rows = [row for row in ROWS if row.split != "test"]
+    assert train.labels.tolist() == [float(row.label >= 0) for row in rows]
+    assert train.ids[:2].tolist() == ["train-0[0]", "train-0[1]"]
+    assert len(set(train.groups)) == len({row.group for row in rows})
+    np.testing.assert_allclose(train.audio.values, [row.audio.mean(axis=0) for row in rows], rtol=1e-5)  # type: ignore[union-attr]
+    assert (train.text.dim, train.vision.dim) == (300, 20)  # type: ignore[union-attr]
+    with pytest.raises(DataError, match="has no split valid; it has train, test"):
+        found.read(("valid",))
+    (tmp_path / "text.pickle").rename(tmp_path / "words.pickle")
+    with pytest.raises(DataError, match="name of a file must tell its modality"):
+        reader(tmp_path, layout="poria").outlines()
+
+
+@pytest.mark.real_data
+def test_the_real_poria_pickle_is_read() -> None:
+    found = reader(RAW / "poria_mosi_audio.pickle", modalities=["audio"])
+    assert found.layout() == "poria"
+    (splits,) = read_apart(found, ("read", [["train", "test"]]))
+    assert (len(splits["train"]), len(splits["test"])) == (1447, 752)
+    assert len(set(splits["train"].groups)) == 62
+    assert (splits["train"].audio.dim, set(splits["test"].labels.tolist())) == (73, {0.0, 1.0})
+
+
+@pytest.mark.real_data
+def test_the_real_gcnet_pickle_is_read() -> None:
+    found = reader(RAW / "gcnet_CMUMOSI_features_raw_2way.pkl", modalities=["text"])
+    assert found.layout() == "gcnet"
+    (splits,) = read_apart(found, ("read", [["train", "valid", "test"]]))
+    assert sum(map(len, splits.values())) == 2199
+    assert sum(len(set(split.groups)) for split in splits.values()) == 93
+    assert abs(splits["test"].labels).max() <= 3
 
 
 @pytest.mark.real_data
