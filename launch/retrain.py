@@ -38,7 +38,7 @@ def main() -> int:
     if args.config.is_file():
         load_yaml(args.config)  # what is no YAML is refused before a model's libraries are loaded
     from mmsa.results.exported import load_export
-    from mmsa.results.publish import publish
+    from mmsa.results.publish import Publisher
     from mmsa.results.retrain import retrain
     from mmsa.tracking import Location
 
@@ -47,18 +47,29 @@ def main() -> int:
         print(f"MLflow: {location}")
     if args.threads is not None:
         changes["train.threads"] = args.threads
-    report = retrain(
-        load_export(args.config), num_seeds=args.seeds, overrides=changes, runs=args.runs, say=print
-    )
+    publisher = None if location is None else Publisher(location, args.register, print)
+    try:
+        report = retrain(
+            load_export(args.config),
+            num_seeds=args.seeds,
+            overrides=changes,
+            runs=args.runs,
+            say=print,
+            watch=publisher,
+        )
+    except BaseException:
+        if publisher is not None:
+            publisher.abandon()
+        raise
     print(report.text())
-    if location is None:
+    if location is None or publisher is None:
         return 0
     try:
-        model = publish(report, location, args.register)
+        model = publisher.publish(report)
     except TrackingError as error:  # the result stands in the ledger all the same
-        print(f"MLflow has nothing of this retraining: {error}", file=sys.stderr)
+        print(f"MLflow lacks the result of this retraining: {error}", file=sys.stderr)
         return 0
-    print(f"registered model: {model}\nto browse:\n{location.how_to_browse()}")
+    print(f"registered model: {model}\nto browse:\n{location.how_to_browse(publisher.page)}")
     return 0
 
 

@@ -20,6 +20,7 @@ from mmsa.data.rows import Rows
 from mmsa.data.validation import raise_data_error
 from mmsa.errors import DataError
 from mmsa.experiment import RunConfig
+from mmsa.interface import SplitCard
 from mmsa.provenance import versions
 from mmsa.results.exported import Exported
 from mmsa.results.retrained import RetrainReport, SeedResult
@@ -33,7 +34,7 @@ from mmsa.results.sealed import (
     open_test,
     study_of,
 )
-from mmsa.results.seeds import train_seed
+from mmsa.results.seeds import Watcher, train_seed
 from mmsa.results.statistics import cluster_bootstrap
 from mmsa.results.test_information import INFORMATION, decompose_test, measure_test, save_information
 from mmsa.seeding import derive_seed
@@ -45,7 +46,13 @@ from mmsa.training.selection import undecidable
 
 
 def retrain(
-    exported: Exported, *, num_seeds: int, overrides: Mapping[str, Any], runs: Path, say: Say
+    exported: Exported,
+    *,
+    num_seeds: int,
+    overrides: Mapping[str, Any],
+    runs: Path,
+    say: Say,
+    watch: Watcher | None = None,
 ) -> RetrainReport:
     """Train a configuration with several seeds, then open test once for all of them.
 
@@ -62,6 +69,7 @@ def retrain(
         overrides: changes of the configuration by dotted path.
         runs: folder of all runs.
         say: is given lines of progress.
+        watch: is told of every epoch.
 
     Raises:
         ConfigError: for overrides that do not fit the configuration.
@@ -81,11 +89,13 @@ def retrain(
     # share most of their fresh ones.
     derived = [derive_seed("retrain", config.seed, number) for number in range(1, num_seeds + selected)]
     seeds, trained = [config.seed, *derived], []
+    if watch is not None:
+        watch.begin(config, corpus, seeds, config.seed if selected else None, study_of(exported))
     for number, seed in enumerate(seeds, 1):
         seeded = with_overrides(config, {"seed": seed})
         prefix = f"seed {number}/{len(seeds)} ({seed})"
         bundle = folder / f"seed-{seed}"
-        result = train_seed(seeded, corpus, bundle, runs / "cache", prefix, say)
+        result = train_seed(seeded, corpus, bundle, runs / "cache", prefix, say, watch)
         first = selected and number == 1
         history = tuple(result.history)
         trained.append(SeedResult(seed, result.best_epoch, result.metrics, history, bundle, selected=first))
@@ -160,6 +170,8 @@ def _measure_on_test(
         intervals=cluster_bootstrap(test.labels, fresh_SN, test.groups, corpus.suite),
         constants=constant_metrics(corpus["train"].labels, test.labels, corpus.suite),
         kinds=_kinds(test),
+        widths={name: width for name, width in test.outline().widths.items() if width is not None},
+        test_split=SplitCard("test", test.digest, len(test), len(np.unique(test.groups))),
         num_rows=len(test),
         num_groups=len(np.unique(test.groups)),
         notes=tuple(lopsided(test.labels, corpus.suite, "test")),

@@ -11,6 +11,7 @@ import numpy as np
 from mmsa.data.ledger import Opening
 from mmsa.experiment import RunConfig, TrainConfig
 from mmsa.information.target import Decomposition
+from mmsa.interface import SplitCard
 from mmsa.measurement import Measurement
 from mmsa.results.exported import Exported
 from mmsa.results.statistics import Interval
@@ -61,6 +62,8 @@ class RetrainReport:
         intervals: of every test metric, averaged over fresh seeds.
         constants: test metrics of the median, mean and majority class of train.
         kinds: the form of each modality in a raw row: ``strings``, ``tokens`` or ``features``.
+        widths: dimensions of a frame, of each modality that is features.
+        test_split: what MLflow is told of the test split.
         num_rows: rows of the test split.
         num_groups: groups of the test split.
         decomposition: of the information about the test labels, for the seed that is best on valid; None
@@ -78,6 +81,8 @@ class RetrainReport:
     intervals: Mapping[str, Interval]
     constants: Mapping[str, Mapping[str, float]]
     kinds: Mapping[str, str]
+    widths: Mapping[str, int]
+    test_split: SplitCard
     num_rows: int
     num_groups: int
     decomposition: Decomposition | None = None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,7 +21,27 @@ from mmsa.training.predictor import Result
 _RECORD, _PREDICTIONS = "seed.json", "valid.npy"
 
 
-def train_seed(config: RunConfig, corpus: Corpus, bundle: Path, cache: Path, prefix: str, say: Say) -> Result:
+class Watcher(Protocol):
+    """Watches a retraining; never raises, since watching must not end what is watched."""
+
+    def begin(
+        self, config: RunConfig, corpus: Corpus, seeds: Sequence[int], selected: int | None, study: str | None
+    ) -> None:
+        """The first seed is about to be trained; ``selected`` is the one that a search of ``study`` chose."""
+
+    def epoch(self, seed: int, number: int, metrics: Mapping[str, float]) -> None:
+        """An epoch of a seed is over; counted from 1."""
+
+
+def train_seed(
+    config: RunConfig,
+    corpus: Corpus,
+    bundle: Path,
+    cache: Path,
+    prefix: str,
+    say: Say,
+    watch: Watcher | None = None,
+) -> Result:
     """Train on train, select the epoch on valid, and keep the model.
 
     Args:
@@ -30,6 +51,7 @@ def train_seed(config: RunConfig, corpus: Corpus, bundle: Path, cache: Path, pre
         cache: folder that keeps encoded text between runs.
         prefix: of every line of progress.
         say: is given a line for each epoch.
+        watch: is told of each epoch.
 
     Raises:
         TrainingDiverged: when a number stops being finite.
@@ -39,6 +61,8 @@ def train_seed(config: RunConfig, corpus: Corpus, bundle: Path, cache: Path, pre
     def tell(progress: Progress) -> None:
         value, best = progress.metrics[metric], progress.best[metric]
         say(f"{prefix} epoch {progress.epoch}: {metric} {value:.4f} (best {best:.4f}, {progress.best_epoch})")
+        if watch is not None:
+            watch.epoch(config.seed, progress.epoch, progress.metrics)
 
     result = run(config, corpus, tell, cache=cache)
     save_bundle(result, bundle)

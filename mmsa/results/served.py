@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsa.data.corpus import MODALITIES, Features, Modality, Split, Strings, Tokens
-from mmsa.data.inputs import FeatureInput
+from mmsa.data.inputs import FeatureInput, InputSpec
 from mmsa.errors import DataError
 from mmsa.training.bundle import load_bundle
 from mmsa.training.predictor import Predictor
@@ -44,18 +44,31 @@ class ServedModel:
         """
         from pandas import DataFrame
 
-        cells = {name: table[name].tolist() for name in MODALITIES if name in table}
-        read = self._predictor.inputs.modalities().items()
-        dims = {name: expected.dim for name, expected in read if isinstance(expected, FeatureInput)}
-        rows = Split(
-            ids=np.arange(len(table)).astype(np.str_),
-            groups=np.arange(len(table)).astype(np.str_),
-            labels=np.zeros(len(table), np.float32),
-            text=_text(cells["text"], dims.get("text", 0)) if "text" in cells else None,
-            audio=_features("audio", cells["audio"], dims.get("audio", 0)) if "audio" in cells else None,
-            vision=_features("vision", cells["vision"], dims.get("vision", 0)) if "vision" in cells else None,
-        )
+        rows = rows_of(table, self._predictor.inputs)
         return DataFrame({"prediction": self._predictor.predict(rows)}, index=table.index)
+
+
+def rows_of(table: DataFrame, inputs: InputSpec) -> Split:
+    """The rows of a table, see ``ServedModel.predict``; numbered, without labels.
+
+    Args:
+        table: with a column for each modality.
+        inputs: of the model, for the widths of modalities that no row has.
+
+    Raises:
+        DataError: for cells of another shape, or with numbers that are not finite.
+    """
+    cells = {name: table[name].tolist() for name in MODALITIES if name in table}
+    read = inputs.modalities().items()
+    dims = {name: expected.dim for name, expected in read if isinstance(expected, FeatureInput)}
+    return Split(
+        ids=np.arange(len(table)).astype(np.str_),
+        groups=np.arange(len(table)).astype(np.str_),
+        labels=np.zeros(len(table), np.float32),
+        text=_text(cells["text"], dims.get("text", 0)) if "text" in cells else None,
+        audio=_features("audio", cells["audio"], dims.get("audio", 0)) if "audio" in cells else None,
+        vision=_features("vision", cells["vision"], dims.get("vision", 0)) if "vision" in cells else None,
+    )
 
 
 def _text(cells: Sequence[Any], dim: int) -> Modality:

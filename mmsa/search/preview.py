@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import optuna
 
 from mmsa.config import dump_yaml, with_overrides
-from mmsa.data.corpus import Corpus
+from mmsa.data.corpus import MODALITIES, Corpus
 from mmsa.data.inputs import InputSpec
-from mmsa.errors import StudyError
+from mmsa.errors import MmsaError, StudyError
 from mmsa.interface import Scalar
 from mmsa.objectives.objective import warnings
 from mmsa.search.corpora import prepare
@@ -30,11 +31,14 @@ from mmsa.training.cost import count_parameters, count_steps, time_step
 from mmsa.training.metrics import lopsided
 
 _NUM_SAMPLES = 3
+_PAIRED = {*MODALITIES, "to"}  # words of names such as text_vision and vision_to_audio
 _CENTURY = 100 * 365.25 * 86400
 
 
 def dry_run(config: StudyConfig, runs: Path, storage: str | None = None) -> Iterator[str]:
-    """Paragraphs to print, each as soon as it is known. Writes nothing but the cache of encoded text.
+    """Paragraphs to print, each as soon as it is known: samples and cost first, the base last.
+
+    Writes nothing but the cache of encoded text.
 
     Args:
         config: of the study.
@@ -45,27 +49,30 @@ def dry_run(config: StudyConfig, runs: Path, storage: str | None = None) -> Iter
         DataError: for missing or damaged data, after the paragraphs that do not need them.
         ConfigError: for settings that do not fit each other or the data, at the same point.
     """
-    cache = runs / "cache"
-    yield f"base configuration:\n\n{_indented(dump_yaml(config.base.model_dump()))}\n"
-    yield from (f"warning: {warning}" for warning in warnings(config.base.objective))
-    yield from reported_lines(config.reported)
     tied = config.space.tied()
+    yield f"study {config.study}: {config.search.trials:,} trials, on {config.base.data.name}"
     yield f"searched parameters: {len(config.space.parameters) - len(tied)}"
-    yield from (f"tied: {path} is {parameter.same_as}" for path, parameter in tied.items())
-    yield from (shares.text(name) for name, (shares, _) in config.space.groups.items())
-    if chance := config.sampler.left_to_chance(config.space):
-        paths = sorted({setting_of(name) for name in chance})
-        yield f"left to chance, since the sampler cannot model them: {', '.join(paths)}"
+    yield from _sampled(config)
+    try:
+        corpus = prepare(config.base, runs / "cache")
+        yield from _with_data(config, corpus, runs, storage)
+    except MmsaError:  # which comes last, after everything that can be said in spite of it
+        yield from _without_data(config, MODALITIES)
+        raise
+    yield from _without_data(config, InputSpec.of(corpus).modalities())
+
+
+def _sampled(config: StudyConfig) -> Iterator[str]:
     for position, point in enumerate(samples(config), start=1):
         divided = [f"# {division.text(name)}\n" for name, division in config.space.divisions(point).items()]
         text = "".join([*divided, dump_yaml(point) if point else "as the base"])
         yield f"sampled configuration {position}:\n\n{_indented(text)}\n"
-    corpus = prepare(config.base, cache)
-    outlook = refuse_misfits(config, corpus)
-    yield from idle_lines(outlook.idle, config.space)
+
+
+def _with_data(config: StudyConfig, corpus: Corpus, runs: Path, storage: str | None) -> Iterator[str]:
+    """What the trials would cost and have cost, then what the data say about the space."""
+    cache, outlook = runs / "cache", refuse_misfits(config, corpus)
     without_idle_coefficients(config, outlook.idle)  # which the search itself would refuse
-    yield from level_lines(config, InputSpec.of(corpus).modalities())
-    yield from (f"warning: {line}" for line in lopsided(corpus["valid"].labels, corpus.suite, "valid"))
     base, batch_size = outlook.base, config.base.train.batch_size
     yield f"data: {corpus.name}, {len(corpus['train'])} rows to train on, {len(corpus['valid'])} to validate"
     parameters = base.num_parameters if base else count_parameters(config.base, corpus, cache=cache)
@@ -82,6 +89,39 @@ def dry_run(config: StudyConfig, runs: Path, storage: str | None = None) -> Iter
         yield from _references(plan, timed, share)
     with suppress(StudyError):
         yield from _measured(read_study(config.study, runs, storage), share)
+    yield from idle_lines(outlook.idle, config.space)
+    yield from level_lines(config, InputSpec.of(corpus).modalities())
+    yield from (f"warning: {line}" for line in lopsided(corpus["valid"].labels, corpus.suite, "valid"))
+
+
+def _without_data(config: StudyConfig, present: Collection[str]) -> Iterator[str]:
+    """What the space file says by itself, the base configuration last."""
+    yield from (f"warning: {warning}" for warning in warnings(config.base.objective))
+    yield from reported_lines(config.reported)
+    yield from (f"tied: {path} is {parameter.same_as}" for path, parameter in config.space.tied().items())
+    yield from (shares.text(name) for name, (shares, _) in config.space.groups.items())
+    if chance := config.sampler.left_to_chance(config.space):
+        paths = sorted({setting_of(name) for name in chance})
+        yield f"left to chance, since the sampler cannot model them: {', '.join(paths)}"
+    absent = [name for name in MODALITIES if name not in present]
+    of_absent = f", nor what is about {' and '.join(absent)}, which these data lack" if absent else ""
+    used = _used(config.base.model_dump(), absent)
+    yield (
+        f"base configuration (what is not set is not shown{of_absent}; every setting is in best.yaml of "
+        f"the study):\n\n{_indented(dump_yaml(used))}\n"
+    )
+
+
+def _used(values: Mapping[str, Any], absent: Collection[str]) -> dict[str, Any]:
+    """The settings that are set, without those of modalities that are absent, and of pairs with one."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        words = set(name.split("_"))
+        kept = _used(value, absent) if isinstance(value, Mapping) else value
+        is_set = kept is not None and (kept or not isinstance(kept, list | tuple | dict))
+        if is_set and not (words <= _PAIRED and words & set(absent)):
+            found[name] = kept
+    return found
 
 
 def _memory(outlook: Outlook, needed: int) -> Iterator[str]:

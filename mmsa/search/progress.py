@@ -28,6 +28,8 @@ _STYLES = {
 }
 
 _MOST_CHARACTERS = 120  # of a reason; the study has it in full
+_MOST_RUNNING = 6  # trials whose epochs the status line names
+_TWO_SIDED_95 = 1.96
 
 
 class ProgressDisplay:
@@ -96,6 +98,7 @@ class ProgressDisplay:
             violation=best.violation,
             metrics=best.metrics,
             best_epoch=best.number,
+            standard_error=best.standard_error,
         )
         self._best = self._better(*([] if self._best is None else [self._best]), trial)
         self._console.print(self._line(trial, epoch), soft_wrap=True)
@@ -118,7 +121,7 @@ class ProgressDisplay:
         objectives = len(self._study.metrics)
         line.append("  ".join(measured[:objectives]))
         if self._best is trial:
-            line.append("  best so far", "bold")
+            line.append(f"{_spread(trial)}  best so far", "bold")
         if trial.reason and trial.outcome != "pruned":
             line.append(f"  {shorten(trial.reason.strip().splitlines()[-1], _MOST_CHARACTERS)}", "dim")
         if measured[objectives:]:
@@ -128,12 +131,21 @@ class ProgressDisplay:
     def _status(self) -> Text:
         counts = "  ".join(f"{spoken(end)} {self._counts[end]}" for end in ENDS)
         paused = f"paused {len(self._paused)}  " if self._paused else ""
-        parts = [f"running {len(self._epochs) - len(self._paused)}  {paused}{counts}"]
+        parts = [f"running {len(self._epochs) - len(self._paused)}{self._running()}  {paused}{counts}"]
         if self._best is not None:
-            value = self._best.values[0]
-            parts.append(f"best {self._study.metrics[0]} {value:.4f} (trial {self._best.number})")
+            value = f"{self._best.values[0]:.4f}{_spread(self._best)}"
+            parts.append(f"best {self._study.metrics[0]} {value} (trial {self._best.number})")
         parts += self._pace()
         return Text(" | ".join(parts), no_wrap=True, overflow="ellipsis")
+
+    def _running(self) -> str:
+        """The epochs of the trials that run, by number; of a few only where there are many."""
+        last = "" if self._study.num_epochs is None else f"/{self._study.num_epochs}"
+        epochs = [
+            f"{number}: {epoch}{last}" for number, epoch in self._epochs.items() if number not in self._paused
+        ]
+        more = ", ..." if len(epochs) > _MOST_RUNNING else ""
+        return f" (epochs {', '.join(epochs[:_MOST_RUNNING])}{more})" if epochs else ""
 
     def _better(self, *trials: TrialCard) -> TrialCard | None:
         """The best of these trials; None if none has a rank."""
@@ -147,6 +159,11 @@ class ProgressDisplay:
         seconds_each = (time.monotonic() - self._started) / now_finished
         left = timedelta(seconds=round(max(0, self._study.num_trials - finished) * seconds_each))
         return [f"{3600 / seconds_each:.0f} trials/h", f"{left} left"]
+
+
+def _spread(trial: TrialCard) -> str:
+    """How far the first objective may be off: half of its 95 % interval over resampled groups."""
+    return "" if trial.standard_error is None else f" ± {_TWO_SIDED_95 * trial.standard_error:.2g}"
 
 
 def spoken(outcome: Outcome) -> str:

@@ -77,6 +77,11 @@ def references_csv(references: Sequence[ReferencePoint]) -> str:
     return _csv(rows)
 
 
+def table_csv(rows: Sequence[Mapping[str, object]]) -> str:
+    """Table of rows with the same columns."""
+    return _csv([list(rows[0]) if rows else [], *(row.values() for row in rows)])
+
+
 def epochs_csv(epochs: Mapping[int, Mapping[str, float]]) -> str:
     """Table of everything that was logged in each epoch, a row for each."""
     names = list(dict.fromkeys(name for metrics in epochs.values() for name in metrics))
@@ -112,17 +117,19 @@ def front_figure(study: StudyCard, trials: Sequence[TrialCard]) -> Figure:
     return figure
 
 
-def log_information(client: MlflowClient, run_id: str, information: Information) -> None:
-    """Write ``information.csv`` and ``information.json`` into a run, if anything was measured.
+def log_information(
+    client: MlflowClient, run_id: str, information: Information, name: str = "information"
+) -> None:
+    """Write ``<name>.csv`` and ``<name>.json`` into a run, if anything was measured.
 
-    Quantities whose status is not ``ok`` are listed in the tag ``mmsa.information`` as well: MLflow shows
+    Quantities whose status is not ``ok`` are listed in the tag ``mmsa.<name>`` as well: MLflow shows
     tags beside metrics, and a metric should not be seen without its caveat.
     """
     if information:
-        said = ", ".join(f"{name} {m.status}" for name, m in information.items() if m.status != "ok")
-        client.set_tag(run_id, "mmsa.information", (said or "all ok")[:_LONGEST_TAG])
-        client.log_text(run_id, information_csv(information), "information.csv")
-        client.log_text(run_id, information_json(information), "information.json")
+        said = ", ".join(f"{key} {m.status}" for key, m in information.items() if m.status != "ok")
+        client.set_tag(run_id, f"mmsa.{name}", (said or "all ok")[:_LONGEST_TAG])
+        client.log_text(run_id, information_csv(information), f"{name}.csv")
+        client.log_text(run_id, information_json(information), f"{name}.json")
 
 
 def information_csv(information: Information) -> str:

@@ -1,26 +1,31 @@
-"""A retraining in MLflow: a run, a child run for each seed, and a registered model that takes raw rows."""
+"""A retraining in MLflow: a run, a child run for each seed while it trains, and its registered model."""
 
 from __future__ import annotations
 
-import tempfile
-import warnings
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmsa.errors import TrackingError
+from mmsa.interface import SplitCard
 from mmsa.masking import masked_message
 from mmsa.measurement import Measurement
-from mmsa.tracking.artifacts import log_information
+from mmsa.tracking.artifacts import epochs_csv, log_information, table_csv
+from mmsa.tracking.inputs import log_splits
 from mmsa.tracking.location import Location
+from mmsa.tracking.names import best_name, chosen_curves, of_epoch, of_information
+from mmsa.tracking.notes import write_run_note
+from mmsa.tracking.registered import ModelCard, register
+from mmsa.tracking.study_runs import metric
+from mmsa.tracking.views import save, seeds_view
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.models import ModelSignature
 
-ALIAS = "current"
-"""Alias of the latest registered version."""
+_SCOPE = "test/"
 
 
 @dataclass(frozen=True)
@@ -30,8 +35,9 @@ class SeedCard:
     Attributes:
         seed: of the training.
         best_epoch: selected on valid, counted from 1.
+        valid: metrics of that epoch.
         epochs: metrics by epoch, counted from 1.
-        test: metrics of the best epoch on test.
+        test: metrics of the best epoch on test, without a prefix.
         bundle: folder of the model.
         information: measured on test, by name.
         selected: whether a search selected the configuration with this seed; it is not in the means then.
@@ -39,6 +45,7 @@ class SeedCard:
 
     seed: int
     best_epoch: int
+    valid: Mapping[str, float]
     epochs: Mapping[int, Mapping[str, float]]
     test: Mapping[str, float]
     bundle: Path
@@ -47,135 +54,211 @@ class SeedCard:
 
 
 @dataclass(frozen=True)
-class RetrainCard:
-    """What MLflow is told of a retraining.
+class RetrainBeginning:
+    """What MLflow is told of a retraining before its first epoch.
 
     Attributes:
         data_set: name of the data set, and so of the experiment.
-        tags: study, trial and digests.
-        config_yaml: the configuration as it ran.
-        report: the text report.
-        metrics: over fresh seeds.
-        seeds: one card for each model.
-        registered: seed of the model to register.
-        inputs: form of each modality in a raw row: ``strings``, ``tokens`` or ``features``.
-        loader: module whose ``_load_pyfunc`` opens the model's folder.
-        requirements: packages that the model needs, with versions.
-        decomposition: of the information about the test labels, JSON-able; None if it was not measured.
+        metric: of valid, which chooses the epoch.
+        direction: ``minimize`` or ``maximize``.
+        seeds: in order.
+        selected: the one that a search selected the configuration with; None without a search.
+        config_yaml: the configuration as it runs.
+        tags: of the run and its children.
+        splits: that are open by now.
     """
 
     data_set: str
-    tags: Mapping[str, str]
+    metric: str
+    direction: str
+    seeds: Sequence[int]
+    selected: int | None
     config_yaml: str
+    tags: Mapping[str, str]
+    splits: Sequence[SplitCard] = ()
+
+
+@dataclass(frozen=True)
+class RetrainCard:
+    """What MLflow is told of a finished retraining.
+
+    Attributes:
+        tags: that were not known at its beginning.
+        report: the text report.
+        note: in markdown, the verdict first.
+        metrics: means over fresh seeds on test, without a prefix.
+        table: a row for each metric on test, with intervals, spread and constants.
+        information: means over fresh seeds of what was measured on test, by name in MLflow.
+        seeds: one card for each model.
+        model: what is registered of the seed that is best on valid.
+        splits: the test split.
+        decomposition: of the information about the test labels, JSON-able; None if it was not measured.
+        decomposed: the same as measurements by name.
+    """
+
+    tags: Mapping[str, str]
     report: str
+    note: str
     metrics: Mapping[str, float]
+    table: Sequence[Mapping[str, object]]
+    information: Mapping[str, float]
     seeds: Sequence[SeedCard]
-    registered: int
-    inputs: Mapping[str, str]
-    loader: str
-    requirements: Sequence[str]
+    model: ModelCard
+    splits: Sequence[SplitCard]
     decomposition: Mapping[str, Any] | None = None
+    decomposed: Mapping[str, Measurement] = field(default_factory=dict)
 
 
-def log_retrained(location: Location, card: RetrainCard, model_name: str) -> str:
-    """Log a retraining and register its model.
+class RetrainRuns:
+    """Writer of a retraining: from its first epoch on, so that it can be watched.
 
-    Returns:
-        URI of the registered model.
+    A store that is away costs the training nothing: after the first failure epochs wait for ``finish``, which
+    writes what is lacking.
 
-    Raises:
-        TrackingError: when the store cannot be written.
+    Args:
+        location: the MLflow store.
+        beginning: what is known before the first epoch.
+        say: is given a line for the user when the store cannot be written.
     """
-    try:
-        return _log(location, card, model_name)
-    except Exception as error:
-        raise TrackingError(f"{location.shown}: {masked_message(error, location.uri)}") from error
 
+    def __init__(self, location: Location, beginning: RetrainBeginning, say: Callable[[str], None]):
+        self._location, self._beginning, self._say = location, beginning, say
+        self._client: MlflowClient | None = None
+        self._experiment = self._parent = ""
+        self._children: dict[int, str] = {}
+        self._written: dict[int, set[int]] = {seed: set() for seed in beginning.seeds}
+        self._epochs: dict[int, dict[int, Mapping[str, float]]] = {seed: {} for seed in beginning.seeds}
+        self._away = False
+        self.page = ""
 
-def _log(location: Location, card: RetrainCard, model_name: str) -> str:
-    client = location.connect()
-    experiment = location.experiment(client, card.data_set)
-    tags = {"mmsa.role": "retrain", **{f"mmsa.{name}": value for name, value in card.tags.items()}}
-    parent = client.create_run(experiment, tags=tags, run_name="retrain").info.run_id
-    client.log_text(parent, card.config_yaml, "config.yaml")
-    client.log_text(parent, card.report, "report.txt")
-    if card.decomposition is not None:
-        client.log_dict(parent, dict(card.decomposition), "decomposition.json")
-    _log_metrics(client, parent, {0: card.metrics})
-    for seed in card.seeds:
-        child_tags = {**tags, "mmsa.role": "seed", "mmsa.seed": str(seed.seed), "mlflow.parentRunId": parent}
-        name = f"seed {seed.seed}{' (selected)' if seed.selected else ''}"
-        child = client.create_run(experiment, tags=child_tags, run_name=name).info.run_id
-        _log_metrics(client, child, seed.epochs)
-        _log_metrics(client, child, {seed.best_epoch: seed.test})
-        log_information(client, child, seed.information)
-        if seed.seed == card.registered:
-            uri = _register(client, experiment, child, seed.bundle, card, model_name)
-        client.set_terminated(child)
-    client.set_terminated(parent)
-    return uri
+    def begin(self) -> None:
+        """Create the run, with a view of its seeds; ``page`` is its address then."""
+        with self._unless_away():
+            self._open()
 
+    def epoch(self, seed: int, number: int, metrics: Mapping[str, float]) -> None:
+        """An epoch of a seed is over; counted from 1."""
+        self._epochs[seed][number] = metrics
+        with self._unless_away():
+            self._write_epochs(self._open(), seed)
 
-def _log_metrics(client: MlflowClient, run_id: str, epochs: Mapping[int, Mapping[str, float]]) -> None:
-    from mmsa.tracking.study_runs import metric
+    def finish(self, card: RetrainCard) -> str:
+        """Write everything that is not there yet, and register the model; returns its URI.
 
-    points = [
-        metric(name, value, epoch) for epoch, values in epochs.items() for name, value in values.items()
-    ]
-    client.log_batch(run_id, metrics=points)
+        Raises:
+            TrackingError: when the store cannot be written.
+        """
+        try:
+            return self._finish(self._open(), card)
+        except Exception as error:
+            shown = masked_message(error, self._location.uri)
+            raise TrackingError(f"{self._location.shown}: {shown}") from error
 
+    def abandon(self) -> None:
+        """Say in MLflow that the retraining ended without a result."""
+        with self._unless_away():
+            if self._client is not None and self._parent:
+                for run_id in (*self._children.values(), self._parent):
+                    self._client.set_terminated(run_id, "KILLED")
 
-def _register(
-    client: MlflowClient, experiment: str, run_id: str, bundle: Path, card: RetrainCard, name: str
-) -> str:
-    """Log the model's folder and make it the newest version of ``name``. Nothing in it is a pickle."""
-    from mlflow.exceptions import MlflowException
-    from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
-
-    model = client.create_logged_model(experiment, name=name, source_run_id=run_id, model_type="pyfunc")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model"
-        with warnings.catch_warnings():
-            # MLflow warns of its own type hints, and of a missing input example, which would be data.
-            warnings.simplefilter("ignore", UserWarning)
-            from mlflow.pyfunc import save_model
-
-            save_model(
-                path,
-                loader_module=card.loader,
-                data_path=str(bundle),
-                signature=_signature(card.inputs),
-                pip_requirements=list(card.requirements),
+    @contextmanager
+    def _unless_away(self) -> Iterator[None]:
+        if self._away:
+            return
+        try:
+            yield
+        except Exception as error:
+            self._away = True
+            cause = masked_message(error, self._location.uri).splitlines()[0][:200]
+            self._say(
+                f"MLflow cannot be written ({cause}); the training goes on, and it is tried again after it"
             )
-        client.log_model_artifacts(model.model_id, str(path))
-    client.finalize_logged_model(model.model_id, "READY")
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
-            raise
-    # A server wants to know which model the folder belongs to; a database looks that up only through the run.
-    version = client.create_model_version(
-        name, model.artifact_location, run_id=run_id, model_id=model.model_id
-    )
-    client.set_registered_model_alias(name, ALIAS, version.version)
-    return f"models:/{name}@{ALIAS}"
+
+    def _open(self) -> MlflowClient:
+        """The client, after the run exists."""
+        known = self._beginning
+        if self._client is None:
+            self._client = self._location.connect()
+        client = self._client
+        if not self._parent:
+            self._experiment = self._location.experiment(client, known.data_set)
+            tags = {"mmsa.role": "retrain", **_prefixed(known.tags)}
+            run = client.create_run(self._experiment, tags=tags, run_name="retrain")
+            self._parent = run.info.run_id
+            self.page = self._location.run_page(self._experiment, self._parent)
+            client.log_text(self._parent, known.config_yaml, "config.yaml")
+            log_splits(client, self._parent, known.data_set, known.splits)
+            self._write_view(client, [])
+        return client
+
+    def _write_view(self, client: MlflowClient, test: Sequence[str]) -> None:
+        """Write the view of the seeds; without it the page opens as MLflow's own."""
+        known = self._beginning
+        view = seeds_view(self._parent, known.metric, known.direction == "minimize", test)
+        try:
+            save(client, self._experiment, view)
+        except Exception as error:
+            said = masked_message(error, self._location.uri).splitlines()[0][:200]
+            self._say(f"MLflow shows the seeds without a view of their own ({said})")
+        else:
+            self.page = view.address(self._location.origin, self._experiment)
+
+    def _write_epochs(self, client: MlflowClient, seed: int) -> str:
+        """Log the epochs of a seed that MLflow lacks; returns the id of its run."""
+        known = self._beginning
+        run_id = self._children.get(seed)
+        if run_id is None:
+            selected = seed == known.selected
+            tags = {"mmsa.role": "seed", "mmsa.seed": str(seed), "mmsa.selected": str(selected)}
+            tags |= {**_prefixed(known.tags), "mlflow.parentRunId": self._parent}
+            name = f"seed {seed}{' (selected)' if selected else ''}"
+            run = client.create_run(self._experiment, tags=tags, run_name=name)
+            run_id = self._children[seed] = run.info.run_id
+        epochs = self._epochs[seed]
+        chosen = chosen_curves(epochs, [known.metric])
+        points = [
+            metric(name, value, number)
+            for number in sorted(epochs.keys() - self._written[seed])
+            for name, value in of_epoch(epochs[number], chosen).items()
+        ]
+        if points:
+            client.log_batch(run_id, metrics=points)
+        self._written[seed] |= epochs.keys()
+        return run_id
+
+    def _finish(self, client: MlflowClient, card: RetrainCard) -> str:
+        known = self._beginning
+        log_splits(client, self._parent, known.data_set, card.splits)
+        client.log_text(self._parent, card.report, "report.txt")
+        client.log_text(self._parent, table_csv(card.table), "test.csv")
+        client.log_text(self._parent, json.dumps(list(card.table), indent=2) + "\n", "test.json")
+        if card.decomposition is not None:
+            client.log_dict(self._parent, dict(card.decomposition), "decomposition.json")
+        log_information(client, self._parent, card.decomposed, "decomposition-in-nats")
+        for seed in card.seeds:
+            self._epochs[seed.seed] = dict(seed.epochs)
+            run_id = self._write_epochs(client, seed.seed)
+            log_splits(client, run_id, known.data_set, [*known.splits, *card.splits])
+            client.log_text(run_id, epochs_csv(seed.epochs), "epochs.csv")
+            log_information(client, run_id, seed.information)
+            if seed.seed == card.model.seed:
+                uri = register(client, self._experiment, run_id, seed.bundle, card.model)
+            numbers = {f"{_SCOPE}{name}": value for name, value in seed.test.items()}
+            numbers |= of_information(seed.information, _SCOPE)
+            if known.metric in seed.valid:
+                numbers[best_name(known.metric)] = seed.valid[known.metric]
+            client.log_batch(run_id, [metric(n, value, seed.best_epoch) for n, value in numbers.items()])
+            client.set_terminated(run_id)
+        test = {f"{_SCOPE}{name}": value for name, value in card.metrics.items()}
+        means = test | dict(card.information)
+        self._write_view(client, list(test))
+        client.log_batch(self._parent, metrics=[metric(name, value, 0) for name, value in means.items()])
+        for name, value in _prefixed(card.tags).items():
+            client.set_tag(self._parent, name, value)
+        write_run_note(client, self._parent, card.note)
+        client.set_terminated(self._parent)
+        return uri
 
 
-def _signature(inputs: Mapping[str, str]) -> ModelSignature:
-    """Signature of a request: one column for each modality.
-
-    Frames have the type ``Any`` and are checked by the model itself. JSON has no float32, to which MLflow
-    would not convert its doubles; nor does it tell 1 from 1.0, and MLflow takes no whole numbers as doubles.
-    """
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import AnyType, Array
-
-    types = {
-        "strings": DataType.string,
-        "tokens": Array(DataType.long),
-        "features": AnyType(),
-    }
-    columns = [ColSpec(types[kind], name) for name, kind in inputs.items()]
-    return ModelSignature(Schema(columns), Schema([ColSpec(DataType.float, "prediction")]))
+def _prefixed(tags: Mapping[str, str]) -> dict[str, str]:
+    return {f"mmsa.{name}": value for name, value in tags.items()}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -21,9 +25,9 @@ from mmsa.information import decompose
 from mmsa.information.copula_panel import CopulaPanel
 from mmsa.information.target import Decomposition, Effort
 from mmsa.results.export import export
-from mmsa.results.publish import publish
+from mmsa.results.publish import Publisher
 from mmsa.results.retrain import retrain
-from mmsa.results.retrained import RetrainReport
+from mmsa.results.retrained import RetrainReport, SeedResult
 from mmsa.search.study.cards import study_card, trial_card
 from mmsa.search.study.view import StudyView, read_study
 from mmsa.tracking import Location, rebuild
@@ -52,7 +56,7 @@ def report(mirrored: StudyView, runs: Path) -> RetrainReport:
 
 @pytest.fixture(scope="module")
 def model(report: RetrainReport, runs: Path) -> str:
-    return publish(report, Location.of(runs))
+    return Publisher(Location.of(runs)).publish(report)
 
 
 def rows(split: Split) -> pd.DataFrame:
@@ -82,7 +86,14 @@ def test_a_run_for_all_seeds_and_a_child_for_each(model: str, report: RetrainRep
     parent = client.get_run(child.data.tags["mlflow.parentRunId"])
     assert parent.data.tags["mmsa.role"] == "retrain"
     assert parent.data.metrics["test/mae"] == report.intervals["mae"].estimate
-    assert parent.data.metrics["test_sd/mae"] == report.deviation("mae")
+    table = Path(client.download_artifacts(parent.info.run_id, "test.json"))
+    mae = json.loads(table.read_text(encoding="utf-8"))[0]
+    assert (mae["metric"], mae["sd_over_seeds"]) == ("mae", report.deviation("mae"))
+    assert (mae["low95"], mae["constant_is"]) == (report.intervals["mae"].low95, "median")
+    assert len(parent.data.metrics) <= 20
+    assert "**Test mae" in parent.data.tags["mlflow.note.content"][:200]
+    inputs = [item.dataset.name for item in parent.inputs.dataset_inputs]
+    assert sorted(inputs) == ["planted test"]
     assert parent.data.tags["mmsa.reproduced"] == "True"
     assert parent.info.status == "FINISHED"
     children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
@@ -107,20 +118,22 @@ def test_information_on_test_has_a_name_that_says_so(
         decomposition=decomposed,
     )
     location = Location.of(tmp_path)
-    publish(measured, location)
+    Publisher(location).publish(measured)
     client = location.connect()
     experiment = client.get_experiment_by_name("planted").experiment_id
     (parent,) = client.search_runs([experiment], "tags.`mmsa.role` = 'retrain'")
     text = found["target/text"]
-    assert parent.data.metrics["information/test/target/text"] == pytest.approx(text.value)
-    total = parent.data.metrics["information/test/decomposition/subset/text"]
-    assert total == pytest.approx(decomposed["information/text"].raw * np.log(2))
+    assert parent.data.metrics["information/test.target.text"] == pytest.approx(text.value)
+    assert not [name for name in parent.data.metrics if "decomposition" in name]
+    table = Path(client.download_artifacts(parent.info.run_id, "decomposition-in-nats.csv"))
+    rows = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
+    (total,) = [row for row in rows if row["quantity"] == "decomposition/subset/text"]
+    assert float(total["value"]) == pytest.approx(decomposed["information/text"].raw * np.log(2))
     file = Path(client.download_artifacts(parent.info.run_id, "decomposition.json"))
     stored = json.loads(file.read_text(encoding="utf-8"))
     assert Decomposition.from_dict(stored) == decomposed
     for child in client.search_runs([experiment], "tags.`mmsa.role` = 'seed'"):
-        assert child.data.metrics["information/test/target/text/low"] == text.low
-        assert child.data.metrics["information/test/target/audio"] == found["target/audio"].value
+        assert child.data.metrics["information/test.target.audio"] == found["target/audio"].value
         table = Path(client.download_artifacts(child.info.run_id, "information.csv")).read_text()
         assert [line.split(",")[:2] for line in table.splitlines()[1:]] == [
             ["target/text", "ok"],
@@ -147,14 +160,94 @@ def test_the_registered_model_is_the_seed_that_is_best_on_valid(
 def test_the_model_folder_holds_no_pickle(model: str, runs: Path) -> None:
     files = [path for path in (runs / "artifacts" / "models").rglob("*") if path.is_file()]
     assert {"MLmodel", "weights.safetensors", "inputs.json"} <= {path.name for path in files}
-    assert {path.suffix for path in files} <= {"", ".json", ".yaml", ".safetensors", ".txt"}
+    assert {path.suffix for path in files} <= {"", ".json", ".yaml", ".safetensors", ".txt", ".whl"}
+
+
+def test_the_wheel_beside_the_model_is_the_code_that_opens_it(model: str, runs: Path, tmp_path: Path) -> None:
+    (wheel,) = {path.name: path for path in (runs / "artifacts" / "models").rglob("*.whl")}.values()
+    needed = (wheel.parents[1] / "requirements.txt").read_text().splitlines()
+    assert f"code/{wheel.name}" in needed
+    assert not [line for line in needed if "+" in line and not line.startswith("code/")]
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*install, "--target", str(tmp_path), str(wheel)], check=True)
+    data = str(next(wheel.parents[1].rglob("weights.safetensors")).parent)
+    entry = (
+        "import sys, mmsa.results.served as served; "
+        f"print(served.__file__); served._load_pyfunc({data!r}); "
+        "print(sorted({'ray', 'optuna'} & sys.modules.keys()))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", entry], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == [str(tmp_path / "mmsa/results/served.py"), "[]"]
+
+
+def test_the_page_of_a_version_has_a_snippet_that_works(
+    model: str, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = Location.of(runs).connect().get_model_version("small", "1")
+    snippet = version.description.partition("```python\n")[2].partition("```")[0]
+    mlflow.set_tracking_uri(Location.of(runs).uri)
+    exec(snippet, {})  # as a reader of the page would
+    assert "prediction" in capsys.readouterr().out
+    assert "models:/small/1" in snippet
+    assert "| mae |" in version.description
+
+
+def test_a_logged_model_has_its_metrics_by_data_set(model: str, report: RetrainReport, runs: Path) -> None:
+    client = Location.of(runs).connect()
+    version = client.get_model_version("small", "1")
+    models = client.search_logged_models([client.get_run(version.run_id).info.experiment_id])
+    (logged,) = [model for model in models if model.source_run_id == version.run_id]
+    found = {(metric.dataset_name, metric.key): metric.value for metric in logged.metrics}
+    assert found["planted test", "test/mae"] == report.best_on_valid.test["mae"]
 
 
 def test_a_second_retraining_is_the_next_version(model: str, report: RetrainReport, runs: Path) -> None:
     client = Location.of(runs).connect()
     first = client.get_model_version_by_alias("small", "current").version
-    assert publish(report, Location.of(runs)) == model
+    worse = replace(report, seeds=tuple(_on_valid(seed, 9.0) for seed in report.seeds))
+    Publisher(Location.of(runs)).publish(worse)
     assert client.get_model_version_by_alias("small", "current").version == first + 1
+    assert client.get_model_version_by_alias("small", "best").version == first
+    assert Publisher(Location.of(runs)).publish(report) == model
+    assert client.get_model_version_by_alias("small", "best").version == first + 2
+
+
+def _on_valid(seed: SeedResult, value: float) -> SeedResult:
+    return replace(seed, metrics={**seed.metrics, "valid/mae": value})
+
+
+def test_a_retraining_is_seen_while_it_trains(
+    mirrored: StudyView, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(store, tmp_path)
+    location, said = Location.of(tmp_path), list[str]()
+    publisher = Publisher(location, say=said.append)
+    client = location.connect()
+    seen: list[tuple[str, int]] = []
+
+    class Watch:
+        def begin(self, *arguments: Any) -> None:
+            publisher.begin(*arguments)
+
+        def epoch(self, seed: int, number: int, metrics: Mapping[str, float]) -> None:
+            publisher.epoch(seed, number, metrics)
+            experiment = client.get_experiment_by_name("planted").experiment_id
+            (run,) = client.search_runs([experiment], f"tags.`mmsa.seed` = '{seed}'")
+            seen.append((run.info.status, len(client.get_metric_history(run.info.run_id, "valid/mae"))))
+            if len(seen) == 4:
+                raise KeyboardInterrupt
+
+    exported = export(mirrored, tmp_path / "best.yaml")
+    with pytest.raises(KeyboardInterrupt):
+        retrain(exported, num_seeds=2, overrides={}, runs=tmp_path, say=lambda line: None, watch=Watch())
+    publisher.abandon()
+    assert seen == [("RUNNING", 1), ("RUNNING", 2), ("RUNNING", 3), ("RUNNING", 1)]
+    assert publisher.page in said[0]
+    experiment = client.get_experiment_by_name("planted").experiment_id
+    assert {run.info.status for run in client.search_runs([experiment])} == {"KILLED"}
 
 
 def test_the_three_commands(

@@ -25,7 +25,7 @@ from mlflow_server import free_port
 from mmsa.data import Split, open_corpus
 from mmsa.errors import DataError
 from mmsa.results.export import export
-from mmsa.results.publish import publish
+from mmsa.results.publish import Publisher
 from mmsa.results.retrain import retrain
 from mmsa.search.study.view import read_study
 from mmsa.tracking import Location
@@ -46,7 +46,7 @@ def published(searched: Path, runs: Path) -> tuple[str, Path, Split]:
     exported = export(read_study("small", searched), runs / "best.yaml")
     report = retrain(exported, num_seeds=1, overrides={"train.epochs": 1}, runs=runs, say=lambda line: None)
     test = open_corpus(report.config.data, ("test",))["test"]
-    return publish(report, Location.of(runs)), report.seeds[0].bundle, test
+    return Publisher(Location.of(runs)).publish(report), report.seeds[0].bundle, test
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from mmsa.config import dump_yaml
+from collections import deque
+
+import pytest
+
+from mmsa.errors import DataError
 from mmsa.search.costs import Share
 from mmsa.search.preview import dry_run, samples
 from mmsa.search.records import Ending
@@ -15,8 +19,16 @@ def test_a_dry_run_says_what_would_happen_and_makes_no_study(tmp_path, monkeypat
     }
     config = make_study_config(parameters, trials=6)
     text = "\n".join(dry_run(config, tmp_path))
-    for line in dump_yaml(config.base.model_dump()).splitlines():
-        assert f"  {line}\n" in text
+    order = [
+        "searched parameters",
+        "sampled configuration 3",
+        "cost at most",
+        "base configuration (what",
+        "  seed: 0",
+    ]
+    places = [text.index(part) for part in order]
+    assert places == sorted(places)
+    assert "course: []" not in text
     assert "searched parameters: 2\n" in text
     assert text.count("sampled configuration") == 3
     assert "planted, 40 rows to train on, 20 to validate" in text
@@ -32,7 +44,7 @@ def test_a_dry_run_of_a_study_tells_what_its_trials_took(tmp_path, make_study_co
         for number in range(2):
             study.ask()
             study.finish(number, Ending("completed", {"valid/mae": 1.0}, seconds=3600.0))
-    assert list(dry_run(config, tmp_path))[-1] == (
+    assert next(line for line in dry_run(config, tmp_path) if line.startswith("so far")) == (
         "so far: 2 of 4 trials ended, 1 GPU-hours and 4 CPU-hours, 1:00:00 a trial; "
         "the other 2 at that rate: 1 GPU-hours and 4 CPU-hours"
     )
@@ -78,3 +90,23 @@ def test_samples_lie_in_the_space(make_study_config):
     assert len({point["optim.lr"] for point in points}) == 3
     for point in points:
         assert config.space.decode(config.space.encode(point)) == point
+
+
+def test_what_the_data_lack_is_not_shown(tmp_path, monkeypatch, make_study_config):
+    monkeypatch.chdir(tmp_path)
+    data = {"name": "planted", "modalities": ["text", "audio"]}
+    text = "\n".join(dry_run(make_study_config(base={"data": data}), tmp_path))
+    base = text[text.index("base configuration") :]
+    assert "nor what is about vision, which these data lack" in base
+    assert "  audio:\n" in base
+    assert "  vision:\n" not in base
+
+
+def test_data_that_cannot_be_read_cost_only_what_needs_them(tmp_path, monkeypatch, make_study_config):
+    monkeypatch.chdir(tmp_path)
+    data = {"name": "mosi", "path": str(tmp_path / "missing.npz")}
+    lines = []
+    with pytest.raises(DataError, match="missing"):
+        deque(map(lines.append, dry_run(make_study_config(base={"data": data}), tmp_path)))
+    assert lines[-1].startswith("base configuration")
+    assert sum(line.startswith("sampled configuration") for line in lines) == 3

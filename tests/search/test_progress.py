@@ -84,7 +84,7 @@ def test_the_status_counts_every_end_and_estimates_what_is_left(display, monkeyp
     end(display, 3, "out_of_memory", reason="MemoryError")
     display.trial_started(4, {}, "")
     status = display._status().plain
-    assert "running 1  completed 1  pruned 1  diverged 0  out of memory 1  failed 1" in status
+    assert "running 1 (epochs 4: 0)  completed 1  pruned 1  diverged 0  out of memory 1  failed 1" in status
     assert "best valid/mae 0.5000 (trial 0)" in status
     assert "80 trials/h" in status  # two in 90 s
     assert "0:01:30 left" in status  # two more
@@ -95,12 +95,12 @@ def test_paused_trials_do_not_run(display, console):
         display.trial_started(number, {}, "")
         display.trial_epoch(number, 3, {})
     display.trial_paused(2)
-    assert "running 1  paused 1  completed 1" in display._status().plain
+    assert "running 1 (epochs 3: 3)  paused 1  completed 1" in display._status().plain
     display.trial_paused(3)
     display.trial_started(2, {}, "")
-    assert "running 1  paused 1  completed 1" in display._status().plain
+    assert "running 1 (epochs 2: 3)  paused 1  completed 1" in display._status().plain
     display.trial_finished(3, "pruned", (), "")
-    assert "running 1  completed 1  pruned 1" in display._status().plain
+    assert "running 1 (epochs 2: 3)  completed 1  pruned 1" in display._status().plain
     assert shown(console)[0].split() == ["3/6", "trial", "3", "pruned", "epoch", "3"]
 
 
@@ -144,3 +144,16 @@ def test_a_line_has_what_was_measured_in_the_best_epoch_also_of_a_pruned_trial(d
         "3/6 trial 2 completed epoch 7 valid/mae 0.4500 best so far epoch 3: valid/pearson 0.7000",
         "4/6 trial 3 pruned epoch 7 valid/mae 0.4500 epoch 3: valid/pearson 0.7000",
     ]
+
+
+def test_the_status_says_how_far_trials_are_and_how_sure_the_best_is(console):
+    display = ProgressDisplay(console)
+    display.start_study(replace(CARD, num_epochs=30), [])
+    for number in range(2, 10):
+        display.trial_started(number, {}, "")
+    display.trial_epoch(2, 5, {})
+    end(display, 3, "completed", 0.4, best=BestEpoch(7, standard_error=0.02))
+    assert "0.4000 ± 0.039  best so far" in shown(console)[0]
+    status = display._status().plain
+    assert "running 7 (epochs 2: 5/30, 4: 0/30, 5: 0/30, 6: 0/30, 7: 0/30, 8: 0/30, ...)" in status
+    assert "best valid/mae 0.4000 ± 0.039 (trial 3)" in status

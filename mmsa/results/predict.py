@@ -1,0 +1,188 @@
+"""Predictions of a retraining's models on new rows, with the spread over its seeds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmsa.data.catalogue import open_corpus
+from mmsa.data.conversion import data_config
+from mmsa.data.corpus import MODALITIES, Split, SplitName
+from mmsa.errors import DataError, did_you_mean
+from mmsa.results.served import rows_of
+from mmsa.training.bundle import load_bundle
+from mmsa.training.predictor import Predictor
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+_SEED = "seed-"
+_SPLITS: tuple[SplitName, ...] = ("train", "valid")
+"""What a data set is asked for. Test is opened by retrain, once, and written down."""
+
+
+def models_of(folder: Path, cache: Path | None = None) -> dict[str, Predictor]:
+    """The models of a retraining by seed; a folder that is one model is the only one.
+
+    Args:
+        folder: ``runs/retrained/<study>-<digest>``, or a model in it.
+        cache: folder that keeps encoded text.
+
+    Raises:
+        DataError: for a folder without a model.
+    """
+    bundles = sorted(folder.glob(f"{_SEED}*"), key=lambda path: (len(path.name), path.name))
+    if not bundles:
+        return {folder.name.removeprefix(_SEED): load_bundle(folder, cache)}
+    return {path.name.removeprefix(_SEED): load_bundle(path, cache) for path in bundles}
+
+
+def find_models(study: str, runs: Path) -> Path:
+    """The folder of the latest retraining of a study.
+
+    Raises:
+        DataError: if none of its configurations was retrained here.
+    """
+    folder = runs / "retrained"
+    found = [path for path in folder.glob(f"{study}-*") if path.name.rpartition("-")[0] == study]
+    if not found:
+        known = sorted({path.name.rpartition("-")[0] for path in folder.glob("*-*")})
+        advice = did_you_mean(study, known) or "retrain it first: launch/retrain.py"
+        raise DataError(f"{folder}: study {study!r} has no retrained models; {advice}")
+    return max(found, key=lambda path: path.stat().st_mtime)
+
+
+def rows_to_predict(
+    path: str, predictor: Predictor, name: str | None, changes: Mapping[str, Any]
+) -> Iterator[tuple[dict[str, Sequence[Any]], Split]]:
+    """Rows to predict, with the columns that name them; a data set gives its train and its valid.
+
+    Args:
+        path: a table (csv, json, jsonl, parquet) with a column for each modality and any others, whose cells
+            are text or arrays, in csv as JSON; or a file or folder of a data set.
+        predictor: whose inputs the rows shall have.
+        name: of the data set, as in ``data.name``; None is what the file is known as.
+        changes: settings of the data by dotted path.
+
+    Raises:
+        DataError: for what cannot be read.
+        ConfigError: for settings that the data set does not have.
+    """
+    read = _TABLES.get(Path(path).suffix.lower())
+    if read is None:
+        corpus = open_corpus(data_config(path, name, changes), _SPLITS)
+        for split in _SPLITS:
+            yield {"id": corpus[split].ids.tolist(), "split": [split] * len(corpus[split])}, corpus[split]
+        return
+    table = _table(Path(path), read)
+    kept = [column for column in table if column not in MODALITIES]
+    yield {str(column): table[column].tolist() for column in kept}, rows_of(table, predictor.inputs)
+
+
+def predict_rows(
+    models: Mapping[str, Predictor], parts: Iterable[tuple[Mapping[str, Sequence[Any]], Split]]
+) -> dict[str, list[Any]]:
+    """A table of predictions: what names the rows, and the columns of ``predictions``."""
+    table: dict[str, list[Any]] = {}
+    for named, rows in parts:
+        for name, column in {**named, **predictions(models, rows)}.items():
+            table.setdefault(name, []).extend(column)
+    return table
+
+
+def predictions(models: Mapping[str, Predictor], rows: Split) -> dict[str, list[float]]:
+    """Columns of predictions: the mean over models, their spread, and each of them."""
+    by_model_SN = np.stack([model.predict(rows) for model in models.values()]).astype(np.float64)
+    spread_N = by_model_SN.std(axis=0, ddof=1) if len(models) > 1 else np.full(len(rows), np.nan)
+    return {
+        "prediction": by_model_SN.mean(axis=0).tolist(),
+        "sd": spread_N.tolist(),
+        "lowest": by_model_SN.min(axis=0).tolist(),
+        "highest": by_model_SN.max(axis=0).tolist(),
+        **{f"seed {seed}": row_N.tolist() for seed, row_N in zip(models, by_model_SN, strict=True)},
+    }
+
+
+def write_predictions(columns: Mapping[str, Sequence[Any]], path: Path) -> None:
+    """Write columns as csv, json (a list of rows) or parquet, by the ending of ``path``."""
+    from pandas import DataFrame
+
+    table = DataFrame(dict(columns))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    match path.suffix.lower():
+        case ".csv":
+            table.to_csv(path, index=False)
+        case ".json":
+            table.to_json(path, orient="records", indent=1)
+        case ".parquet":
+            table.to_parquet(path, index=False)
+        case ending:
+            raise DataError(
+                f"{path}: {ending or 'no ending'} is no form of a table: write .csv, .json or .parquet"
+            )
+
+
+def _table(path: Path, read: Callable[[Path], DataFrame]) -> DataFrame:
+    try:
+        table = read(path)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:  # of pandas, json and pyarrow alike
+        raise DataError(f"{path}: cannot be read as {path.suffix[1:]}: {error}") from error
+    if not set(table.columns) & set(MODALITIES):
+        raise DataError(
+            f"{path}: has the columns {', '.join(map(str, table.columns))}; a table has a column for each "
+            f"modality that the model reads, of {', '.join(MODALITIES)}"
+        )
+    return table
+
+
+def _read_csv(path: Path) -> DataFrame:
+    """A csv file, whose cells of frames are JSON."""
+    from pandas import read_csv
+
+    table = read_csv(path)
+    for name in set(MODALITIES) & set(table.columns):
+        table[name] = [_cell(cell) for cell in table[name]]
+    return table
+
+
+def _cell(cell: object) -> object:
+    """A cell of csv: frames or tokens if it looks like a list, nothing if it is empty, and text otherwise."""
+    if isinstance(cell, str):
+        return json.loads(cell) if cell.startswith("[") else cell
+    return None
+
+
+def _read_json(path: Path) -> DataFrame:
+    from pandas import DataFrame
+
+    text = path.read_text(encoding="utf-8")
+    lines = path.suffix.lower() == ".jsonl"
+    return DataFrame([json.loads(line) for line in text.splitlines() if line] if lines else json.loads(text))
+
+
+def _read_parquet(path: Path) -> DataFrame:
+    from pandas import read_parquet
+
+    table = read_parquet(path)
+    for name in set(MODALITIES) & set(table.columns):
+        table[name] = [_plain(cell) for cell in table[name]]
+    return table
+
+
+def _plain(cell: Any) -> Any:
+    """Nested lists in place of arrays of arrays, which is how parquet's lists of lists are read."""
+    return [_plain(part) for part in cell] if isinstance(cell, np.ndarray) and cell.dtype == object else cell
+
+
+_TABLES: Mapping[str, Callable[[Path], DataFrame]] = {
+    ".csv": _read_csv,
+    ".json": _read_json,
+    ".jsonl": _read_json,
+    ".parquet": _read_parquet,
+}

@@ -1,0 +1,86 @@
+"""Predictions of new rows by all seeds: tables in every form, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from launched import launched
+
+from mmsa.config import parse
+from mmsa.data import open_corpus
+from mmsa.errors import DataError
+from mmsa.experiment import RunConfig
+from mmsa.results.predict import find_models, models_of, rows_to_predict
+from mmsa.training import run, save_bundle
+
+CONFIG = {
+    "data": {"name": "planted", "rows_train": 40, "rows_valid": 20, "rows_test": 20},
+    "model": {"name": "late_fusion"},
+    "train": {"epochs": 1, "device": "cpu"},
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs with two models of the study ``mine``, and rows to predict in every form."""
+    runs = tmp_path_factory.mktemp("runs")
+    for seed in (1, 22):
+        config = parse(RunConfig, {**CONFIG, "seed": seed}, "test")
+        corpus = open_corpus(config.data)
+        save_bundle(run(config, corpus), runs / "retrained" / "mine-0a1b2c" / f"seed-{seed}")
+    rows: list[dict[str, Any]] = [{"id": name, "speaker": 7} for name in ("a", "b", "c")]
+    for name, modality in corpus["valid"].modalities().items():
+        cells = np.split(modality.values, modality.offsets[1:-1])
+        for row, cell in zip(rows, cells, strict=False):
+            row[name] = cell.tolist()
+    (runs / "rows.json").write_text(json.dumps(rows))
+    (runs / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    pd.DataFrame(rows).to_parquet(runs / "rows.parquet")
+    as_text = [{k: json.dumps(v) if isinstance(v, list) else v for k, v in row.items()} for row in rows]
+    pd.DataFrame(as_text).to_csv(runs / "rows.csv", index=False)
+    return runs
+
+
+@pytest.mark.parametrize("ending", ["json", "jsonl", "parquet", "csv"])
+def test_a_table_in_every_form_gives_what_each_model_says(
+    runs: Path, tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / f"out.{'json' if ending == 'jsonl' else ending}"
+    options = ("--study", "mine", "--runs", str(runs), "--data", str(runs / f"rows.{ending}"))
+    assert launched(monkeypatch, "predict.py", *options, "--out", str(out)) == 0
+    read = {".csv": pd.read_csv, ".json": pd.read_json, ".parquet": pd.read_parquet}[out.suffix]
+    table = read(out)
+    assert table["id"].tolist() == ["a", "b", "c"]
+    assert table["speaker"].tolist() == [7, 7, 7]
+    models = models_of(find_models("mine", runs))
+    assert list(models) == ["1", "22"]
+    valid = open_corpus(models["1"].config.data)["valid"]
+    for seed, model in models.items():
+        assert table[f"seed {seed}"].to_numpy() == pytest.approx(model.predict(valid)[:3], abs=1e-5)
+    both = table[["seed 1", "seed 22"]].to_numpy()
+    assert table["prediction"].to_numpy() == pytest.approx(both.mean(axis=1))
+    assert table["sd"].to_numpy() == pytest.approx(both.std(axis=1, ddof=1))
+
+
+def test_what_is_no_table_or_no_model_says_so(runs: Path, tmp_path: Path) -> None:
+    model = models_of(find_models("mine", runs))["1"]
+
+    def refused(name: str, text: str) -> str:
+        (tmp_path / name).write_text(text)
+        with pytest.raises(DataError) as error:
+            list(rows_to_predict(str(tmp_path / name), model, None, {}))
+        return str(error.value)
+
+    assert "cannot be read as json" in refused("rows.json", "[1, 2")
+    assert "a column for each modality" in refused("rows.csv", "words\nhello\n")
+    assert "cannot be read as parquet" in refused("rows.parquet", "PAR1")
+    assert "cannot be read as csv" in refused("cells.csv", 'id,audio\na,"[[1.0, 2.0"\n')
+    with pytest.raises(DataError, match="'mine'"):
+        find_models("min", runs)
+    with pytest.raises(DataError, match="no model bundle"):
+        models_of(tmp_path)
