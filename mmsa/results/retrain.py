@@ -20,6 +20,7 @@ from mmsa.data.rows import Rows
 from mmsa.data.validation import raise_data_error
 from mmsa.errors import DataError
 from mmsa.experiment import RunConfig
+from mmsa.information.across_parts import across_parts
 from mmsa.interface import SplitCard
 from mmsa.provenance import versions
 from mmsa.results.exported import Exported
@@ -56,9 +57,10 @@ def retrain(
 ) -> RetrainReport:
     """Train a configuration with several seeds, then open test once for all of them.
 
-    Every seed is trained on train, and its epoch selected on valid. An exported trial is first trained again
-    with its own seed, to show that it is reproduced. That seed was selected because it did well, so the
-    result is the mean over fresh seeds, and the selected one stands beside it.
+    Every seed is trained on train, and its epoch selected on valid; with folds see ``train_seed``. An
+    exported trial is first trained again with its own seed, to show that it is reproduced. That seed was
+    selected because it did well, so the result is the mean over fresh seeds, and the selected one stands
+    beside it.
 
     Models and measurements go to ``runs``/retrained, and the opening of test into the ledger.
 
@@ -189,14 +191,20 @@ def _with_information(report: RetrainReport, test: Split, runs: Path, path: Path
         return report
     try:
         vectors = {
-            result.seed: load_bundle(result.bundle, runs / "cache").represent(test) for result in report.seeds
+            result.seed: [part.represent(test) for part in load_bundle(result.bundle, runs / "cache").parts()]
+            for result in report.seeds
         }
         with Runtime.of(report.config.train).active():
             seeds = tuple(
-                replace(result, information=measure_test(vectors[result.seed], test, config))
+                replace(
+                    result,
+                    information=across_parts(
+                        [measure_test(part, test, config) for part in vectors[result.seed]], same_rows=True
+                    ),
+                )
                 for result in report.seeds
             )
-            decomposition = decompose_test(vectors[report.best_on_valid.seed], test)
+            decomposition = decompose_test(vectors[report.best_on_valid.seed][0], test)
     except DataError as error:
         say(f"information on test was not measured: {error}")
         return report

@@ -78,7 +78,10 @@ def check_test(
     """
     test = corpus.outlines.get("test")
     if test is None:
-        raise DataError(f"{corpus.name} has no test split to measure on. {HOW_TO_SPLIT['test']}")
+        instead = " What its folds say, less the optimism of a choice, is in launch/report.py." * bool(
+            corpus.folds
+        )
+        raise DataError(f"{corpus.name} has no test split to measure on. {HOW_TO_SPLIT['test']}{instead}")
     raise_data_error(f"{corpus.name}: test cannot be opened as it is", list(test.problems))
     seen, ours = _seen(exported, overrides, corpus, say), Rows.of(corpus, "test")
     shared = {f"of its {len(ours.rows)} rows": ours.rows & seen.rows}

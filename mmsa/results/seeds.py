@@ -15,6 +15,7 @@ from mmsa.experiment import RunConfig
 from mmsa.results.entrants import KeptSeed
 from mmsa.results.sealed import Say
 from mmsa.training.bundle import save_bundle
+from mmsa.training.folded import refit
 from mmsa.training.loop import Progress, run
 from mmsa.training.predictor import Result
 
@@ -44,6 +45,9 @@ def train_seed(
 ) -> Result:
     """Train on train, select the epoch on valid, and keep the model.
 
+    With folds the models of the folds select the epoch, and say how good the configuration is. What is kept
+    is one model of all rows of development, trained for that many epochs, or with ``final: bag`` their mean.
+
     Args:
         config: with the seed.
         corpus: its train and valid splits.
@@ -65,6 +69,9 @@ def train_seed(
             watch.epoch(config.seed, progress.epoch, progress.metrics)
 
     result = run(config, corpus, tell, cache=cache)
+    if corpus.folds and config.data.folds.final == "refit":  # type: ignore[attr-defined]
+        say(f"{prefix} refit on all {len(corpus['train'])} rows for {result.best_epoch} epochs")
+        result = refit(config, corpus, result, cache=cache)
     save_bundle(result, bundle)
     return result
 

@@ -5,12 +5,14 @@ config.yaml          the complete configuration of the run
 inputs.json          what the model was built for: widths and standardisation of the features
 weights.safetensors  the weights of the best epoch
 text_encoder/        of a pretrained text encoder: configuration, tokenizer, and its weights if it was frozen
+fold-0/ …            in place of the last three, of a model that is the mean of several: a bundle for each
 ===================  ====================================================================================
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -24,22 +26,35 @@ from mmsa.models.modalities import MultimodalConfig
 from mmsa.models.systems import build_model
 from mmsa.models.text_input import save_text_frontend, with_text_frontend
 from mmsa.training.checkpoint import UNREADABLE, reason_of
-from mmsa.training.predictor import Predictor, Result
+from mmsa.training.predictor import Bag, Predictor, Result
 from mmsa.training.runtime import Runtime
 
+_FOLD = "fold-"
 _CONFIG, _INPUTS, _WEIGHTS, _TEXT = "config.yaml", "inputs.json", "weights.safetensors", "text_encoder"
 
 
 def save_bundle(result: Result, directory: Path) -> None:
     """Write the best model of ``result`` into the folder ``directory``."""
-    predictor = result.predictor
+    parts = result.predictor.parts()
     directory.mkdir(parents=True, exist_ok=True)
+    for former in directory.glob(f"{_FOLD}*"):  # of an earlier retraining, which may have had more
+        shutil.rmtree(former)
+    if len(parts) == 1:
+        _save(parts[0], result.config, directory)
+        return
     (directory / _CONFIG).write_text(dump_yaml(result.config.model_dump(mode="json")), encoding="utf-8")
+    for number, part in enumerate(parts):
+        (directory / f"{_FOLD}{number}").mkdir()
+        _save(part, part.config, directory / f"{_FOLD}{number}")
+
+
+def _save(predictor: Predictor, config: RunConfig, directory: Path) -> None:
+    (directory / _CONFIG).write_text(dump_yaml(config.model_dump(mode="json")), encoding="utf-8")
     (directory / _INPUTS).write_text(json.dumps(predictor.inputs.to_dict()), encoding="utf-8")
     weights = {name: value.cpu().contiguous() for name, value in predictor.model.state_dict().items()}
     save_file(weights, directory / _WEIGHTS)
     if predictor.inputs.text is not None:
-        save_text_frontend(result.config.model, directory / _TEXT)
+        save_text_frontend(config.model, directory / _TEXT)
 
 
 def load_bundle(directory: Path, cache: Path | None = None) -> Predictor:
@@ -53,6 +68,10 @@ def load_bundle(directory: Path, cache: Path | None = None) -> Predictor:
         DataError: for a folder that is no bundle, or is a damaged one.
         ConfigError: for a configuration that this version of mmsa does not know.
     """
+    folds = sorted(directory.glob(f"{_FOLD}*"), key=lambda fold: (len(fold.name), fold.name))
+    if folds and (directory / _CONFIG).is_file():
+        config = parse(RunConfig, load_yaml(directory / _CONFIG), str(directory / _CONFIG))
+        return Bag.of(config, [load_bundle(fold, cache) for fold in folds])
     missing = [name for name in (_CONFIG, _INPUTS, _WEIGHTS) if not (directory / name).is_file()]
     if missing:
         raise DataError(

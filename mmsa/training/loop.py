@@ -226,7 +226,7 @@ def _measure(trainer: AnyTrainer, model: nn.Module) -> dict[str, Measurement]:
                 )
             )
     # Never of all rows at once: vectors of different networks have nothing in common but their width.
-    return panels[0] if len(panels) == 1 else across_parts(panels)
+    return across_parts(panels)
 
 
 @contextmanager

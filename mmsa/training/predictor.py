@@ -95,8 +95,14 @@ class Predictor:
             self._check(encoded)
             return predict(self.model, encoded, self.config.train.eval_batch_size, self.runtime.device)
 
+    def parts(self) -> tuple[Predictor, ...]:
+        """The networks it is made of, each with representations of its own."""
+        return (self,)
+
     def represent(self, split: Split) -> dict[str, NDArray[np.float32]]:
         """(N, D) vectors of each modality and of the ``fusion``, for rows as in ``predict``.
+
+        Of several networks those of the first; see ``parts``.
 
         Raises:
             DataError: as ``predict``.
@@ -130,6 +136,10 @@ class Bag(Predictor):
         """The mean of ``members``, which were trained by ``config``."""
         first = members[0]
         return cls(config, first.inputs, first.model, first.runtime, first.cache, tuple(members))
+
+    def parts(self) -> tuple[Predictor, ...]:
+        """The members."""
+        return self.members
 
     def predict(self, split: Split) -> NDArray[np.float32]:
         """(N,) mean of the members' predictions; see ``Predictor.predict``."""
