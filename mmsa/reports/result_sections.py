@@ -11,6 +11,7 @@ from mmsa.interface import ReferencePoint
 from mmsa.reports.document import VERDICT_LENGTH, Block, Paragraph, Picture, Section, Table
 from mmsa.reports.evidence import Evidence
 from mmsa.reports.search_charts import ScoredLine, best_trials, front_chart
+from mmsa.search.honest import honest_lines, read_estimate
 from mmsa.search.progress import spoken
 from mmsa.search.records import TrialRecord
 from mmsa.training.constants import LOWER_IS_BETTER, better
@@ -225,6 +226,13 @@ def _reference_cells(point: ReferencePoint, metric: str, best: int | None) -> li
         return [shown, "-", "-", "not compared row by row"]
     word = "surely better" if gain.low > 0 else "surely worse" if gain.high < 0 else "not surely better"
     return [shown, f"{gain.value:+.4f}", f"{gain.low:+.4f} to {gain.high:+.4f}", word]
+
+
+def honest_section(evidence: Evidence) -> Section:
+    """What a search by folds chooses, less the optimism of the choice; empty without folds."""
+    study = evidence.study
+    lines = honest_lines(read_estimate(evidence.runs / study.name), study.constant(evidence.metric))
+    return Section("Honest value of the choice", [Paragraph(" ".join(map(str.strip, lines)))] if lines else [])
 
 
 def front_section(evidence: Evidence) -> Section:

@@ -17,6 +17,7 @@ from mmsa.reports.result_sections import (
     answer,
     best_section,
     front_section,
+    honest_section,
     references_section,
     test_section,
 )
@@ -45,6 +46,7 @@ def study_report(study: StudyView, runs: Path) -> Document:
     sections = [
         best_section(evidence),
         references_section(evidence),
+        honest_section(evidence),
         front_section(evidence),
         composition_section(decomposition_of(study, runs), shares, best, study.name),
         levels_section(shares),

@@ -13,6 +13,7 @@ from textwrap import shorten
 from mmsa.interface import VALID, Outcome, ReferencePoint, Scalar, short
 from mmsa.masking import masked
 from mmsa.measurement import CLAIMS, Measurement
+from mmsa.search.honest import honest_lines
 from mmsa.search.progress import ENDS, spoken
 from mmsa.search.records import Cost, TrialRecord, shown_params
 from mmsa.search.stops import STANDARD_ERRORS
@@ -20,6 +21,7 @@ from mmsa.search.study.fidelity import Fidelity, fidelity
 from mmsa.search.study.view import StudyView
 from mmsa.tracking.location import DEFAULT_RUNS
 from mmsa.training.constants import LOWER_IS_BETTER, Constant, short_of
+from mmsa.training.honest import HonestEstimate
 
 _NUM_MEASURED = 2
 _NONE_FEASIBLE = "          no trial breaks less; export it by its number if that will do"
@@ -105,6 +107,7 @@ class SearchSummary:
         idle: searched parameters without an effect on these data.
         notes: lines about the data that one should know when reading the values.
         references: reference points of the study, apart from its trials.
+        honest: the value of what is chosen, less the optimism of the choice; None without folds.
         fidelity: how well the search foretold its finalists; None without at least two of them.
         default_finalist: the finalist that ran the defaults again; None without one.
     """
@@ -133,6 +136,7 @@ class SearchSummary:
     idle: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     references: tuple[ReferencePoint, ...] = ()
+    honest: HonestEstimate | None = None
     fidelity: Fidelity | None = None
     default_finalist: BestTrial | None = None
 
@@ -188,6 +192,7 @@ class SearchSummary:
             *([f"          {self.fidelity.text()}"] if self.fidelity else []),
             *self._defaults(),
             *self._constant(self.best),
+            *honest_lines(self.honest, self.constant),
             *reference_lines(self.references, self.metric, self.best.number),
             *self._front(),
             *(f"note:     {note}" for note in self.notes),

@@ -70,7 +70,7 @@ def best_constants(constants: Mapping[str, Mapping[str, float]]) -> dict[str, Co
     return best
 
 
-def short_of(metric: str, value: float, worse_end: float | None, constant: Constant) -> str:
+def short_of(metric: str, value: float, worse_end: float | None, constant: Constant, level: int = 95) -> str:
     """Say how a result falls short of a constant predictor; empty if it is surely better.
 
     Args:
@@ -78,12 +78,13 @@ def short_of(metric: str, value: float, worse_end: float | None, constant: Const
         value: of the result.
         worse_end: of its 95 % interval; None if unknown.
         constant: the best one by this metric.
+        level: of the interval, in percent.
     """
     floor = f"{constant.value:.4f}, the {constant.name} of train for every row"
     if not better(metric, value, constant.value):
         return f"no better than {floor}"
     if worse_end is not None and not better(metric, worse_end, constant.value):
-        return f"not surely better than {floor}: the 95 % interval includes it"
+        return f"not surely better than {floor}: the {level} % interval includes it"
     return ""
 
 

@@ -36,7 +36,10 @@ from mmsa.training.trainer import Position, Trainer, resume_together, run_identi
 
 FOLD_MEAN, FOLD_SD = "fold_mean/", "fold_sd/"
 """Prefixes of the mean and standard deviation over folds of a metric that ``valid/`` has of all rows."""
-_NOT_POOLED = ("auc",)  # scores of different models have no common scale to be ranked on
+HELD_OUT = "held_out_predictions.npy"
+"""Name of the file in a trial's folder with the predictions of held-out rows after each of its epochs."""
+NOT_POOLED = ("auc",)
+"""Beginnings of metrics that are means over folds: scores of different models have no common ranks."""
 
 
 class FoldedTrainer:
@@ -44,7 +47,7 @@ class FoldedTrainer:
 
     Attributes:
         folds: a run for each; their seeds differ, so that the spread over folds includes that of training.
-        held_out: (R, N) predictions of the best epoch, by the models that did not see the row; NaN where no
+        held_out: (R, N) predictions after each epoch, by the models that did not see the row; NaN where no
             fold of a repeat holds it out. (R, N, K) where a prediction has K numbers.
 
     Raises:
@@ -64,7 +67,7 @@ class FoldedTrainer:
         self.model = nn.ModuleList([fold.model for fold in self.folds])
         self.selection = Selection(config.train)
         self.history: list[dict[str, float]] = []
-        self.held_out: NDArray[np.float32] = np.empty((0, 0), np.float32)
+        self.held_out: list[NDArray[np.float32]] = []
 
     @property
     def position(self) -> Position:
@@ -110,10 +113,8 @@ class FoldedTrainer:
         for fold in self.folds:
             fold.end_epoch(metrics)
         self.history.append(metrics)
-        epoch = self.position.epoch
-        self.selection.consider(epoch, metrics, self.evaluated)
-        if self.selection.epoch == epoch:
-            self.held_out = spread(self.corpus.folds, predictions, len(self.corpus["valid"]))
+        self.held_out.append(spread(self.corpus.folds, predictions, len(self.corpus["valid"])))
+        self.selection.consider(self.position.epoch, metrics, self.evaluated)
 
     def _turn(self, number: int) -> tuple[dict[str, float], NDArray[np.float32]]:
         fold = self.folds[number]
@@ -145,8 +146,9 @@ class FoldedTrainer:
                 model.to("cpu")
 
     def valid_predictions(self) -> NDArray[np.float32]:
-        """``held_out``; (N,) or (N, K) for a single repeat."""
-        return self.held_out[0] if len(self.held_out) == 1 else self.held_out
+        """``held_out`` of the best epoch; (N,) or (N, K) for a single repeat."""
+        best = self.held_out[self.selection.epoch - 1]
+        return best[0] if len(best) == 1 else best
 
     def result(self) -> Result:
         """The result of the run: the models of all folds, whose mean predicts. It ends the run."""
@@ -174,7 +176,7 @@ class FoldedTrainer:
                 "folds": [fold.state() for fold in self.folds],
                 "selection": self.selection.state_dict(),
                 "history": self.history,
-                "held_out": torch.from_numpy(self.held_out),
+                "held_out": torch.from_numpy(np.stack(self.held_out)),
             },
         )
 
@@ -193,8 +195,8 @@ class FoldedTrainer:
             self._park(fold)
         self.selection.load_state_dict(state["selection"])
         self.history = [dict(metrics) for metrics in state["history"]]
-        self.held_out = state["held_out"].numpy()
-        if {fold.position.epoch for fold in self.folds} != {len(self.history)}:
+        self.held_out = list(state["held_out"].numpy())
+        if {*(fold.position.epoch for fold in self.folds), len(self.held_out)} != {len(self.history)}:
             raise ValueError(f"folds are not all at the end of epoch {len(self.history)}")
 
 
@@ -240,7 +242,7 @@ def across_folds(corpus: Corpus, predictions: Sequence[NDArray[np.float32]]) -> 
     spreads: dict[str, float] = {}
     for name in by_fold[0]:
         values_F = np.array([metrics[name] for metrics in by_fold])
-        joint = values_F if name.startswith(_NOT_POOLED) else [metrics[name] for metrics in pooled]
+        joint = values_F if name.startswith(NOT_POOLED) else [metrics[name] for metrics in pooled]
         found[name] = float(np.mean(joint))
         spreads[FOLD_MEAN + name], spreads[FOLD_SD + name] = (
             float(values_F.mean()),

@@ -106,6 +106,12 @@ class Progress:
             raise ValueError(f"epoch {self.epoch} is not the last one")
         return self._trainer.valid_predictions()
 
+    @property
+    def held_out(self) -> NDArray[np.float32] | None:
+        """(E, R, N) predictions of held-out rows after each epoch; None without folds."""
+        trainer = self._trainer
+        return np.stack(trainer.held_out) if isinstance(trainer, FoldedTrainer) else None
+
 
 def epochs(
     config: RunConfig,

@@ -42,6 +42,7 @@ from mmsa.search.execution.stop_request import INTERRUPTED, StopRequest, stopped
 from mmsa.search.execution.trial import PEAK_MEMORY, SearchTrial, WorkerContext
 from mmsa.search.execution.tune import StudySearcher, TuneScheduler, scheduler_of
 from mmsa.search.execution.tune_trials import StudyTrials
+from mmsa.search.honest import estimate_honestly
 from mmsa.search.records import Cost
 from mmsa.search.study.cards import study_card, trial_card
 from mmsa.search.study.opening import prior_lines
@@ -208,6 +209,7 @@ def run_search(
                             _run_trials(study, stage_plan, options, observers, stop, say, beside)
             if stop.error is None:
                 references.compare()
+                honest = estimate_honestly(study, study.folder, plans[0].corpora[1])
         finally:
             for observer in observers:
                 observer.close()
@@ -216,6 +218,7 @@ def run_search(
         summary = summary_of(study, options.runs, options.storage, before, time.monotonic() - started)
         return replace(
             summary,
+            honest=honest,
             spent=stop.spent,
             interrupted=stop.reason == INTERRUPTED,
             gave_up="" if stop.reason == INTERRUPTED else stop.reason,

@@ -37,6 +37,7 @@ from mmsa.search.locks import ProcessLock
 from mmsa.search.records import Ending
 from mmsa.search.space.checks import COST_PARAMETERS
 from mmsa.search.stops import STANDARD_ERRORS
+from mmsa.training.folded import HELD_OUT
 from mmsa.training.loop import Progress, epochs
 from mmsa.training.parallel import ALONE, Team
 from mmsa.training.selection import Selection
@@ -237,6 +238,8 @@ class TrialRun:
         if self._team.rank == 0:
             with suppress(OSError):  # a comparison less, and no reason to fail
                 np.save(self._assignment.folder / PREDICTIONS, progress.valid_predictions)
+                if (held_out := progress.held_out) is not None:
+                    np.save(self._assignment.folder / HELD_OUT, held_out)
         return {PEAK_MEMORY: peak_memory(), STANDARD_ERRORS: progress.standard_errors()}
 
     def _values(self, earlier: Mapping[int, Metrics], own: Metrics) -> dict[int, float]:
