@@ -27,6 +27,7 @@ from mmsa.training.resampling import Floats, weighted_metrics
 _DRAWS = 500
 _TAILS = (0.05, 0.95)
 _FEWEST_GROUPS = 10
+_FEWEST_LEFT = 2  # groups that a draw leaves out; of ten, one draw in a thousand leaves fewer
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ def honest_estimate(
     if num_groups < _FEWEST_GROUPS or not runs:
         return None
     drawn_BG = bootstrap_weights(num_groups, draws, seed)
+    drawn_BG = drawn_BG[(drawn_BG == 0).sum(axis=1) >= _FEWEST_LEFT]
+    draws = len(drawn_BG)
     # The first row is all rows as they are; then the drawn groups, then those that were left out.
     weights_RG = np.vstack([np.ones(num_groups), drawn_BG, drawn_BG == 0])
     values = np.stack([_values(corpus, epoch, metric, group_N, weights_RG) for run in runs for epoch in run])

@@ -68,6 +68,13 @@ def test_people_are_drawn_and_not_rows():
     assert found.high - found.low > 2 * (rows.high - rows.low)
 
 
+def test_a_draw_of_few_people_may_leave_nobody_out():
+    generator = np.random.default_rng(3)
+    run = generator.standard_normal((1, 1, 10)).astype(np.float32)
+    found = honest_estimate(people(generator.standard_normal(10)), [run], "mae", minimize=True, draws=20_000)
+    assert np.isfinite([found.value, found.low, found.high]).all()
+
+
 def test_few_people_give_no_estimate():
     corpus = people(np.arange(8.0))
     assert honest_estimate(corpus, [np.zeros((1, 1, 8), np.float32)], "mae", minimize=True) is None
