@@ -29,6 +29,13 @@ References = Literal["none", "constant", "ridge", "all"]
 """How much the trials of a study are compared with; each kind includes those before it."""
 VALID = "valid/"
 """Prefix of the metrics of the valid split."""
+Direction = Literal["minimize", "maximize"]
+_ERRORS = ("mae", "rmse")
+
+
+def direction_of(metric: str) -> Direction:
+    """Which way a metric of predictions is better; ``metric`` with or without split and target before it."""
+    return "minimize" if metric.rpartition("/")[2] in _ERRORS else "maximize"
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from figures import Figure, record
 
+from mmsa.data.target_spec import TargetSpec
 from mmsa.results.crossed import Crossed
 from mmsa.results.verdict import RACE_AFTER, Contender, judge, out_of_the_race
 
@@ -66,7 +67,7 @@ def draw(
 
 def crossed(study: Simulated, seeds: dict[str, int], resamples: int) -> Crossed:
     predictions = {name: study.predictions[name][:number] for name, number in seeds.items()}
-    return Crossed(study.labels, study.groups, "regression", predictions, resamples)
+    return Crossed(study.labels, study.groups, TargetSpec("label"), predictions, resamples)
 
 
 def winner(study: Simulated, resamples: int) -> str | None:

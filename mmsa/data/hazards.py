@@ -35,7 +35,7 @@ def warn_about_labels(split: Split, source: str) -> None:
             *(source, len(split)),
         )
     if len(split) > 1 and np.ptp(split.labels) == 0:
-        logger.warning("%s: all %d labels are %g", source, len(split), split.labels[0])
+        logger.warning("%s: all %d labels are %g", source, len(split), split.labels.flat[0])
 
 
 def _warn_about_columns(features: Features, source: str) -> None:

@@ -168,7 +168,7 @@ def _judged(
         )
     crossed, valid = crossed_valid(whole, corpus), corpus["valid"]
     verdict = judge(crossed, [entrant.contender for entrant in whole], metric, lower=lower)
-    constants = best_constants(constant_metrics(corpus["train"].labels, valid.labels, corpus.suite))
+    constants = best_constants(constant_metrics(corpus["train"].labels, valid.labels, corpus.target))
     same = study.config.search.objectives[0].metric == VALID + metric
     return Comparison(
         study=study.name,

@@ -20,10 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from mmsa.data.target_spec import Suite
+from mmsa.data.target_spec import TargetSpec
 from mmsa.information.groups import bootstrap_weights, effective_groups
 from mmsa.interface import PairedDifference
-from mmsa.training.resampling import Floats, resampled_groups, weighted_metrics
+from mmsa.training.metrics import weighted_metrics
+from mmsa.training.resampling import resampled_groups
+from mmsa.training.row_weights import Floats, RowWeights
 
 _RESAMPLES = 1000
 _POWER = 0.8
@@ -69,7 +71,7 @@ class Crossed:
     Args:
         labels_N: of the split.
         groups_N: video or speaker of each row.
-        suite: which metrics.
+        target: what is predicted.
         predictions_SN: of each seed, by configuration; at least two seeds each.
         resamples: how many.
     """
@@ -78,7 +80,7 @@ class Crossed:
         self,
         labels_N: NDArray[np.floating[Any]],
         groups_N: NDArray[np.str_],
-        suite: Suite,
+        target: TargetSpec,
         predictions_SN: Mapping[str, NDArray[np.floating[Any]]],
         resamples: int = _RESAMPLES,
     ):
@@ -90,7 +92,7 @@ class Crossed:
         weights_RG = np.vstack([np.ones(self._num_groups), resampled_RG])
         self._metrics = {
             name: [
-                weighted_metrics(labels_N, predictions_N, group_N, weights_RG, suite)
+                weighted_metrics(labels_N, predictions_N, RowWeights(group_N, weights_RG), target)
                 for predictions_N in seeds_SN
             ]
             for name, seeds_SN in predictions_SN.items()

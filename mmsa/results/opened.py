@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from mmsa.data.corpus import Corpus
 from mmsa.data.ledger import LEDGER, Ledger, OpenedBeside, Opening
 from mmsa.data.rows import Rows
+from mmsa.interface import direction_of
 from mmsa.results.compared import OpenedTest
 from mmsa.results.crossed import Crossed
 from mmsa.results.entrants import Entrant
 from mmsa.results.sealed import earlier_openings, open_test
 from mmsa.results.verdict import gain, leader
 from mmsa.training.bundle import load_bundle
-from mmsa.training.constants import LOWER_IS_BETTER, best_constants, constant_metrics
+from mmsa.training.constants import best_constants, constant_metrics
 
 PREDICTIONS = "test.npz"
 """Name of the file with the predictions of all models on test: an array of seeds by rows for each name."""
@@ -72,7 +73,7 @@ def open_for_all(
         name: np.stack([load_bundle(kept.bundle, runs / "cache").predict(test) for kept in entrant.seeds])
         for name, entrant in whole.items()
     }
-    crossed = Crossed(test.labels, test.groups, corpus.suite, predictions)
+    crossed = Crossed(test.labels, test.groups, corpus.target, predictions)
     by_seed = {name: {of: crossed.by_seed(name, of) for of in crossed.metrics} for name in whole}
     measured = {name: _by_model(metrics) for name, metrics in by_seed.items()}
     beside = [replace(_beside(entrant), metrics=measured[name]) for name, entrant in others.items()]
@@ -94,12 +95,12 @@ def open_for_all(
         by_seed=by_seed,
         gains={
             name: {
-                of: gain(crossed, take, name, of, lower=of in LOWER_IS_BETTER).paired()
+                of: gain(crossed, take, name, of, lower=direction_of(of) == "minimize").paired()
                 for of in crossed.metrics
             }
             for name in others
         },
-        constants=best_constants(constant_metrics(corpus["train"].labels, test.labels, corpus.suite)),
+        constants=best_constants(constant_metrics(corpus["train"].labels, test.labels, corpus.target)),
         earlier=earlier,
         elsewhere={other or "": count for other, count in elsewhere.items()},
         take=take,

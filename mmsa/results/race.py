@@ -72,4 +72,4 @@ def crossed_valid(entrants: Sequence[Entrant], corpus: Corpus) -> Crossed:
     predictions = {
         entrant.candidate.name: np.stack([kept.predictions for kept in entrant.seeds]) for entrant in entrants
     }
-    return Crossed(valid.labels, valid.groups, corpus.suite, predictions)
+    return Crossed(valid.labels, valid.groups, corpus.target, predictions)

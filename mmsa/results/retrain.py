@@ -156,7 +156,7 @@ def _measure_on_test(
     test = open_test(ledger, opening, config)
     predictions_SN = np.stack([load_bundle(r.bundle, runs / "cache").predict(test) for r in trained])
     seeds = tuple(
-        replace(result, test=evaluate(test.labels, predictions_N, corpus.suite))
+        replace(result, test=evaluate(test.labels, predictions_N, corpus.target))
         for result, predictions_N in zip(trained, predictions_SN, strict=True)
     )
     ledger.measure(opening, test.digest, [result.test for result in seeds])
@@ -169,14 +169,14 @@ def _measure_on_test(
         elsewhere=elsewhere,
         seeds=seeds,
         reproduced=reproduced,
-        intervals=cluster_bootstrap(test.labels, fresh_SN, test.groups, corpus.suite),
-        constants=constant_metrics(corpus["train"].labels, test.labels, corpus.suite),
+        intervals=cluster_bootstrap(test.labels, fresh_SN, test.groups, corpus.target),
+        constants=constant_metrics(corpus["train"].labels, test.labels, corpus.target),
         kinds=_kinds(test),
         widths={name: width for name, width in test.outline().widths.items() if width is not None},
         test_split=SplitCard("test", test.digest, len(test), len(np.unique(test.groups))),
         num_rows=len(test),
         num_groups=len(np.unique(test.groups)),
-        notes=tuple(lopsided(test.labels, corpus.suite, "test")),
+        notes=tuple(lopsided(test.labels, corpus.target, "test")),
     )
     return report, test
 

@@ -11,12 +11,12 @@ import numpy as np
 from mmsa.data.ledger import Opening
 from mmsa.experiment import RunConfig, TrainConfig
 from mmsa.information.target import Decomposition
-from mmsa.interface import SplitCard
+from mmsa.interface import SplitCard, direction_of
 from mmsa.measurement import Measurement
 from mmsa.results.exported import Exported
 from mmsa.results.statistics import Interval
 from mmsa.results.test_information import information_table
-from mmsa.training.constants import LOWER_IS_BETTER, best_constants, short_of
+from mmsa.training.constants import best_constants, short_of
 
 _FEW_GROUPS = 20
 
@@ -164,7 +164,7 @@ class RetrainReport:
         for metric, constant in best_constants(self.constants).items():
             interval = self.intervals[metric]
             # Beaten for sure is beaten by the worse end of the interval, not by the mean.
-            worse_end = interval.high95 if metric in LOWER_IS_BETTER else interval.low95
+            worse_end = interval.high95 if direction_of(metric) == "minimize" else interval.low95
             verdict = short_of(metric, interval.estimate, worse_end, constant)
             lines += [f"  {metric} {interval.estimate:.4f} is {verdict}"] if verdict else []
         return lines

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsa.data.target_spec import Suite
+from mmsa.data.target_spec import TargetSpec
 from mmsa.information.groups import bootstrap_weights
-from mmsa.training.resampling import Floats, weighted_metrics
+from mmsa.training.metrics import weighted_metrics
+from mmsa.training.row_weights import Floats, RowWeights
 
 _RESAMPLES = 2000
 _LEVELS = (0.90, 0.95)
@@ -45,10 +46,10 @@ def cluster_bootstrap(
     labels_N: NDArray[np.floating[Any]],
     predictions_SN: NDArray[np.floating[Any]],
     groups_N: NDArray[np.str_],
-    suite: Suite,
+    target: TargetSpec,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Intervals of every metric of the suite, averaged over seeds.
+    """Intervals of every metric of the target, averaged over seeds.
 
     All seeds and metrics see the same resamples, each of G groups.
 
@@ -56,7 +57,7 @@ def cluster_bootstrap(
         labels_N: of the split.
         predictions_SN: of each seed.
         groups_N: video or speaker of each row.
-        suite: which metrics.
+        target: what is predicted.
         seed: of the resampling.
     """
     names, group_N = np.unique(groups_N, return_inverse=True)
@@ -65,10 +66,8 @@ def cluster_bootstrap(
     weights_RG = np.vstack([np.ones(num_groups), bootstrap_weights(num_groups, _RESAMPLES, seed)])
     # A resample is a weight for each group, and metrics are computed from weights: no rows are copied, and
     # all resamples are one product.
-    by_seed = [
-        weighted_metrics(labels_N, predictions_N, group_N, weights_RG, suite)
-        for predictions_N in predictions_SN
-    ]
+    weights = RowWeights(group_N, weights_RG)
+    by_seed = [weighted_metrics(labels_N, predictions_N, weights, target) for predictions_N in predictions_SN]
     means = {name: np.mean([metrics[name] for metrics in by_seed], axis=0) for name in by_seed[0]}
     return {name: _interval(values_R[0], values_R[1:], num_groups) for name, values_R in means.items()}
 

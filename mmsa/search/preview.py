@@ -91,7 +91,7 @@ def _with_data(config: StudyConfig, corpus: Corpus, runs: Path, storage: str | N
         yield from _measured(read_study(config.study, runs, storage), share)
     yield from idle_lines(outlook.idle, config.space)
     yield from level_lines(config, InputSpec.of(corpus).modalities())
-    yield from (f"warning: {line}" for line in lopsided(corpus["valid"].labels, corpus.suite, "valid"))
+    yield from (f"warning: {line}" for line in lopsided(corpus["valid"].labels, corpus.target, "valid"))
 
 
 def _without_data(config: StudyConfig, present: Collection[str]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from textwrap import shorten
 
-from mmsa.interface import VALID, Outcome, ReferencePoint, Scalar, short
+from mmsa.interface import VALID, Outcome, ReferencePoint, Scalar, direction_of, short
 from mmsa.masking import masked
 from mmsa.measurement import CLAIMS, Measurement
 from mmsa.search.honest import honest_lines
@@ -20,7 +20,7 @@ from mmsa.search.stops import STANDARD_ERRORS
 from mmsa.search.study.fidelity import Fidelity, fidelity
 from mmsa.search.study.view import StudyView
 from mmsa.tracking.location import DEFAULT_RUNS
-from mmsa.training.constants import LOWER_IS_BETTER, Constant, short_of
+from mmsa.training.constants import Constant, short_of
 from mmsa.training.honest import HonestEstimate
 
 _NUM_MEASURED = 2
@@ -211,7 +211,7 @@ class SearchSummary:
         if self.constant is None:
             return []
         metric, error = self.metric.removeprefix(VALID), best.standard_error
-        away = _TWO_SIDED_95 if metric in LOWER_IS_BETTER else -_TWO_SIDED_95
+        away = _TWO_SIDED_95 if direction_of(metric) == "minimize" else -_TWO_SIDED_95
         worse_end = None if error is None else best.value + away * error
         line = f"constant: {self.metric} {self.constant.value:.4f} (the {self.constant.name} of train)"
         verdict = short_of(metric, best.value, worse_end, self.constant)

@@ -13,13 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsa.data.target_spec import Suite
-from mmsa.training.metrics import TWO_CLASSES, classes, evaluate, f1_name, on_scale
+from mmsa.data.target_spec import TargetSpec
+from mmsa.interface import direction_of
+from mmsa.training.metrics import evaluate, on_scale, own_classes
 
 Values = NDArray[np.floating[Any]]
-
-LOWER_IS_BETTER = {"mae"}
-"""The metrics that are errors; of all others more is better."""
 
 
 @dataclass(frozen=True)
@@ -30,34 +28,56 @@ class Constant:
     value: float
 
 
-def constant_metrics(train_labels: Values, labels: Values, suite: Suite) -> dict[str, dict[str, float]]:
-    """Metrics, on a split, of the median, the mean and the majority class of train; by predictor and metric.
+def constant_metrics(train_labels: Values, labels: Values, target: TargetSpec) -> dict[str, dict[str, float]]:
+    """Metrics, on a split, of predictors that say the same of every row; by predictor and metric.
 
-    The majority depends on how an accuracy sorts labels into classes. So for each accuracy, and the F1 beside
-    it, the constant is the median of the train labels in its largest class.
+    They are the ``median`` and ``mean`` of train on a scale; the ``majority`` class of train; and
+    ``positive``, the class that F1 is of, or all labels: who calls everybody depressed has a high F1.
+    On a scale the majority depends on how a metric sorts labels into classes: it is the median of the train
+    labels in the largest class, ``positive`` the median of those from the threshold on.
 
     Args:
-        train_labels: (M,) labels that the constants are taken from.
-        labels: (N,) labels of the split that is scored.
-        suite: of metrics that the data set is scored with.
+        train_labels: (M,) or (M, K) labels that the constants are taken from.
+        labels: (N,) or (N, K) labels of the split that is scored.
+        target: what is predicted.
     """
 
-    def scored(constant: float) -> dict[str, float]:
-        return evaluate(labels, np.full(len(labels), constant), suite)
+    def scored(constant: Any) -> dict[str, float]:
+        return evaluate(
+            labels, np.broadcast_to(np.asarray(constant, np.float32), _outputs(labels, target)), target
+        )
 
-    found = {name: scored(float(of(train_labels))) for name, of in (("median", np.median), ("mean", np.mean))}
-    scaled_M = on_scale(train_labels, suite)
+    known = train_labels[~np.isnan(train_labels).reshape(len(train_labels), -1).any(axis=1)]
+    if not len(known):
+        return {}
+    if not target.is_scale:
+        return {name: scored(constant) for name, constant in _constant_classes(known, target).items()}
+    found = {name: scored(float(of(known))) for name, of in (("median", np.median), ("mean", np.mean))}
+    if target.threshold is not None and (known >= target.threshold).any():
+        found["positive"] = scored(float(np.median(known[known >= target.threshold])))
+    scaled_M = on_scale(known, target)
     majority: dict[str, float] = {}
-    for accuracy, rows in classes(scaled_M, scaled_M, suite).items():
+    for metric, rows in own_classes(known, target).items():
         sizes = np.unique(rows.truth[rows.counted], return_counts=True)
-        if not len(sizes[0]):
-            continue
-        in_largest = rows.counted & (rows.truth == sizes[0][sizes[1].argmax()])
-        metrics = scored(float(np.median(scaled_M[in_largest])))
-        majority[accuracy] = metrics[accuracy]
-        if accuracy.startswith(TWO_CLASSES):
-            majority[f1_name(accuracy)] = metrics[f1_name(accuracy)]
+        if len(sizes[0]):
+            in_largest = rows.counted & (rows.truth == sizes[0][sizes[1].argmax()])
+            majority[metric] = scored(float(np.median(scaled_M[in_largest])))[metric]
     return {**found, **({"majority": majority} if majority else {})}
+
+
+def _outputs(labels: Values, target: TargetSpec) -> tuple[int, ...]:
+    """The shape of predictions for these labels."""
+    return (
+        (len(labels), len(target.classes)) if target.kind in ("multiclass", "multilabel") else (len(labels),)
+    )
+
+
+def _constant_classes(labels: Values, target: TargetSpec) -> dict[str, Any]:
+    """Constant probabilities by name."""
+    if target.kind == "multiclass":
+        counts_K = np.bincount(labels.astype(np.int64), minlength=len(target.classes))
+        return {"majority": np.eye(len(target.classes))[counts_K.argmax()]}
+    return {"majority": labels.mean(axis=0) > 0.5, "positive": np.ones(labels.shape[1:])}
 
 
 def best_constants(constants: Mapping[str, Mapping[str, float]]) -> dict[str, Constant]:
@@ -90,4 +110,4 @@ def short_of(metric: str, value: float, worse_end: float | None, constant: Const
 
 def better(metric: str, value: float, other: float) -> bool:
     """Whether ``value`` of a metric is better than another."""
-    return value < other if metric in LOWER_IS_BETTER else value > other
+    return value < other if direction_of(metric) == "minimize" else value > other

@@ -231,11 +231,11 @@ def across_folds(corpus: Corpus, predictions: Sequence[NDArray[np.float32]]) -> 
     """
     valid = corpus["valid"]
     by_fold = [
-        evaluate(valid.labels[fold.held_out], values, corpus.suite)
+        evaluate(valid.labels[fold.held_out], values, corpus.target)
         for fold, values in zip(corpus.folds, predictions, strict=True)
     ]
     pooled = [
-        evaluate(valid.labels[there_N], values, corpus.suite)
+        evaluate(valid.labels[there_N], values, corpus.target)
         for there_N, values in by_repeat(spread(corpus.folds, predictions, len(valid)))
     ]
     found: dict[str, float] = {}

@@ -90,7 +90,7 @@ class Progress:
         corpus, valid = self._trainer.corpus, self._trainer.corpus["valid"]
         repeats = self.valid_predictions if corpus.repeats > 1 else self.valid_predictions[None]
         found = [
-            standard_errors(valid.labels[there_N], values, valid.groups[there_N], corpus.suite)
+            standard_errors(valid.labels[there_N], values, valid.groups[there_N], corpus.target)
             for there_N, values in by_repeat(repeats)
         ]
         return {PREFIX + name: float(np.mean([errors[name] for errors in found])) for name in found[0]}

@@ -9,25 +9,25 @@ import numpy as np
 from torch import Tensor, nn
 
 from mmsa.data.corpus import Corpus
-from mmsa.data.target_spec import Suite
+from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import ConfigError, Problem
 from mmsa.experiment import TrainConfig
-from mmsa.training.metrics import TWO_CLASSES, largest_classes, metric_names
+from mmsa.training.metrics import metric_names, own_classes
 
 PREFIX = "valid/"
 FEWEST_ROWS = 5
 """Rows that valid must have to choose on them."""
 
 
-def check_metric(metric: str, suite: Suite) -> None:
+def check_metric(metric: str, target: TargetSpec) -> None:
     """Refuse a ``train.metric`` that no epoch will have.
 
     Raises:
         ConfigError: with the known metrics.
     """
-    known = [PREFIX + name for name in metric_names(suite)]
+    known = [PREFIX + name for name in metric_names(target.suite)]
     if metric not in known:
-        rule = f"is not a metric of the valid split; the data are scored with the suite {suite!r}"
+        rule = f"is not a metric of the valid split; the data are scored with the suite {target.suite!r}"
         raise ConfigError("train", [Problem("train.metric", metric, rule, f"Known: {', '.join(known)}.")])
 
 
@@ -40,16 +40,21 @@ def undecidable(corpus: Corpus, metrics: Iterable[str]) -> list[Problem]:
         problems.append(Problem("data", f"{len(valid)} rows in valid", rule, "Give valid more."))
     for name, split in (("train", train), ("valid", valid)):
         if len(split) and np.ptp(split.labels) == 0:
-            found = f"{len(split)} labels of {split.labels[0]:g} in {name}"
+            found = f"{len(split)} labels of {split.labels.flat[0]:g} in {name}"
             rule = "a constant predicts equal labels best, whatever is in the features"
             problems.append(Problem("data", found, rule, "Use splits that each hold different labels."))
-    alike = largest_classes(valid.labels, corpus.suite)
+    sorted_rows = own_classes(valid.labels, corpus.target)
     for metric in dict.fromkeys(metrics):
-        accuracy = metric.removeprefix(PREFIX).replace("f1_", TWO_CLASSES, 1)
-        if alike.get(accuracy) == 1.0 and np.ptp(valid.labels) > 0:
+        rows = sorted_rows.get(metric.removeprefix(PREFIX))
+        alike = rows is not None and len(np.unique(rows.truth[rows.counted])) < 2
+        if alike and np.ptp(valid.labels) > 0:
             rule = "cannot choose: all labels of valid are one of its classes"
-            problems.append(Problem("data", metric, rule, f"Choose by {PREFIX}mae, or on other rows."))
+            problems.append(Problem("data", metric, rule, _other_choice(corpus.target)))
     return problems
+
+
+def _other_choice(target: TargetSpec) -> str:
+    return f"Choose by {PREFIX}mae, or on other rows." if target.is_scale else "Choose on other rows."
 
 
 class Selection:

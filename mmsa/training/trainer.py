@@ -71,7 +71,7 @@ class Trainer:
     def __init__(self, config: RunConfig, corpus: Corpus, cache: Path | None = None, team: Team = ALONE):
         if corpus.folds:
             raise ValueError("a corpus of several folds is trained fold by fold: give Corpus.fold(number)")
-        check_metric(config.train.metric, corpus.suite)
+        check_metric(config.train.metric, corpus.target)
         self.config, self.cache, self.team = config, cache, team
         self.runtime = Runtime.of(config.train)
         with self.runtime.active():
@@ -231,7 +231,7 @@ class Trainer:
         return predictions_N
 
     def _scored(self, predictions_N: NDArray[np.float32]) -> dict[str, float]:
-        metrics = evaluate(self.corpus["valid"].labels, predictions_N, self.corpus.suite)
+        metrics = evaluate(self.corpus["valid"].labels, predictions_N, self.corpus.target)
         return {PREFIX + name: value for name, value in metrics.items()}
 
     def move_to(self, device: torch.device) -> None:

@@ -18,6 +18,7 @@ import mmsa.results.seeds
 from mmsa.config import parse
 from mmsa.data import open_corpus
 from mmsa.data.ledger import LEDGER, Ledger
+from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import ConfigError, StudyError, TrainingDiverged
 from mmsa.experiment import RunConfig
 from mmsa.results.compare import compare
@@ -77,7 +78,11 @@ def test_all_have_the_same_fresh_seeds_and_their_own_metrics(
     for config in comparison.configs:
         folder = runs / "compared" / "small" / config.config_digest[:12]
         for position, seed in enumerate(config.seeds):
-            metrics = evaluate(valid.labels, np.load(folder / f"seed-{seed}" / "valid.npy"), "mosi")
+            metrics = evaluate(
+                valid.labels,
+                np.load(folder / f"seed-{seed}" / "valid.npy"),
+                TargetSpec("label", suite="mosi"),
+            )
             for name, values in config.by_seed.items():
                 assert values[position] == pytest.approx(metrics[name])
         assert config.means["mae"].value == pytest.approx(np.mean(config.by_seed["mae"]))

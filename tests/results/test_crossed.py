@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mmsa.data.target_spec import TargetSpec
 from mmsa.results.crossed import Crossed
 from mmsa.results.verdict import Contender, judge, out_of_the_race
 from mmsa.training.metrics import evaluate
@@ -14,6 +15,8 @@ from mmsa.training.resampling import paired_differences
 NUM_GROUPS, SCALE = 25, (-30.0, 30.0)
 GROUP_N = np.repeat(np.arange(NUM_GROUPS), 8)
 GROUPS = GROUP_N.astype(str)
+PLAIN = TargetSpec("label")
+MOSI = TargetSpec("label", suite="mosi")
 
 
 def drawn(random: np.random.Generator, factors: list[float], by_video: float) -> Crossed:
@@ -28,7 +31,7 @@ def drawn(random: np.random.Generator, factors: list[float], by_video: float) ->
         )
         errors_SN = (common_N + 0.3 * random.normal(size=(5, len(GROUP_N)))) * scale_SG[:, GROUP_N]
         predictions[name] = labels_N + factor * errors_SN
-    return Crossed(labels_N, GROUPS, "regression", predictions, resamples=300)
+    return Crossed(labels_N, GROUPS, PLAIN, predictions, resamples=300)
 
 
 def contenders(names: str) -> list[Contender]:
@@ -66,9 +69,9 @@ def test_values_are_the_metrics_themselves() -> None:
     labels_N = random.uniform(-3, 3, 40)
     groups = np.repeat(np.arange(8), 5).astype(str)
     a, b = labels_N + random.normal(size=(2, 3, 40))
-    crossed = Crossed(labels_N, groups, "mosi", {"a": a, "b": b})
+    crossed = Crossed(labels_N, groups, MOSI, {"a": a, "b": b})
     for name, seeds_SN in (("a", a), ("b", b)):
-        expected = [evaluate(labels_N, predictions_N, "mosi") for predictions_N in seeds_SN]
+        expected = [evaluate(labels_N, predictions_N, MOSI) for predictions_N in seeds_SN]
         for metric in crossed.metrics:
             assert crossed.by_seed(name, metric) == pytest.approx([values[metric] for values in expected])
     means = [np.mean(crossed.by_seed(name, "mae")) for name in "ab"]
@@ -82,8 +85,8 @@ def test_without_a_difference_between_seeds_only_the_videos_count() -> None:
     labels_N = random.uniform(-3, 3, len(GROUP_N))
     one, other = labels_N + random.normal(size=(2, len(GROUP_N)))
     same = {"a": np.stack([one] * 5), "b": np.stack([other] * 5)}
-    found = Crossed(labels_N, GROUPS, "regression", same).difference("a", "b", "mae")
-    paired = paired_differences(labels_N, one, other, GROUPS, "regression")["mae"]
+    found = Crossed(labels_N, GROUPS, PLAIN, same).difference("a", "b", "mae")
+    paired = paired_differences(labels_N, one, other, GROUPS, PLAIN)["mae"]
     assert found.error == pytest.approx(found.groups_error)
     assert np.subtract(*found.interval()) == pytest.approx(paired.low - paired.high, rel=0.15)
 
@@ -95,7 +98,7 @@ def seeds(*values: float) -> NDArray[np.float64]:
 
 def test_the_probability_of_improvement_is_over_pairs_of_seeds() -> None:
     crossed = Crossed(
-        np.zeros(10), np.arange(10).astype(str), "regression", {"a": seeds(1.0, 2.0), "b": seeds(2.0, 3.0)}
+        np.zeros(10), np.arange(10).astype(str), PLAIN, {"a": seeds(1.0, 2.0), "b": seeds(2.0, 3.0)}
     )
     better = crossed.improvement("a", "b", "mae", lower=True)
     assert better.value == (3 + 0.5) / 4

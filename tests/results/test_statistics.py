@@ -45,7 +45,7 @@ def test_intervals_cover_the_truth_where_rows_of_a_group_are_alike() -> None:
         errors = rng.normal(size=40)[groups] + 0.5 * rng.normal(size=160)
         labels = rng.uniform(0, 24, 160)
         by_group, by_row = (
-            cluster_bootstrap(labels, (labels + errors)[None], units.astype(str), (0.0, 24.0), study)["mae"]
+            cluster_bootstrap(labels, (labels + errors)[None], units.astype(str), SCALES[2], study)["mae"]
             for units in (groups, np.arange(160))
         )
         covered["low90"] += by_group.low90 <= truth <= by_group.high90

@@ -11,6 +11,7 @@ import pytest
 
 from mmsa.config import with_overrides
 from mmsa.data import open_corpus
+from mmsa.data.target_spec import TargetSpec
 from mmsa.interface import PairedDifference, ReferencePoint
 from mmsa.search.costs import SearchBudget
 from mmsa.search.definition.references import planned_references
@@ -113,7 +114,9 @@ def test_it_is_compared_with_the_best_trial_row_by_row_of_valid(launches, launch
     best, valid = launched.study.best(), open_corpus(launched.study.config.base.data)["valid"]
     folder = launch_for_module.args[0] / launched.study.name
     predictions_N = np.load(folder / "trials" / str(best.number) / PREDICTIONS)
-    assert evaluate(valid.labels, predictions_N, "mosi")["mae"] == pytest.approx(best.values[0])
+    assert evaluate(valid.labels, predictions_N, TargetSpec("label", suite="mosi"))["mae"] == pytest.approx(
+        best.values[0]
+    )
     for point in launched.summary.references:
         gain = point.gains["valid/mae"]
         assert point.compared_with == best.number

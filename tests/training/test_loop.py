@@ -88,7 +88,7 @@ def test_result_is_of_the_best_epoch_and_its_weights_predict_its_metrics(configu
     values = [metrics["valid/mae"] for metrics in result.history]
     assert result.best_epoch == int(np.argmin(values)) + 1 < 6
     assert result.metrics == result.history[result.best_epoch - 1]
-    found = evaluate(corpus["valid"].labels, result.predict(corpus["valid"]), corpus.suite)
+    found = evaluate(corpus["valid"].labels, result.predict(corpus["valid"]), corpus.target)
     assert {f"valid/{name}": value for name, value in found.items()}.items() <= result.metrics.items()
     assert [report.epoch for report in reports] == [1, 2, 3, 4, 5, 6]
     assert [report.finished for report in reports] == [False] * 5 + [True]
@@ -104,7 +104,7 @@ def test_standard_errors_are_those_of_the_best_epoch_and_come_last(configure, co
         earlier[0].standard_errors()
     valid = corpus["valid"]
     predictions = run(config, corpus).predict(valid)
-    expected = standard_errors(valid.labels, predictions, valid.groups, corpus.suite)
+    expected = standard_errors(valid.labels, predictions, valid.groups, corpus.target)
     assert last.standard_errors() == {f"valid/{name}": error for name, error in expected.items()}
 
 

@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmsa.data.target_spec import TargetSpec
 from mmsa.training.metrics import evaluate, largest_classes, lopsided, metric_names
 
-MOSI, SIMS = "mosi", "sims"
+MOSI = TargetSpec("label", suite="mosi")
+SIMS = TargetSpec("label", suite="sims")
+PLAIN = TargetSpec("label")
 
 
 def test_mosi_values_worked_out_by_hand():
@@ -53,10 +56,10 @@ def test_sims_values_worked_out_by_hand():
 
 def test_the_range_of_the_labels_decides_nothing():
     labels, predictions = np.array([-0.9, 0.0, 0.9]), np.array([-1.5, 0.2, 1.2])
-    assert evaluate(labels, predictions, "regression")["mae"] == pytest.approx(1.1 / 3)
+    assert evaluate(labels, predictions, PLAIN)["mae"] == pytest.approx(1.1 / 3)
     assert evaluate(labels, predictions, SIMS)["mae"] == pytest.approx(0.4 / 3)
     assert evaluate(labels, predictions, MOSI)["acc7"] == pytest.approx(2 / 3)
-    assert metric_names("regression") == ("mae", "pearson")
+    assert metric_names("regression") == ("mae", "pearson", "rmse", "ccc")
 
 
 def test_labels_that_hardly_use_the_scale_are_told():
@@ -71,22 +74,18 @@ def test_labels_that_hardly_use_the_scale_are_told():
     assert line.startswith(
         "valid: one class holds nearly all labels (97.0% of acc7, 97.0% of acc5, 99.0% of acc2"
     )
-    assert lopsided(narrow, "regression", "valid") == []
+    assert lopsided(narrow, PLAIN, "valid") == []
     assert lopsided(np.linspace(-3, 3, 50), MOSI, "valid") == []
     assert largest_classes(np.zeros(3), MOSI)["acc2_negative_positive"] == 1.0
 
 
-@pytest.mark.parametrize(("suite", "low", "high"), [(MOSI, -3, 3), (SIMS, -1, 1), ("regression", 0, 24)])
-def test_perfect_predictions_and_names(suite, low, high):
+@pytest.mark.parametrize(("target", "low", "high"), [(MOSI, -3, 3), (SIMS, -1, 1), (PLAIN, 0, 24)])
+def test_perfect_predictions_and_names(target, low, high):
     labels = np.linspace(low, high, 9)
-    metrics = evaluate(labels, labels, suite)
-    assert tuple(metrics) == metric_names(suite)
-    assert metrics.pop("mae") == 0.0
+    metrics = evaluate(labels, labels, target)
+    assert tuple(metrics) == metric_names(target.suite)
+    assert metrics.pop("mae") == metrics.pop("rmse", 0.0) == 0.0
     assert list(metrics.values()) == pytest.approx([1.0] * len(metrics))
-
-
-def test_other_scales_have_no_class_metrics():
-    assert metric_names((0.0, 24.0)) == ("mae", "pearson")
 
 
 @pytest.mark.parametrize("constant", [0.0, 0.1, -3.0])
@@ -102,13 +101,13 @@ def test_no_polar_row_gives_zero_and_not_nan():
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.floats(-3, 3, width=32), st.floats(-1e6, 1e6, width=32)), min_size=1, max_size=20),
-    st.sampled_from([MOSI, SIMS, "regression"]),
+    st.sampled_from([MOSI, SIMS, PLAIN]),
 )
-def test_finite_predictions_give_finite_metrics_without_warnings(rows, suite):
+def test_finite_predictions_give_finite_metrics_without_warnings(rows, target):
     labels, predictions = np.array(rows, np.float32).T
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        metrics = evaluate(labels, predictions, suite)
+        metrics = evaluate(labels, predictions, target)
     assert all(np.isfinite(value) for value in metrics.values())
     accuracies = [value for name, value in metrics.items() if name.startswith(("acc", "f1"))]
     assert all(0.0 <= value <= 1.0 for value in accuracies)

@@ -175,7 +175,7 @@ def run_search(
     config = without_idle_coefficients(config, plans[0].idle)
     with Study.open(config, options.runs, options.storage) as study:
         labels = raw["train"].labels, raw["valid"].labels
-        constants = constant_metrics(*labels, raw.suite)
+        constants = constant_metrics(*labels, raw.target)
         splits = [split_card(raw, "train"), split_card(raw, "valid")]
         study.bind_corpus(raw.digest, Rows.of(raw, "train", "valid"), constants, splits)
         if options.trials is not None:
@@ -223,7 +223,7 @@ def run_search(
             interrupted=stop.reason == INTERRUPTED,
             gave_up="" if stop.reason == INTERRUPTED else stop.reason,
             idle=frozenset(plans[0].idle),
-            notes=(*study.tested, *lopsided(raw["valid"].labels, raw.suite, "valid")),
+            notes=(*study.tested, *lopsided(raw["valid"].labels, raw.target, "valid")),
         )
 
 

@@ -22,11 +22,10 @@ from numpy.typing import NDArray
 from mmsa.config import dump_yaml, with_overrides
 from mmsa.data.corpus import Corpus, Features
 from mmsa.experiment import RunConfig
-from mmsa.interface import VALID, Observer, PairedDifference, ReferencePoint
+from mmsa.interface import VALID, Observer, PairedDifference, ReferencePoint, direction_of
 from mmsa.search.definition.references import RIDGE, ReferencePlan
 from mmsa.search.execution.trial import CHECKPOINT, PREDICTIONS, Assignment, Report
 from mmsa.search.study.study import Study
-from mmsa.training.constants import LOWER_IS_BETTER
 from mmsa.training.folded import FOLD_MEAN, FOLD_SD, across_folds, by_repeat, spread
 from mmsa.training.metrics import evaluate
 from mmsa.training.resampling import paired_differences
@@ -117,7 +116,7 @@ class ReferencePoints:
         )
         if not corpus.folds:
             predictions_N = ridge_predictions(known, train.labels, train.groups, others).astype(np.float32)
-            return predictions_N, evaluate(valid.labels, predictions_N, corpus.suite)
+            return predictions_N, evaluate(valid.labels, predictions_N, corpus.target)
         found = [
             ridge_predictions(
                 [part[fold.train] for part in known],
@@ -147,20 +146,20 @@ class ReferencePoints:
     def _gains(
         self, best_N: NDArray[np.float32], reference_N: NDArray[np.float32]
     ) -> dict[str, PairedDifference]:
-        valid, suite = self._encoded["valid"], self._encoded.suite
+        valid, target = self._encoded["valid"], self._encoded.target
         others, best = (
             values if self._encoded.repeats > 1 else values[None] for values in (reference_N, best_N)
         )
         repeats = [
             paired_differences(
-                valid.labels[there_N], others_N, repeat_N[there_N], valid.groups[there_N], suite
+                valid.labels[there_N], others_N, repeat_N[there_N], valid.groups[there_N], target
             )
             for (there_N, others_N), repeat_N in zip(by_repeat(others), best, strict=True)
         ]
         found = {name: _mean_difference([repeat[name] for repeat in repeats]) for name in repeats[0]}
         return {
             VALID + metric: gain
-            if metric in LOWER_IS_BETTER
+            if direction_of(metric) == "minimize"
             else PairedDifference(0.0 - gain.value, 0.0 - gain.high, 0.0 - gain.low)
             for metric, gain in found.items()
         }

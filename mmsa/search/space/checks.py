@@ -8,7 +8,7 @@ from typing import Any
 
 from mmsa.config import homes_of_settings, with_overrides
 from mmsa.data.corpus import MODALITIES
-from mmsa.data.target_spec import SUITES_OF
+from mmsa.data.target_spec import SUITES
 from mmsa.errors import ConfigError, Problem, did_you_mean, nearest
 from mmsa.experiment import RunConfig
 from mmsa.information.panel import FAMILIES, METRIC, names
@@ -39,9 +39,7 @@ Start = Mapping[str, Scalar | SharesStart]
 @cache
 def valid_metrics() -> tuple[str, ...]:
     """Every metric of the valid split that some data set is scored with."""
-    return tuple(
-        sorted({f"valid/{name}" for suite in SUITES_OF["regression"][:3] for name in metric_names(suite)})
-    )
+    return tuple(sorted({f"valid/{name}" for suite in SUITES for name in metric_names(suite)}))
 
 
 @cache
@@ -72,7 +70,7 @@ def _known_metrics(name: str) -> str:
         return f"Did you mean {f'valid/{close}'!r}?"
     by_suite = "; ".join(
         f"{', '.join(f'valid/{metric}' for metric in metric_names(suite))} (data.metrics: {suite})"
-        for suite in SUITES_OF["regression"][:3]
+        for suite in SUITES
     )
     return f"Known: {by_suite}."
 
