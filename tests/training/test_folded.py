@@ -61,7 +61,7 @@ def test_one_epoch_is_chosen_on_the_rows_of_all_folds(folded, straight):
     assert straight.history.index(best) == straight.best_epoch - 1
     *_, last = epochs(straight.config, folded)
     assert last.valid_predictions.shape == (130,)
-    again = evaluate(folded["valid"].labels, last.valid_predictions, folded.suite)
+    again = evaluate(folded["valid"].labels, last.valid_predictions, folded.target)
     assert {f"valid/{name}": value for name, value in again.items()} == {
         name: value for name, value in straight.metrics.items() if name.startswith("valid/")
     }
