@@ -79,11 +79,12 @@ class Batch:
 
     Attributes:
         rows: (B,) int64 positions in the split.
-        labels: (B,) float32.
+        labels: float32 values of the primary target, (B,) or (B, K).
         text: None, as every modality, where the split lacks it.
         audio: likewise.
         vision: likewise.
         unimodal_labels: (B,) float32 labels of single modalities; empty in most data sets.
+        further_targets: (B,) or (B, K) float32 values of targets beside the primary one.
         whole: rows and labels of the whole batch where this is one process's share of it.
     """
 
@@ -93,6 +94,7 @@ class Batch:
     audio: Sequence | None = None
     vision: Sequence | None = None
     unimodal_labels: Mapping[ModalityName, Tensor] = field(default_factory=dict)
+    further_targets: Mapping[str, Tensor] = field(default_factory=dict)
     whole: Batch | None = None
 
     def __len__(self) -> int:
@@ -102,7 +104,7 @@ class Batch:
     def targets(self) -> Targets:
         """What objectives see: the targets of the whole batch, also in a process that has a share of it."""
         whole = self.whole or self
-        return Targets(whole.labels, whole.rows, whole.unimodal_labels)
+        return Targets(whole.labels, whole.rows, whole.unimodal_labels, whole.further_targets)
 
     def only(self, modality: ModalityName) -> Batch:
         """The same rows with a single modality."""
@@ -118,6 +120,7 @@ class Batch:
             self.audio and self.audio.to(device),
             self.vision and self.vision.to(device),
             {name: _moved(y_B, device) for name, y_B in self.unimodal_labels.items()},
+            {name: _moved(y_B, device) for name, y_B in self.further_targets.items()},
             self.whole and self.whole.to(device),
         )
 
@@ -150,6 +153,10 @@ def labels_of(split: Split, rows: NDArray[np.int64]) -> Batch:
         unimodal_labels={
             name: torch.tensor(labels[rows], dtype=torch.float32)
             for name, labels in split.unimodal_labels.items()
+        },
+        further_targets={
+            name: torch.tensor(values[rows], dtype=torch.float32)
+            for name, values in split.further_targets.items()
         },
     )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmsa.data.corpus import MODALITIES, Corpus, Features, ModalityName, Strings
+from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import DataError, shown
 
 _CHUNK = 1 << 16  # frames whose float64 copy is in memory at once
@@ -76,16 +78,23 @@ class InputSpec:
     """Everything a model needs to know of a corpus to be built.
 
     Attributes:
-        label_range: smallest and largest label of the scale.
+        label_range: smallest and largest label of the primary target.
         text: strings, tokens or features; None, as every modality, where it is absent.
         audio: features.
         vision: features.
+        targets: what can be predicted, the primary target first; a number called ``label`` if none is given.
     """
 
     label_range: tuple[float, float]
     text: TextInput | FeatureInput | None = None
     audio: FeatureInput | None = None
     vision: FeatureInput | None = None
+    targets: tuple[TargetSpec, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.targets:
+            low, high = self.label_range
+            object.__setattr__(self, "targets", (TargetSpec("label", low=low, high=high),))
 
     @classmethod
     def of(cls, corpus: Corpus) -> InputSpec:
@@ -104,7 +113,12 @@ class InputSpec:
                 )
             else:
                 inputs[name] = FeatureInput.of(modality)
-        return cls(corpus.label_range, **inputs)
+        return cls(corpus.label_range, **inputs, targets=corpus.targets)
+
+    def predicting(self, names: Collection[str]) -> InputSpec:
+        """The same for a model that predicts the primary target and these others."""
+        primary, *others = self.targets
+        return replace(self, targets=(primary, *(other for other in others if other.name in names)))
 
     def modalities(self) -> dict[ModalityName, TextInput | FeatureInput]:
         """The modalities that are present, in the order text, audio, vision."""
@@ -114,7 +128,9 @@ class InputSpec:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form."""
         inputs = {str(name): value.to_dict() for name, value in self.modalities().items()}
-        return {"label_range": list(self.label_range), **inputs}
+        declared = len(self.targets) > 1 or not self.targets[0].is_plain
+        described = {"targets": [asdict(target) for target in self.targets]} if declared else {}
+        return {"label_range": list(self.label_range), **inputs, **described}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> InputSpec:
@@ -129,7 +145,12 @@ class InputSpec:
             text=_input_from_dict(values.get("text")),
             audio=_features_from_dict(values.get("audio")),
             vision=_features_from_dict(values.get("vision")),
+            targets=tuple(_target_from_dict(target) for target in values.get("targets", ())),
         )
+
+
+def _target_from_dict(values: dict[str, Any]) -> TargetSpec:
+    return TargetSpec(**{**values, "classes": tuple(map(str, values["classes"]))})
 
 
 @overload

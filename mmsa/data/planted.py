@@ -41,7 +41,7 @@ from mmsa.data.corpus import (
 )
 from mmsa.data.folds import FoldsConfig
 from mmsa.data.hazards import warn_about_labels
-from mmsa.data.target_spec import TargetSpec
+from mmsa.data.target_spec import TargetKind, TargetSpec
 from mmsa.data.validation import check_splits
 from mmsa.seeding import derive_seed
 
@@ -56,6 +56,7 @@ _LABEL_RANGE = (-3.0, 3.0)
 _MOST_BITS = 8
 _MOST_NUMBERS = 2**30
 _ROWS_PER_GROUP = 5
+_MOST_CLASS_BITS = 3
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,8 @@ class Planted(DataSet):
         vision_frames: FrameRange = (2, 6)
         noise: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
         """Half-width of the uniform noise on a bit of amplitude 1; below 1 no information is lost to it."""
+        kind: TargetKind = Field(default="regression", exclude_if=lambda kind: kind == "regression")
+        """What the label is, see ``planted_target``."""
         modalities: Modalities = MODALITIES
         """Which of the modalities the corpus has."""
         seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -196,7 +199,7 @@ class Planted(DataSet):
 
     def __init__(self, config: Config):
         self.config = config
-        self.target = TargetSpec("label", low=_LABEL_RANGE[0], high=_LABEL_RANGE[1], suite="mosi")
+        self.target = planted_target(config.kind, _parts(config))
 
     def open(self, splits: Sequence[SplitName]) -> Corpus:
         """Draw the named splits; each is a function of the configuration and its own name alone."""
@@ -205,7 +208,8 @@ class Planted(DataSet):
         check_splits(opened, (self.target,), "planted data", outlines=outlines)
         for name, split in opened.items():
             warn_about_labels(split, f"planted {name}")
-        return Corpus(self.config.name, self.label_range, opened, self.suite, outlines)
+        targets = () if self.config.kind == "regression" else (self.target,)
+        return Corpus(self.config.name, self.label_range, opened, self.suite, outlines, targets)
 
     def _outline(self, split: SplitName) -> Outline:
         ids, groups = self._names(split)
@@ -241,7 +245,7 @@ class Planted(DataSet):
         return Split(
             ids=ids,
             groups=groups,
-            labels=_labels(bits_NK),
+            labels=_values(bits_NK, self.config.kind),
             **{name: features[name] for name in self.config.modalities},
         )
 
@@ -278,6 +282,39 @@ def _labels(bits_NK: NDArray[np.bool_]) -> NDArray[np.float32]:
     weights_K = 2.0 ** (np.arange(num_bits)[::-1] / num_bits)
     labels_N: NDArray[np.float64] = _LABEL_RANGE[1] * (2.0 * bits_NK - 1.0) @ weights_K / weights_K.sum()
     return labels_N.astype(np.float32)
+
+
+def planted_target(kind: TargetKind, parts: Sequence[_Part]) -> TargetSpec:
+    """The target of planted data: what the bits of its parts are made into, the shared ones first.
+
+    ``regression``: a number in [-3, 3] that is different for every pattern of bits. ``ordinal``: how many
+    bits are set. ``binary``: the first bit. ``multiclass``: the patterns of the first bits, at most
+    3 of them. ``multilabel``: each bit.
+    """
+    count = len(parts)
+    if kind == "regression":
+        return TargetSpec("label", low=_LABEL_RANGE[0], high=_LABEL_RANGE[1], suite="mosi")
+    if kind == "ordinal":
+        return TargetSpec("label", kind, low=0.0, high=float(count))
+    classes = {
+        "binary": ("negative", "positive"),
+        "multiclass": tuple(f"class{number}" for number in range(2 ** min(count, _MOST_CLASS_BITS))),
+        "multilabel": tuple(f"bit{number}" for number in range(count)),
+    }
+    return TargetSpec("label", kind, classes=classes[kind])
+
+
+def _values(bits_NK: NDArray[np.bool_], kind: TargetKind) -> NDArray[np.float32]:
+    """Values of ``planted_target``."""
+    if kind == "regression":
+        return _labels(bits_NK)
+    if kind == "multilabel":
+        return bits_NK.astype(np.float32)
+    if kind == "ordinal":
+        return np.asarray(bits_NK.sum(axis=1), np.float32)
+    used_NK = bits_NK[:, : 1 if kind == "binary" else _MOST_CLASS_BITS]
+    ids_N: NDArray[np.float32] = (used_NK @ (2 ** np.arange(used_NK.shape[1]))).astype(np.float32)
+    return ids_N
 
 
 def _parts(config: Planted.Config) -> tuple[_Part, ...]:

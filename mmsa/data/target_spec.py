@@ -131,6 +131,11 @@ class TargetSpec:
         """Numbers a row: K of ``multilabel``, else 1."""
         return len(self.classes) if self.kind == "multilabel" else 1
 
+    @property
+    def concept_width(self) -> int:
+        """Numbers that terms see of a row: K of classes and labels, else 1."""
+        return len(self.classes) if self.kind in ("multiclass", "multilabel") else 1
+
     def wrong(self, values: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
         """(N,) whether a row's values break the rule; missing ones do not. Values are (N,) or (N, K)."""
         inside = np.logical_and(values >= self.low, values <= self.high) | np.isnan(values)

@@ -105,29 +105,30 @@ def gaussian_entropy(
 
 
 def class_gaussian_entropy(
-    features_ND: Tensor, positive_N: Tensor, negative_N: Tensor, shrinkage: Shrinkage = "ledoit_wolf"
+    features_ND: Tensor, *classes: Tensor, shrinkage: Shrinkage = "ledoit_wolf"
 ) -> tuple[Tensor, Tensor]:
-    """Return MMIM's entropy of a two-component Gaussian mixture, half the Gaussian entropy of each class.
+    """Return MMIM's entropy of a mixture of Gaussians, the mean of the Gaussian entropies of the classes.
 
     Without the entropy of the class itself, this bounds the entropy of the mixture from below (MMIM section
     3.3; the released code also drops the constants and does not shrink).
 
     Args:
         features_ND: The samples, with the remembered ones appended.
-        positive_N: bool, rows of the positive class.
-        negative_N: bool, rows of the negative class. Rows in neither do not count.
+        classes: Rows of each class, (N,) bool; MMIM has two. Rows in none do not count.
         shrinkage: Fixed intensity in [0, 1], or that of Ledoit and Wolf.
 
     Returns:
-        The entropy (scalar nats, float32), and how many classes (0, 1, 2) were skipped because they have no
+        The entropy (scalar nats, float32), and how many classes were skipped because they have no
         more than D samples. A skipped class adds 0 with zero gradient.
     """
     entropy = features_ND.new_zeros((), dtype=torch.float64)
     skipped = features_ND.new_zeros((), dtype=torch.float32)
-    for chosen_N in (positive_N, negative_N):
+    for chosen_N in classes:
         enough = chosen_N.sum() > features_ND.shape[1]
         # torch.where and not an if: the count lives on the device, and asking for it would stall every step.
-        entropy = entropy + torch.where(enough, 0.5 * gaussian_entropy(features_ND, chosen_N, shrinkage), 0.0)
+        entropy = entropy + torch.where(
+            enough, gaussian_entropy(features_ND, chosen_N, shrinkage) / len(classes), 0.0
+        )
         skipped = skipped + (~enough).float()
     return entropy.float(), skipped
 

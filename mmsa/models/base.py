@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mmsa.data.batches import Batch, Sequence
 from mmsa.data.corpus import ModalityName
+from mmsa.data.target_spec import TargetSpec
 from mmsa.registry import Registry
 
 
@@ -25,14 +26,17 @@ class Representations:
     Attributes:
         unimodal: Vector of each present modality before fusion, (B, D_m).
         fusion: Fused vector, (B, D).
-        prediction: Predicted label, (B,).
+        prediction: Raw output of the head of the primary target, (B,) or (B, W), see ``mmsa.models.heads``;
+            of a number on a scale the prediction itself.
         extra: Further tensors by name, for objectives that request them.
+        further: Raw outputs of the heads of further targets, by target.
     """
 
     unimodal: Mapping[ModalityName, Tensor]
     fusion: Tensor
     prediction: Tensor
     extra: Mapping[str, Tensor] = field(default_factory=dict)
+    further: Mapping[str, Tensor] = field(default_factory=dict)
 
     def detach(self) -> Representations:
         """Return the same values, cut from the graph of the model."""
@@ -41,6 +45,7 @@ class Representations:
             self.fusion.detach(),
             self.prediction.detach(),
             {name: value.detach() for name, value in self.extra.items()},
+            {name: value.detach() for name, value in self.further.items()},
         )
 
 
@@ -54,12 +59,14 @@ class RepresentationDims:
         extra: Of each further vector, by name.
         mixture: Of how many modalities the fused vector is a weighted average, so that they have the head in
             common; 0 for none.
+        concept: Numbers of a row that terms see of the primary target, see ``TrainTargets.concept``.
     """
 
     unimodal: Mapping[ModalityName, int]
     fusion: int
     extra: Mapping[str, int] = field(default_factory=dict)
     mixture: int = 0
+    concept: int = 1
 
 
 class Model(nn.Module, ABC):
@@ -70,13 +77,17 @@ class Model(nn.Module, ABC):
 
     Attributes:
         dims: Widths of its output.
-        predict: The head, which predicts linearly from the fused vector.
+        targets: What it predicts, the primary target first.
+        predict: The head of the primary target, which predicts linearly from the fused vector.
+        further: Heads of further targets, in their order.
         numbers_per_row: Numbers that its largest product holds for each row of a batch, beside all vectors.
         requested: Names of the further vectors that it computes in training.
     """
 
     dims: RepresentationDims
+    targets: tuple[TargetSpec, ...]
     predict: nn.Linear
+    further: nn.ModuleList
     numbers_per_row: int = 0
 
     requested: frozenset[str] = frozenset()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from mmsa.models.base import Encoded, Model, RepresentationDims, Representations
 from mmsa.models.encoders import ENCODERS, TEXT_ENCODERS, Encoder, LSTMEncoder
 from mmsa.models.framewise import Framewise as Framewise
 from mmsa.models.fusions import FUSIONS, MLPFusion
+from mmsa.models.heads import build_head, raw_output
 from mmsa.models.pretrained import layers_above
 from mmsa.models.text import FrozenText, PretrainedConfig, PretrainedText, does_not_read
 
@@ -53,9 +54,14 @@ class MultimodalModel(Model):
             widths[name] = encoder.output
         self.fusion = FUSIONS[config.fusion.name](config.fusion, widths)
         self.numbers_per_row = self.fusion.numbers_per_row
-        self.predict = nn.Linear(self.fusion.output, 1)
+        self.targets = inputs.targets
+        primary, *others = inputs.targets
+        self.predict = build_head(primary, self.fusion.output)
+        self.further = nn.ModuleList(build_head(other, self.fusion.output) for other in others)
         mixture = 0 if self.fusion.mixture is None else len(widths)
-        self.dims = RepresentationDims(widths, self.fusion.output, self.fusion.extra, mixture)
+        self.dims = RepresentationDims(
+            widths, self.fusion.output, self.fusion.extra, mixture, primary.concept_width
+        )
 
     def forward(self, batch: Batch) -> Representations:
         """Compute representations and prediction of a batch, which may lack modalities of the model."""
@@ -65,7 +71,13 @@ class MultimodalModel(Model):
         extra = dict(fused.extra)
         if self.training and "shuffled" in self.requested:
             extra["shuffled"] = self.fusion(_shuffled(encoded)).vector
-        return Representations(unimodal, fused.vector, self.predict(fused.vector).squeeze(-1), extra)
+        primary, *others = self.targets
+        further = {
+            other.name: raw_output(other, cast(nn.Linear, head), fused.vector)
+            for other, head in zip(others, self.further, strict=True)
+        }
+        prediction = raw_output(primary, self.predict, fused.vector)
+        return Representations(unimodal, fused.vector, prediction, extra, further)
 
     def _encode(self, name: ModalityName, batch: Batch) -> Encoded:
         sequence = getattr(batch, name)

@@ -133,4 +133,4 @@ class Term(nn.Module):
 
 
 TERMS: Registry[Term] = Registry("loss term", "mmsa.terms")
-TASKS: Registry[nn.Module] = Registry("task loss")
+TASKS: Registry[Any] = Registry("task loss")

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from mmsa.data.ledger import LEDGER, Ledger
-from mmsa.interface import ReferencePoint
+from mmsa.interface import ReferencePoint, direction_of
 from mmsa.reports.document import VERDICT_LENGTH, Block, Paragraph, Picture, Section, Table
 from mmsa.reports.evidence import Evidence
 from mmsa.reports.search_charts import ScoredLine, best_trials, front_chart
 from mmsa.search.honest import honest_lines, read_estimate
 from mmsa.search.progress import spoken
 from mmsa.search.records import TrialRecord
-from mmsa.training.constants import LOWER_IS_BETTER, better
+from mmsa.training.constants import better
 
 _TOP, _MOST_ON_FRONT = 10, 30
 _TWO_SIDED_95 = 1.96
@@ -86,7 +86,8 @@ def _against_references(evidence: Evidence, best: TrialRecord) -> str:
 
 def _surely_beats_constant(evidence: Evidence, best: TrialRecord, constant: float) -> bool:
     error = evidence.standard_error(best) or 0.0
-    worse = _TWO_SIDED_95 * error if evidence.metric_name in LOWER_IS_BETTER else -_TWO_SIDED_95 * error
+    sign = 1.0 if direction_of(evidence.metric_name) == "minimize" else -1.0
+    worse = sign * _TWO_SIDED_95 * error
     return better(evidence.metric_name, best.values[0] + worse, constant)
 
 

@@ -82,8 +82,9 @@ def blueprint(config: RunConfig, inputs: InputSpec, targets: TrainTargets) -> Bl
     """
     paper = _Paper()
     with paper:
-        model = build_model(config.model, inputs, weights=False)
+        model = build_model(config.model, inputs.predicting(config.objective.trained()), weights=False)
         objective = Objective(config.objective, model.dims, targets)
+        objective.refuse_small_batches(targets.rows, config.train.batch_size)
         model.request(objective.requests)
     groups = trained_parameters(model, objective)
     trained = {name for name, members in groups.items() if members}

@@ -23,6 +23,7 @@ from torch import nn
 
 from mmsa.config import with_overrides
 from mmsa.data.corpus import Corpus, Fold, Split
+from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import TrainingDiverged
 from mmsa.experiment import RunConfig
 from mmsa.models.text_input import encode_text
@@ -149,6 +150,10 @@ class FoldedTrainer:
         """``held_out`` of the best epoch; (N,) or (N, K) for a single repeat."""
         best = self.held_out[self.selection.epoch - 1]
         return best[0] if len(best) == 1 else best
+
+    def further_predictions(self) -> dict[TargetSpec, NDArray[np.float32]]:
+        """None: metrics of targets beside the primary one are means over folds."""
+        return {}
 
     def result(self) -> Result:
         """The result of the run: the models of all folds, whose mean predicts. It ends the run."""

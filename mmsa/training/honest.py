@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from mmsa.data.corpus import Corpus
 from mmsa.information.groups import bootstrap_weights
 from mmsa.training.folded import NOT_POOLED, by_repeat
-from mmsa.training.resampling import Floats, weighted_metrics
+from mmsa.training.metrics import weighted_metrics
+from mmsa.training.row_weights import Floats, RowWeights
 
 _DRAWS = 500
 _TAILS = (0.05, 0.95)
@@ -133,7 +134,7 @@ def _values(
     else:
         parts = [(np.flatnonzero(there_N), values) for there_N, values in by_repeat(predictions)]
     found = [
-        weighted_metrics(labels[rows], values, group_N[rows], weights_RG, corpus.suite)[metric]
+        weighted_metrics(labels[rows], values, RowWeights(group_N[rows], weights_RG), corpus.target)[metric]
         for rows, values in parts
     ]
     mean: Floats = np.mean(found, axis=0)

@@ -43,7 +43,7 @@ class Learner:
     ):
         splits = {name: readable(split, config.model, cache) for name, split in corpus.splits.items()}
         self.corpus = replace(corpus, splits=splits)
-        self.inputs = InputSpec.of(self.corpus)
+        self.inputs = InputSpec.of(self.corpus).predicting(config.objective.trained())
         self._seed, self._runtime, self._team = config.seed, runtime, team
         seed_everything(derive_seed("weights", config.seed))
         self.model = build_model(config.model, self.inputs).to(runtime.device)

@@ -93,7 +93,11 @@ class Progress:
             standard_errors(valid.labels[there_N], values, valid.groups[there_N], corpus.target)
             for there_N, values in by_repeat(repeats)
         ]
-        return {PREFIX + name: float(np.mean([errors[name] for errors in found])) for name in found[0]}
+        means = {PREFIX + name: float(np.mean([errors[name] for errors in found])) for name in found[0]}
+        for target, output in self._trainer.further_predictions().items():
+            own = standard_errors(corpus.values("valid", target.name), output, valid.groups, target)
+            means |= {f"{PREFIX}{target.name}/{name}": error for name, error in own.items()}
+        return means
 
     @cached_property
     def valid_predictions(self) -> NDArray[np.float32]:

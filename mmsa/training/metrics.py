@@ -59,7 +59,7 @@ _SIMS_EDGES_5 = np.array([-0.7, -0.1, 0.1, 0.7], np.float32)
 
 
 @dataclass(frozen=True)
-class View:
+class ClassView:
     """How truth and output are sorted into classes.
 
     Attributes:
@@ -89,7 +89,7 @@ class Metric:
 
     name: str
     value: Callable[[Rows, Rows, TargetSpec, RowWeights], Floats]
-    view: View | None = None
+    view: ClassView | None = None
     is_accuracy: bool = False
 
     @property
@@ -103,7 +103,7 @@ def _of_values(name: str, measure: Callable[[Rows, Rows, RowWeights], Floats]) -
 
 
 def _of_classes(
-    name: str, measure: Callable[[Classes, RowWeights], Floats], view: View, is_accuracy: bool = False
+    name: str, measure: Callable[[Classes, RowWeights], Floats], view: ClassView, is_accuracy: bool = False
 ) -> Metric:
     def value(truth: Rows, output: Rows, target: TargetSpec, weights: RowWeights) -> Floats:
         return measure(view.classes(truth, output, target), weights)
@@ -111,16 +111,16 @@ def _of_classes(
     return Metric(name, value, view, is_accuracy)
 
 
-def _acc(name: str, view: View) -> Metric:
+def _acc(name: str, view: ClassView) -> Metric:
     return _of_classes(name, measures.accuracy, view, is_accuracy=True)
 
 
-def _two(classes: str, view: View) -> tuple[Metric, Metric]:
+def _two(classes: str, view: ClassView) -> tuple[Metric, Metric]:
     f1 = _of_classes(f"f1_{classes}", measures.weighted_f1, view)
     return _acc(TWO_CLASSES + classes, view), f1
 
 
-def _auc(view: View) -> Metric:
+def _auc(view: ClassView) -> Metric:
     def value(truth: Rows, output: Rows, target: TargetSpec, weights: RowWeights) -> Floats:
         return measures.area_under_curve(view.sort(truth, target) == 1, output, weights)
 
@@ -171,17 +171,17 @@ def _named_class(values: Rows, target: TargetSpec) -> Rows:
     return values.argmax(axis=1) if values.ndim == 2 else values.astype(np.int64)
 
 
-_SEVEN = View(lambda values, target: np.rint(np.clip(values, -3, 3)))
-_FIVE = View(lambda values, target: np.rint(np.clip(values, -2, 2)))
-_NONNEGATIVE = View(lambda values, target: values >= 0)
-_POSITIVE = View(lambda values, target: values > 0)
-_POLAR = View(lambda values, target: values > 0, lambda labels: labels != 0)
-_SIMS_3 = View(lambda values, target: np.digitize(values, _SIMS_EDGES_3, right=True))
-_SIMS_5 = View(lambda values, target: np.digitize(values, _SIMS_EDGES_5, right=True))
-_FROM_THRESHOLD = View(lambda values, target: values >= target.threshold)
-_LEVEL = View(_level)
-_HALF = View(lambda values, target: values >= 0.5)
-_CLASS = View(_named_class)
+_SEVEN = ClassView(lambda values, target: np.rint(np.clip(values, -3, 3)))
+_FIVE = ClassView(lambda values, target: np.rint(np.clip(values, -2, 2)))
+_NONNEGATIVE = ClassView(lambda values, target: values >= 0)
+_POSITIVE = ClassView(lambda values, target: values > 0)
+_POLAR = ClassView(lambda values, target: values > 0, lambda labels: labels != 0)
+_SIMS_3 = ClassView(lambda values, target: np.digitize(values, _SIMS_EDGES_3, right=True))
+_SIMS_5 = ClassView(lambda values, target: np.digitize(values, _SIMS_EDGES_5, right=True))
+_FROM_THRESHOLD = ClassView(lambda values, target: values >= target.threshold)
+_LEVEL = ClassView(_level)
+_HALF = ClassView(lambda values, target: values >= 0.5)
+_CLASS = ClassView(_named_class)
 
 _MAE = _of_values("mae", measures.mean_absolute_error)
 _RMSE = _of_values("rmse", measures.root_mean_squared_error)
@@ -189,19 +189,19 @@ _PEARSON = _of_values("pearson", measures.pearson)
 _CCC = _of_values("ccc", measures.concordance)
 
 
-def _macro(view: View) -> Metric:
+def _macro(view: ClassView) -> Metric:
     return _of_classes("f1_macro", measures.macro_f1, view)
 
 
-def _weighted(view: View) -> Metric:
+def _weighted(view: ClassView) -> Metric:
     return _of_classes("f1_weighted", measures.weighted_f1, view)
 
 
-def _uar(view: View) -> Metric:
+def _uar(view: ClassView) -> Metric:
     return _of_classes("uar", measures.unweighted_average_recall, view)
 
 
-def _positive(view: View) -> Metric:
+def _positive(view: ClassView) -> Metric:
     return _of_classes("f1_positive", measures.positive_f1, view)
 
 

@@ -88,7 +88,8 @@ class Team:
         """
         if self.group is None:
             return own
-        tensors = [own.fusion, own.prediction, *own.unimodal.values(), *own.extra.values()]
+        further = own.further.values()
+        tensors = [own.fusion, own.prediction, *own.unimodal.values(), *own.extra.values(), *further]
         own_SW = torch.cat(
             [tensor.flatten(1) if tensor.ndim > 1 else tensor[:, None] for tensor in tensors], 1
         )
@@ -98,10 +99,10 @@ class Team:
             part.reshape(num_rows, *tensor.shape[1:]).to(tensor.dtype)
             for part, tensor in zip(columns, tensors, strict=True)
         ]
-        unimodal = dict(zip(own.unimodal, others, strict=False))
-        return Representations(
-            unimodal, fusion, prediction, dict(zip(own.extra, others[len(unimodal) :], strict=True))
-        )
+        rest = iter(others)  # in the order in which they were put together
+        unimodal = {name: next(rest) for name in own.unimodal}
+        extra = {name: next(rest) for name in own.extra}
+        return Representations(unimodal, fusion, prediction, extra, dict(zip(own.further, rest, strict=True)))
 
     def shares(self, own_SW: Tensor, num_rows: int) -> Tensor:
         """(B, W) rows of the whole batch, in its order, detached."""

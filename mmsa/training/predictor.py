@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,11 +20,13 @@ from mmsa.config import Block
 from mmsa.data.batches import Batches, collate
 from mmsa.data.corpus import Features, Split
 from mmsa.data.inputs import FeatureInput, InputSpec
+from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import DataError
 from mmsa.experiment import RunConfig
 from mmsa.information.target.mimrl import FUSION
 from mmsa.measurement import Measurement
 from mmsa.models.base import Model
+from mmsa.models.heads import output_of, output_shape
 from mmsa.models.text_input import encode_split
 from mmsa.training.parallel import ALONE, Team
 from mmsa.training.runtime import Runtime
@@ -32,18 +35,23 @@ from mmsa.training.runtime import Runtime
 @torch.inference_mode()
 def predict(
     model: nn.Module, split: Split, batch_size: int, device: torch.device, team: Team = ALONE
-) -> NDArray[np.float32]:
-    """(N,) predictions in the order of ``split``, whose text must be ``readable``; float32 on every device.
+) -> dict[str, NDArray[np.float32]]:
+    """Predictions of each target, the primary one first, in the order of ``split``; float32 on every device.
 
-    The processes of ``team`` share the batches, and each gets all predictions.
+    Of a scale they are (N,) numbers, of two classes (N,) probabilities of the positive one, of several
+    classes or labels (N, K) probabilities. The text of ``split`` must be ``readable``. The processes of
+    ``team`` share the batches, and each gets all predictions.
     """
     model.eval()
-    predictions_N = torch.zeros(len(split), device=device)
+    targets: tuple[TargetSpec, ...] = cast(Model, model).targets
+    found = {t.name: torch.zeros(output_shape(t, len(split)), device=device) for t in targets}
     for rows in Batches(split, batch_size, shuffle=False).plan(0)[team.share]:
         batch = collate(split, rows).to(device)
-        predictions_N[batch.rows] = model(batch).prediction
-    array: NDArray[np.float32] = team.sum(predictions_N).cpu().numpy()
-    return array
+        output = model(batch)
+        for target in targets:
+            raw = output.prediction if target == targets[0] else output.further[target.name]
+            found[target.name][batch.rows] = output_of(target, raw.float())
+    return {name: team.sum(values).cpu().numpy() for name, values in found.items()}
 
 
 @torch.inference_mode()
@@ -85,7 +93,18 @@ class Predictor:
     cache: Path | None = None
 
     def predict(self, split: Split) -> NDArray[np.float32]:
-        """(N,) predictions for rows as the data set has them, raw text included. Labels are not read.
+        """(N,) or (N, K) predictions of the primary target; see ``predict_all``.
+
+        Raises:
+            DataError: as ``predict_all``.
+        """
+        return next(iter(self.predict_all(split).values()))
+
+    def predict_all(self, split: Split) -> dict[str, NDArray[np.float32]]:
+        """Predictions of each target, for rows as the data set has them, raw text included.
+
+        Numbers on a scale are (N,), and so are probabilities of the positive of two classes; of several
+        classes or labels there are (N, K) probabilities. Labels are not read.
 
         Raises:
             DataError: for rows that lack a modality that the model reads, or have it in another width.
@@ -141,10 +160,10 @@ class Bag(Predictor):
         """The members."""
         return self.members
 
-    def predict(self, split: Split) -> NDArray[np.float32]:
-        """(N,) mean of the members' predictions; see ``Predictor.predict``."""
-        mean: NDArray[np.float32] = np.mean([member.predict(split) for member in self.members], axis=0)
-        return mean
+    def predict_all(self, split: Split) -> dict[str, NDArray[np.float32]]:
+        """Means of the members' predictions; see ``Predictor.predict_all``."""
+        found = [member.predict_all(split) for member in self.members]
+        return {name: np.mean([each[name] for each in found], axis=0) for name in found[0]}
 
 
 @dataclass(frozen=True)
@@ -174,7 +193,7 @@ class Result:
     information: dict[str, Measurement] = field(default_factory=dict)
 
     def predict(self, split: Split) -> NDArray[np.float32]:
-        """(N,) predictions of the best weights for raw rows; see ``Predictor.predict``."""
+        """(N,) or (N, K) predictions of the primary target for raw rows; see ``Predictor.predict_all``."""
         return self.predictor.predict(split)
 
     def save(self, directory: Path) -> None:

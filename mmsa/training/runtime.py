@@ -95,6 +95,7 @@ def in_float32(representations: Representations) -> Representations:
         fusion=representations.fusion.float(),
         prediction=representations.prediction.float(),
         extra=_floats(representations.extra),
+        further=_floats(representations.further),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmsa.data.corpus import Corpus
 from mmsa.data.target_spec import TargetSpec
-from mmsa.errors import ConfigError, Problem
+from mmsa.errors import ConfigError, Problem, nearest
 from mmsa.experiment import TrainConfig
 from mmsa.training.metrics import metric_names, own_classes
 
@@ -19,16 +19,52 @@ FEWEST_ROWS = 5
 """Rows that valid must have to choose on them."""
 
 
-def check_metric(metric: str, target: TargetSpec) -> None:
+def known_metrics(corpus: Corpus, trained: Collection[str]) -> tuple[str, ...]:
+    """The metrics of the valid split: of the primary target, and of those others that are trained."""
+    primary, *others = corpus.targets
+    own = [PREFIX + name for name in metric_names(primary.suite)]
+    of_others = [
+        f"{PREFIX}{target.name}/{name}"
+        for target in others
+        if target.name in trained
+        for name in metric_names(target.suite)
+    ]
+    return (*own, *of_others)
+
+
+def metric_problem_of(path: str, metric: str, corpus: Corpus, trained: Collection[str]) -> Problem | None:
+    """Why nothing can be chosen by a metric on these data; None if it can."""
+    known = known_metrics(corpus, trained)
+    if metric in known:
+        return None
+    of_target, _, name = metric.removeprefix(PREFIX).rpartition("/")
+    named = {target.name: target for target in corpus.targets}
+    if of_target == corpus.target.name and name in metric_names(corpus.target.suite):
+        advice = f"It is the primary target: write {PREFIX}{name}."
+        return Problem(path, metric, "is written without the name of its target", advice)
+    if of_target in named and of_target not in trained:
+        rule = f"is of the target {of_target}, which is not trained"
+        return Problem(path, metric, rule, f"Write objective.tasks: {{{of_target}: {{name: default}}}}.")
+    rule = f"is not a metric of {corpus.name}, which is scored with {', '.join(known)}"
+    close = nearest(metric.removeprefix(PREFIX), [other.removeprefix(PREFIX) for other in known])
+    advice = f"Did you mean {PREFIX + close!r}? " if close else ""
+    return Problem(path, metric, rule, f"{advice}data.metrics says what the data are scored with.")
+
+
+def check_metric(metric: str, corpus: Corpus, trained: Collection[str] = ()) -> None:
     """Refuse a ``train.metric`` that no epoch will have.
+
+    Args:
+        metric: with its prefix.
+        corpus: that is trained on.
+        trained: targets that are trained beside the primary one.
 
     Raises:
         ConfigError: with the known metrics.
     """
-    known = [PREFIX + name for name in metric_names(target.suite)]
-    if metric not in known:
-        rule = f"is not a metric of the valid split; the data are scored with the suite {target.suite!r}"
-        raise ConfigError("train", [Problem("train.metric", metric, rule, f"Known: {', '.join(known)}.")])
+    problem = metric_problem_of("train.metric", metric, corpus, trained)
+    if problem is not None:
+        raise ConfigError("train", [problem])
 
 
 def undecidable(corpus: Corpus, metrics: Iterable[str]) -> list[Problem]:

@@ -22,6 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mmsa.data.batches import Batch, Batches
 from mmsa.data.corpus import Corpus, Split
+from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import CheckpointError, TrainingDiverged
 from mmsa.experiment import RunConfig
 from mmsa.objectives.strategies import STRATEGIES
@@ -71,7 +72,7 @@ class Trainer:
     def __init__(self, config: RunConfig, corpus: Corpus, cache: Path | None = None, team: Team = ALONE):
         if corpus.folds:
             raise ValueError("a corpus of several folds is trained fold by fold: give Corpus.fold(number)")
-        check_metric(config.train.metric, corpus.target)
+        check_metric(config.train.metric, corpus, config.objective.trained())
         self.config, self.cache, self.team = config, cache, team
         self.runtime = Runtime.of(config.train)
         with self.runtime.active():
@@ -88,6 +89,7 @@ class Trainer:
             derive_seed("batches", config.seed),
             share=self.team.share,
         )
+        learner.objective.refuse_small_batches(len(self.corpus["train"]), config.train.batch_size)
         self.team.refuse_misfit(self.model, len(self.corpus["train"]) // len(self.batches))
 
         strategy = STRATEGIES[config.objective.strategy.name](config.objective.strategy)
@@ -139,7 +141,8 @@ class Trainer:
         """Train to the end of the epoch, which ``end_epoch`` then closes.
 
         Returns:
-            Means of what its steps monitored, and the predictions on valid.
+            Means of what its steps monitored, with metrics of targets beside the primary one; and the
+            predictions of that on valid.
 
         Raises:
             TrainingDiverged: as ``train_epoch``.
@@ -149,7 +152,8 @@ class Trainer:
             for _ in self.steps():
                 pass
             metrics = self.monitors.means() | {"train/lr": float(self.optimiser.param_groups[0]["lr"])}
-            predictions_N = self._predicted()
+            predictions_N, further = self._predicted()
+        metrics |= further
         self.seconds += time.perf_counter() - start
         return metrics, predictions_N
 
@@ -217,18 +221,25 @@ class Trainer:
         """The model that is evaluated: the one in training, or its moving average."""
         return self.model if self.average is None else self.average.module
 
-    def _predicted(self) -> NDArray[np.float32]:
-        predictions_N = predict(
+    def _predicted(self) -> tuple[NDArray[np.float32], dict[str, float]]:
+        """Predictions of the primary target on valid, and metrics of the others."""
+        found = predict(
             self.evaluated,
             self.corpus["valid"],
             self.config.train.eval_batch_size,
             self.runtime.device,
             self.team,
         )
-        bad_N = ~np.isfinite(predictions_N)
-        if bad_N.any():
-            raise TrainingDiverged(self.position.step, "prediction", float(predictions_N[bad_N][0]))
-        return predictions_N
+        for values in found.values():
+            bad = ~np.isfinite(values)
+            if bad.any():
+                raise TrainingDiverged(self.position.step, "prediction", float(values[bad][0]))
+        primary, *others = self._learner.inputs.targets
+        further: dict[str, float] = {}
+        for target in others:
+            metrics = evaluate(self.corpus.values("valid", target.name), found[target.name], target)
+            further |= {f"{PREFIX}{target.name}/{name}": value for name, value in metrics.items()}
+        return found[primary.name], further
 
     def _scored(self, predictions_N: NDArray[np.float32]) -> dict[str, float]:
         metrics = evaluate(self.corpus["valid"].labels, predictions_N, self.corpus.target)
@@ -249,8 +260,13 @@ class Trainer:
         yield model, self.corpus["valid"], self.seconds
 
     def valid_predictions(self) -> NDArray[np.float32]:
-        """(N,) predictions of the best epoch on valid; ends the run as ``result`` does."""
+        """Predictions of the primary target in the best epoch on valid; ends the run as ``result`` does."""
         return self.result().predict(self.corpus["valid"])
+
+    def further_predictions(self) -> dict[TargetSpec, NDArray[np.float32]]:
+        """The same of the other targets."""
+        found = self.result().predictor.predict_all(self.corpus["valid"])
+        return {target: found[target.name] for target in self._learner.inputs.targets[1:]}
 
     @property
     def predictor(self) -> Predictor:

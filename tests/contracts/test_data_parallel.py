@@ -22,7 +22,7 @@ from mmsa.config import parse
 from mmsa.data import open_corpus
 from mmsa.experiment import RunConfig
 from mmsa.objectives import STRATEGIES, TASKS, TERMS
-from mmsa.objectives.losses import WEIGHTINGS
+from mmsa.objectives.weightings import WEIGHTINGS
 from mmsa.training.parallel import ALONE, Team
 from mmsa.training.trainer import Trainer
 

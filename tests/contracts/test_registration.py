@@ -16,7 +16,7 @@ from mmsa.models.encoders import ENCODERS, TEXT_ENCODERS, FeatureEncoder
 from mmsa.models.fusions import Fusion
 from mmsa.models.text import FrozenText
 from mmsa.objectives import STRATEGIES, TERMS, WEIGHTINGS, Strategy, Term
-from mmsa.objectives.losses import Weighting
+from mmsa.objectives.weightings import Weighting
 from mmsa.registry import Registry
 
 KINDS: dict[str, tuple[type, Registry[Any], set[type]]] = {

@@ -93,7 +93,7 @@ def test_both_classes_skipped_give_zero_and_zero_gradient():
 def test_entropy_and_gradient_are_finite_for_any_finite_input(array, shrinkage):
     features = torch.tensor(array, requires_grad=True)
     positive = torch.arange(9) % 2 == 0
-    entropy, _ = class_gaussian_entropy(features, positive, ~positive, shrinkage)
+    entropy, _ = class_gaussian_entropy(features, positive, ~positive, shrinkage=shrinkage)
     entropy.backward()
     assert torch.isfinite(entropy)
     assert torch.isfinite(features.grad).all()

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mmsa.config import parse
+from mmsa.data.target_spec import TargetSpec
 from mmsa.data.targets import Targets
 from mmsa.errors import ConfigError
 from mmsa.models import RepresentationDims, Representations
@@ -70,7 +71,7 @@ def test_an_unknown_term_is_refused_with_the_nearest() -> None:
 
 @pytest.mark.parametrize(("name", "expected"), [("mae", 1.5), ("mse", 2.5), ("huber", 1.0)])
 def test_task_losses(name: str, expected: float) -> None:
-    task = TASKS[name](TASKS[name].Config())
+    task = TASKS[name](TASKS[name].Config(), TargetSpec("label"))
     found = task(torch.tensor([0.0, 1.0]), torch.tensor([1.0, -1.0]))
     torch.testing.assert_close(found, torch.tensor(expected))
 

@@ -11,8 +11,8 @@ from mmsa.config import parse
 from mmsa.errors import ConfigError
 from mmsa.models import RepresentationDims
 from mmsa.objectives import TERMS, Objective, ObjectiveConfig
-from mmsa.objectives.losses import Uncertainty
 from mmsa.objectives.strategies import HeadProjection
+from mmsa.objectives.weightings import Uncertainty
 
 DIMS = RepresentationDims({"text": 8, "audio": 8}, fusion=8, mixture=2)
 

@@ -38,7 +38,8 @@ def test_trials_are_judged_by_rows_that_their_models_did_not_see(launched, launc
     kept = np.load(launch_for_module.args[0] / study.name / "trials" / str(best.number) / PREDICTIONS)
     assert kept.shape == (2, 60)
     maes = [
-        evaluate(corpus["valid"].labels[there_N], values, corpus.suite) for there_N, values in by_repeat(kept)
+        evaluate(corpus["valid"].labels[there_N], values, corpus.target)
+        for there_N, values in by_repeat(kept)
     ]
     assert np.mean([metrics["mae"] for metrics in maes]) == pytest.approx(best.values[0])
     alone = run(with_overrides(study.trial_config(best), {"information.quantities": []}), corpus)

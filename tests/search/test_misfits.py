@@ -183,14 +183,14 @@ def test_what_is_chosen_by_must_be_a_metric_of_the_data(make_study_config) -> No
     with pytest.raises(
         ConfigError,
         match=r"search\.objectives\.0\.metric: 'valid/acc7'\n +is not a metric of planted, which is scored "
-        r"with valid/mae, valid/pearson\n",
+        r"with valid/mae, valid/pearson, valid/rmse, valid/ccc\n",
     ):
         refuse_misfits(config, neutral)
 
 
 def test_no_metric_is_suggested_because_it_begins_alike(make_study_config) -> None:
     with pytest.raises(ConfigError, match="valid/pearson") as error:
-        make_study_config(objectives=[{"metric": "valid/ccc", "direction": "maximize"}])
+        make_study_config(objectives=[{"metric": "valid/kappa", "direction": "maximize"}])
     assert "Did you mean" not in str(error.value)
     with pytest.raises(ConfigError, match="Did you mean 'valid/pearson'"):
         make_study_config(objectives=[{"metric": "valid/pearso", "direction": "maximize"}])

@@ -17,12 +17,12 @@ from pydantic import Field
 from torch import Tensor, nn, pdist
 from torch.nn.functional import normalize, smooth_l1_loss
 
-from mmsa.data.targets import Targets
+from mmsa.data.targets import Targets, TrainTargets
 from mmsa.information.bounds import infonce
 from mmsa.information.surrogates import CORAL
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.objectives.base import TERMS, Term, TermConfig, TermValue, Weight
-from mmsa.objectives.terms.vectors import modality_pairs, nothing, unfit
+from mmsa.objectives.terms.vectors import modality_pairs, nothing, refuse_labels, unfit
 
 Temperature = Annotated[float, Field(gt=0.0, le=10.0)]
 
@@ -73,7 +73,7 @@ class SupervisedContrastive(Term):
         """Which labels are the same, and how sharp."""
 
         bin_width: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 1.0
-        """Labels are the same when they round to the same multiple of this."""
+        """Labels on a scale are the same when they round to the same multiple of it; classes as they are."""
         temperature: Temperature = 0.1
         width: Annotated[int, Field(ge=1, le=65_536)] = 64
         """E."""
@@ -86,6 +86,14 @@ class SupervisedContrastive(Term):
         widths = (dims.fusion, *dims.unimodal.values())
         self.project = nn.ModuleList(nn.Linear(own, config.width) for own in widths)
 
+    def prepare(self, spec: TrainTargets) -> None:
+        """Refuse labels of which several hold at once.
+
+        Raises:
+            ConfigError: for such.
+        """
+        refuse_labels("supervised_contrastive", spec, "brings rows of one label together")
+
     def forward(self, representations: Representations, targets: Targets) -> TermValue:
         """The mean over the views with a positive."""
         vectors = [representations.fusion, *representations.unimodal.values()]
@@ -93,7 +101,9 @@ class SupervisedContrastive(Term):
             [normalize(project(x_BD), dim=1) for project, x_BD in zip(self.project, vectors, strict=True)]
         )
         there_V = torch.cat([x_BD.detach().any(1) for x_BD in vectors])
-        bins_V = (targets.labels / self.config.bin_width).round().repeat(len(vectors))
+        target = targets.train.target
+        same_B = (targets.labels / self.config.bin_width).round() if target.is_scale else targets.labels
+        bins_V = same_B.repeat(len(vectors))
         return TermValue(
             supervised_contrast(views_VE @ views_VE.T / self.config.temperature, bins_V, there_V)
         )

@@ -119,7 +119,8 @@ class InformationTerm(Term):
         """
         super().__init__()
         self.name = name
-        widths: dict[str, int] = {FUSION: dims.fusion, LABEL: 1, **by_name(dims.unimodal), **dims.extra}
+        widths: dict[str, int] = {FUSION: dims.fusion, LABEL: dims.concept, **by_name(dims.unimodal)}
+        widths |= dims.extra
         self.vectors = (*config.between, *([] if config.given is None else [config.given]))
         self._refuse_unknown(config, widths)
         kind = EVERY_ESTIMATOR[config.estimator.name]
@@ -213,7 +214,7 @@ class InformationTerm(Term):
         return len(targets) >= self.estimator.smallest_batch and (self.bank is None or len(self.bank) > 0)
 
     def _vectors(self, representations: Representations, targets: Targets) -> tuple[Tensor, ...]:
-        known = {**columns_of(representations, targets.labels), **representations.extra}
+        known = {**columns_of(representations, targets), **representations.extra}
         # As views, which are the end of the graph for the normaliser: the fused vector is computed from the
         # modalities, and the size of a gradient that also came through it would count it twice.
         return tuple(known[vector].view_as(known[vector]) for vector in self.vectors)

@@ -305,7 +305,7 @@ class MIMRLTerm(Term):
             name: (part.x, part.y, part.given) for name, part in parts.items() if part.given is not None
         }
         chosen = {name: config.estimator_of(kind_of(part))[1] for name, part in parts.items()}
-        self._build(chosen, config, {FUSION: dims.fusion, LABEL: 1, **by_name(dims.unimodal)})
+        self._build(chosen, config, {FUSION: dims.fusion, LABEL: dims.concept, **by_name(dims.unimodal)})
         order = [parts[name] for name in (*self.critics.order, *self.classifiers.order)]
         self.quantities = {
             name: any(part.given for part in table[name]) for name in table if coefficients[name] > 0
@@ -353,7 +353,7 @@ class MIMRLTerm(Term):
 
         A single row says nothing about information: its loss is 0.
         """
-        columns = columns_of(representations, targets.labels)
+        columns = columns_of(representations, targets)
         inputs = self._inputs(columns)
         parts = self._parts(inputs, len(targets)) if len(targets) > 1 else []
         if self.training and self.conditions:
@@ -399,7 +399,7 @@ class MIMRLTerm(Term):
         """Minus the bounds, plus the cross-entropies; None where a batch fits nothing."""
         if len(targets) < 2:
             return None
-        inputs = self._inputs(columns_of(representations, targets.labels))
+        inputs = self._inputs(columns_of(representations, targets))
         losses: list[Tensor] = []
         if self.pairs:
             losses.append(self.critics(inputs)[0].sum())

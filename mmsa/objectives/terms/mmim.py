@@ -21,7 +21,8 @@ from torch.nn.functional import normalize
 
 from mmsa.config import Block
 from mmsa.data.corpus import ModalityName
-from mmsa.data.targets import Targets
+from mmsa.data.target_spec import TargetSpec
+from mmsa.data.targets import Targets, TrainTargets
 from mmsa.errors import ConfigError, Problem
 from mmsa.information.bounds import infonce
 from mmsa.information.densities import (
@@ -34,7 +35,7 @@ from mmsa.information.target.mimrl import FUSION, Between
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.models.layers import initialise_xavier
 from mmsa.objectives.base import TERMS, InformationCoefficient, Term, TermConfig, TermValue, Weight
-from mmsa.objectives.terms.vectors import by_name, nothing, weighted_mean
+from mmsa.objectives.terms.vectors import by_name, nothing, refuse_labels, weighted_mean
 
 
 class CPCWeights(Block):
@@ -258,6 +259,16 @@ class BarberAgakovTerm(Term):
             self.predictors[f"{x}_{y}"] = GaussianPredictor(widths[x], widths[y], target)
         self.normalisers = _normalisers(self.weights if config.normalise else ())
 
+    def prepare(self, spec: TrainTargets) -> None:
+        """Learn which classes the entropy is a mean over.
+
+        Raises:
+            ConfigError: for labels of which several hold at once: rows are in no single class.
+        """
+        refuse_labels("barber_agakov", spec, "adds the entropies of vectors of each class")
+        for name in dict.fromkeys(y for _, y in self.pairs):
+            self._entropy(name).count_classes(spec.target)
+
     def _entropy(self, name: ModalityName) -> PolarityEntropy:
         return cast(PolarityEntropy, self.entropies[name])
 
@@ -268,7 +279,7 @@ class BarberAgakovTerm(Term):
         unimodal = {name: vector.view_as(vector) for name, vector in representations.unimodal.items()}
         ys = dict.fromkeys(y for _, y in self.pairs)
         projected = {y: self._entropy(y).project(unimodal[y]) for y in ys}
-        entropies = {y: self._entropy(y)(y_BP, targets.labels) for y, y_BP in projected.items()}
+        entropies = {y: self._entropy(y)(y_BP, targets.sides) for y, y_BP in projected.items()}
         bounds = {}
         for x, y in self.pairs:
             prediction = self.predictors[f"{x}_{y}"](unimodal[x])
@@ -327,20 +338,25 @@ Projection = Literal["frozen", "trained", "none"]
 _REDUCTION = 4
 
 
+_OF_A_SCALE: tuple[float, ...] = (1.0, -1.0)
+
+
 class PolarityEntropy(nn.Module):
     """Projects a vector, and estimates the projection's entropy on this batch and the ``memory`` before it.
 
-    Rows with a label above 0 are one class, below 0 the other, and rows at 0 do not count: on a scale that
-    lies on one side of 0 there is one class only. Remembered rows are detached, with one buffer for each
-    batch, newest first; they are (B, P + 1), the sign of the label in the last column.
+    On a scale, rows above its centre are one class, below it the other, and rows at it do not count; or rows
+    from its threshold on are one, the rest the other. Of classes each is one. Remembered rows are detached,
+    with one buffer for each batch, newest first; they are (B, P + 1), the side in the last column.
 
     Attributes:
+        sides: What the last column may be: a side of a scale, or a class.
         width: P. The projection is linear to D / 4 and tanh as in MMIM's code, or nothing.
     """
 
     def __init__(self, dim: int, projection: Projection, memory: int):
         super().__init__()
         self.memory = memory
+        self.sides = _OF_A_SCALE
         self.width = dim if projection == "none" else max(1, dim // _REDUCTION)
         self.projection = (
             nn.Identity() if projection == "none" else nn.Sequential(nn.Linear(dim, self.width), nn.Tanh())
@@ -355,17 +371,23 @@ class PolarityEntropy(nn.Module):
         projected_BP: Tensor = self.projection(vector_BD)
         return projected_BP
 
-    def forward(self, projected_BP: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Entropy in nats, and how many of the two classes had too few rows to count; remembers the batch.
+    def count_classes(self, target: TargetSpec) -> None:
+        """Tell classes apart by what ``Targets.sides`` is of this target."""
+        if not target.is_scale:
+            self.sides = tuple(map(float, range(len(target.classes))))
+
+    def forward(self, projected_BP: Tensor, sides_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Entropy in nats, and how many of the classes had too few rows to count; remembers the batch.
 
         The memory changes in training mode only.
         """
-        batch_BP1 = torch.cat([projected_BP, labels_B.sign()[:, None]], dim=1)
+        side_B1 = (sides_B.sign() if self.sides == _OF_A_SCALE else sides_B)[:, None]
+        batch_BP1 = torch.cat([projected_BP, side_B1], dim=1)
         remembered = [self.get_buffer(f"batch_{age}") for age in range(self.memory)]
         rows_NP1 = torch.cat([batch_BP1, *remembered])
         if self.training:
             self._remember([batch_BP1.detach(), *remembered[:-1]])
-        return class_gaussian_entropy(rows_NP1[:, :-1], rows_NP1[:, -1] > 0, rows_NP1[:, -1] < 0)
+        return class_gaussian_entropy(rows_NP1[:, :-1], *(rows_NP1[:, -1] == side for side in self.sides))
 
     def forget(self) -> None:
         """Empty the memory."""

@@ -45,8 +45,9 @@ class RowMemory(nn.Module):
         super().__init__()
         self.width, self.zeros = width, zeros
 
-    def make_room(self, rows: int) -> None:
-        """For N rows, none of which is known."""
+    def make_room(self, rows: int, centre: float = 0.0) -> None:
+        """For N rows, none of which is known, of a scale with its neutral point at ``centre``."""
+        self.centre = centre
         self.register_buffer("labels", torch.zeros(rows))
         self.register_buffer("features", torch.zeros(rows, self.width))
         self.register_buffer("known", torch.zeros(rows, dtype=torch.bool))
@@ -75,7 +76,7 @@ class RowMemory(nn.Module):
         self._count(rows_B, 1.0)
 
     def _count(self, rows_B: Tensor, sign: float) -> None:
-        labels_B = self.labels[rows_B]
+        labels_B = self.labels[rows_B] - self.centre
         positive_B = labels_B >= 0 if self.zeros == "positive" else labels_B > 0
         members_2B = (torch.stack([labels_B < 0, positive_B]) & self.known[rows_B]).double()
         self.sums += sign * members_2B @ self.features[rows_B].double()
@@ -103,7 +104,7 @@ class LabelGenerator(nn.Module):
         """For the rows of the train split."""
         self.low, self.high = spec.label_range
         for name in self.memories:
-            self._memory(name).make_room(spec.rows)
+            self._memory(name).make_room(spec.rows, spec.target.centre)
 
     def _memory(self, name: str) -> RowMemory:
         return cast(RowMemory, self.memories[name])
@@ -238,6 +239,9 @@ class Unimodal(Term):
         Raises:
             ConfigError: for ``annotated`` where the data set has no labels of a modality.
         """
+        if not spec.target.is_scale:
+            rule = f"has heads that predict a number on a scale, and {spec.target.name} is {spec.target.kind}"
+            raise unfit("unimodal", rule)
         missing = [name for name in self.weights if name not in spec.unimodal]
         if self.source == "generated":
             self.generator.make_room(spec)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mmsa.data.corpus import ModalityName
+from mmsa.data.targets import Targets, TrainTargets
 from mmsa.errors import ConfigError, Problem
 from mmsa.information.target.mimrl import FUSION
 from mmsa.models.base import RepresentationDims, Representations
@@ -38,9 +39,9 @@ def by_name(of_modalities: Mapping[ModalityName, T]) -> Mapping[str, T]:
     return cast(Mapping[str, T], of_modalities)
 
 
-def columns_of(representations: Representations, labels_B: Tensor) -> dict[str, Tensor]:
-    """Return the vectors of a batch by name: the fused one, the label as a column, and the modalities."""
-    columns = {FUSION: representations.fusion, LABEL: labels_B[:, None]}
+def columns_of(representations: Representations, targets: Targets) -> dict[str, Tensor]:
+    """Return the vectors of a batch by name: the fused one, the label as columns, and the modalities."""
+    columns = {FUSION: representations.fusion, LABEL: targets.concept}
     return columns | dict(by_name(representations.unimodal))
 
 
@@ -75,6 +76,17 @@ def weighted_mean(values: Mapping[str, Tensor], weights: Mapping[str, float], me
 def unfit(term: str, rule: str, next_step: str = "Leave the term out.") -> ConfigError:
     """Make the error for a term that makes no sense with this model or these data."""
     return ConfigError("objective", [Problem(f"objective.terms.{term}", term, rule, next_step)])
+
+
+def refuse_labels(term: str, spec: TrainTargets, what: str) -> None:
+    """Refuse a term for labels of which several hold at once.
+
+    Raises:
+        ConfigError: If the primary target is such.
+    """
+    if spec.target.kind == "multilabel":
+        rule = f"{what}, and a row of {spec.target.name} has any number of {len(spec.target.classes)} labels"
+        raise unfit(term, rule)
 
 
 def nothing(vectors: Iterable[Tensor]) -> Tensor:

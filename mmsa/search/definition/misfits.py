@@ -15,8 +15,7 @@ from mmsa.search.costs import GIB
 from mmsa.search.definition.idle import Drafts, idle_parameters
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.training.blueprint import Blueprint
-from mmsa.training.metrics import metric_names
-from mmsa.training.selection import PREFIX, undecidable
+from mmsa.training.selection import PREFIX, metric_problem_of, undecidable
 
 _MATTERS = ("model.", "objective.", "train.batch_size")
 _MOST_MEMORY = 2**42  # bytes
@@ -78,15 +77,14 @@ def refuse_misfits(config: StudyConfig, encoded: Corpus) -> Outlook:
 
 def _metric_problems(config: StudyConfig, corpus: Corpus) -> list[Problem]:
     """Metrics that choose but are not measured on these data, or cannot choose on them."""
-    known = [PREFIX + name for name in metric_names(corpus.suite)]
-    rule = f"is not a metric of {corpus.name}, which is scored with {', '.join(known)}"
+    trained = config.base.objective.trained()
     chosen_by = {"base.train.metric": config.base.train.metric}
     chosen_by |= {f"search.objectives.{n}.metric": o.metric for n, o in enumerate(config.search.objectives)}
     chosen_by |= {f"search.constraints ({bound.text})": bound.metric for bound in config.metric_bounds}
     problems = [
-        Problem(path, metric, rule, "data.metrics says what the data are scored with.")
+        problem
         for path, metric in chosen_by.items()
-        if metric.startswith(PREFIX) and metric not in known
+        if metric.startswith(PREFIX) and (problem := metric_problem_of(path, metric, corpus, trained))
     ]
     if "valid" in corpus.splits:  # a stand-in for data that are not at hand has train alone
         found = undecidable(corpus, chosen_by.values())

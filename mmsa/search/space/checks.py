@@ -52,6 +52,9 @@ def metric_problem(metric: str) -> Problem | None:
     """Why a metric cannot be an objective, as far as its name tells."""
     if metric in valid_metrics() or metric in information_metrics() or metric in COSTS:
         return None
+    target, _, name = metric.removeprefix("valid/").rpartition("/")
+    if target and metric.startswith("valid/") and f"valid/{name}" in valid_metrics():
+        return None  # whether there is such a target, only the data tell
     if metric.startswith("cost/"):
         return Problem("", metric, "is not a cost of a trial", did_you_mean(metric, COSTS))
     if metric.startswith(METRIC):
