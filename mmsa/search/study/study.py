@@ -98,7 +98,8 @@ class Study(StudyView):
         try:
             directions = [objective.direction for objective in config.search.objectives]
             with understood(config.study):
-                store = TrialStore(opened.trials, config.study, directions)
+                metrics = [objective.metric for objective in config.search.objectives]
+                store = TrialStore(opened.trials, config.study, directions, metrics)
                 reconcile(store, config, runs, storage)
                 return cls(opened, store, config, folder, starts)
         except BaseException:
@@ -333,7 +334,10 @@ class Study(StudyView):
         self._meter.read(number, seconds)
         if f"{EPOCH}{epoch}" not in self._store.trials[number].user_attrs:
             remembered = stored_epoch(metrics, value, self._meter.bill(number))
-            self._store.note(number, f"{EPOCH}{epoch}", remembered)
+            # Optuna's own tools draw curves for studies with one objective only.
+            single = len(self.config.search.objectives) == 1
+            curve = remembered["value"] if single else None
+            self._store.note_epoch(number, f"{EPOCH}{epoch}", remembered, epoch, curve)
 
     def finish(self, number: int, ending: Ending) -> Outcome:
         """Remember how a trial ended, as ``endings`` judges it. A trial that has ended stays as it is.

@@ -29,6 +29,8 @@ PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
 ResultT = TypeVar("ResultT")
 
+_METRIC_NAMES = "study:metric_names"  # what Optuna's ``Study.set_metric_names`` writes
+
 
 class TrialStore:
     """Everything that the storage holds of one study; creates the study if it is not there.
@@ -38,20 +40,31 @@ class TrialStore:
         trials: for reading; a trial's number is its index.
     """
 
-    def __init__(self, storage: BaseStorage, name: str, directions: Sequence[str]):
+    def __init__(
+        self, storage: BaseStorage, name: str, directions: Sequence[str], metrics: Sequence[str] = ()
+    ):
         self._storage, self._name = storage, name
+        self._failure: StudyError | None = None
         try:
             self._study_id = storage.get_study_id_from_name(name)
         except KeyError:
             kinds = [StudyDirection[direction.upper()] for direction in directions]
             self._study_id = storage.create_new_study(kinds, name)
-        self._failure: StudyError | None = None
+        self._name_objectives(metrics)
         self.attributes: dict[str, Any] = dict(storage.get_study_user_attrs(self._study_id))
         self.trials = [_own(trial) for trial in storage.get_all_trials(self._study_id, deepcopy=False)]
         self._distributions: dict[str, BaseDistribution] = {}
         for trial in self.trials:
             for parameter, distribution in trial.distributions.items():
                 self._distributions.setdefault(parameter, distribution)
+
+    def _name_objectives(self, metrics: Sequence[str]) -> None:
+        """Give the objectives their names for those who open the storage with Optuna's own tools."""
+        known = self._storage.get_study_system_attrs(self._study_id).get(_METRIC_NAMES)
+        if metrics and known != list(metrics):
+            self._write(
+                partial(self._storage.set_study_system_attr, self._study_id, _METRIC_NAMES, list(metrics))
+            )
 
     def remember(self, **attributes: Any) -> None:
         """Store attributes of the study."""
@@ -105,6 +118,18 @@ class TrialStore:
         trial = self.trials[number]
         self._write(lambda: self._storage.set_trial_user_attr(trial._trial_id, name, value))
         trial.user_attrs[name] = value
+
+    def note_epoch(self, number: int, name: str, noted: Any, epoch: int, value: float | None) -> None:
+        """Store the attribute of an epoch, and ``value`` where Optuna's own tools look for it.
+
+        The attribute is what is read back, and comes last: an epoch that has it has both.
+        """
+        trial = self.trials[number]
+        if value is not None:
+            self._write(
+                lambda: self._storage.set_trial_intermediate_value(trial._trial_id, epoch, float(value))
+            )
+        self.note(number, name, noted)
 
     def end(self, number: int, state: TrialState, values: Sequence[float] | None) -> None:
         """Store the final state of a running trial."""
