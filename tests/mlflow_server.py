@@ -25,17 +25,18 @@ def free_port() -> int:
 
 
 class Server:
-    """A server that answers; a context manager. What it holds is in ``folder``."""
+    """A server that answers; a context manager. Runs are in ``folder``, or in the database ``store``."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, store: str | None = None):
         self._folder = folder
+        self._store = store or f"sqlite:///{folder}/server.db"
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
         command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(self._port)]
-        command += ["--backend-store-uri", f"sqlite:///{self._folder}/server.db"]
+        command += ["--backend-store-uri", self._store]
         command += ["--artifacts-destination", str(self._folder / "artifacts")]
         with (self._folder / "server.log").open("a") as log:
             self._process = subprocess.Popen(

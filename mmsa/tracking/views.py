@@ -215,7 +215,8 @@ def _trial_charts(study: StudyCard, objectives: Sequence[str]) -> Iterator[dict[
 
 
 def _coefficient_charts(study: StudyCard, objectives: Sequence[str]) -> Iterator[dict[str, Any]]:
-    yield parallel(study.coefficients, [*objectives, _MEASURED[0]])
+    # Without information: runs that lack one of its axes are not in it, which are all that were pruned.
+    yield parallel(study.coefficients, objectives)
     if len(study.coefficients) > 1:
         one, other, *_ = study.coefficients
         axes = {"xaxis": _axis("PARAM", one), "yaxis": _axis("PARAM", other)}

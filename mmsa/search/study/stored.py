@@ -11,7 +11,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from mmsa.errors import StudyError
+from mmsa.errors import ConfigError, StudyError
 from mmsa.interface import Metrics, Outcome, PairedDifference, ReferencePoint, Stage
 from mmsa.measurement import Measurement
 from mmsa.search.records import Cost, Ending, TrialRecord
@@ -52,7 +52,7 @@ def understood(study: str) -> Iterator[None]:
     """
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, AssertionError, ConfigError) as error:
         raise StudyError(
             f"study {study!r} holds what mmsa cannot read ({type(error).__name__}: {error}). Its storage is "
             "damaged, or another program wrote into it: bring it back from a copy, or write another name "
