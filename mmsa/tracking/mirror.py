@@ -19,6 +19,7 @@ from mmsa.masking import masked_message
 from mmsa.measurement import Measurement
 from mmsa.tracking.location import Location
 from mmsa.tracking.study_runs import StudyRuns
+from mmsa.tracking.system import monitor_node
 
 
 class Mirror:
@@ -31,6 +32,7 @@ class Mirror:
         location: the MLflow store.
         say: is given lines for the user, from the background thread.
         show: is given the address of the page to look at, once it is there.
+        monitors: whether the load of this machine is logged as well.
         interval: seconds between rounds of writing, and before the next try after a failure.
         capacity: number of unwritten trials kept, besides earlier ones; those beyond it appear in the table
             of the parent run only.
@@ -48,7 +50,9 @@ class Mirror:
         patience: float = 30.0,
         clock: Callable[[], float] = time.time,
         show: Callable[[str], None] = lambda page: None,
+        monitors: bool = False,
     ):
+        self._monitors = monitors
         self._location, self._say, self._clock, self._show = location, say, clock, show
         self._interval, self._capacity, self._patience = interval, capacity, patience
         self._lock = threading.Lock()
@@ -195,6 +199,8 @@ class Mirror:
             for notice in runs.notices:
                 self._say(notice)
             self._shown = True
+            if self._monitors:
+                monitor_node(self._location, runs.parent)
 
     def _complete(self) -> bool:
         return sum(trial.outcome != "running" for trial in self._trials.values()) >= self._study.num_trials

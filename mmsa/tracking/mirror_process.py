@@ -170,6 +170,7 @@ def serve_mirror(descriptor: int, code: str) -> None:
         patience=patience,
         clock=lambda: moment,
         show=lambda page: connection.send((_PAGE, page)),
+        monitors=True,
     )
     while event != "close":
         try:
