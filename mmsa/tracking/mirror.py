@@ -244,3 +244,29 @@ def rebuild(
         raise TrackingError(f"{location.shown}: {masked_message(error, location.uri)}") from error
     show(next(iter(runs.pages.values())))
     return written
+
+
+def log_study_files(location: Location, study: StudyCard, files: Mapping[str, str]) -> None:
+    """Put texts beside the tables of a study's run, which the mirror has made.
+
+    Args:
+        location: the MLflow store.
+        study: whose run it is.
+        files: text by name.
+
+    Raises:
+        TrackingError: when the store cannot be written, or has no run of the study.
+    """
+    try:
+        client = location.connect()
+        of_study = f"tags.`mmsa.identity` = '{study.identity}'"
+        experiment = location.experiment(client, study.data_set, of_study)
+        found = client.search_runs([experiment], f"{of_study} AND tags.`mmsa.role` = 'study'", max_results=1)
+        for name, text in files.items():
+            client.log_text(found[0].info.run_id, text, name)
+    except IndexError:
+        raise TrackingError(
+            f"{location.shown}: has no run of the study. {advice(study.name, location)}"
+        ) from None
+    except Exception as error:
+        raise TrackingError(f"{location.shown}: {masked_message(error, location.uri)}") from error
