@@ -54,6 +54,7 @@ def main() -> int:
 
     studies = [read_study(name, args.runs, args.storage) for name in args.studies or [args.study]]
     if args.rebuild:
+        from mmsa.reports.in_mlflow import log_report
         from mmsa.search.study.cards import study_card, trial_card
         from mmsa.tracking import Location, rebuild
 
@@ -61,7 +62,9 @@ def main() -> int:
         trials = [trial_card(studies[0], record) for record in studies[0].trials()]
         pages: list[str] = []
         written = rebuild(location, study_card(studies[0]), trials, pages.append)
+        page = log_report(studies[0], args.runs, location)
         print(f"MLflow at {location} lacked {written} of {len(trials)} trials.")
+        print(f"report: {page}, and report.html of the study's run")
         print(f"to browse:\n{location.how_to_browse(pages[0])}")
         return 0
 

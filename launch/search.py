@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from functools import partial
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from mmsa.cli import (
     INTERRUPTED,
@@ -19,9 +20,12 @@ from mmsa.cli import (
     positive,
 )
 from mmsa.config import with_overrides
-from mmsa.errors import ConfigError
+from mmsa.errors import ConfigError, MmsaError
 from mmsa.interface import References
 from mmsa.search.definition.files import find_space, misspelt
+
+if TYPE_CHECKING:
+    from mmsa.tracking import Location
 
 
 def arguments() -> argparse.Namespace:
@@ -55,6 +59,20 @@ def arguments() -> argparse.Namespace:
     add_common_arguments(parser)
     add_tracking_arguments(parser)
     return parser.parse_args()
+
+
+def report(name: str, args: argparse.Namespace, location: Location, say: Callable[[str], None]) -> None:
+    """Write the report of a study that has ended or stopped; a failure of it is none of the search."""
+    from mmsa.reports.in_mlflow import log_report
+    from mmsa.search.study.view import read_study
+
+    try:
+        page = log_report(read_study(name, args.runs, args.storage), args.runs, location)
+    except MmsaError as error:
+        again = f"python launch/report.py --study {name} --rebuild{location.options}"
+        say(f"the report is not in MLflow: {error}\nto write it: {again}")
+    else:
+        say(f"report:   {page}, also in MLflow: report.html of the study's run")
 
 
 def main() -> int:
@@ -116,6 +134,8 @@ def main() -> int:
     )
     summary = run_search(config, options, observers, say)
     say(summary.text(location.how_to_browse(mirror.page) if location and mirror else ""))
+    if location is not None:
+        report(config.study, args, location, say)
     return INTERRUPTED if summary.interrupted else int(not summary.successful)
 
 

@@ -103,7 +103,7 @@ class StudyRuns:
         A view is written in a form that MLflow does not promise to keep: if it is refused, only the view is
         lost, and the page that opens is MLflow's own.
         """
-        pages = {}
+        pages: dict[str, str] = {}
         try:
             for view in study_views(self.study):
                 save(self._client, self._experiment, view)
@@ -111,7 +111,9 @@ class StudyRuns:
         except Exception as error:
             said = masked_message(error, location.uri).splitlines()[0][:200]
             self.notices.append(f"MLflow shows this study without a view of its own ({said})")
-        return pages | {"the study": location.run_page(self._experiment, self.parent)}
+        pages["the study"] = location.run_page(self._experiment, self.parent)
+        pages["report"] = location.run_page(self._experiment, f"{self.parent}/artifacts/report.html")
+        return pages
 
     def _describe_study(self, known: Mapping[str, str]) -> None:
         """Log what all trials have in common: the data, and the settings that are not searched.
