@@ -15,10 +15,18 @@ from mmsa.data.corpus import Corpus, DataSet, ModalityName, SplitName
 from mmsa.data.folds import FoldsConfig, present_splits, with_folds
 from mmsa.data.hazards import warn_about_features, warn_about_labels
 from mmsa.data.isolation import read_apart
+from mmsa.data.known_targets import DEPRESSED, EMOTION, HUMOR, IEMOCAP, INTENT, SCORE, SDS
 from mmsa.data.planted import Planted
 from mmsa.data.published import identify
 from mmsa.data.readers import LAYOUTS, FileConfig, Reader
-from mmsa.data.readers.settings import DaicConfig, EatdConfig, EDaicConfig, VlogConfig
+from mmsa.data.readers.settings import (
+    ContextConfig,
+    DaicConfig,
+    EatdConfig,
+    EDaicConfig,
+    TextConfig,
+    VlogConfig,
+)
 from mmsa.data.readers.sniffing import recognise
 from mmsa.data.target_spec import TargetSpec
 from mmsa.data.validation import check_splits
@@ -57,10 +65,12 @@ class FileDataSet(DataSet):
     Attributes:
         expected: names of the published files.
         source: where to ask for them.
+        target: what is predicted, of files that do not say it; None for a number within ``label_range``.
     """
 
     expected: ClassVar[tuple[str, ...]]
     source: ClassVar[str]
+    target: ClassVar[TargetSpec | None] = None
 
     def __init__(self, config: NamedFileConfig):
         self.config = config
@@ -113,6 +123,8 @@ class FileDataSet(DataSet):
             raise DataError(f"data.metrics: {error}") from None
 
     def _own_target(self) -> TargetSpec:
+        if self.target is not None:
+            return self.target
         low, high = self.label_range
         return TargetSpec("label", low=low, high=high, suite=self.suite)
 
@@ -217,9 +229,7 @@ class _Interviews(FileDataSet):
 
     label_range = (0.0, 24.0)
     suite = "phq8"
-
-    def _own_target(self) -> TargetSpec:
-        return TargetSpec("score", low=0.0, high=24.0, threshold=10.0, suite="phq8")
+    target = SCORE
 
 
 @DATA_SETS.register("edaic")
@@ -258,9 +268,7 @@ class _Vlogs(FileDataSet):
 
     label_range = (0.0, 1.0)
     suite = "binary"
-
-    def _own_target(self) -> TargetSpec:
-        return TargetSpec("depressed", "binary", classes=("not depressed", "depressed"))
+    target = DEPRESSED
 
 
 @DATA_SETS.register("dvlog")
@@ -295,6 +303,7 @@ class Eatd(FileDataSet):
 
     label_range = (25.0, 100.0)
     suite = "phq8"
+    target = SDS
     expected = ("a folder with t_<n> and v_<n> for each student",)
     source = "the README of EATD-Corpus says how to get it"
 
@@ -303,8 +312,69 @@ class Eatd(FileDataSet):
 
         name: Literal["eatd"] = "eatd"
 
-    def _own_target(self) -> TargetSpec:
-        return TargetSpec("score", low=25.0, high=100.0, threshold=53.0, suite="phq8")
+
+@DATA_SETS.register("iemocap")
+class Iemocap(FileDataSet):
+    """IEMOCAP as MulT has it: whether an utterance is neutral, happy, sad or angry."""
+
+    label_range = (0.0, 1.0)
+    suite = "binary"
+    target = IEMOCAP[0]
+    expected = ("iemocap_data.pkl", "iemocap_data_noalign.pkl")
+    source = "the GitHub repository yaohungt/Multimodal-Transformer says where to get it"
+
+    class Config(NamedFileConfig):
+        """Where the file is, what of it is used, and which emotion comes first."""
+
+        name: Literal["iemocap"] = "iemocap"
+
+
+@DATA_SETS.register("meld")
+class Meld(FileDataSet):
+    """MELD: 13,708 utterances of a series in dialogues, in seven emotions and three polarities."""
+
+    label_range = (0.0, 6.0)
+    suite = "multiclass"
+    target = EMOTION
+    expected = ("a folder with train_sent_emo.csv, dev_sent_emo.csv and test_sent_emo.csv",)
+    source = "the GitHub repository declare-lab/MELD has it"
+
+    class Config(TextConfig, NamedFileConfig):
+        """Where the folder is and what of it is used."""
+
+        name: Literal["meld"] = "meld"
+
+
+@DATA_SETS.register("mintrec")
+class MIntRec(FileDataSet):
+    """MIntRec: utterances of a series with one of twenty intents."""
+
+    label_range = (0.0, 19.0)
+    suite = "multiclass"
+    target = INTENT
+    expected = ("a folder with train.tsv, dev.tsv, test.tsv, video_feats.pkl and audio_feats.pkl",)
+    source = "the GitHub repository thuiar/MIntRec says where to get it"
+
+    class Config(NamedFileConfig):
+        """Where the folder is and what of it is used."""
+
+        name: Literal["mintrec"] = "mintrec"
+
+
+@DATA_SETS.register("urfunny")
+class UrFunny(FileDataSet):
+    """UR-FUNNY: whether the last sentence of a passage is followed by laughter."""
+
+    label_range = (0.0, 1.0)
+    suite = "binary"
+    target = HUMOR
+    expected = ("a folder with data_folds.pkl, language_sdk.pkl and the other pickles",)
+    source = "the GitHub repository ROC-HCI/UR-FUNNY says where to get it"
+
+    class Config(ContextConfig, NamedFileConfig):
+        """Where the folder is and what of it is used."""
+
+        name: Literal["urfunny"] = "urfunny"
 
 
 @DATA_SETS.register("pom")

@@ -11,6 +11,7 @@ import pytest
 
 from mmsa.data.corpus import SPLITS, Corpus, Features, Split, Strings
 from mmsa.data.generated import pickles
+from mmsa.data.generated.classes import write_meld, write_mintrec, write_urfunny
 from mmsa.data.generated.eatd import write_eatd_person
 from mmsa.data.generated.interviews import write_daic_person, write_edaic_person, write_table
 from mmsa.data.generated.videos import write_gcnet
@@ -124,6 +125,51 @@ class TestGcnet(ReaderContract):
 
     def cut(self, path: Path) -> Path:
         return path / "CMUMOSI_features_raw_2way.pkl"
+
+
+class TestMeld(ReaderContract):
+    CASES = {"meld": {}}
+    KEEPS = ("text",)
+
+    def write(self, case: Case, path: Path, rows: Sequence[Recording]) -> None:
+        write_meld(path, rows)
+
+    def kept(self, row: Recording) -> Recording:
+        group, number = row.id.split("$_$")
+        group = f"{row.split}-dia{group}"
+        return replace(row, id=f"{group}_utt{number}", group=group, label=4.0 if row.label > 0 else 3.0)
+
+    def cut(self, path: Path) -> Path:
+        return path / "train_sent_emo.csv"
+
+
+class TestMIntRec(ReaderContract):
+    CASES = {"mintrec": {}}
+
+    def write(self, case: Case, path: Path, rows: Sequence[Recording]) -> None:
+        write_mintrec(path, rows)
+
+    def kept(self, row: Recording) -> Recording:
+        season, number = row.id.split("$_$")
+        return replace(
+            row, id=f"{season}_E01_{number}", group=f"{season}_E01", label=1.0 if row.label > 0 else 0.0
+        )
+
+    def cut(self, path: Path) -> Path:
+        return path / "audio_feats.pkl"
+
+
+class TestUrFunny(ReaderContract):
+    CASES = {"urfunny": {}}
+
+    def write(self, case: Case, path: Path, rows: Sequence[Recording]) -> None:
+        write_urfunny(path, rows)
+
+    def kept(self, row: Recording) -> Recording:
+        return replace(row, group=row.id, label=float(row.label > 0))
+
+    def cut(self, path: Path) -> Path:
+        return path / "language_sdk.pkl"
 
 
 class TestEDaic(ReaderContract):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmsa.data.generated import eatd, interviews, pickles, videos, vlogs
+from mmsa.data.generated import classes, eatd, interviews, pickles, videos, vlogs
 from mmsa.data.generated.hazards import COMMON, Hazard, planted
 from mmsa.data.generated.people import FEWEST_PEOPLE, Person, invent_people
 from mmsa.data.generated.recordings import CEILING, FEWEST_ROWS, Recording, invent
@@ -71,18 +71,18 @@ def _utterances(
     return GeneratedLayout(data_set, write, known)
 
 
-def _by_videos(
+def _of_layout(
     data_set: str,
     writer: Callable[[Path, Sequence[Recording], Collection[str]], None],
     hazards: Mapping[str, Hazard],
+    **settings: object,
 ) -> GeneratedLayout:
-    """A layout whose frames lie beside the file and are read where the configuration names them."""
-    settings = {"modalities": ["text"]}
+    """A layout of utterances that has hazards of its own only."""
 
     def write(out: Path, count: int, seed: int, chosen: Collection[str]) -> None:
         writer(out, invent(count, seed), chosen)
 
-    return GeneratedLayout(data_set, write, hazards, settings)
+    return GeneratedLayout(data_set, write, hazards, settings, ("a speaker is in two splits",))
 
 
 def _people(
@@ -114,7 +114,10 @@ LAYOUTS: Mapping[str, GeneratedLayout] = {
     "mmim": _utterances("mosi", pickles.write_mmim, zero_frame=_ZERO_FRAME),
     "mag_bert": _utterances("mosi", pickles.write_mag_bert, "mosi.pkl", dims=(74, 47), aligned=True),
     "mult": _utterances("mosi", pickles.write_mult, "mosi_data.pkl", aligned=True, zero_text=_ZERO_TEXT),
-    "gcnet": _by_videos("mosi", videos.write_gcnet, videos.GCNET_HAZARDS),
+    "gcnet": _of_layout("mosi", videos.write_gcnet, videos.GCNET_HAZARDS, modalities=["text"]),
+    "meld": _of_layout("meld", classes.write_meld, classes.MELD_HAZARDS),
+    "mintrec": _of_layout("mintrec", classes.write_mintrec, classes.MINTREC_HAZARDS),
+    "urfunny": _of_layout("urfunny", classes.write_urfunny, classes.URFUNNY_HAZARDS),
     "edaic": _people("edaic", interviews.write_edaic, interviews.EDAIC_HAZARDS),
     "daic": _people("daic", interviews.write_daic, interviews.DAIC_HAZARDS),
     "eatd": _people("eatd", eatd.write_eatd, eatd.EATD_HAZARDS),

@@ -230,12 +230,12 @@ def _write_labels(
         write_table(path / f"{name}.csv", chosen)
 
 
-def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]], delimiter: str = ",") -> None:
     """Write a table of a row for each mapping, whose keys are the same."""
     import csv
 
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else [])
+        writer = csv.DictWriter(file, list(rows[0]) if rows else [], delimiter=delimiter)
         writer.writeheader()
         writer.writerows(rows)
 

@@ -37,6 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsa.data.corpus import ModalityName, SplitName
+from mmsa.data.known_targets import DEPRESSED, SCORE
 from mmsa.data.readers.base import FileConfig
 from mmsa.data.readers.delimited import (
     as_numbers,
@@ -48,8 +49,6 @@ from mmsa.data.readers.delimited import (
     read_texts,
 )
 from mmsa.data.readers.interviews import (
-    DEPRESSED,
-    SCORE,
     InterviewReader,
     People,
     Turn,

@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsa.data.corpus import SplitName, Strings
+from mmsa.data.known_targets import DEPRESSED, SDS, SDS_CUT
 from mmsa.data.readers.base import FileConfig, strings
 from mmsa.data.readers.columns import Column, Columns, ColumnsReader, Labels
-from mmsa.data.readers.interviews import DEPRESSED
 from mmsa.data.readers.settings import EatdConfig
 from mmsa.data.target_spec import TargetSpec
 from mmsa.data.validation import first_few
@@ -37,10 +37,8 @@ from mmsa.errors import DataError, Problem, shown
 _FOLDER = re.compile(r"(t|v)_[0-9]+")
 _ANSWERS = ("positive", "negative", "neutral")
 _SPLITS: Mapping[str, SplitName] = {"t": "train", "v": "valid"}
-_CUT = 53.0  # of the SDS, from which on the corpus counts somebody as depressed
 _RAW = 1.25
 _LONGEST = 1 << 20  # bytes
-SDS = TargetSpec("score", low=25.0, high=100.0, threshold=_CUT, suite="phq8")
 
 
 class EatdReader(ColumnsReader):
@@ -131,4 +129,4 @@ def _scores(folders: Sequence[Path]) -> NDArray[np.float32]:
 
 
 def _is_depressed(scores_N: NDArray[np.float32]) -> NDArray[np.float32]:
-    return (scores_N >= _CUT).astype(np.float32)
+    return (scores_N >= SDS_CUT).astype(np.float32)

@@ -20,20 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsa.data.corpus import SPLITS, Features, ModalityName, SplitName, Strings
+from mmsa.data.known_targets import CUT, DEPRESSED, SCORE
 from mmsa.data.readers.base import FileConfig, strings
 from mmsa.data.readers.columns import Column, Columns, ColumnsReader, InputName, Labels, ragged
 from mmsa.data.readers.settings import InterviewConfig
 from mmsa.data.readers.windows import Stream, even_spans, pooled_windows, standardised_stream, within
-from mmsa.data.target_spec import TargetSpec
 from mmsa.data.validation import first_few
 from mmsa.errors import DataError, Problem
 
 logger = logging.getLogger("mmsa.data")
-
-CUT = 10.0
-"""PHQ-8 scores from here on count as depressed."""
-SCORE = TargetSpec("score", low=0.0, high=24.0, threshold=CUT, suite="phq8")
-DEPRESSED = TargetSpec("depressed", "binary", classes=("not depressed", "depressed"))
 
 
 @dataclass(frozen=True)

@@ -24,16 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsa.data.corpus import Features, SplitName, Strings
+from mmsa.data.known_targets import EMOTIONS, IEMOCAP, SENTIMENT
 from mmsa.data.published import identify
 from mmsa.data.readers.arrays import id_parts, numbered, numbers, row_numbers, videos_of
 from mmsa.data.readers.base import frames, label_column, real_steps, shape_of, split_of, strings
 from mmsa.data.readers.columns import Column, Columns, InputName, Labels
 from mmsa.data.readers.pickled import PickledReader
-from mmsa.data.readers.tuples import EMOTIONS, SENTIMENT
 from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import DataError, Problem, did_you_mean
 
-IEMOCAP_EMOTIONS = ("neutral", "happy", "sad", "angry")
 _BINARY = TargetSpec("label", "binary")
 _MULTIBENCH = ("humor", "sarcasm")  # names of files whose labels are classes
 
@@ -52,9 +51,7 @@ class MultReader(PickledReader):
         kinds = {self._kind(table) for table in self._tables.values()}
         kind = kinds.pop() if len(kinds) == 1 else ""
         if kind == "iemocap":
-            return tuple(
-                TargetSpec(name, "binary", classes=(f"not {name}", name)) for name in IEMOCAP_EMOTIONS
-            )
+            return IEMOCAP
         if kind == "mosei":
             return SENTIMENT, EMOTIONS
         return (_BINARY,) if self._holds_classes else ()
@@ -150,7 +147,7 @@ class MultReader(PickledReader):
 
         kind = self._kind(table)
         if kind == "iemocap":
-            return {name: partial(_present, read, position) for position, name in enumerate(IEMOCAP_EMOTIONS)}
+            return {target.name: partial(_present, read, position) for position, target in enumerate(IEMOCAP)}
         if kind == "mosei":
             return {
                 SENTIMENT.name: lambda: read().reshape(-1, 7)[:, 0].astype(np.float32),

@@ -83,3 +83,17 @@ class GcnetConfig(FileConfig):
     """Features of audio."""
     vision_features: str | None = None
     """Features of vision."""
+
+
+class TextConfig(FileConfig):
+    """Settings of sets of which text is read alone."""
+
+    modalities: Annotated[tuple[ModalityName, ...], Field(strict=False, min_length=1)] = ("text",)
+    """Which modalities are used; there is text only."""
+
+
+class ContextConfig(FileConfig):
+    """Settings of sets in which something was said before."""
+
+    context: bool = False
+    """Whether what was said before is part of the text."""

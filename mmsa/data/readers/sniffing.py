@@ -14,6 +14,9 @@ from mmsa.errors import DataError
 
 _FOLDERS: Mapping[str, tuple[str, ...]] = {
     "gcnet": ("*.pkl", "features/*-UTT"),
+    "meld": ("*_sent_emo.csv",),
+    "mintrec": ("train.tsv", "*.tsv"),
+    "urfunny": ("data_folds.pkl", "humor_label_sdk.pkl"),
     "edaic": ("*_P/features",),
     "eatd": ("t_*/positive.txt",),
     "dvlog": ("labels.csv", "*/*_acoustic.npy"),

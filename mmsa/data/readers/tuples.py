@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsa.data.corpus import Features, SplitName, Strings
+from mmsa.data.known_targets import EMOTIONS, HUMOR, MOSEI_EMOTIONS, SENTIMENT
 from mmsa.data.published import identify
 from mmsa.data.readers.arrays import numbered, numbers, row_numbers, videos_of
 from mmsa.data.readers.base import shape_of, split_of, strings
@@ -37,10 +38,6 @@ from mmsa.errors import DataError, shown
 
 logger = logging.getLogger("mmsa.data")
 
-MOSEI_EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
-SENTIMENT = TargetSpec("sentiment", low=-3.0, high=3.0, suite="mosi")
-EMOTIONS = TargetSpec("emotions", "multilabel", classes=MOSEI_EMOTIONS)
-HUMOR = TargetSpec("humor", "binary", classes=("serious", "humorous"))
 
 _FRAMES: tuple[InputName, ...] = ("vision", "audio")
 Row = Sequence[Any]

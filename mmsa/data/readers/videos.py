@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsa.data.corpus import Features, SplitName, Strings
+from mmsa.data.known_targets import POLARITY
 from mmsa.data.readers.arrays import numbers
 from mmsa.data.readers.base import FileConfig, strings
 from mmsa.data.readers.columns import Column, Columns, InputName, ragged
@@ -42,7 +43,6 @@ _INPUTS: Mapping[str, InputName] = {
     "visual": "vision",
     "text": "features",
 }
-POLARITY = TargetSpec("polarity", "binary")
 
 
 class GcnetReader(PickledReader):

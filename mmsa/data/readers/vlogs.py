@@ -25,10 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsa.data.corpus import SPLITS, Features, SplitName
+from mmsa.data.known_targets import DEPRESSED, GENDER
 from mmsa.data.readers.base import FileConfig, split_of
 from mmsa.data.readers.columns import Column, Columns, ColumnsReader, InputName, ragged
 from mmsa.data.readers.delimited import column, needed, read_texts
-from mmsa.data.readers.interviews import DEPRESSED
 from mmsa.data.readers.npy import array_in
 from mmsa.data.readers.settings import VlogConfig
 from mmsa.data.readers.windows import Stream, pooled_windows, standardised_stream
@@ -40,7 +40,6 @@ logger = logging.getLogger("mmsa.data")
 
 _CLASSES: Mapping[str, float] = {"normal": 0.0, "0": 0.0, "depression": 1.0, "depressed": 1.0, "1": 1.0}
 _GENDERS: Mapping[str, float] = {"f": 0.0, "female": 0.0, "m": 1.0, "male": 1.0}
-GENDER = TargetSpec("gender", "binary", classes=("female", "male"))
 
 
 class VlogReader(ColumnsReader):
