@@ -69,12 +69,13 @@ def main() -> int:
         return 0
 
     from mmsa.reports.across import across_report
-    from mmsa.reports.sources import measure_composition
+    from mmsa.reports.sources import is_measured, measure_composition
     from mmsa.reports.study_report import run_path, study_report
 
     for study in studies if args.measure else ():
-        print(f"decomposing the features of {study.name} ...", file=sys.stderr, flush=True)
-        measure_composition(study, args.runs)
+        if not is_measured(study, args.runs):
+            print(f"decomposing the features of {study.name} ...", file=sys.stderr, flush=True)
+            measure_composition(study, args.runs)
     if args.run_path:
         run_path(studies[0], args.runs, args.run_path, lambda line: print(line, file=sys.stderr, flush=True))
     document = across_report(studies, args.runs) if args.studies else study_report(studies[0], args.runs)

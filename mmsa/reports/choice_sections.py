@@ -16,7 +16,7 @@ from mmsa.reports.naming import FEWEST_TRIALS
 from mmsa.reports.path_runs import known_runs
 from mmsa.reports.points import TERMS, Floats
 from mmsa.reports.search_charts import importance_bars, path_chart
-from mmsa.reports.surrogate import Forest, ablation_path
+from mmsa.reports.surrogate import Forest
 
 _MOST_BARS, _MOST_COEFFICIENTS, _COLUMNS, _MOST_COLUMNS = 16, 12, 5, 10
 _FIRST = ("target/fusion", "mimrl/", "fusion/", "invariant/", "target/")
@@ -135,18 +135,13 @@ def _ablations(evidence: Evidence) -> list[Block]:
 
 def path_section(evidence: Evidence) -> Section:
     """From the defaults to the best trial, one choice at a time."""
-    best = evidence.best
-    forest = evidence.forest(evidence.values) if best is not None else None
-    if best is None or forest is None:
-        return Section("From the defaults to the best", [])
-    study = evidence.study
-    config = study.space_versions[-1].config
-    searched = best if best.finalist_of is None else study.trial(best.finalist_of)
-    start, end = config.complete({}), study.point(searched)
-    first, steps = ablation_path(forest, evidence.axes, config.space, start, end, study.directions[0])
+    title, path, study, best = "From the defaults to the best", evidence.path, evidence.study, evidence.best
+    if path is None or best is None:
+        return Section(title, [])
+    first, steps = path.first, path.steps
     if not steps:
-        return Section("From the defaults to the best", [Paragraph("The best trial runs the defaults.")])
-    known = known_runs(evidence.runs, study, start, end, steps)
+        return Section(title, [Paragraph("The best trial runs the defaults.")])
+    known = known_runs(evidence.runs, study, path.start, path.end, steps)
     defaults = study.defaults()
     if defaults is not None and defaults.values:
         known[0] = defaults.values[0]
@@ -177,7 +172,7 @@ def path_section(evidence: Evidence) -> Section:
     picture = path_chart(first, steps, known, evidence.metric, "from the defaults to the best trial")
     text = "Dots and bands are the forest's guesses with the middle 80 % of its trees; diamonds were run."
     head = ["step", "choice", "change", "guess", "run"]
-    return Section("From the defaults to the best", [Picture(picture, text), Table(caption, head, rows)])
+    return Section(title, [Picture(picture, text), Table(caption, head, rows)])
 
 
 def _run(known: Mapping[int, float], number: int) -> str:

@@ -6,18 +6,19 @@ Shapes: N trials, P axes.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from mmsa.data.corpus import MODALITIES
-from mmsa.interface import VALID
+from mmsa.interface import VALID, Scalar
 from mmsa.measurement import ABSENT
 from mmsa.reports.importance import Importance, ImportanceTable
 from mmsa.reports.points import TERMS, Axis, Floats, axes_of, table_of
-from mmsa.reports.surrogate import FEWEST_POINTS, Forest
+from mmsa.reports.surrogate import FEWEST_POINTS, Forest, Guess, Step, ablation_path
 from mmsa.search.definition.levels import searched_coefficients
 from mmsa.search.records import TrialRecord
 from mmsa.search.stops import STANDARD_ERRORS
@@ -28,6 +29,23 @@ SCORED = ("target/", "fusion/", "invariant/", "mimrl/")
 _UNUSABLE = (*ABSENT, "disagree", "incoherent")
 _NOT_AMONG_THE_BEST = ("pruned", "diverged")
 _MOST_TRIALS = 1000  # that a forest is fitted to
+
+
+@dataclass(frozen=True)
+class AblationPath:
+    """The way from the defaults to the best trial.
+
+    Attributes:
+        start: the point of the defaults.
+        end: the point of the best trial.
+        first: the guess at the start.
+        steps: in order; none if the best trial runs the defaults.
+    """
+
+    start: Mapping[str, Scalar]
+    end: Mapping[str, Scalar]
+    first: Guess
+    steps: Sequence[Step]
 
 
 class Evidence:
@@ -133,6 +151,30 @@ class Evidence:
             for trial in rivals
             if self.sign * trial.values[0] <= bound and trial.violation <= self.best.violation
         ]
+
+    @cached_property
+    def path(self) -> AblationPath | None:
+        """The way from the defaults to the best trial; None with too few trials for a surrogate."""
+        if self.best is None or (forest := self.forest(self.values)) is None:
+            return None
+        study = self.study
+        best = self.best if self.best.finalist_of is None else study.trial(self.best.finalist_of)
+        config = study.space_versions[-1].config
+        start, end = config.complete({}), study.point(best)
+        weights = {name: term.weight for name, term in config.base.objective.terms.items()}
+
+        def silent(point: Mapping[str, Scalar]) -> tuple[str, ...]:
+            # The weight itself is what can be heard.
+            return tuple(
+                f"{TERMS}{name}.{setting}"
+                for name, weight in weights.items()
+                if point.get(f"{TERMS}{name}.weight", weight) == 0
+                for setting in type(config.base.objective.terms[name]).model_fields
+                if setting != "weight"
+            )
+
+        first, steps = ablation_path(forest, self.axes, config.space, start, end, study.directions[0], silent)
+        return AblationPath(start, end, first, steps)
 
     @cached_property
     def coefficient_axes(self) -> list[int]:

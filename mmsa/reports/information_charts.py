@@ -16,7 +16,7 @@ from mmsa.reports.points import Axis, Floats
 from mmsa.reports.surrogate import Guess, Response
 
 HUES: Mapping[Part, int] = {"alone": 3, "redundancy": 0, "unique": 1, "synergy": 2, "total": 3}
-_LEFT, _RIGHT, _ROW = 200.0, WIDTH - 60.0, 24.0
+_LEFT, _RIGHT, _ROW = 200.0, WIDTH - 80.0, 24.0
 _PANEL_LEFT, _PANEL, _PANEL_HEIGHT, _GAP = 176.0, 104.0, 56.0, 13.0
 Ghosts = Mapping[str, tuple[float, float]]
 """Least and most of each part in planted data of about the same size."""
@@ -57,7 +57,7 @@ def _bracket_row(
     if bracket.null is not None:
         drawing.bar(scale(0.0), scale(bracket.null), y + 2, 16, "null", "what nothing gives")
     if ghost is not None:
-        drawing.bar(scale(ghost[0]), scale(ghost[1]) + 1, y + 16, 4, "ghost", "planted data of this size")
+        drawing.bar(scale(ghost[0]), scale(ghost[1]) + 3, y + 16, 4, "ghost", "planted data of this size")
     drawing.line((scale(bracket.low), middle), (scale(bracket.high), middle), f"l{hue}")
     tip = f"{name}: {_span(bracket)}"
     if bracket.most > bracket.least:

@@ -57,7 +57,7 @@ def decomposition_of(study: StudyView, runs: Path) -> Composition | None:
 
 def _sources(study: StudyView, runs: Path) -> Iterator[Composition]:
     known = runs / study.name / MEASURED
-    if known.exists():
+    if is_measured(study, runs):
         yield _whole(f"features of {_SPLIT}", _read(known))
     for trial in [*study.completed("finalist"), *study.completed("search")]:
         measured = {name: m for name, m in trial.information.items() if name.startswith(DECOMPOSED)}
@@ -68,26 +68,41 @@ def _sources(study: StudyView, runs: Path) -> Iterator[Composition]:
             )
     for path in sorted((runs / "retrained").glob(f"{study.name}-*/{INFORMATION}")):
         if len(path.parent.name) == len(study.name) + 13:  # a dash and twelve letters: no other study's name
-            yield _whole("vectors of the retrained model on test", _read(path, "decomposition"))
+            yield _whole("vectors of the retrained model on test", _read(path))
 
 
 def _whole(origin: str, found: Decomposition) -> Composition:
     return Composition(origin, as_measurements(found), found.num_samples, found.num_groups, found)
 
 
-def _read(path: Path, key: str | None = None) -> Decomposition:
+def _read(path: Path) -> Decomposition:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return Decomposition.from_dict(content[key] if key else content)
+        return Decomposition.from_dict(json.loads(path.read_text(encoding="utf-8"))["decomposition"])
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise StudyError(
-            f"{path} holds no decomposition that mmsa can read ({type(error).__name__}: {error}); remove it, "
-            "and "
-            "measure again with --measure"
-        ) from error
+        raise _damaged(path, error) from error
 
 
-def measure_composition(study: StudyView, runs: Path) -> Decomposition:
+def _damaged(path: Path, error: Exception) -> StudyError:
+    return StudyError(
+        f"{path} holds no decomposition that mmsa can read ({type(error).__name__}: {error}); remove it, and "
+        "measure again with --measure"
+    )
+
+
+def is_measured(study: StudyView, runs: Path) -> bool:
+    """Whether the features of the study's data have been decomposed, and these are still its data."""
+    path = runs / study.name / MEASURED
+    if not path.exists():
+        return False
+    try:
+        return bool(
+            json.loads(path.read_text(encoding="utf-8"))["corpus_digest"] == study.attributes.get("corpus_digest")
+        )
+    except (ValueError, LookupError, TypeError) as error:
+        raise _damaged(path, error) from error
+
+
+def measure_composition(study: StudyView, runs: Path) -> None:
     """Decompose the features of the study's train split, and keep the result in its folder.
 
     Rows of train, since there are most of them and nothing was fitted to the features; test stays closed.
@@ -96,13 +111,12 @@ def measure_composition(study: StudyView, runs: Path) -> Decomposition:
         DataError: where the data are missing, or have no features.
     """
     corpus = prepare(study.config.base, runs / "cache")
-    found = decompose_features(corpus[_SPLIT])
+    content = {"corpus_digest": corpus.digest, "decomposition": decompose_features(corpus[_SPLIT]).to_dict()}
     path = runs / study.name / MEASURED
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(found.to_dict(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     partial.replace(path)
-    return found
 
 
 @cache

@@ -22,7 +22,6 @@ from mmsa.reports.result_sections import (
     test_section,
 )
 from mmsa.reports.sources import decomposition_of
-from mmsa.reports.surrogate import ablation_path
 from mmsa.search.study.view import StudyView
 
 
@@ -68,16 +67,11 @@ def run_path(study: StudyView, runs: Path, num_steps: int, say: Callable[[str], 
     Raises:
         StudyError: where there is no way yet: too few trials, or the defaults are the best.
     """
-    evidence = Evidence(study, runs)
-    forest = evidence.forest(evidence.values) if evidence.best is not None else None
-    if forest is None or evidence.best is None:
+    path = Evidence(study, runs).path
+    if path is None:
         raise StudyError(f"study {study.name!r} has too few completed trials for a surrogate; search on")
-    best = evidence.best if evidence.best.finalist_of is None else study.trial(evidence.best.finalist_of)
-    config = study.space_versions[-1].config
-    start, end = config.complete({}), study.point(best)
-    _, steps = ablation_path(forest, evidence.axes, config.space, start, end, study.directions[0])
-    if not steps:
+    if not path.steps:
         raise StudyError(
             f"the best trial of study {study.name!r} runs the defaults; there is no way between them"
         )
-    run_steps(study, runs, start, end, steps[:num_steps], say)
+    run_steps(study, runs, path.start, path.end, path.steps[:num_steps], say)

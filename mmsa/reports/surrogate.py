@@ -9,7 +9,7 @@ Shapes: N trials, P axes, D columns, K values, T trees.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -156,11 +156,13 @@ def ablation_path(
     start: Mapping[str, Scalar],
     end: Mapping[str, Scalar],
     direction: str,
+    silent: Callable[[Mapping[str, Scalar]], tuple[str, ...]] = lambda point: (),
 ) -> tuple[Guess, list[Step]]:
     """The way from one point to another in which each step takes the choice that helps most, by the forest.
 
     Fawcett and Hoos (2016), on a surrogate as Biedenkapp et al. (2017). Choices that only exist together move
-    together, so that every point of the way can be run.
+    together, so that every point of the way can be run. A choice without an effect where it is made waits:
+    a forest, which knows it from other points, would guess one.
 
     Args:
         forest: over ``axes``.
@@ -169,6 +171,7 @@ def ablation_path(
         start: a complete point, such as the defaults.
         end: another one, such as that of the best trial.
         direction: ``minimize`` or ``maximize``.
+        silent: beginnings of settings that have no effect at a point.
 
     Returns:
         The guess at the start, and the steps in order.
@@ -179,10 +182,14 @@ def ablation_path(
     here, steps = dict(start), []
     first = forest.guesses(table_of(axes, [here]))[0]
     while left:
-        candidates = [moved(here, end, units[name]) for name in left]
+        mute = silent(here)
+        heard = [name for name in left if not all(path.startswith(mute) for path in units[name])]
+        names = heard or left
+        candidates = [moved(here, end, units[name]) for name in names]
         guesses = forest.guesses(table_of(axes, candidates))
-        best = min(range(len(left)), key=lambda n: sign * guesses[n].value)
-        there, name = candidates[best], left.pop(best)
+        best = min(range(len(names)), key=lambda n: sign * guesses[n].value)
+        there, name = candidates[best], names[best]
+        left.remove(name)
         steps.append(Step(name, units[name], _moves(axes, here, there, units[name]), guesses[best]))
         here = there
     return first, steps

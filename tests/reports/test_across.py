@@ -21,9 +21,16 @@ from mmsa.reports.composition import (
     spoken_dominance,
     without_fusion,
 )
-from mmsa.reports.sources import MEASURED, Composition, decomposition_of, ghosts_for
+from mmsa.reports.sources import (
+    MEASURED,
+    Composition,
+    decomposition_of,
+    ghosts_for,
+    is_measured,
+    measure_composition,
+)
 from mmsa.reports.study_report import study_report
-from mmsa.search.study.view import read_study
+from mmsa.search.study.view import StudyView, read_study
 
 
 def decomposition(shared: float, private: float, synergy: float, error: float = 0.05) -> Decomposition:
@@ -113,8 +120,8 @@ def three(tmp_path: Path) -> Path:
         config = config_of(study=name, search={"trials": 20, "scheduler": {"name": "none"}})
         with searched(tmp_path, config, 20):
             if amounts:
-                text = json.dumps(decomposition(*amounts).to_dict())
-                (tmp_path / name / MEASURED).write_text(text, encoding="utf-8")
+                kept = {"corpus_digest": "d" * 64, "decomposition": decomposition(*amounts).to_dict()}
+                (tmp_path / name / MEASURED).write_text(json.dumps(kept), encoding="utf-8")
     return tmp_path
 
 
@@ -140,6 +147,22 @@ def test_a_decomposition_is_shown_with_planted_data_of_its_size(three: Path) -> 
     assert ghosts["redundancy"][0] <= ghosts["redundancy"][1] <= 1.0
     assert which in text
     assert ghosts_for(10**6)[1].startswith("2000 rows")
+
+
+def test_a_decomposition_of_other_data_is_none(three: Path) -> None:
+    path = three / "one" / MEASURED
+    path.write_text(path.read_text("utf-8").replace("d" * 64, "e" * 64), encoding="utf-8")
+    assert decomposition_of(read_study("one", three), three) is None
+
+
+def test_features_are_decomposed_without_any_training(small: StudyView, tmp_path: Path) -> None:
+    assert not is_measured(small, tmp_path)
+    measure_composition(small, tmp_path)
+    found = decomposition_of(small, tmp_path)
+    assert found is not None
+    assert (found.rows, found.origin) == (80, "features of train")
+    assert found.decomposition is not None
+    assert set(found.decomposition.modalities) == {"text", "audio", "vision"}
 
 
 def test_a_damaged_decomposition_says_what_to_do(three: Path) -> None:

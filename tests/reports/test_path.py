@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from reports_cases import TERM, config_of
 
 from mmsa.config import with_overrides
 from mmsa.errors import StudyError
+from mmsa.interface import Scalar
 from mmsa.reports.path_runs import PATH_RUNS, known_runs, points_along, run_steps
 from mmsa.reports.points import axes_of, table_of, units_of_choice
 from mmsa.reports.study_report import run_path
@@ -42,6 +44,22 @@ def test_each_step_takes_what_helps_most_and_every_point_can_be_run() -> None:
         SPACE.encode(point)  # refuses a point that the space does not have
         with_overrides(CONFIG.base, point)
     assert ablation_path(forest, axes, SPACE, start, end, "maximize")[1][-1].name == WEIGHT
+
+
+def test_a_choice_without_an_effect_where_it_is_made_waits() -> None:
+    axes, rng = axes_of(SPACE), np.random.default_rng(0)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    points = [SPACE.suggest(study.ask()) for _ in range(100)]
+    result_N = np.array([float(p["optim.lr"]) for p in points]) + 0.001 * rng.normal(size=100)
+    forest = Forest(axes, table_of(axes, points), result_N)
+    start = {**CONFIG.complete({}), "optim.lr": 0.09, WEIGHT: 0.5}
+    end = {**start, "optim.lr": 0.001, WEIGHT: 0.1}
+
+    def silent(point: Mapping[str, Scalar]) -> tuple[str, ...]:
+        return ("optim.",) if point[WEIGHT] == 0.5 else ()
+
+    assert ablation_path(forest, axes, SPACE, start, end, "minimize")[1][0].name == "optim.lr"
+    assert ablation_path(forest, axes, SPACE, start, end, "minimize", silent)[1][0].name == WEIGHT
 
 
 def test_curves_follow_what_was_planted() -> None:
