@@ -152,6 +152,17 @@ class RunConfig(Block):
     """How settings change during the run, in the order of epochs; a search by ``pbt`` writes it."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
+    @property
+    def measured(self) -> tuple[Family, ...]:
+        """What a run measures: ``information.quantities``, and MIMRL's sums where the objective has its term.
+
+        They are what its coefficients ask for. Also where its weight is 0, as in an ablation, which would
+        otherwise have nothing to be compared by; last, so that they take no time from what was asked for.
+        """
+        asked = self.information.quantities
+        needed: tuple[Family, ...] = ("mimrl",) if asked and "mimrl" in self.objective.terms else ()
+        return (*asked, *(family for family in needed if family not in asked))
+
     def at_epoch(self, epoch: int) -> RunConfig:
         """The configuration in an epoch, counted from 1: all earlier changes made, and no course left."""
         changes: dict[str, float] = {}

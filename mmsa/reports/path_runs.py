@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 from mmsa.errors import StudyError, TrainingDiverged
 from mmsa.interface import Scalar
+from mmsa.models.text_input import encode_text
+from mmsa.reports.study_data import open_as_searched
 from mmsa.reports.surrogate import Step, moved
-from mmsa.search.corpora import Corpora, prepare
+from mmsa.search.corpora import Corpora
 from mmsa.search.records import Suggestion
 from mmsa.search.study.view import StudyView
 from mmsa.training.loop import run
@@ -75,12 +78,13 @@ def run_steps(
         say: is given lines of progress.
 
     Raises:
-        DataError: when the data are missing.
+        DataError: when the data are missing, or others than the study saw.
     """
     path, config = runs / study.name / PATH_RUNS, study.space_versions[-1].config
     known, metric = _read(path), config.search.objectives[0].metric
-    raw = prepare(config.base, runs / "cache")
-    corpora = Corpora(raw, raw, config.base, runs / "cache")
+    cache, base = runs / "cache", config.base
+    raw = open_as_searched(study.name, base.data, study.attributes.get("corpus_digest"))
+    corpora = Corpora(raw, encode_text(raw, base.model, cache), base, cache)
     for number, point in enumerate(points_along(start, end, steps), 1):
         name = f"step {number} ({steps[number - 1].name})"
         if (key := _key(_basis(study), point)) in known:
@@ -92,7 +96,7 @@ def run_steps(
         version = study.space_versions[-1].number
         run_config = study.trial_config(Suggestion(-1, config.space.with_ties(point), version=version))
         try:
-            result = run(run_config, corpora.of(run_config), cache=runs / "cache")
+            result = run(run_config, corpora.of(run_config), cache=cache)
         except TrainingDiverged as error:
             say(f"{name}: diverged, {error}")
             continue
@@ -111,8 +115,6 @@ def _basis(study: StudyView) -> str:
 
 
 def _key(basis: str, point: Mapping[str, Scalar]) -> str:
-    from hashlib import sha256
-
     return sha256((basis + json.dumps(dict(sorted(point.items())))).encode()).hexdigest()
 
 

@@ -14,9 +14,10 @@ from mmsa.errors import StudyError
 from mmsa.information.target import Decomposition
 from mmsa.information.target.decomposition import as_measurements
 from mmsa.measurement import ABSENT, Measurement
+from mmsa.models.text_input import encode_text
 from mmsa.reports.composition import DECOMPOSED, decompose_features
+from mmsa.reports.study_data import open_as_searched
 from mmsa.results.test_information import INFORMATION
-from mmsa.search.corpora import prepare
 from mmsa.search.study.view import StudyView
 
 MEASURED = "composition.json"
@@ -96,7 +97,8 @@ def is_measured(study: StudyView, runs: Path) -> bool:
         return False
     try:
         return bool(
-            json.loads(path.read_text(encoding="utf-8"))["corpus_digest"] == study.attributes.get("corpus_digest")
+            json.loads(path.read_text(encoding="utf-8"))["corpus_digest"]
+            == study.attributes.get("corpus_digest")
         )
     except (ValueError, LookupError, TypeError) as error:
         raise _damaged(path, error) from error
@@ -108,10 +110,12 @@ def measure_composition(study: StudyView, runs: Path) -> None:
     Rows of train, since there are most of them and nothing was fitted to the features; test stays closed.
 
     Raises:
-        DataError: where the data are missing, or have no features.
+        DataError: where the data are missing, are others than the study saw, or have no features.
     """
-    corpus = prepare(study.config.base, runs / "cache")
-    content = {"corpus_digest": corpus.digest, "decomposition": decompose_features(corpus[_SPLIT]).to_dict()}
+    base, digest = study.config.base, study.attributes.get("corpus_digest")
+    raw = open_as_searched(study.name, base.data, digest)
+    found = decompose_features(encode_text(raw, base.model, runs / "cache")[_SPLIT])
+    content = {"corpus_digest": digest, "decomposition": found.to_dict()}
     path = runs / study.name / MEASURED
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")

@@ -186,7 +186,7 @@ def _with_information(report: RetrainReport, test: Split, runs: Path, path: Path
 
     They are made after all metrics are in the ledger, so that an error here costs no opening.
     """
-    config = report.config.information
+    config = report.config.information.model_copy(update={"quantities": report.config.measured})
     if not config.quantities:
         return report
     try:

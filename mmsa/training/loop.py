@@ -229,7 +229,7 @@ def _measure(trainer: AnyTrainer, model: nn.Module) -> dict[str, Measurement]:
                     represent(part, rows, trainer.config.train.eval_batch_size, trainer.runtime.device),
                     rows.labels,
                     rows.groups,
-                    config.quantities,
+                    trainer.config.measured,
                     estimator=config.estimator,
                     budget=TimeBudget(None if config.budget is None else config.budget * seconds / times),
                     parts=parts,

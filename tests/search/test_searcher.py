@@ -11,6 +11,7 @@ from mmsa.search.execution.memory import ConcurrencyLimit
 from mmsa.search.execution.stop_request import StopRequest
 from mmsa.search.execution.trial import Assignment, Report
 from mmsa.search.execution.tune import StudySearcher, TuneScheduler, scheduler_of
+from mmsa.search.records import Ending
 from mmsa.search.study.study import Study
 
 
@@ -64,6 +65,21 @@ def test_a_trial_whose_process_dies_is_handed_out_again_though_it_was_the_last(
         assert study.counts() == {"running": 1}
         assert searcher.suggest("other")["assignment"].number == 0
     assert witness.events == []
+
+
+def test_finalists_also_decompose_their_information_and_are_exported_as_they_are(make_study_config, tmp_path):
+    config = make_study_config(trials=1, finalists={"top": 1, "set": {"train.epochs": 3}})
+    with Study.open(config, tmp_path / "runs") as study:
+        limit = ConcurrencyLimit(lambda memory: 2, 1, print)
+        for stage, measured in (("search", ()), ("finalist", ("decomposition",))):
+            scheduler = scheduler_of(study, stage)
+            searcher = StudySearcher(study, stage, scheduler, limit, StopRequest(), list)
+            assignment = searcher.suggest(stage)["assignment"]
+            asked = config.base.information.quantities
+            assert assignment.config.information.quantities == (*asked, *measured)
+            assert study.trial_config(study.trial(assignment.number)).information.quantities == asked
+            study.finish(assignment.number, Ending("completed", {"valid/mae": 1.0}, best_epoch=1))
+            searcher.on_trial_complete(stage)
 
 
 class TuneTrial(SimpleNamespace):

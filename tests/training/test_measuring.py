@@ -56,6 +56,17 @@ def test_a_finished_run_is_measured(configure: Configure, tmp_path: Path):
     assert {name: Measurement.from_dict(record) for name, record in stored.items()} == found
 
 
+@pytest.mark.parametrize("weight", [0.0, 0.1])
+def test_sums_of_mimrl_are_measured_where_the_objective_has_its_term(configure: Configure, weight: float):
+    """Also in its ablation, which is compared by them; nothing is measured where nothing is asked for."""
+    term = {"objective.terms.mimrl.weight": weight, "objective.strategy": {"name": "two_stage"}}
+    config, corpus = config_and_corpus(configure, {**term, "train.epochs": 1})
+    assert config.information.quantities == CORE
+    assert list(run(config, corpus).information) == names([*CORE, "mimrl"], ("text", "audio", "vision"))
+    assert configure({**term, "information.quantities": []}).measured == ()
+    assert configure({**term, "information.quantities": ["mimrl", "target"]}).measured == ("mimrl", "target")
+
+
 def test_measuring_leaves_no_trace_in_the_run(configure: Configure):
     measured, corpus = config_and_corpus(configure, {"information.epochs": [1, 2], "train.average": 0.5})
     plain = configure({**ENOUGH, "information.quantities": [], "train.average": 0.5})

@@ -14,6 +14,8 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from mmsa.config import with_overrides
+from mmsa.experiment import RunConfig
 from mmsa.interface import Stage
 from mmsa.search.definition.search_config import DEFAULTS
 from mmsa.search.execution.memory import ConcurrencyLimit
@@ -77,6 +79,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         if suggestion.start == DEFAULTS:
             self._scheduler.spare(suggestion.number)  # all others are compared with it
         config = self._study.trial_config(suggestion)
+        if suggestion.finalist_of is not None:
+            config = _decomposed(config)
         self._live.add(trial_id)
         assignment = Assignment(
             suggestion.number,
@@ -185,3 +189,14 @@ class TuneScheduler(FIFOScheduler):  # type: ignore[misc]
         if earlier := result["report"].earlier_values:  # that a dead driver was not told of
             self._scheduler.record(number, earlier)
         return self._scheduler.decide(number, result["epoch"], result["value"])
+
+
+def _decomposed(config: RunConfig) -> RunConfig:
+    """The configuration of a finalist, which also decomposes its information about the label.
+
+    Finalists are few, and one of them is the result; what they train is as it is, and so is what is exported.
+    """
+    asked = config.information.quantities
+    if not asked or "decomposition" in asked:
+        return config
+    return with_overrides(config, {"information.quantities": [*asked, "decomposition"]})
