@@ -46,7 +46,7 @@ test-slurm: env  ## launch/slurm.sbatch on two nodes, as root (apt: slurm-wlm, m
 check-manifests: env  ## what engines and clusters read: images, compose, Kubernetes, scripts
 	@$(BIN)/hadolint docker/Dockerfile
 	@$(BIN)/shellcheck .ci/run docker/*.sh launch/slurm.sbatch tests/deployment/*.sh
-	@$(BIN)/python -m pytest -q tests/deployment/test_manifests.py
+	@$(BIN)/python -m pytest -q tests/deployment/test_manifests.py tests/deployment/test_kubernetes.py
 
 faults: env  ## what a search survives, each fault 20 times (hours)
 	@$(BIN)/python -m pytest -q tests/faults/test_faults.py --repeats 20
