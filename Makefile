@@ -9,7 +9,7 @@ export MMSA_RUNS := $(RUNS)
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help env demo test test-heavy test-services test-slurm check-manifests faults check format lock clean
+.PHONY: help env demo test test-heavy test-services test-slurm check-manifests audit faults check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -60,6 +60,9 @@ check: env  ## format, lint, types, architecture, shell and YAML
 	@$(BIN)/shellcheck .ci/run docker/*.sh launch/slurm.sbatch tests/deployment/*.sh
 	@$(BIN)/hadolint docker/Dockerfile
 	@$(BIN)/yamllint --strict .
+
+audit: env  ## known holes in the locked packages, by a public database; fails where it cannot be asked
+	@$(BIN)/uv tool run pip-audit --strict --requirement constraints.txt --no-deps --disable-pip --progress-spinner off
 
 format: env  ## rewrite the code in the project's format
 	@$(BIN)/ruff format .

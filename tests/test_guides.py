@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-GUIDES = ["README.md", "CONTRIBUTING.md", "docs/glossary.md", "docs/extending.md"]
+GUIDES = ["README.md", "CONTRIBUTING.md", "docs/glossary.md", "docs/extending.md", "SECURITY.md"]
 
 
 def exists(name: str) -> bool:
