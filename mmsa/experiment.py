@@ -85,6 +85,8 @@ class TrainConfig(Block):
     direction: Literal["minimize", "maximize"] = "minimize"
     patience: PositiveInt = 8
     """Epochs without improvement after which training stops."""
+    modality_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Probability with which a row of a training batch loses a modality; it keeps at least one."""
     average: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Decay of an exponential moving average of the weights that is evaluated instead of them; 0 is none."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -111,6 +111,11 @@ class Batch:
         others: dict[str, Any] = {name: None for name in MODALITIES if name != modality}
         return replace(self, **others)
 
+    def lacking(self, lost: Mapping[ModalityName, Tensor]) -> Batch:
+        """The same, with rows that lose a modality; ``lost`` (B,) bool by modality."""
+        parts: dict[str, Any] = {name: _less(getattr(self, name), lost[name]) for name in lost}
+        return replace(self, **parts)
+
     def to(self, device: torch.device) -> Batch:
         """The same on ``device``."""
         return Batch(
@@ -123,6 +128,34 @@ class Batch:
             {name: _moved(y_B, device) for name, y_B in self.further_targets.items()},
             self.whole and self.whole.to(device),
         )
+
+
+def _less(part: Sequence | TokenSequence, lost_B: Tensor) -> Sequence | TokenSequence:
+    lengths_B = part.lengths.masked_fill(lost_B, 0)
+    if isinstance(part, TokenSequence):
+        return TokenSequence(part.ids.masked_fill(lost_B[:, None], 0), lengths_B)
+    return Sequence(part.values.masked_fill(lost_B[:, None, None], 0.0), lengths_B)
+
+
+def without_some(batch: Batch, probability: float, seed: int, share: slice = _ALL) -> Batch:
+    """The batch with each modality of each row dropped with ``probability``; a row keeps at least one.
+
+    Args:
+        batch: on the CPU.
+        probability: of dropping.
+        seed: decides which.
+        share: this process's part of the whole batch, so that all processes drop alike.
+    """
+    present = {name: part for name in MODALITIES if (part := getattr(batch, name)) is not None}
+    generator = np.random.default_rng(seed)
+    draws_BM = generator.random((len(batch.whole or batch), len(MODALITIES)))[share, : len(present)]
+    there_BM = np.stack([(part.lengths > 0).numpy() for part in present.values()], axis=1)
+    # The largest draw of what is there is kept, so that no row is left with nothing.
+    largest_B1 = np.where(there_BM, draws_BM, -1.0).max(axis=1, keepdims=True)
+    lost_BM = there_BM & (draws_BM < probability) & (draws_BM < largest_B1)
+    return batch.lacking(
+        {name: torch.from_numpy(lost_BM[:, column].copy()) for column, name in enumerate(present)}
+    )
 
 
 def collate(split: Split, rows: NDArray[np.int64]) -> Batch:

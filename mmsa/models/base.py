@@ -158,6 +158,19 @@ class Encoded:
         lengths_B = torch.zeros(rows, dtype=torch.int64, device=device)
         return cls(torch.zeros(rows, width, device=device), lengths_B, None)
 
+    def filled(self, vector_W: Tensor) -> Encoded:
+        """The same with one step of this vector in rows that lack the modality."""
+        absent_B = self.lengths == 0
+        filled_BW = torch.where(absent_B[:, None], vector_W.to(self.vector.dtype), self.vector)
+        states = None if self.compute_states is None else lambda: self._with_step(absent_B, vector_W)
+        return Encoded(filled_BW, self.lengths.clamp(min=1), states)
+
+    def _with_step(self, absent_B: Tensor, vector_W: Tensor) -> Tensor:
+        """(B, T, W) states, of which absent rows have one."""
+        states_BTW = self.states.values
+        first_BW = torch.where(absent_B[:, None], vector_W.to(states_BTW.dtype), states_BTW[:, 0])
+        return torch.cat([first_BW[:, None], states_BTW[:, 1:]], dim=1)
+
     def take(self, rows_R: Tensor) -> Encoded:
         """Return the rows at these positions."""
         states = None if self.compute_states is None else lambda: self.states.values[rows_R]

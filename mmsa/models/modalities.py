@@ -16,6 +16,7 @@ from mmsa.models.base import Encoded, Model, RepresentationDims, Representations
 from mmsa.models.encoders import ENCODERS, TEXT_ENCODERS, Encoder, LSTMEncoder
 from mmsa.models.framewise import Framewise as Framewise
 from mmsa.models.fusions import FUSIONS, MLPFusion
+from mmsa.models.fusions.base import refused
 from mmsa.models.heads import build_head, raw_output
 from mmsa.models.pretrained import layers_above
 from mmsa.models.text import FrozenText, PretrainedConfig, PretrainedText, does_not_read
@@ -28,6 +29,9 @@ class MultimodalConfig(Named):
     audio: Annotated[Named, one_of(ENCODERS)] = LSTMEncoder.Config()
     vision: Annotated[Named, one_of(ENCODERS)] = LSTMEncoder.Config()
     fusion: Annotated[Named, one_of(FUSIONS)] = MLPFusion.Config()
+    presence: bool = False
+    """Give the fusion a learned vector, and not zeros, for a modality that a row lacks, so that it can tell
+    an absent modality from a neutral one."""
 
 
 def _build_encoder(config: Named, inputs: TextInput | FeatureInput, weights: bool) -> Encoder:
@@ -53,6 +57,13 @@ class MultimodalModel(Model):
             self.encoders[name] = encoder
             widths[name] = encoder.output
         self.fusion = FUSIONS[config.fusion.name](config.fusion, widths)
+        if config.presence and self.fusion.mixture is not None:
+            rule = "leaves absent modalities out of its average, so there is no vector to learn for them"
+            raise refused(config.fusion, rule, "Write model.presence: false.")
+        # From zero, so that learning starts where it starts without them.
+        self.absent = nn.ParameterDict(
+            {name: nn.Parameter(torch.zeros(width)) for name, width in widths.items() if config.presence}
+        )
         self.numbers_per_row = self.fusion.numbers_per_row
         self.targets = inputs.targets
         primary, *others = inputs.targets
@@ -66,11 +77,11 @@ class MultimodalModel(Model):
     def forward(self, batch: Batch) -> Representations:
         """Compute representations and prediction of a batch, which may lack modalities of the model."""
         encoded = {name: self._encode(name, batch) for name in self.dims.unimodal}
-        fused = self.fusion(encoded)
+        fused = self.fusion(self._filled(encoded))
         unimodal = {name: part.vector for name, part in encoded.items()}
         extra = dict(fused.extra)
         if self.training and "shuffled" in self.requested:
-            extra["shuffled"] = self.fusion(_shuffled(encoded)).vector
+            extra["shuffled"] = self.fusion(self._filled(_shuffled(encoded))).vector
         primary, *others = self.targets
         further = {
             other.name: raw_output(other, cast(nn.Linear, head), fused.vector)
@@ -78,6 +89,11 @@ class MultimodalModel(Model):
         }
         prediction = raw_output(primary, self.predict, fused.vector)
         return Representations(unimodal, fused.vector, prediction, extra, further)
+
+    def _filled(self, encoded: Mapping[ModalityName, Encoded]) -> Mapping[ModalityName, Encoded]:
+        if not self.absent:
+            return encoded
+        return {name: part.filled(self.absent[name]) for name, part in encoded.items()}
 
     def _encode(self, name: ModalityName, batch: Batch) -> Encoded:
         sequence = getattr(batch, name)

@@ -25,6 +25,7 @@ from mmsa.interface import SplitCard
 from mmsa.provenance import versions
 from mmsa.results.exported import Exported
 from mmsa.results.retrained import RetrainReport, SeedResult
+from mmsa.results.robustness import measure_robustness
 from mmsa.results.sealed import (
     WHERE_DATA_LIES,
     Say,
@@ -42,6 +43,7 @@ from mmsa.seeding import derive_seed
 from mmsa.training.bundle import load_bundle
 from mmsa.training.constants import constant_metrics
 from mmsa.training.metrics import evaluate, lopsided
+from mmsa.training.presence import by_presence
 from mmsa.training.runtime import Runtime
 from mmsa.training.selection import undecidable
 
@@ -154,13 +156,15 @@ def _measure_on_test(
     ledger = Ledger(runs / LEDGER)
     earlier, elsewhere = earlier_openings(ledger, opening, rows)
     test = open_test(ledger, opening, config)
-    predictions_SN = np.stack([load_bundle(r.bundle, runs / "cache").predict(test) for r in trained])
+    models = [load_bundle(result.bundle, runs / "cache") for result in trained]
+    predictions_SN = np.stack([model.predict(test) for model in models])
     seeds = tuple(
         replace(result, test=evaluate(test.labels, predictions_N, corpus.target))
         for result, predictions_N in zip(trained, predictions_SN, strict=True)
     )
     ledger.measure(opening, test.digest, [result.test for result in seeds])
     fresh_SN = predictions_SN[[not result.selected for result in seeds]]
+    fresh = [model for model, result in zip(models, seeds, strict=True) if not result.selected]
     report = RetrainReport(
         exported=exported,
         config=config,
@@ -176,6 +180,8 @@ def _measure_on_test(
         test_split=SplitCard("test", test.digest, len(test), len(np.unique(test.groups))),
         num_rows=len(test),
         num_groups=len(np.unique(test.groups)),
+        presence=tuple(by_presence(corpus, test, list(fresh_SN))),
+        robustness=measure_robustness(fresh, corpus, test),
         notes=tuple(lopsided(test.labels, corpus.target, "test")),
     )
     return report, test

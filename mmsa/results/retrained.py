@@ -11,12 +11,14 @@ import numpy as np
 from mmsa.data.ledger import Opening
 from mmsa.experiment import RunConfig, TrainConfig
 from mmsa.information.target import Decomposition
-from mmsa.interface import SplitCard, direction_of
+from mmsa.interface import VALID, SplitCard, direction_of
 from mmsa.measurement import Measurement
 from mmsa.results.exported import Exported
+from mmsa.results.robustness import Robustness
 from mmsa.results.statistics import Interval
 from mmsa.results.test_information import information_table
 from mmsa.training.constants import best_constants, short_of
+from mmsa.training.presence import PatternResult, presence_lines
 
 _FEW_GROUPS = 20
 
@@ -68,6 +70,8 @@ class RetrainReport:
         num_groups: groups of the test split.
         decomposition: of the information about the test labels, for the seed that is best on valid; None
             where nothing is to be measured.
+        presence: results by what rows of test have; empty where all have the same modalities.
+        robustness: of the fresh seeds, with some modalities alone and with noise; None if not measured.
         notes: lines about the labels that a reader of the metrics should know.
     """
 
@@ -87,6 +91,8 @@ class RetrainReport:
     num_groups: int
     decomposition: Decomposition | None = None
     notes: tuple[str, ...] = ()
+    presence: tuple[PatternResult, ...] = ()
+    robustness: Robustness | None = None
 
     @property
     def best_on_valid(self) -> SeedResult:
@@ -129,11 +135,21 @@ class RetrainReport:
             [
                 *lines,
                 *self.notes,
+                *self._presence(),
                 *(known.tested if known else ()),
                 *self._information(),
                 *opening_lines(self.opening.study, self.earlier, self.elsewhere),
             ]
         )
+
+    def _presence(self) -> list[str]:
+        metric = self.config.train.metric.removeprefix(VALID)
+        table = presence_lines(self.presence, metric)
+        return [
+            *(["by what rows have (mean over fresh seeds)"] if table else []),
+            *table,
+            *(self.robustness.lines(metric) if self.robustness else []),
+        ]
 
     def _information(self) -> list[str]:
         lines = information_table(

@@ -41,6 +41,10 @@ def digest(config: RunConfig) -> str:
         del values["data"]["metrics"]
     if values["data"].get("folds") is None:
         values["data"].pop("folds", None)
+    if values["train"]["modality_dropout"] == 0:
+        del values["train"]["modality_dropout"]
+    if values["model"].get("presence") is False:
+        del values["model"]["presence"]
     for name, settings in _CAME_LATER.items():
         if (term := config.objective.terms.get(name)) is not None:
             defaults = {setting: type(term).model_fields[setting].default for setting in settings}

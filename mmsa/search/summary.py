@@ -22,6 +22,7 @@ from mmsa.search.study.view import StudyView
 from mmsa.tracking.location import DEFAULT_RUNS
 from mmsa.training.constants import Constant, short_of
 from mmsa.training.honest import HonestEstimate
+from mmsa.training.presence import PatternResult, presence_lines
 
 _NUM_MEASURED = 2
 _NONE_FEASIBLE = "          no trial breaks less; export it by its number if that will do"
@@ -107,6 +108,7 @@ class SearchSummary:
         idle: searched parameters without an effect on these data.
         notes: lines about the data that one should know when reading the values.
         references: reference points of the study, apart from its trials.
+        presence: the best trial on valid by what rows have; empty where all have the same modalities.
         honest: the value of what is chosen, less the optimism of the choice; None without folds.
         fidelity: how well the search foretold its finalists; None without at least two of them.
         default_finalist: the finalist that ran the defaults again; None without one.
@@ -137,6 +139,7 @@ class SearchSummary:
     notes: tuple[str, ...] = ()
     references: tuple[ReferencePoint, ...] = ()
     honest: HonestEstimate | None = None
+    presence: tuple[PatternResult, ...] = ()
     fidelity: Fidelity | None = None
     default_finalist: BestTrial | None = None
 
@@ -193,6 +196,7 @@ class SearchSummary:
             *self._defaults(),
             *self._constant(self.best),
             *honest_lines(self.honest, self.constant),
+            *self._presence(),
             *reference_lines(self.references, self.metric, self.best.number),
             *self._front(),
             *(f"note:     {note}" for note in self.notes),
@@ -216,6 +220,11 @@ class SearchSummary:
         line = f"constant: {self.metric} {self.constant.value:.4f} (the {self.constant.name} of train)"
         verdict = short_of(metric, best.value, worse_end, self.constant)
         return [line, *([f"          the best trial is {verdict}"] if verdict else [])]
+
+    def _presence(self) -> list[str]:
+        """The best trial for rows with the same modalities, where these differ."""
+        table = presence_lines(self.presence, self.metric.removeprefix(VALID))
+        return [f"by what rows have, trial {self.best.number if self.best else ''}:", *table] if table else []
 
     def _front(self) -> list[str]:
         if len(self.metrics) < 2:

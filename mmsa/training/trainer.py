@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from mmsa.data.batches import Batch, Batches
+from mmsa.data.batches import Batch, Batches, without_some
 from mmsa.data.corpus import Corpus, Split
 from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import CheckpointError, TrainingDiverged
@@ -169,7 +169,7 @@ class Trainer:
             current = passes[here.index]
             batches = self._batches_of(current, here.batch)
             for batch in islice(batches, current.num_batches - here.batch):
-                self._step(current, batch.to(self.runtime.device))
+                self._step(current, self._thinned(current, batch).to(self.runtime.device))
                 here.batch += 1
                 here.step += 1
                 yield current
@@ -179,6 +179,13 @@ class Trainer:
         if current.alone:
             return self.batches.turns(current.order, current.alone, start)
         return self.batches.epoch(current.order, start)
+
+    def _thinned(self, current: PlannedPass, batch: Batch) -> Batch:
+        probability = self.config.train.modality_dropout
+        if probability == 0 or current.alone:
+            return batch
+        seed = derive_seed("modality dropout", self.config.seed, self.position.step)
+        return without_some(batch, probability, seed, self.team.share)
 
     def _start_epoch(self) -> None:
         # By the number of the epoch: what earlier epochs drew, or whether the run was resumed, makes no

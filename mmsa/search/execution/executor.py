@@ -219,6 +219,7 @@ def run_search(
         return replace(
             summary,
             honest=honest,
+            presence=tuple(references.best_by_presence()),
             spent=stop.spent,
             interrupted=stop.reason == INTERRUPTED,
             gave_up="" if stop.reason == INTERRUPTED else stop.reason,

@@ -28,6 +28,7 @@ from mmsa.search.execution.trial import CHECKPOINT, PREDICTIONS, Assignment, Rep
 from mmsa.search.study.study import Study
 from mmsa.training.folded import FOLD_MEAN, FOLD_SD, across_folds, by_repeat, spread
 from mmsa.training.metrics import evaluate
+from mmsa.training.presence import PatternResult, by_presence
 from mmsa.training.resampling import paired_differences
 from mmsa.training.ridge import pooled, ridge_predictions
 
@@ -142,6 +143,15 @@ class ReferencePoints:
             if others_N is not None:
                 gains = self._gains(predictions_N, others_N)
                 self._remember(replace(point, gains=gains, compared_with=best.number))
+
+    def best_by_presence(self) -> list[PatternResult]:
+        """The best trial's results on valid by what rows have; empty where all have the same modalities."""
+        best = self._study.best()
+        predictions = None if best is None else self._read(self._study.trial_folder(best.number))
+        if predictions is None:
+            return []
+        repeats = predictions if self._encoded.repeats > 1 else predictions[None]
+        return by_presence(self._encoded, self._encoded["valid"], list(repeats))
 
     def _gains(
         self, best_N: NDArray[np.float32], reference_N: NDArray[np.float32]
