@@ -124,6 +124,22 @@ class InformationConfig(Block):
     correlation."""
 
 
+def without_later_defaults(values: dict[str, Any]) -> dict[str, Any]:
+    """A dumped configuration without settings that came later, where they change nothing.
+
+    So digests in ledgers and checkpoints of earlier versions go on meaning the same run.
+    """
+    data, train, model = (dict(values[name]) for name in ("data", "train", "model"))
+    for block, name, default in (
+        (data, "folds", None),
+        (train, "modality_dropout", 0.0),
+        (model, "presence", False),
+    ):
+        if name in block and block[name] == default:
+            del block[name]
+    return {**values, "data": data, "train": train, "model": model}
+
+
 def continuable(path: str) -> bool:
     """Whether a setting, by dotted path, may change between two epochs.
 

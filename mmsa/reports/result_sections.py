@@ -233,9 +233,7 @@ def honest_section(evidence: Evidence) -> Section:
     """What a search by folds chooses, less the optimism of the choice; empty without folds."""
     study = evidence.study
     lines = honest_lines(read_estimate(evidence.runs / study.name), study.constant(evidence.metric))
-    return Section(
-        "Honest value of the choice", [Paragraph(" ".join(map(str.strip, lines)))] if lines else []
-    )
+    return Section("Honest value of the choice", [Paragraph(line.strip()) for line in lines])
 
 
 def front_section(evidence: Evidence) -> Section:

@@ -16,7 +16,7 @@ from mmsa.data.readers.base import HOW_TO_SPLIT
 from mmsa.data.rows import Rows, RowSet
 from mmsa.data.validation import raise_data_error
 from mmsa.errors import DataError
-from mmsa.experiment import RunConfig
+from mmsa.experiment import RunConfig, without_later_defaults
 from mmsa.results.exported import Exported
 
 Say = Callable[[str], None]
@@ -35,16 +35,10 @@ _CAME_LATER: Mapping[str, tuple[str, ...]] = {
 
 def digest(config: RunConfig) -> str:
     """SHA-256 of a configuration without its seed."""
-    values = config.model_dump(mode="json", exclude={"seed"})
+    values = without_later_defaults(config.model_dump(mode="json", exclude={"seed"}))
     # Settings that came later: without them nothing has changed, and the ledger knows earlier openings.
     if values["data"].get("metrics") == "auto":
         del values["data"]["metrics"]
-    if values["data"].get("folds") is None:
-        values["data"].pop("folds", None)
-    if values["train"]["modality_dropout"] == 0:
-        del values["train"]["modality_dropout"]
-    if values["model"].get("presence") is False:
-        del values["model"]["presence"]
     for name, settings in _CAME_LATER.items():
         if (term := config.objective.terms.get(name)) is not None:
             defaults = {setting: type(term).model_fields[setting].default for setting in settings}

@@ -24,20 +24,21 @@ class PatternResult:
     Attributes:
         name: what they have, such as ``text+audio``.
         rows: how many there are.
-        in_train: how many rows of train are like them.
+        in_train: how many rows of train are like them; None where train holds these rows, as with folds.
         metrics: of these rows; the mean over all predictions. Empty for fewer than 5 rows.
         constants: the best constant predictor of these rows by metric.
     """
 
     name: str
     rows: int
-    in_train: int
+    in_train: int | None
     metrics: Mapping[str, float]
     constants: Mapping[str, Constant]
 
     def line(self, metric: str, width: int) -> str:
         """One line of a table, by one metric."""
-        head = f"  {self.name:<{width}}{self.rows:>7} rows ({self.in_train} in train)"
+        known = "" if self.in_train is None else f" ({self.in_train} in train)"
+        head = f"  {self.name:<{width}}{self.rows:>7} rows{known}"
         if metric not in self.metrics:
             return f"{head}  too few to tell"
         constant = self.constants.get(metric)
@@ -71,7 +72,8 @@ def by_presence(
             metric: float(np.mean([one[metric] for one in by_model])) for metric in (by_model or [{}])[0]
         }
         constants = constant_metrics(labels_of_train, split.labels[rows], corpus.target) if metrics else {}
-        in_train = len(train.get(name, ()))
+        pooled = bool(corpus.folds) and split is corpus["valid"]
+        in_train = None if pooled else len(train.get(name, ()))
         results.append(PatternResult(name, len(rows), in_train, metrics, best_constants(constants)))
     return results
 

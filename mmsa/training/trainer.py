@@ -24,7 +24,7 @@ from mmsa.data.batches import Batch, Batches, without_some
 from mmsa.data.corpus import Corpus, Split
 from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import CheckpointError, TrainingDiverged
-from mmsa.experiment import RunConfig
+from mmsa.experiment import RunConfig, without_later_defaults
 from mmsa.objectives.strategies import STRATEGIES
 from mmsa.seeding import derive_seed, random_state, restore_random_state, seed_everything
 from mmsa.training.checkpoint import UNREADABLE, State, read_checkpoint, reason_of, write_checkpoint
@@ -365,7 +365,8 @@ class Trainer:
 
 def run_identity(config: RunConfig, corpus: Corpus) -> State:
     """The configuration and data that a checkpoint must have been written for."""
-    return {"config": config.model_dump(mode="json", exclude={"course"}), "corpus": corpus.digest}
+    values = without_later_defaults(config.model_dump(mode="json", exclude={"course"}))
+    return {"config": values, "corpus": corpus.digest}
 
 
 def resume_together(team: Team, directory: Path, identity: State, restore: Callable[[State], None]) -> None:
