@@ -30,8 +30,11 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--measure",
-        action="store_true",
-        help="first decompose the features of train: shared, unique and synergistic information, in minutes",
+        nargs="?",
+        const="valid",
+        choices=("valid", "train"),
+        help="first decompose the features of a split (default: valid): shared, unique and synergistic "
+        "information, in minutes; features that were learnt with the labels of train need valid",
     )
     parser.add_argument(
         "--run-path",
@@ -73,9 +76,9 @@ def main() -> int:
     from mmsa.reports.study_report import run_path, study_report
 
     for study in studies if args.measure else ():
-        if not is_measured(study, args.runs):
-            print(f"decomposing the features of {study.name} ...", file=sys.stderr, flush=True)
-            measure_composition(study, args.runs)
+        if not is_measured(study, args.runs, args.measure):
+            print(f"decomposing {args.measure} of {study.name} ...", file=sys.stderr, flush=True)
+            measure_composition(study, args.runs, args.measure)
     if args.run_path:
         run_path(studies[0], args.runs, args.run_path, lambda line: print(line, file=sys.stderr, flush=True))
     document = across_report(studies, args.runs) if args.studies else study_report(studies[0], args.runs)

@@ -248,14 +248,6 @@ def _of_kind(shares: Preferences, kind: Kind | str) -> str:
 def _agreement(lines: Sequence[_Line]) -> list[Block]:
     rows = []
     for line in lines:
-        several = [
-            m for m in line.best.values() if len(m.witnesses) > 1 and m.low is not None and m.high is not None
-        ]
-        inside = sum(
-            all(m.low <= w <= m.high for w in m.witnesses.values())
-            for m in several
-            if m.low is not None and m.high is not None
-        )
         alone = {
             name.removeprefix("target/"): m
             for name, m in line.best.items()
@@ -272,15 +264,12 @@ def _agreement(lines: Sequence[_Line]) -> list[Block]:
         )
         orders = [_order({name: m for name, m in of.items() if name in alone}) for of in (alone, whole)]
         known = "-" if "-" in orders else "yes" if orders[0] == orders[1] else "no"
-        readings = f"{inside} of {len(several)}" if several else "-"
-        rows.append([line.name, orders[0], orders[1], known, readings])
+        rows.append([line.name, orders[0], orders[1], known])
     caption = (
         "What each modality says about the label, from most to least: by the copula of the best trial's "
-        "vectors, and by the "
-        "networks of the decomposition. Last: quantities of which all estimators' readings lie in the "
-        "interval."
+        "vectors, and by the networks of the decomposition, which are of other rows or other vectors."
     )
-    head = ["study", "by copula", "by networks", "same order", "readings inside"]
+    head = ["study", "by copula", "by networks", "same order"]
     blocks: list[Block] = [Table(caption, head, rows)] if rows else []
     return [*blocks, *_chosen(lines)]
 

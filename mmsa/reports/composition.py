@@ -200,8 +200,10 @@ def spoken_dominance(found: tuple[str, float] | None, measured: Mapping[str, Mea
         return "not measured"
     name, chance = found
     gain = measured[f"{DECOMPOSED}gain/{name}"]
-    if chance < SURE or gain.status in ("below_null", "incoherent"):
+    if chance < SURE:
         return f"undecided ({name} first with {chance:.0%})"
+    if gain.status in ("below_null", "incoherent"):
+        return f"undecided ({name} first, but {gain.status.replace('_', ' ')})"
     return f"{name} ({chance:.0%})"
 
 

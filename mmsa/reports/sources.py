@@ -22,7 +22,6 @@ from mmsa.search.study.view import StudyView
 
 MEASURED = "composition.json"
 """The file in a study's folder with the decomposition of its features."""
-_SPLIT: SplitName = "train"
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,8 @@ def decomposition_of(study: StudyView, runs: Path) -> Composition | None:
 def _sources(study: StudyView, runs: Path) -> Iterator[Composition]:
     known = runs / study.name / MEASURED
     if is_measured(study, runs):
-        yield _whole(f"features of {_SPLIT}", _read(known))
+        split = json.loads(known.read_text(encoding="utf-8"))["split"]
+        yield _whole(f"features of {split}", _read(known))
     for trial in [*study.completed("finalist"), *study.completed("search")]:
         measured = {name: m for name, m in trial.information.items() if name.startswith(DECOMPOSED)}
         first = next(iter(measured.values()), None)
@@ -90,32 +90,32 @@ def _damaged(path: Path, error: Exception) -> StudyError:
     )
 
 
-def is_measured(study: StudyView, runs: Path) -> bool:
-    """Whether the features of the study's data have been decomposed, and these are still its data."""
+def is_measured(study: StudyView, runs: Path, split: SplitName | None = None) -> bool:
+    """Whether the features of the study's data have been decomposed, those of ``split`` if one is given."""
     path = runs / study.name / MEASURED
     if not path.exists():
         return False
     try:
-        return bool(
-            json.loads(path.read_text(encoding="utf-8"))["corpus_digest"]
-            == study.attributes.get("corpus_digest")
-        )
+        known = json.loads(path.read_text(encoding="utf-8"))
+        is_of_data = known["corpus_digest"] == study.attributes.get("corpus_digest")
+        return bool(is_of_data and split in (None, known["split"]))
     except (ValueError, LookupError, TypeError) as error:
         raise _damaged(path, error) from error
 
 
-def measure_composition(study: StudyView, runs: Path) -> None:
-    """Decompose the features of the study's train split, and keep the result in its folder.
+def measure_composition(study: StudyView, runs: Path, split: SplitName) -> None:
+    """Decompose the features of a split of the study's data, and keep the result in its folder.
 
-    Rows of train, since there are most of them and nothing was fitted to the features; test stays closed.
+    Features are often learnt with the labels of train, and then say more of them than they know, as vision
+    does in a file of MOSI: valid is the split to ask. Test stays closed.
 
     Raises:
         DataError: where the data are missing, are others than the study saw, or have no features.
     """
     base, digest = study.config.base, study.attributes.get("corpus_digest")
     raw = open_as_searched(study.name, base.data, digest)
-    found = decompose_features(encode_text(raw, base.model, runs / "cache")[_SPLIT])
-    content = {"corpus_digest": digest, "decomposition": found.to_dict()}
+    found = decompose_features(encode_text(raw, base.model, runs / "cache")[split])
+    content = {"corpus_digest": digest, "split": split, "decomposition": found.to_dict()}
     path = runs / study.name / MEASURED
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")

@@ -120,7 +120,11 @@ def three(tmp_path: Path) -> Path:
         config = config_of(study=name, search={"trials": 20, "scheduler": {"name": "none"}})
         with searched(tmp_path, config, 20):
             if amounts:
-                kept = {"corpus_digest": "d" * 64, "decomposition": decomposition(*amounts).to_dict()}
+                kept = {
+                    "corpus_digest": "d" * 64,
+                    "split": "valid",
+                    "decomposition": decomposition(*amounts).to_dict(),
+                }
                 (tmp_path / name / MEASURED).write_text(json.dumps(kept), encoding="utf-8")
     return tmp_path
 
@@ -157,7 +161,9 @@ def test_a_decomposition_of_other_data_is_none(three: Path) -> None:
 
 def test_features_are_decomposed_without_any_training(small: StudyView, tmp_path: Path) -> None:
     assert not is_measured(small, tmp_path)
-    measure_composition(small, tmp_path)
+    measure_composition(small, tmp_path, "train")
+    assert is_measured(small, tmp_path)
+    assert not is_measured(small, tmp_path, "valid")
     found = decomposition_of(small, tmp_path)
     assert found is not None
     assert (found.rows, found.origin) == (80, "features of train")
