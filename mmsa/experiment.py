@@ -16,6 +16,7 @@ from mmsa.config import Block, Named, one_of, refuse, refuse_all, walk, with_ove
 from mmsa.data.catalogue import DATA_SETS
 from mmsa.errors import ConfigError, Problem, did_you_mean
 from mmsa.information.panel import CORE, FAMILIES, EstimatorName, Family
+from mmsa.interface import Direction, direction_of
 from mmsa.models.base import MODELS
 from mmsa.objectives.objective import ObjectiveConfig
 
@@ -82,7 +83,8 @@ class TrainConfig(Block):
     eval_batch_size: PositiveInt = 256
     metric: str = "valid/mae"
     """What early stopping and the choice of the best epoch look at. Only valid metrics are allowed."""
-    direction: Literal["minimize", "maximize"] = "minimize"
+    direction: Direction = "minimize"
+    """Which way ``metric`` is better: follows from it, and need not be written."""
     patience: PositiveInt = 8
     """Epochs without improvement after which training stops."""
     modality_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
@@ -94,6 +96,14 @@ class TrainConfig(Block):
     """``auto`` is bfloat16 autocast on a GPU that has it and float32 elsewhere."""
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads of this process; 0 leaves torch's setting. Sums on a CPU depend on it in the last bits."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _direction_of_the_metric(cls, values: Any) -> Any:
+        unwritten = isinstance(values, Mapping) and "direction" not in values
+        if unwritten and isinstance(values.get("metric"), str):
+            return {**values, "direction": direction_of(values["metric"])}
+        return values
 
 
 def _known_families(value: Any) -> Any:

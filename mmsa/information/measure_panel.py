@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
+from mmsa.data.target_spec import TargetKind
 from mmsa.information.budget import TimeBudget
 from mmsa.information.copula import Array, normal_scores
 from mmsa.information.copula_panel import CopulaPanel
@@ -21,10 +22,13 @@ from mmsa.information.null import FEWEST_REFITS
 from mmsa.information.panel import Between, EstimatorName, Family, added, pairs, sums
 from mmsa.information.target.decomposing import FAST, decompose
 from mmsa.information.target.decomposition import as_measurements, not_decomposed
+from mmsa.information.target.labels import FEWEST_ROWS_PER_CLASS
 from mmsa.information.target.mimrl import FUSION, TARGET
 from mmsa.information.within import group_means, is_of_groups, less_group_means, less_offsets, scope_of
 from mmsa.measurement import Measurement, not_measured
 
+SCALES: frozenset[TargetKind] = frozenset(("regression", "ordinal"))
+"""Kinds of target that ranks say something about."""
 _ROWS_PER_DIRECTION = 12
 """Three representations and a quantity of all of them still have four rows a feature then."""
 
@@ -39,6 +43,7 @@ def measure_panel(
     budget: TimeBudget | None = None,
     seed: int = 0,
     parts: int = 1,
+    kind: TargetKind = "regression",
 ) -> dict[str, Measurement]:
     """Every quantity of the families by name; what there is no time for is ``skipped``.
 
@@ -49,9 +54,12 @@ def measure_panel(
     decomposition is of all that differs between rows: its networks never saw the group they predict. Time
     decides whether a quantity is measured and whether it is tested, never its value or interval.
 
+    Classes have no ranks. What modalities and fusion say about them is measured by cross-fitted predictions,
+    as a decomposition is; quantities given the target, and of several labels at once, are not measured.
+
     Args:
         representations: (N, D) of modalities, and of ``fusion``.
-        target: (N,) numbers.
+        target: (N,) numbers or ids of classes, (N, K) labels.
         groups: (N,) video or speaker of each row.
         families: see ``mmsa.information.panel``.
         estimator: ``copula``, milliseconds each; or ``networks`` on top of it (``measure``), seconds each.
@@ -59,6 +67,7 @@ def measure_panel(
         seed: decides everything random; the same rows are resampled alike for the same seed.
         parts: of how many disjoint parts, measured one by one and then averaged, these rows are one. The
             copula asks for rows and groups enough in all of them together.
+        kind: of the target.
 
     Raises:
         DataError: for arrays that do not fit together or are not finite.
@@ -67,21 +76,35 @@ def measure_panel(
     modalities = [name for name in representations if name != FUSION]
     with threadpool_limits(1, user_api="blas"):  # the last bits of a sum depend on the number of threads
         vectors = {name: np.asarray(values, np.float64) for name, values in representations.items()}
-        vectors[TARGET] = np.asarray(target, np.float64)[:, None]
+        values = np.asarray(target, np.float64)
+        vectors[TARGET] = values.reshape(len(values), -1)
         group_N = group_codes(groups, len(vectors[TARGET]))
         rows, group_of_row = vectors, group_N
         if is_of_groups(vectors[TARGET], group_N):
             rows = {name: group_means(values, group_N) for name, values in vectors.items()}
             group_of_row = np.arange(len(rows[TARGET]))
-        sources = {name: principal_directions(values, group_of_row) for name, values in rows.items()}
-        measuring = _MEASURING[estimator](sources, group_of_row, seed, parts)
-        found = {
-            name: measuring.within(budget, between) for name, between in pairs(families, modalities).items()
+        sources = {
+            name: principal_directions(values, group_of_row) if name != TARGET or kind in SCALES else values
+            for name, values in rows.items()
         }
-        for name, shares in sums(families, modalities).items():
-            found[name] = added([(share, found[part]) for part, share in shares.items()])
-        if "decomposition" in families:
-            found |= _decomposed(vectors, group_N, budget, seed)
+        measuring = _MEASURING[estimator](sources, group_of_row, seed, parts)
+        wanted = pairs(families, modalities).items()
+        found = {
+            name: measuring.within(budget, between)
+            for name, between in wanted
+            if kind in SCALES or TARGET not in between
+        }
+        if kind in SCALES:
+            for name, shares in sums(families, modalities).items():
+                found[name] = added([(share, found[part]) for part, share in shares.items()])
+        decomposes = "decomposition" in families or ("target" in families and kind not in SCALES)
+        if decomposes and kind != "multilabel":
+            decomposed = _decomposed(vectors, group_N, budget, seed, kind)
+            if "decomposition" in families:
+                found |= decomposed
+            if "target" in families and kind not in SCALES:
+                for name in (FUSION, *modalities):
+                    found[f"target/{name}"] = decomposed[f"decomposition/subset/{name}"]
     return found
 
 
@@ -108,7 +131,7 @@ def principal_directions(values: ArrayLike, group_N: Rows | None = None) -> Arra
 
 
 def _decomposed(
-    vectors: Mapping[str, Array], groups_N: Rows, budget: TimeBudget, seed: int
+    vectors: Mapping[str, Array], groups_N: Rows, budget: TimeBudget, seed: int, kind: TargetKind
 ) -> dict[str, Measurement]:
     modalities = [name for name in vectors if name not in (FUSION, TARGET)]
     rows = len(groups_N)
@@ -117,15 +140,24 @@ def _decomposed(
         return not_decomposed("skipped", modalities, rows, len(np.unique(groups_N)))
     with budget.spending(expected):
         sources = {name: principal_directions(values) for name, values in vectors.items()}
+        target_N = vectors[TARGET][:, 0]
+        if kind not in SCALES and _fewest_of_a_class(target_N) < FEWEST_ROWS_PER_CLASS:
+            return not_decomposed("too_few", modalities, rows, len(np.unique(groups_N)))
         found = decompose(
             {name: sources[name] for name in modalities},
-            sources[TARGET][:, 0],
+            sources[TARGET][:, 0] if kind in SCALES else target_N.astype(np.int64),
             groups_N,
             fusion=sources[FUSION],
             effort=FAST,
             seed=seed,
         )
     return as_measurements(found)
+
+
+def _fewest_of_a_class(target_N: Array) -> int:
+    """Rows of the smallest class, or 0 if there is only one."""
+    counts = np.unique(target_N, return_counts=True)[1]
+    return int(counts.min()) if len(counts) > 1 else 0
 
 
 class _Measuring(ABC):

@@ -13,7 +13,7 @@ from mmsa.data.catalogue import open_corpus
 from mmsa.data.conversion import data_config
 from mmsa.data.corpus import MODALITIES, Split, SplitName
 from mmsa.errors import DataError, did_you_mean
-from mmsa.results.served import rows_of
+from mmsa.results.served import rows_of, told
 from mmsa.training.bundle import load_bundle
 from mmsa.training.predictor import Predictor
 
@@ -94,11 +94,20 @@ def predict_rows(
     return table
 
 
-def predictions(models: Mapping[str, Predictor], rows: Split) -> dict[str, list[float]]:
-    """Columns of predictions: the mean over models, their spread, and each of them."""
-    by_model_SN = np.stack([model.predict(rows) for model in models.values()]).astype(np.float64)
+def predictions(models: Mapping[str, Predictor], rows: Split) -> dict[str, list[Any]]:
+    """Columns of predictions: of a number the mean over models, their spread, and each of them.
+
+    Of classes they are those of ``told``, from the mean probabilities, and so they are of further targets.
+    """
+    outputs = [model.predict_all(rows) for model in models.values()]
+    targets = next(iter(models.values())).inputs.targets
+    means = {name: np.mean([output[name] for output in outputs], axis=0) for name in outputs[0]}
+    columns = {name: list(values) for name, values in told(targets, means).items()}
+    if not targets[0].is_scale:
+        return columns
+    by_model_SN = np.stack([output[targets[0].name] for output in outputs]).astype(np.float64)
     spread_N = by_model_SN.std(axis=0, ddof=1) if len(models) > 1 else np.full(len(rows), np.nan)
-    return {
+    return columns | {
         "prediction": by_model_SN.mean(axis=0).tolist(),
         "sd": spread_N.tolist(),
         "lowest": by_model_SN.min(axis=0).tolist(),

@@ -18,6 +18,7 @@ from mmsa.interface import VALID, SplitCard
 from mmsa.provenance import git_state
 from mmsa.results.model_page import how_to_ask, result_note
 from mmsa.results.retrained import RetrainReport, SeedResult
+from mmsa.results.served import output_columns
 from mmsa.results.wheel import serving_requirements, write_wheel
 from mmsa.tracking import Location
 from mmsa.tracking.names import of_best, of_information
@@ -131,6 +132,7 @@ def _card(
         seed=best.seed,
         best_epoch=best.best_epoch,
         inputs=report.kinds,
+        outputs=output_columns(report.targets),
         widths=report.widths,
         # Stored as a name: MLflow imports the module where the model is served, and no object is pickled.
         loader=mmsa.results.served.__name__,

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmsa.config import with_overrides
 from mmsa.data.catalogue import open_corpus
 from mmsa.data.corpus import Corpus, Features, Split, Strings
 from mmsa.data.ledger import LEDGER, Ledger, Opening
 from mmsa.data.rows import Rows
+from mmsa.data.target_spec import TargetKind, TargetSpec
 from mmsa.data.validation import raise_data_error
 from mmsa.errors import DataError
 from mmsa.experiment import RunConfig
@@ -42,7 +44,7 @@ from mmsa.results.test_information import INFORMATION, decompose_test, measure_t
 from mmsa.seeding import derive_seed
 from mmsa.training.bundle import load_bundle
 from mmsa.training.constants import constant_metrics
-from mmsa.training.metrics import evaluate, lopsided
+from mmsa.training.metrics import evaluate, lopsided, target_metric
 from mmsa.training.presence import by_presence
 from mmsa.training.runtime import Runtime
 from mmsa.training.selection import undecidable
@@ -106,7 +108,7 @@ def retrain(
         if number == 1:
             reproduced = _compare(exported, overrides, trained[0], say)
     report, test = _measure_on_test(exported, config, corpus, overrides, trained, reproduced, runs)
-    return _with_information(report, test, runs, folder / INFORMATION, say)
+    return _with_information(report, test, corpus.target.kind, runs, folder / INFORMATION, say)
 
 
 def _compare(exported: Exported, overrides: Mapping[str, Any], first: SeedResult, say: Say) -> bool | None:
@@ -157,14 +159,27 @@ def _measure_on_test(
     earlier, elsewhere = earlier_openings(ledger, opening, rows)
     test = open_test(ledger, opening, config)
     models = [load_bundle(result.bundle, runs / "cache") for result in trained]
-    predictions_SN = np.stack([model.predict(test) for model in models])
+    told = [model.predict_all(test) for model in models]
+    values = {
+        target: test.labels if target == corpus.target else test.further_targets[target.name]
+        for target in corpus.targets
+        if target.name in told[0]
+    }
     seeds = tuple(
-        replace(result, test=evaluate(test.labels, predictions_N, corpus.target))
-        for result, predictions_N in zip(trained, predictions_SN, strict=True)
+        replace(
+            result,
+            test={
+                target_metric(corpus, target, name): value
+                for target, truth in values.items()
+                for name, value in evaluate(truth, own[target.name], target).items()
+            },
+        )
+        for result, own in zip(trained, told, strict=True)
     )
     ledger.measure(opening, test.digest, [result.test for result in seeds])
-    fresh_SN = predictions_SN[[not result.selected for result in seeds]]
-    fresh = [model for model, result in zip(models, seeds, strict=True) if not result.selected]
+    chosen = [position for position, result in enumerate(seeds) if not result.selected]
+    fresh = [models[position] for position in chosen]
+    told_fresh = [told[position] for position in chosen]
     report = RetrainReport(
         exported=exported,
         config=config,
@@ -173,21 +188,43 @@ def _measure_on_test(
         elsewhere=elsewhere,
         seeds=seeds,
         reproduced=reproduced,
-        intervals=cluster_bootstrap(test.labels, fresh_SN, test.groups, corpus.target),
-        constants=constant_metrics(corpus["train"].labels, test.labels, corpus.target),
+        intervals={
+            target_metric(corpus, target, name): interval
+            for target, truth in values.items()
+            for name, interval in cluster_bootstrap(
+                truth, np.stack([own[target.name] for own in told_fresh]), test.groups, target
+            ).items()
+        },
+        constants=_constants(corpus, values),
         kinds=_kinds(test),
         widths={name: width for name, width in test.outline().widths.items() if width is not None},
         test_split=SplitCard("test", test.digest, len(test), len(np.unique(test.groups))),
+        targets=tuple(values),
         num_rows=len(test),
         num_groups=len(np.unique(test.groups)),
-        presence=tuple(by_presence(corpus, test, list(fresh_SN))),
+        presence=tuple(by_presence(corpus, test, [own[corpus.target.name] for own in told_fresh])),
         robustness=measure_robustness(fresh, corpus, test),
         notes=tuple(lopsided(test.labels, corpus.target, "test")),
     )
     return report, test
 
 
-def _with_information(report: RetrainReport, test: Split, runs: Path, path: Path, say: Say) -> RetrainReport:
+def _constants(
+    corpus: Corpus, values: Mapping[TargetSpec, NDArray[np.float32]]
+) -> dict[str, dict[str, float]]:
+    """Metrics of constant predictors on test, of every target, by predictor."""
+    found: dict[str, dict[str, float]] = {}
+    for target, truth in values.items():
+        of_target = constant_metrics(corpus.values("train", target.name), truth, target)
+        for predictor, metrics in of_target.items():
+            named = {target_metric(corpus, target, name): value for name, value in metrics.items()}
+            found.setdefault(predictor, {}).update(named)
+    return found
+
+
+def _with_information(
+    report: RetrainReport, test: Split, kind: TargetKind, runs: Path, path: Path, say: Say
+) -> RetrainReport:
     """The report with measurements of information on test.
 
     They are made after all metrics are in the ledger, so that an error here costs no opening.
@@ -205,12 +242,13 @@ def _with_information(report: RetrainReport, test: Split, runs: Path, path: Path
                 replace(
                     result,
                     information=across_parts(
-                        [measure_test(part, test, config) for part in vectors[result.seed]], same_rows=True
+                        [measure_test(part, test, config, kind) for part in vectors[result.seed]],
+                        same_rows=True,
                     ),
                 )
                 for result in report.seeds
             )
-            decomposition = decompose_test(vectors[report.best_on_valid.seed][0], test)
+            decomposition = decompose_test(vectors[report.best_on_valid.seed][0], test, kind)
     except DataError as error:
         say(f"information on test was not measured: {error}")
         return report

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mmsa.data.ledger import Opening
+from mmsa.data.target_spec import TargetSpec
 from mmsa.experiment import RunConfig, TrainConfig
 from mmsa.information.target import Decomposition
 from mmsa.interface import VALID, SplitCard, direction_of
@@ -66,6 +67,7 @@ class RetrainReport:
         kinds: the form of each modality in a raw row: ``strings``, ``tokens`` or ``features``.
         widths: dimensions of a frame, of each modality that is features.
         test_split: what MLflow is told of the test split.
+        targets: what the models predict, the primary target first.
         num_rows: rows of the test split.
         num_groups: groups of the test split.
         decomposition: of the information about the test labels, for the seed that is best on valid; None
@@ -87,6 +89,7 @@ class RetrainReport:
     kinds: Mapping[str, str]
     widths: Mapping[str, int]
     test_split: SplitCard
+    targets: tuple[TargetSpec, ...]
     num_rows: int
     num_groups: int
     decomposition: Decomposition | None = None

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmsa.data.corpus import MODALITIES, Features, Modality, Split, Strings, Tokens
 from mmsa.data.inputs import FeatureInput, InputSpec
+from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import DataError
 from mmsa.training.bundle import load_bundle
 from mmsa.training.predictor import Predictor
@@ -25,13 +26,13 @@ def _load_pyfunc(path: str) -> ServedModel:
 
 
 class ServedModel:
-    """Predicts the label of each row of a table."""
+    """Predicts the targets of each row of a table."""
 
     def __init__(self, predictor: Predictor):
         self._predictor = predictor
 
     def predict(self, table: DataFrame, params: dict[str, Any] | None = None) -> DataFrame:
-        """Predict; the result has one column, ``prediction``, in the order of the rows.
+        """Predict; the result has the rows in their order, and the columns of ``output_columns``.
 
         Args:
             table: a column for each modality that the model reads. Cells of ``audio`` and ``vision`` are
@@ -45,7 +46,44 @@ class ServedModel:
         from pandas import DataFrame
 
         rows = rows_of(table, self._predictor.inputs)
-        return DataFrame({"prediction": self._predictor.predict(rows)}, index=table.index)
+        found = self._predictor.predict_all(rows)
+        return DataFrame(told(self._predictor.inputs.targets, found), index=table.index)
+
+
+def output_columns(targets: Sequence[TargetSpec]) -> dict[str, Literal["float", "string"]]:
+    """The columns of predictions, and what is in them.
+
+    ``prediction`` is the number on a scale, or the name of the most probable class; ``probability/<class>``
+    is there for each class, or label. Columns of targets beside the primary one begin with ``<target>/``.
+    """
+    columns: dict[str, Literal["float", "string"]] = {}
+    for target in targets:
+        prefix = "" if target == targets[0] else f"{target.name}/"
+        if target.kind != "multilabel":
+            columns[f"{prefix}prediction"] = "float" if target.is_scale else "string"
+        if not target.is_scale:
+            columns |= {f"{prefix}probability/{name}": "float" for name in target.classes}
+    return columns
+
+
+def told(targets: Sequence[TargetSpec], outputs: Mapping[str, NDArray[np.floating[Any]]]) -> dict[str, Any]:
+    """Predictions as columns, see ``output_columns``.
+
+    Args:
+        targets: of a model, the primary one first.
+        outputs: by target, as ``Predictor.predict_all`` gives them.
+    """
+    columns: dict[str, Any] = {}
+    for target in targets:
+        prefix, output = "" if target == targets[0] else f"{target.name}/", outputs[target.name]
+        if target.is_scale:
+            columns[f"{prefix}prediction"] = output
+            continue
+        output_NK = np.stack([1 - output, output], axis=1) if target.kind == "binary" else output
+        if target.kind != "multilabel":
+            columns[f"{prefix}prediction"] = [target.classes[k] for k in output_NK.argmax(axis=1)]
+        columns |= {f"{prefix}probability/{name}": output_NK[:, k] for k, name in enumerate(target.classes)}
+    return columns
 
 
 def rows_of(table: DataFrame, inputs: InputSpec) -> Split:

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsa.data.corpus import Split
+from mmsa.data.target_spec import TargetKind
 from mmsa.experiment import InformationConfig
 from mmsa.information import decompose
-from mmsa.information.measure_panel import measure_panel, principal_directions
+from mmsa.information.measure_panel import SCALES, measure_panel, principal_directions
 from mmsa.information.target import FAST, Decomposition
 from mmsa.information.target.mimrl import FUSION
 from mmsa.measurement import Measurement
@@ -28,7 +29,9 @@ Information = Mapping[str, Measurement]
 Vectors = Mapping[str, NDArray[np.float32]]
 
 
-def measure_test(vectors: Vectors, test: Split, config: InformationConfig) -> dict[str, Measurement]:
+def measure_test(
+    vectors: Vectors, test: Split, config: InformationConfig, kind: TargetKind = "regression"
+) -> dict[str, Measurement]:
     """Measure on test what a run measures on valid, in nats.
 
     Without the decomposition, which ``decompose_test`` computes for one seed only, and without a time budget.
@@ -37,22 +40,29 @@ def measure_test(vectors: Vectors, test: Split, config: InformationConfig) -> di
         vectors: (N, D) of each modality and of the ``fusion``.
         test: the rows.
         config: which quantities, and the estimator.
+        kind: of the target.
     """
     families = [family for family in config.quantities if family != "decomposition"]
-    return measure_panel(vectors, test.labels, test.groups, families, estimator=config.estimator)
+    return measure_panel(vectors, test.labels, test.groups, families, estimator=config.estimator, kind=kind)
 
 
-def decompose_test(vectors: Vectors, test: Split) -> Decomposition:
+def decompose_test(vectors: Vectors, test: Split, kind: TargetKind = "regression") -> Decomposition | None:
     """Decompose the information about the labels over sets of modalities, in nats.
 
-    Representations are projected on their principal directions first, as on valid.
+    Representations are projected on their principal directions first, as on valid. It is None of several
+    labels at once.
     """
+    if kind == "multilabel":
+        return None
+    labels = test.labels if kind in SCALES else test.labels.astype(np.int64)
     directions = {name: principal_directions(values) for name, values in vectors.items()}
     fusion = directions.pop(FUSION)
-    return decompose(directions, test.labels, test.groups, fusion=fusion, effort=FAST)
+    return decompose(directions, labels, test.groups, fusion=fusion, effort=FAST)
 
 
-def save_information(path: Path, seeds: Mapping[int, Information], decomposition: Decomposition) -> None:
+def save_information(
+    path: Path, seeds: Mapping[int, Information], decomposition: Decomposition | None
+) -> None:
     """Write all measurements of all seeds, and the decomposition, to a JSON file."""
     content: dict[str, Any] = {
         "split": "test",
@@ -60,7 +70,7 @@ def save_information(path: Path, seeds: Mapping[int, Information], decomposition
             str(seed): {name: measured.to_dict() for name, measured in information.items()}
             for seed, information in seeds.items()
         },
-        "decomposition": decomposition.to_dict(),
+        "decomposition": None if decomposition is None else decomposition.to_dict(),
     }
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mmsa.interface import SplitCard
 from mmsa.tracking.inputs import data_set_of
@@ -34,6 +34,7 @@ class ModelCard:
         seed: of the training.
         best_epoch: of it, counted from 1.
         inputs: form of each modality in a raw row: ``strings``, ``tokens`` or ``features``.
+        outputs: type of each column of predictions.
         widths: dimensions of a frame, of each modality that is features.
         loader: module whose ``_load_pyfunc`` opens the model's folder.
         wheel: of the code with that module.
@@ -51,6 +52,7 @@ class ModelCard:
     seed: int
     best_epoch: int
     inputs: Mapping[str, str]
+    outputs: Mapping[str, Literal["float", "string"]]
     widths: Mapping[str, int]
     loader: str
     wheel: Path
@@ -120,7 +122,7 @@ def _save(path: Path, bundle: Path, card: ModelCard) -> None:
             path,
             loader_module=card.loader,
             data_path=str(bundle),
-            signature=_signature(card.inputs),
+            signature=_signature(card.inputs, card.outputs),
             input_example=DataFrame([example_of(card.inputs, card.widths)]),
             code_paths=[str(card.wheel)],
             pip_requirements=[f"code/{card.wheel.name}", *card.requirements],
@@ -148,7 +150,9 @@ def _best_version(client: MlflowClient, card: ModelCard) -> str:
     return str(best.version)
 
 
-def _signature(inputs: Mapping[str, str]) -> ModelSignature:
+def _signature(
+    inputs: Mapping[str, str], outputs: Mapping[str, Literal["float", "string"]]
+) -> ModelSignature:
     """Signature of a request: one column for each modality.
 
     Frames have the type ``Any`` and are checked by the model itself. JSON has no float32, to which MLflow
@@ -164,4 +168,5 @@ def _signature(inputs: Mapping[str, str]) -> ModelSignature:
         "features": AnyType(),
     }
     columns = [ColSpec(types[kind], name) for name, kind in inputs.items()]
-    return ModelSignature(Schema(columns), Schema([ColSpec(DataType.float, "prediction")]))
+    told = [ColSpec(DataType[kind], name) for name, kind in outputs.items()]
+    return ModelSignature(Schema(columns), Schema(told))

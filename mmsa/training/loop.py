@@ -25,6 +25,7 @@ from mmsa.information.measure_panel import measure_panel
 from mmsa.information.panel import metrics as information_metrics
 from mmsa.measurement import Measurement
 from mmsa.training.folded import FoldedTrainer, by_repeat
+from mmsa.training.metrics import target_metric
 from mmsa.training.parallel import ALONE, Team
 from mmsa.training.predictor import Result, represent
 from mmsa.training.resampling import standard_errors
@@ -96,7 +97,7 @@ class Progress:
         means = {PREFIX + name: float(np.mean([errors[name] for errors in found])) for name in found[0]}
         for target, output in self._trainer.further_predictions().items():
             own = standard_errors(corpus.values("valid", target.name), output, valid.groups, target)
-            means |= {f"{PREFIX}{target.name}/{name}": error for name, error in own.items()}
+            means |= {PREFIX + target_metric(corpus, target, name): error for name, error in own.items()}
         return means
 
     @cached_property
@@ -233,6 +234,7 @@ def _measure(trainer: AnyTrainer, model: nn.Module) -> dict[str, Measurement]:
                     estimator=config.estimator,
                     budget=TimeBudget(None if config.budget is None else config.budget * seconds / times),
                     parts=parts,
+                    kind=trainer.corpus.target.kind,
                 )
             )
     # Never of all rows at once: vectors of different networks have nothing in common but their width.

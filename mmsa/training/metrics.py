@@ -41,6 +41,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmsa.data.corpus import Corpus
 from mmsa.data.target_spec import Suite, TargetSpec
 from mmsa.interface import Direction, direction_of
 from mmsa.training import measures
@@ -243,6 +244,11 @@ def metrics_of(suite: Suite) -> dict[str, Metric]:
 def metric_names(suite: Suite) -> tuple[str, ...]:
     """The names of the metrics of a suite."""
     return tuple(metrics_of(suite))
+
+
+def target_metric(corpus: Corpus, target: TargetSpec, metric: str) -> str:
+    """The name of a metric without its split: of a target beside the primary one, ``<target>/<metric>``."""
+    return metric if target == corpus.target else f"{target.name}/{metric}"
 
 
 def evaluate(truth: Values, output: Values, target: TargetSpec) -> dict[str, float]:

@@ -12,7 +12,7 @@ from mmsa.data.corpus import Corpus
 from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import ConfigError, Problem, nearest
 from mmsa.experiment import TrainConfig
-from mmsa.training.metrics import metric_names, own_classes
+from mmsa.training.metrics import metric_names, own_classes, target_metric
 
 PREFIX = "valid/"
 FEWEST_ROWS = 5
@@ -24,7 +24,7 @@ def known_metrics(corpus: Corpus, trained: Collection[str]) -> tuple[str, ...]:
     primary, *others = corpus.targets
     own = [PREFIX + name for name in metric_names(primary.suite)]
     of_others = [
-        f"{PREFIX}{target.name}/{name}"
+        PREFIX + target_metric(corpus, target, name)
         for target in others
         if target.name in trained
         for name in metric_names(target.suite)

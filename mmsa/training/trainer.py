@@ -29,7 +29,7 @@ from mmsa.objectives.strategies import STRATEGIES
 from mmsa.seeding import derive_seed, random_state, restore_random_state, seed_everything
 from mmsa.training.checkpoint import UNREADABLE, State, read_checkpoint, reason_of, write_checkpoint
 from mmsa.training.learner import Learner
-from mmsa.training.metrics import evaluate
+from mmsa.training.metrics import evaluate, target_metric
 from mmsa.training.monitors import Monitors
 from mmsa.training.optimisers import Schedule, build_optimiser
 from mmsa.training.parallel import ALONE, Team
@@ -245,7 +245,9 @@ class Trainer:
         further: dict[str, float] = {}
         for target in others:
             metrics = evaluate(self.corpus.values("valid", target.name), found[target.name], target)
-            further |= {f"{PREFIX}{target.name}/{name}": value for name, value in metrics.items()}
+            further |= {
+                PREFIX + target_metric(self.corpus, target, name): value for name, value in metrics.items()
+            }
         return found[primary.name], further
 
     def _scored(self, predictions_N: NDArray[np.float32]) -> dict[str, float]:

@@ -133,10 +133,12 @@ def test_counts_are_pooled_and_repeats_averaged():
     corpus = Corpus("tiny", (-3.0, 3.0), {"train": rows, "valid": rows}, suite="mosi", folds=folds)
     outputs = np.array([[0.5, -1.0, -1.0, 0.5, 3.0, -3.0], [1.0, 2.0, -1.0, -2.0, 3.0, -3.0]], np.float32)
     found = across_folds(corpus, [outputs[fold.repeat, fold.held_out] for fold in folds])
-    pooled = [evaluate(labels, values, "mosi") for values in outputs]
+    pooled = [evaluate(labels, values, corpus.target) for values in outputs]
     for name in ("mae", "pearson", "f1_negative_positive"):
         assert found[name] == pytest.approx(np.mean([metrics[name] for metrics in pooled]))
-    of_folds = [evaluate(labels[f.held_out], outputs[f.repeat, f.held_out], "mosi")["mae"] for f in folds]
+    of_folds = [
+        evaluate(labels[f.held_out], outputs[f.repeat, f.held_out], corpus.target)["mae"] for f in folds
+    ]
     assert found["fold_mean/mae"] == pytest.approx(np.mean(of_folds))
     assert found["fold_sd/mae"] == pytest.approx(np.std(of_folds, ddof=1))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from mmsa.data import open_corpus
 from mmsa.data.corpus import Corpus
@@ -15,6 +16,7 @@ from mmsa.data.planted import Planted
 from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import ConfigError
 from mmsa.experiment import RunConfig
+from mmsa.search.definition.search_config import SearchObjective
 from mmsa.training import run
 from mmsa.training.bundle import load_bundle, save_bundle
 from mmsa.training.trainer import Trainer
@@ -41,7 +43,7 @@ METRICS = {
 }
 
 
-def config(metric: str, direction: str = "maximize", **changes: Any) -> RunConfig:
+def config(metric: str, **changes: Any) -> RunConfig:
     values: dict[str, Any] = {
         "data": {"name": "planted", **EXACT},
         "model": {"name": "late_fusion"},
@@ -53,7 +55,6 @@ def config(metric: str, direction: str = "maximize", **changes: Any) -> RunConfi
             "threads": 1,
             "patience": 8,
             "metric": f"valid/{metric}",
-            "direction": direction,
         },
         "information": {"quantities": []},
     }
@@ -130,7 +131,18 @@ def test_small_batches_are_refused_before_the_first_step() -> None:
 
 
 def test_settings_of_earlier_versions_are_dumped_as_they_were() -> None:
-    values = config("mae", "minimize").model_dump()
+    values = config("mae").model_dump()
     assert values["objective"]["task"] == {"name": "mae"}
     assert "tasks" not in values["objective"]
     assert "kind" not in values["data"]
+
+
+def test_the_direction_follows_from_the_metric() -> None:
+    assert [config(metric).train.direction for metric in ("mae", "sign/rmse", "ccc", "sign/f1_macro")] == [
+        *("minimize", "minimize"),
+        *("maximize", "maximize"),
+    ]
+    assert SearchObjective.model_validate({"metric": "valid/ccc"}).direction == "maximize"
+    assert SearchObjective.model_validate({"metric": "cost/seconds"}).direction == "minimize"
+    with pytest.raises(ValidationError, match="is required"):  # more information may be wanted, or less
+        SearchObjective.model_validate({"metric": "information/target/text"})

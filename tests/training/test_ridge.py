@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
@@ -9,8 +11,10 @@ from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.preprocessing import StandardScaler
 
 from mmsa.data.corpus import Features
+from mmsa.data.target_spec import TargetSpec
 from mmsa.information.groups import group_codes, group_folds
-from mmsa.training.ridge import PENALTIES, pooled, ridge_predictions
+from mmsa.training.metrics import evaluate
+from mmsa.training.ridge import PENALTIES, pooled, ridge_outputs, ridge_predictions
 
 
 @pytest.mark.parametrize("dim", [5, 90], ids=["more rows", "more features"])
@@ -48,3 +52,25 @@ def test_frames_are_averaged_and_a_row_without_any_counts_as_the_mean_of_train()
     groups_N = np.arange(30).astype(str)
     found = (ridge_predictions([train_ND], labels_N, groups_N, [other])[0] for other in (lacking, mean))
     assert next(found) == pytest.approx(next(found))
+
+
+@pytest.mark.parametrize("kind", ["regression", "binary", "multiclass", "multilabel"])
+def test_a_ridge_predicts_every_kind_in_its_form(kind: Any) -> None:
+    rng = np.random.default_rng(4)
+    features = rng.normal(size=(120, 6))
+    ids = features[:, :3].argmax(axis=1)
+    values = {
+        "regression": features[:, 0],
+        "binary": (features[:, 0] > 0).astype(float),
+        "multiclass": ids.astype(float),
+        "multilabel": (features[:, :2] > 0).astype(float),
+    }[kind]
+    classes = {"multiclass": ("a", "b", "c"), "multilabel": ("a", "b")}.get(kind, ())
+    target = TargetSpec("y", kind, classes=classes)
+    train, other = slice(0, 80), slice(80, None)
+    output = ridge_outputs(
+        target, [features[train]], values[train], np.arange(80).astype(str), [features[other]]
+    )
+    metric = {"regression": "pearson", "multilabel": "label_accuracy"}.get(kind, "accuracy")
+    assert evaluate(values[other], output, target)[metric] > 0.8
+    assert output.dtype == np.float32

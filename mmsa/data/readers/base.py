@@ -21,7 +21,7 @@ from mmsa.config import Block, name_in
 from mmsa.data import budget
 from mmsa.data.corpus import MODALITIES, Features, ModalityName, Outline, Split, SplitName
 from mmsa.data.folds import FoldsConfig
-from mmsa.data.target_spec import TargetSpec
+from mmsa.data.target_spec import Suite, TargetSpec
 from mmsa.data.validation import first_few, replace_non_finite
 from mmsa.errors import DataError, shown
 from mmsa.registry import Registry
@@ -81,7 +81,7 @@ class FileConfig(Block):
     """Which form of the text is used; ``auto`` is the first the file has of strings, tokens and features."""
     target: str | None = None
     """Which of several ratings in an npz file is the label, by its name in ``label_names``."""
-    metrics: Literal["auto", "mosi", "sims", "regression"] = "auto"
+    metrics: Literal["auto"] | Suite = "auto"
     """What predictions are scored with; ``auto`` is what the data set is published with. Labels of your own
     that no paper cuts into seven, five, three or two classes are ``regression``."""
     allow_shared_groups: bool = False

@@ -17,7 +17,8 @@ from mmsa.errors import DataError
 from mmsa.information.groups import Rows
 
 _ROWS_PER_BIN, _FEWEST_BINS, _MOST_BINS = 100, 3, 8
-_FEWEST_ROWS_PER_CLASS, _ROWS_OF_A_VALUE = 5, 10
+_ROWS_OF_A_VALUE = 10
+FEWEST_ROWS_PER_CLASS = 5
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Target:
         names, class_N = np.unique(values_N, return_inverse=True)
         if len(names) < 2:
             raise DataError("the target has the same value in all rows; nothing can be told about it")
-        if len(names) * _FEWEST_ROWS_PER_CLASS > len(values_N):
+        if len(names) * FEWEST_ROWS_PER_CLASS > len(values_N):
             raise DataError(
                 f"the target has {len(names)} classes in {len(values_N)} rows; "
                 "give numbers as floats to have them binned"

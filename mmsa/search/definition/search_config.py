@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, WrapValidator, field_validator
+from pydantic import Field, ValidationError, WrapValidator, field_validator, model_validator
 
 from mmsa.config import Block, Named, one_of, problems_of, refuse, refuse_all
 from mmsa.errors import Problem, did_you_mean
-from mmsa.interface import References
+from mmsa.interface import VALID, Direction, References, direction_of
 from mmsa.search.definition.files import OTHER_TYPES
 from mmsa.search.definition.finalists import Finalists
 from mmsa.search.samplers import SAMPLERS, TreeParzenEstimator
@@ -29,10 +29,20 @@ DEFAULTS = "defaults"
 
 
 class SearchObjective(Block):
-    """A metric of the valid split, and which way it is better."""
+    """A metric of the valid split, and which way it is better, which most metrics say themselves."""
 
     metric: str
-    direction: Literal["minimize", "maximize"]
+    direction: Direction
+
+    @model_validator(mode="before")
+    @classmethod
+    def _direction_of_the_metric(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and "direction" not in values:
+            metric = values.get("metric")
+            if isinstance(metric, str) and metric.startswith((VALID, *COSTS)):
+                known = "minimize" if metric in COSTS else direction_of(metric)
+                return {**values, "direction": known}
+        return values
 
     @field_validator("metric")
     @classmethod

@@ -23,6 +23,7 @@ from mmsa.config import dump_yaml, with_overrides
 from mmsa.data.corpus import Corpus, Features
 from mmsa.experiment import RunConfig
 from mmsa.interface import VALID, Observer, PairedDifference, ReferencePoint, direction_of
+from mmsa.models.heads import output_shape
 from mmsa.search.definition.references import RIDGE, ReferencePlan
 from mmsa.search.execution.trial import CHECKPOINT, PREDICTIONS, Assignment, Report
 from mmsa.search.study.study import Study
@@ -30,7 +31,7 @@ from mmsa.training.folded import FOLD_MEAN, FOLD_SD, across_folds, by_repeat, sp
 from mmsa.training.metrics import evaluate
 from mmsa.training.presence import PatternResult, by_presence
 from mmsa.training.resampling import paired_differences
-from mmsa.training.ridge import pooled, ridge_predictions
+from mmsa.training.ridge import pooled, ridge_outputs
 
 
 class ReferencePoints:
@@ -116,15 +117,16 @@ class ReferencePoints:
             for split in (train, valid)
         )
         if not corpus.folds:
-            predictions_N = ridge_predictions(known, train.labels, train.groups, others).astype(np.float32)
+            predictions_N = ridge_outputs(corpus.target, known, train.labels, train.groups, others)
             return predictions_N, evaluate(valid.labels, predictions_N, corpus.target)
         found = [
-            ridge_predictions(
+            ridge_outputs(
+                corpus.target,
                 [part[fold.train] for part in known],
                 train.labels[fold.train],
                 train.groups[fold.train],
                 [part[fold.held_out] for part in others],
-            ).astype(np.float32)
+            )
             for fold in corpus.folds
         ]
         placed = spread(corpus.folds, found, len(valid))
@@ -179,7 +181,10 @@ class ReferencePoints:
         with suppress(OSError, ValueError, EOFError):
             predictions_N: NDArray[np.float32] = np.load(folder / PREDICTIONS)
             repeated = (self._encoded.repeats,) * (self._encoded.repeats > 1)
-            if predictions_N.shape == (*repeated, len(self._encoded["valid"])):
+            if predictions_N.shape == (
+                *repeated,
+                *output_shape(self._encoded.target, len(self._encoded["valid"])),
+            ):
                 return predictions_N
         return None
 
