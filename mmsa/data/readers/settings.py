@@ -25,7 +25,7 @@ class InterviewConfig(FileConfig):
     """Only the first so many windows are used; null for all."""
     normalise: Literal["none", "participant"] = "none"
     """Whether features are brought to mean 0 and deviation 1 for each person alone. That takes away what
-    distinguishes microphones, and the level of a voice, which may itself be a sign: search over it."""
+    distinguishes microphones, and the level of a voice, which may itself be a sign: compare both."""
     depressed: Literal["column", "threshold"] = "column"
     """Where the binary target is from: its column in the file, or a score of 10 or more."""
     pseudonyms: bool = True
