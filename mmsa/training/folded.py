@@ -26,12 +26,11 @@ from mmsa.data.corpus import Corpus, Fold, Split
 from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import TrainingDiverged
 from mmsa.experiment import RunConfig
-from mmsa.models.text_input import encode_text
 from mmsa.seeding import derive_seed
 from mmsa.training.checkpoint import State, write_checkpoint
 from mmsa.training.metrics import evaluate
 from mmsa.training.parallel import ALONE, Team
-from mmsa.training.predictor import Bag, Result
+from mmsa.training.predictor import Bag, Result, readable
 from mmsa.training.selection import PREFIX, Selection
 from mmsa.training.trainer import Position, Trainer, resume_together, run_identity
 
@@ -57,7 +56,10 @@ class FoldedTrainer:
 
     def __init__(self, config: RunConfig, corpus: Corpus, cache: Path | None = None, team: Team = ALONE):
         self.config, self.team = config, team
-        self.corpus = encode_text(corpus, config.model, cache)
+        # Text may be encoded already, and train and valid are one split, which stays one.
+        encoded = {id(split): readable(split, config.model, cache) for split in corpus.splits.values()}
+        splits = {name: encoded[id(split)] for name, split in corpus.splits.items()}
+        self.corpus = replace(corpus, splits=splits)
         self._sequential = config.data.folds.mode == "sequential"  # type: ignore[attr-defined]
         self.folds: list[Trainer] = []
         for number in range(len(corpus.folds)):

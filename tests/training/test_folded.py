@@ -10,11 +10,12 @@ import torch
 
 from mmsa.config import with_overrides
 from mmsa.data import Corpus, open_corpus
-from mmsa.data.corpus import Features, Fold, Split
+from mmsa.data.corpus import Features, Fold, Split, Strings
 from mmsa.data.inputs import InputSpec
 from mmsa.errors import TrainingDiverged
 from mmsa.information.across_parts import mean_of_parts
 from mmsa.information.measure_panel import measure_panel
+from mmsa.models.text_input import encode_text
 from mmsa.seeding import derive_seed
 from mmsa.training import epochs, run
 from mmsa.training.cost import count_steps
@@ -166,3 +167,15 @@ def test_few_rows_of_each_fold_are_enough_together():
     together = mean_of_parts(panel(6))
     assert together.status == "ok"
     assert 0.35 < together.value < 0.75  # 0.556 nats, less what ranks of 27 rows miss
+
+
+def test_text_may_come_encoded_as_a_search_hands_it_over(configure, folded, tiny_encoder):
+    pool = folded["train"]
+    words = Strings(np.array(["the film was good", "i liked it not"])[np.arange(len(pool)) % 2])
+    raw = replace(folded, splits=dict.fromkeys(("train", "valid"), replace(pool, text=words)))
+    config = configure({**FOLDS, "model.text": {"name": "pretrained", "path": str(tiny_encoder)}})
+    encoded = encode_text(raw, config.model, None)
+    for corpus in (raw, encoded):
+        trained = FoldedTrainer(config, corpus).corpus
+        assert trained["train"] is trained["valid"]
+        assert trained["train"].digest == encoded["train"].digest
