@@ -137,7 +137,11 @@ def _summary(lines: Sequence[_Line]) -> Block:
 
 
 def _picture(lines: Sequence[_Line]) -> list[Block]:
-    rows = [(line.name, cells_of(line.source), line.modality) for line in lines if line.source is not None]
+    rows = [
+        (line.name, cells_of(line.source), line.modality.removesuffix(")").split(" (")[0])
+        for line in lines
+        if line.source is not None
+    ]
     if not rows:
         return []
     columns = [name for name in _COLUMNS if any(cells.get(name) for _, cells, _ in rows)]

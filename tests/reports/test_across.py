@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,12 @@ def test_a_kind_is_named_that_is_more_than_half(amounts, named, modality) -> Non
         assert said.startswith("undecided")
     else:
         assert said == f"{modality} (100%)"
+
+
+def test_few_rows_name_nothing() -> None:
+    found = decomposition(0.1, 2.0, 0.1)
+    assert named_in(found) == ("specific", "audio")
+    assert named_in(replace(found, num_samples=499)) is None
 
 
 def test_wide_intervals_name_nothing() -> None:
