@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import Field
 
 from mmsa.config import Named, expand_path
 from mmsa.data.corpus import Corpus, DataSet, ModalityName, SplitName
+from mmsa.data.custom import CustomFileConfig, is_custom
 from mmsa.data.folds import FoldsConfig, present_splits, with_folds
 from mmsa.data.hazards import warn_about_features, warn_about_labels
 from mmsa.data.isolation import read_apart
@@ -28,9 +30,10 @@ from mmsa.data.readers.settings import (
     VlogConfig,
 )
 from mmsa.data.readers.sniffing import recognise
+from mmsa.data.store import is_store
 from mmsa.data.target_spec import TargetSpec
-from mmsa.data.validation import check_splits
-from mmsa.errors import DataError
+from mmsa.data.validation import check_splits, raise_data_error
+from mmsa.errors import DataError, Problem
 from mmsa.registry import Registry
 
 logger = logging.getLogger("mmsa.data")
@@ -399,3 +402,31 @@ class Pom(FileDataSet):
         """Which modalities are used; the published features have no text."""
         target: str | None = "sentiment"
         """Which rating is the label, by its name in ``label_names``."""
+
+
+@DATA_SETS.register("custom")
+class Custom(FileDataSet):
+    """Data of one's own."""
+
+    label_range = (-math.inf, math.inf)
+    suite = "regression"
+    expected = ("an npz, safetensors, csv or Parquet file, a folder with a table, or a store",)
+    source = "docs/data.md has the layout"
+
+    class Config(CustomFileConfig, NamedFileConfig):
+        """Which array or column of a file of one's own is what."""
+
+        name: Literal["custom"] = "custom"
+
+    def _reader(self, path: Path) -> Reader:
+        if is_store(path):
+            set_here = self.config.model_fields_set & {"id", "groups", "arrays", "targets", "split"}
+            problems = [
+                Problem(f"data.{name}", "set", "was settled when the store was made", "Leave it out.")
+                for name in sorted(set_here)
+            ]
+            raise_data_error(str(path), problems)
+        # An npz file of one's own may have what those of known data sets have not.
+        elif self.config.layout == "auto" and is_custom(path):
+            return LAYOUTS["custom"](path, self.config)
+        return super()._reader(path)

@@ -20,9 +20,9 @@ class TargetConfig(Block):
     """``regression`` is a number on a scale, ``ordinal`` levels of a questionnaire, ``binary`` two classes,
     ``multiclass`` one of several, ``multilabel`` any number of several."""
     low: _Number | None = None
-    """Smallest value of the scale; null is the smallest that train and valid have."""
+    """Smallest value of the scale; null where there is none."""
     high: _Number | None = None
-    """Largest value of the scale; null is the largest that train and valid have."""
+    """Largest value of the scale; null where there is none."""
     classes: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Names of the classes, in the order of their numbers; text in the file is one of these names."""
     threshold: _Number | None = None

@@ -23,6 +23,7 @@ for _name, _target in {
     "lmvd": "vlogs:LmvdReader",
 }.items():
     LAYOUTS.declare(_name, f"mmsa.data.readers.{_target}")
+LAYOUTS.declare("custom", "mmsa.data.custom_reader:CustomReader")
 LAYOUTS.declare("store", "mmsa.data.store_reader:StoreReader")
 
 __all__ = ["LAYOUTS", "FileConfig", "Reader", "TextForm"]

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from mmsa.config import Block, name_in
 from mmsa.data import budget
-from mmsa.data.corpus import MODALITIES, Features, ModalityName, Outline, Split, SplitName
+from mmsa.data.corpus import MODALITIES, Features, ModalityName, Outline, Split, SplitName, Strings
 from mmsa.data.folds import FoldsConfig
 from mmsa.data.target_spec import Suite, TargetSpec
 from mmsa.data.validation import first_few, replace_non_finite
@@ -129,6 +129,10 @@ class Reader(ABC):
     def layout(self) -> str:
         """The layout that the file turned out to have, by the name of its reader."""
         return next(name for name in LAYOUTS if LAYOUTS[name] is type(self))
+
+    def interviewer_text(self, splits: Sequence[SplitName]) -> dict[SplitName, Strings]:
+        """What others than the labelled person said in each row, for a check; empty if that is not told."""
+        return {}
 
     @abstractmethod
     def outlines(self) -> dict[SplitName, Outline]:

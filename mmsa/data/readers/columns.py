@@ -48,6 +48,7 @@ class Columns:
         inputs: the columns that models may be given.
         problems: why the split cannot be opened, as far as that shows without looking at its content.
         unimodal: functions that read the labels of one modality alone.
+        folds: a function that reads the folds that the file deals, as ``Split`` has them.
     """
 
     ids: NDArray[np.str_]
@@ -56,6 +57,7 @@ class Columns:
     inputs: Mapping[InputName, Column]
     problems: tuple[Problem, ...] = ()
     unimodal: Mapping[ModalityName, Labels] = field(default_factory=dict)
+    folds: Callable[[], NDArray[np.int8]] | None = None
 
 
 class ColumnsReader(Reader):
@@ -162,7 +164,8 @@ class ColumnsReader(Reader):
         others = {target: split.labels[target]() for target in further}
         source = f"{self.path} {name}"
         labels = split.labels[primary]()
-        return assemble(source, split.ids, split.groups, labels, inputs, unimodal, others)
+        folds = None if split.folds is None else split.folds()
+        return assemble(source, split.ids, split.groups, labels, inputs, unimodal, others, folds)
 
 
 def _has(split: Columns, modality: str) -> bool:
