@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mmsa.data import budget
 from mmsa.data.corpus import Features
 from mmsa.data.custom import format_of
-from mmsa.data.custom_tables import LENGTHS, ArrayTable, Chosen, Kind, Table, float32, offsets_of
+from mmsa.data.custom_tables import LENGTHS, ArrayTable, Chosen, ColumnTable, Kind, float32, offsets_of
 from mmsa.data.readers.base import strings
 from mmsa.data.readers.npy import Header, read_header, read_rows
 from mmsa.data.validation import first_few, replace_non_finite
@@ -96,7 +96,7 @@ class Folder:
         return path
 
 
-class ArrowTable(Table):
+class ArrowTable(ColumnTable):
     """A csv or Parquet file, with npy files beside it.
 
     Args:

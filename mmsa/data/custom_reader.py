@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from mmsa.data.corpus import SPLITS, Features, Modality, SplitName, Strings
 from mmsa.data.custom import CustomFileConfig, CustomTarget, format_of, table_file
 from mmsa.data.custom_arrow import ArrowTable
-from mmsa.data.custom_tables import Chosen, Table, open_npz, open_safetensors
+from mmsa.data.custom_tables import Chosen, ColumnTable, open_npz, open_safetensors
 from mmsa.data.folds import shipped_folds
 from mmsa.data.published import identify
 from mmsa.data.readers.base import split_of
@@ -93,7 +93,7 @@ class CustomReader(ColumnsReader):
         return self.config.targets or {_DEFAULT: CustomTarget()}
 
     @cached_property
-    def _table(self) -> Table:
+    def _table(self) -> ColumnTable:
         path = table_file(self.path)
         if (held := format_of(path)) in _ARRAYS:
             return _ARRAYS[held](path)

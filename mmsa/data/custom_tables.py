@@ -28,7 +28,7 @@ LENGTHS = ("{}_length", "{}_lengths", "length", "lengths")
 """Names of arrays with the number of frames of each row of a column, the first that is there is taken."""
 
 
-class Table(ABC):
+class ColumnTable(ABC):
     """Rows with named columns. Nothing of a column is read but what is asked for.
 
     Attributes:
@@ -84,7 +84,7 @@ class Table(ABC):
         )
 
 
-class ArrayTable(Table):
+class ArrayTable(ColumnTable):
     """Arrays of all rows, of which each has a header.
 
     Args:

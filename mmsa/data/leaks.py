@@ -30,7 +30,7 @@ Vectors = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Finding:
+class DataFinding:
     """One thing that a check found.
 
     Attributes:
@@ -45,7 +45,7 @@ class Finding:
         return f"{self.what}: {self.detail}"
 
 
-def leak_findings(corpus: Corpus, interviewer: Mapping[SplitName, Strings]) -> list[Finding]:
+def leak_findings(corpus: Corpus, interviewer: Mapping[SplitName, Strings]) -> list[DataFinding]:
     """What the probes find in train and valid; test is not looked at.
 
     Args:
@@ -99,7 +99,9 @@ class _Rows:
         else:
             kept = np.arange(len(places))
         chosen = [places[row] for row in kept]
-        target_NC = np.concatenate([columns_of(corpus[name].labels, corpus.target) for name in parts])[kept]
+        target_NC = np.concatenate([target_columns(corpus[name].labels, corpus.target) for name in parts])[
+            kept
+        ]
         shared = [
             name
             for name in corpus[parts[0]].modalities()
@@ -114,7 +116,7 @@ class _Rows:
         )
 
 
-def columns_of(labels: NDArray[np.float32], target: TargetSpec) -> Vectors:
+def target_columns(labels: NDArray[np.float32], target: TargetSpec) -> Vectors:
     """The values of a target as (N, C) numbers that can be regressed on: one-hot where they are classes."""
     if target.kind == "multiclass":
         one_hot: Vectors = (labels[:, None] == np.arange(len(target.classes))).astype(np.float64)
@@ -123,7 +125,7 @@ def columns_of(labels: NDArray[np.float32], target: TargetSpec) -> Vectors:
     return columns_NC
 
 
-def _known_labels(rows: _Rows, name: str, modality_N: list[tuple[Modality, int]]) -> list[Finding]:
+def _known_labels(rows: _Rows, name: str, modality_N: list[tuple[Modality, int]]) -> list[DataFinding]:
     """Whether the features of one split know its labels better than they would of unknown people."""
     y_NC = rows.target - rows.target.mean(0)
     total = float(np.square(y_NC).sum(1).mean())
@@ -134,7 +136,7 @@ def _known_labels(rows: _Rows, name: str, modality_N: list[tuple[Modality, int]]
     explained = 1 - float(error_N.mean())
     if explained >= _SAME:
         return [
-            Finding(
+            DataFinding(
                 f"{name} holds the labels",
                 f"a linear probe explains {explained:.0%} of their variance in groups that it has not seen; "
                 "nothing recorded does that: remove the columns that the labels were made from",
@@ -149,7 +151,7 @@ def _known_labels(rows: _Rows, name: str, modality_N: list[tuple[Modality, int]]
     parts = {"valid": rows.valid, "train": ~rows.valid}
     inside, outside = (1 - float(error_N[parts[split]].mean()) for split in (known, other))
     return [
-        Finding(
+        DataFinding(
             f"{name} knows labels of {known}",
             f"a linear probe explains {max(inside, 0):.0%} of their variance in {known} and "
             f"{max(outside, 0):.0%} in {other}, in groups that it has not seen (p = {p:.4f} with groups "
@@ -172,7 +174,7 @@ def _gap_between_splits(error_N: Vectors, rows: _Rows) -> tuple[float, float]:
     return float(gap_R[0]), float((np.abs(gap_R) >= abs(gap_R[0])).mean())
 
 
-def _lengths(rows: _Rows, name: str, modality_N: list[tuple[Modality, int]]) -> list[Finding]:
+def _lengths(rows: _Rows, name: str, modality_N: list[tuple[Modality, int]]) -> list[DataFinding]:
     """Whether the length or the presence of a modality predicts the labels."""
     lengths = {id(modality): modality.lengths() for modality, _ in modality_N}
     length_N = np.array([lengths[id(modality)][row] for modality, row in modality_N], np.float64)
@@ -185,7 +187,7 @@ def _lengths(rows: _Rows, name: str, modality_N: list[tuple[Modality, int]]) -> 
         r, p = _correlation_of_groups(values_N[used_N], rows.target[used_N], rows.groups[used_N])
         if p <= LEVEL and r >= _SHORTCUT:
             findings.append(
-                Finding(
+                DataFinding(
                     f"{what} of {name} predicts the labels",
                     f"means of groups correlate by {r:.2f} (p = {p:.4f}): a model may learn how long or how "
                     "complete a recording is, which says nothing of new ones made in another way; cut or "
@@ -217,7 +219,7 @@ def _standard(values_G: Vectors) -> Vectors:
     return standard_G
 
 
-def _interviewer(rows: _Rows, texts_N: list[str]) -> list[Finding]:
+def _interviewer(rows: _Rows, texts_N: list[str]) -> list[DataFinding]:
     """Whether what others than the labelled speaker said predicts the labels."""
     texts_G = [""] * rows.num_groups
     for group, text in zip(rows.groups.tolist(), texts_N, strict=True):
@@ -235,7 +237,7 @@ def _interviewer(rows: _Rows, texts_N: list[str]) -> list[Finding]:
     if p > LEVEL or r_R[0] < _SHORTCUT:
         return []
     return [
-        Finding(
+        DataFinding(
             "the interviewer's words predict the labels",
             f"a probe that reads nobody else's words correlates by {r_R[0]:.2f} with the labels of "
             f"{len(texts_G)} groups that it has not seen (p = {p:.4f}): the questions follow from "
