@@ -115,7 +115,6 @@ class TestStore(ReaderContract):
             file.write_bytes(content)
 
 
-<<<<<<< HEAD
 class TestGcnet(ReaderContract):
     CASES = {"gcnet": {"audio_features": "egemaps", "vision_features": "faces"}}
 
@@ -272,7 +271,8 @@ class TestEatd(ReaderContract):
         (path / "t_00" / "new_label.txt").write_text("")
         with pytest.raises(DataError, match="t_00: ''; each file must hold one number"):
             self.reader(case, path).read(("train", "valid"))
-=======
+
+
 class TestCustom(ReaderContract):
     CASES = {f"custom/{format}": {} for format in own_files.FORMATS}
 
@@ -284,7 +284,6 @@ class TestCustom(ReaderContract):
             [path] if path.is_file() else [file for file in path.iterdir() if file.suffix in (".csv", ".tsv")]
         )
         return files[0]
->>>>>>> a21239e (Data of one's own are searched without a line of Python: npz, safetensors, csv, Parquet, npy files beside a table)
 
 
 def test_every_layout_has_a_class() -> None:
