@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmsa.cli import exit_code, overrides
+from mmsa.cli import exit_code, overrides, positive
+from mmsa.errors import ConfigError, Problem, did_you_mean
 
 
 def arguments() -> argparse.Namespace:
@@ -20,6 +21,39 @@ def arguments() -> argparse.Namespace:
         "--warning", default="", metavar="TEXT", help="told by everything that opens the store"
     )
     converting.set_defaults(command=convert)
+
+    inspecting = commands.add_parser(
+        "inspect", help="rows, labels and lengths in tables and pictures, what is odd, which spaces fit"
+    )
+    add_data_arguments(inspecting)
+    inspecting.set_defaults(command=inspect)
+
+    checking = commands.add_parser(
+        "check", help="splits, counts and leaks; exit code 1 if something is found"
+    )
+    add_data_arguments(checking)
+    checking.set_defaults(command=check)
+
+    making = commands.add_parser(
+        "make", help="write invented people in the genuine layout of a data set, with what may be wrong in it"
+    )
+    making.add_argument("layout", help="such as mmsa, misa, mult or edaic")
+    making.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    making.add_argument(
+        "--rows", "--participants", type=positive, default=60, metavar="N", help="how many (default: 60)"
+    )
+    making.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default: 0)")
+    making.add_argument(
+        "--hazards",
+        default="none",
+        metavar="NAMES",
+        help="all, none, or names with commas between (default: none)",
+    )
+    making.set_defaults(command=make)
+
+    cards = commands.add_parser("cards", help="what is known of each data set, and whom to ask for it")
+    cards.add_argument("name", nargs="*", help="of a data set (default: all)")
+    cards.set_defaults(command=show_cards)
 
     importing = commands.add_parser(
         "import-mmsa", help="write search spaces from the configuration files of MMSA"
@@ -53,6 +87,60 @@ def convert(args: argparse.Namespace) -> int:
     card = convert(config, args.out, args.warning)
     for name, split in card.splits.items():
         print(f"{args.out}: {name}, {split.rows} rows, {', '.join(split.columns)}")
+    return 0
+
+
+def inspect(args: argparse.Namespace) -> int:
+    from mmsa.data.conversion import data_config
+    from mmsa.data.inspection import inspection_lines, opened_to_look
+    from mmsa.search.definition.fitting import fitting_spaces
+
+    found = opened_to_look(data_config(args.path, args.name, overrides(args.assignments)))
+    print("\n".join(inspection_lines(found)))
+    print("\nspaces that fit, and what to --set for them:")
+    for name, setting in fitting_spaces(found.corpus):
+        print(f"  {name}: {setting}")
+    return 0
+
+
+def check(args: argparse.Namespace) -> int:
+    from mmsa.data.checks import findings, store_findings
+    from mmsa.data.conversion import data_config
+    from mmsa.data.inspection import opened_to_look
+    from mmsa.data.store import is_store
+
+    # Shared groups are a finding of their own, and not the reason why nothing else can be said.
+    allowed = {"data.allow_shared_groups": True}
+    found = opened_to_look(data_config(args.path, args.name, overrides(args.assignments) | allowed))
+    told = findings(found.path, found.corpus, found.refused, found.interviewer)
+    told += store_findings(found.path) if is_store(found.path) else []
+    for finding in told:
+        print(f"found: {finding}")
+    if not told:
+        print(
+            "nothing found: splits, counts, classes, labels known to features, lengths, presence, interviewer"
+        )
+    return 1 if told else 0
+
+
+def make(args: argparse.Namespace) -> int:
+    from mmsa.data.generated import make
+
+    planted = make(args.layout, args.out, args.rows, args.seed, args.hazards.split(","))
+    print(f"{args.out}: {args.rows} invented rows in the layout {args.layout}")
+    for name, what in planted.items():
+        print(f"  planted: {name}, {what}")
+    return 0
+
+
+def show_cards(args: argparse.Namespace) -> int:
+    from mmsa.data.cards import CARDS
+
+    for name in args.name or CARDS:
+        if name not in CARDS:
+            problem = Problem("NAME", name, "is not a data set with a card", did_you_mean(name, CARDS))
+            raise ConfigError("command line", [problem])
+        print(CARDS[name].text())
     return 0
 
 

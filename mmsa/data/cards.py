@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from mmsa.data.corpus import SplitName
+from mmsa.data.known_targets import DEPRESSED, EMOTION, HUMOR, IEMOCAP, INTENT, SCORE, SDS
 from mmsa.data.target_spec import TargetSpec
 
 _UNLICENSED = "no open licence; research use, no passing on"
@@ -77,9 +78,6 @@ def _splits(train: int, valid: int = 0, test: int = 0) -> dict[SplitName, tuple[
 
 _POLARITY = TargetSpec("label", low=-3.0, high=3.0, suite="mosi")
 _SIMS = TargetSpec("label", low=-1.0, high=1.0, suite="sims")
-_PHQ8 = TargetSpec("score", low=0.0, high=24.0, threshold=10.0, suite="phq8")
-_DEPRESSED = TargetSpec("depressed", "binary", classes=("normal", "depressed"))
-_EMOTIONS = ("neutral", "joy", "sadness", "anger", "surprise", "fear", "disgust")
 
 _ALL = (
     Card(
@@ -159,19 +157,21 @@ _ALL = (
     Card(
         "iemocap",
         "IEMOCAP, acted dialogues in five sessions",
-        TargetSpec("emotion", "multiclass", classes=("neutral", "happy", "sad", "angry")),
-        "weighted accuracy, and unweighted average recall",
+        IEMOCAP[0],
+        "accuracy and weighted F1 of each head",
         "session (leave one out); speaker",
         _SIGNED,
         "sail.usc.edu/iemocap",
         ("iemocap_data.pkl (MulT: four binary labels, not four classes)", "IEMOCAP_features_raw_4way.pkl"),
         total=5531,
-        notes=("happy and excited are merged in the four classes",),
+        notes=(
+            "MulT's labels are four binary heads; happy and excited are merged in the four classes of others",
+        ),
     ),
     Card(
         "meld",
         "MELD, dialogues of the series Friends",
-        TargetSpec("emotion", "multiclass", classes=_EMOTIONS),
+        EMOTION,
         "weighted F1",
         "dialogue",
         _UNLICENSED,
@@ -183,7 +183,7 @@ _ALL = (
     Card(
         "urfunny",
         "UR-FUNNY, punchlines of TED talks with their context",
-        TargetSpec("humor", "binary", classes=("serious", "funny")),
+        HUMOR,
         "accuracy",
         "speaker",
         _UNLICENSED,
@@ -206,7 +206,7 @@ _ALL = (
     Card(
         "mintrec",
         "MIntRec, intents in a series",
-        TargetSpec("intent", "binary", classes=("express emotions or attitudes", "achieve goals")),
+        INTENT,
         "accuracy, and macro-F1",
         "episode",
         _UNLICENSED,
@@ -229,7 +229,7 @@ _ALL = (
     Card(
         "edaic",
         "E-DAIC (AVEC 2019 DDS), interviews with a virtual interviewer",
-        _PHQ8,
+        SCORE,
         "CCC",
         "participant",
         _SIGNED,
@@ -245,7 +245,7 @@ _ALL = (
     Card(
         "daic",
         "DAIC-WOZ (AVEC 2017), interviews with an interviewer who is steered",
-        _PHQ8,
+        SCORE,
         "macro-F1",
         "participant",
         _SIGNED,
@@ -261,7 +261,7 @@ _ALL = (
     Card(
         "dvlog",
         "D-Vlog, video logs of 816 speakers",
-        _DEPRESSED,
+        DEPRESSED,
         "weighted F1, and F1 of the positive class",
         "none known: no column of speakers, so splits cannot be shown to be disjoint",
         "a form of its authors",
@@ -273,7 +273,7 @@ _ALL = (
     Card(
         "lmvd",
         "LMVD, 1,823 video logs",
-        _DEPRESSED,
+        DEPRESSED,
         "macro-F1",
         "none known",
         "see its page",
@@ -285,8 +285,7 @@ _ALL = (
     Card(
         "eatd",
         "EATD, answers of 162 students to three questions, in Chinese",
-        # 25 to 100: the raw score of 20 items of 1 to 4 points, times 1.25.
-        TargetSpec("score", low=25.0, high=100.0, threshold=53.0, suite="phq8"),
+        SDS,
         "macro-F1, and MAE",
         "participant",
         _UNLICENSED,
@@ -308,7 +307,7 @@ _ALL = (
     Card(
         "mpdd",
         "MPDD 2025, elderly and young people, two, three or five classes",
-        _DEPRESSED,
+        DEPRESSED,
         "weighted F1",
         "participant",
         _SIGNED,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,9 @@ from typing import Any
 from mmsa.config import Named, expand_path, parse, with_overrides
 from mmsa.data.catalogue import DATA_SETS
 from mmsa.data.corpus import SPLITS, Corpus, Features, Modality, SplitName
+from mmsa.data.custom import is_custom
+from mmsa.data.generated import CARD as INVENTED
+from mmsa.data.generated import LAYOUTS, GeneratedLayout
 from mmsa.data.inputs import FeatureInput
 from mmsa.data.published import identify
 from mmsa.data.store import (
@@ -47,20 +51,37 @@ def data_config(path: str, name: str | None, changes: Mapping[str, Any]) -> Name
     if wrong:
         raise ConfigError("command line", wrong)
     name = name or _known_as(expand_path(path))
-    base = parse(DATA_SETS[name].Config, {"name": name, "path": path}, "command line")  # type: ignore[attr-defined]
+    values: dict[str, Any] = {"name": name, "path": path}
+    if (invented := invented_layout(expand_path(path))) is not None and invented.data_set == name:
+        values |= invented.settings
+    base = parse(DATA_SETS[name].Config, values, "command line")  # type: ignore[attr-defined]
     found: Named = with_overrides(
         base, {key.removeprefix("data."): value for key, value in changes.items()}, "command line"
     )
     return found
 
 
+def invented_layout(path: Path) -> GeneratedLayout | None:
+    """The layout of a tree that ``launch/data.py make`` wrote; None for all other data."""
+    try:
+        card = json.loads((path / INVENTED).read_text(encoding="utf-8"))
+        return LAYOUTS.get(card["layout"]) if card["invented"] is True else None
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        return None
+
+
 def _known_as(path: Path) -> str:
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file or folder")
     if is_store(path):
         return read_card(path).data_set
-    if path.is_file():
-        published = identify(path)[1]
-        if published:
-            return published.data_set
+    if (invented := invented_layout(path)) is not None:
+        return invented.data_set
+    published = identify(path)[1] if path.is_file() else None
+    if published:
+        return published.data_set
+    if is_custom(path):
+        return "custom"
     raise DataError(f"{path}: is not known by its digest; say with --name which data set it is")
 
 

@@ -231,8 +231,10 @@ def _interviewer(rows: _Rows, texts_N: list[str]) -> list[DataFinding]:
         return []
     smoother_GG = _held_out_smoother(kernel_GG, np.arange(len(texts_G)))
     random = np.random.default_rng(0)
-    orders = [np.arange(len(y_GC)), *(random.permutation(len(y_GC)) for _ in range(_PERMUTATIONS))]
-    r_R = np.array([_best_correlation(smoother_GG @ y_GC[order], y_GC[order]) for order in orders])
+    order_RG = np.stack(
+        [np.arange(len(y_GC)), *(random.permutation(len(y_GC)) for _ in range(_PERMUTATIONS))]
+    )
+    r_R = np.max([_correlations(column_G[order_RG], smoother_GG) for column_G in y_GC.T], axis=0)
     p = float((r_R >= r_R[0]).mean())
     if p > LEVEL or r_R[0] < _SHORTCUT:
         return []
@@ -246,9 +248,13 @@ def _interviewer(rows: _Rows, texts_N: list[str]) -> list[DataFinding]:
     ]
 
 
-def _best_correlation(predicted_GC: Vectors, y_GC: Vectors) -> float:
-    pairs = zip(predicted_GC.T, y_GC.T, strict=True)
-    return max(float(_standard(a) @ _standard(b) / len(a)) for a, b in pairs)
+def _correlations(y_RG: Vectors, smoother_GG: Vectors) -> Vectors:
+    """(R,) correlations of standardised targets with their predictions."""
+    predicted_RG = y_RG @ smoother_GG.T
+    predicted_RG -= predicted_RG.mean(axis=1, keepdims=True)
+    scale_R = predicted_RG.std(axis=1)
+    found_R: Vectors = (predicted_RG * y_RG).mean(axis=1) / np.where(scale_R > 0, scale_R, 1.0)
+    return found_R
 
 
 def _held_out_smoother(kernel_NN: Vectors, group_N: NDArray[np.int64]) -> Vectors:

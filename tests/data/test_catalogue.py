@@ -48,7 +48,7 @@ def test_the_reader_is_asked_for_the_named_splits_only(
         asked.extend(calls)
         return read_apart(reader, *calls)
 
-    monkeypatch.setattr("mmsa.data.catalogue.read_apart", recording)
+    monkeypatch.setattr("mmsa.data.files.read_apart", recording)
     open_corpus(config(tmp_path / "f.pkl"))
     assert asked == [
         ("read", [("train", "valid")]),

@@ -1,0 +1,137 @@
+"""Base of the data sets that lie in files: found, read in a process of their own, checked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mmsa.config import Named, expand_path
+from mmsa.data.cards import CARDS
+from mmsa.data.corpus import Corpus, DataSet, SplitName, Strings
+from mmsa.data.folds import present_splits
+from mmsa.data.hazards import warn_about_features, warn_about_labels
+from mmsa.data.isolation import read_apart
+from mmsa.data.published import identify
+from mmsa.data.readers import LAYOUTS, FileConfig, Reader
+from mmsa.data.readers.sniffing import recognise
+from mmsa.data.target_spec import TargetSpec
+from mmsa.data.validation import check_splits
+from mmsa.errors import DataError
+
+logger = logging.getLogger("mmsa.data")
+
+
+class NamedFileConfig(FileConfig, Named):
+    """Where the file of a data set is and what of it is used."""
+
+
+class FileDataSet(DataSet):
+    """Base of the data sets that are published as files."""
+
+    def __init__(self, config: NamedFileConfig):
+        self.config = config
+        self.name = config.name
+
+    def open(self, splits: Sequence[SplitName]) -> Corpus:
+        """Read the named splits in a process of their own, check them, and log what is unusual.
+
+        Raises:
+            DataError: for a file that is missing, damaged, or not what the configuration says.
+        """
+        corpus, refused = self.examine(splits)
+        if refused is not None:
+            raise refused
+        return corpus
+
+    def examine(self, splits: Sequence[SplitName]) -> tuple[Corpus, DataError | None]:
+        """As ``open``, but what it would refuse the splits for is returned: for who wants to know it all.
+
+        Raises:
+            DataError: for a file that cannot be read.
+        """
+        path = self._path()
+        self._identify(path)
+        reader = self._reader(path)
+        if self.config.folds is not None:
+            (there,) = read_apart(reader, ("outlines", []))
+            splits = present_splits(splits, there)
+        # One request for both calls: they share the reader, which parses a pickle once.
+        opened, outlines, targets, digests = read_apart(
+            reader, ("read", [splits]), ("outlines", []), ("targets", []), ("digests", [splits])
+        )
+        targets = self._scored(targets)
+        refused = None
+        try:
+            check_splits(opened, targets, str(path), self.config.allow_shared_groups, outlines)
+        except DataError as error:
+            refused = error
+        for name, split in opened.items():
+            split.know_digest(digests.get(name))
+            warn_about_labels(split, f"{path.name} {name}")
+            warn_about_features(split, f"{path.name} {name}")
+        for name in outlines.keys() - opened.keys():
+            for problem in outlines[name].problems:
+                logger.warning("%s %s cannot be opened as it is: %s", path.name, name, problem)
+        if "test" not in outlines:
+            logger.warning(
+                "%s has no test split: what is found can be searched, but not retrained", path.name
+            )
+        return Corpus(self.name, targets[0].scale, opened, targets[0].suite, outlines, targets), refused
+
+    def interviewer(self, splits: Sequence[SplitName]) -> dict[SplitName, Strings]:
+        """What others than the labelled person said in each row of the named splits, where the file tells."""
+        found: dict[SplitName, Strings]
+        (found,) = read_apart(self._reader(self._path()), ("interviewer_text", [splits]))
+        return found
+
+    def _scored(self, found: tuple[TargetSpec, ...]) -> tuple[TargetSpec, ...]:
+        """The targets of the file, or the one of the data set, scored as the configuration says.
+
+        Raises:
+            DataError: for metrics that are not of the kind of the primary target.
+        """
+        primary, *further = found or (self._own_target(),)
+        metrics = self.config.metrics
+        if metrics == "auto":
+            return primary, *further
+        try:
+            return replace(primary, suite=metrics), *further
+        except ValueError as error:
+            raise DataError(f"data.metrics: {error}") from None
+
+    def _own_target(self) -> TargetSpec:
+        return CARDS[self.name].target
+
+    def _advice(self) -> str:
+        """What to say to who has no such file."""
+        return f"\n{CARDS[self.name].text()}"
+
+    def _path(self) -> Path:
+        try:
+            path = expand_path(self.config.path)
+        except DataError as error:
+            raise DataError(f"{error}.{self._advice()}") from None
+        if not path.exists():
+            raise DataError(
+                f"{path}: there is no such file or folder (data.path is {self.config.path!r})."
+                f"{self._advice()}"
+            )
+        return path
+
+    def _identify(self, path: Path) -> None:
+        if path.is_dir():
+            return
+        digest, published = identify(path)
+        logger.info("%s: SHA-256 %s, %s", path, digest, published or "not one of the published files")
+        if published and published.data_set != self.name:
+            raise DataError(
+                f"{path}: is {published}, but data.name is {self.name!r}; write name: {published.data_set}"
+            )
+
+    def _reader(self, path: Path) -> Reader:
+        layout = self.config.layout
+        if layout == "auto":
+            layout, path = recognise(path)
+        return LAYOUTS[layout](path, self.config)

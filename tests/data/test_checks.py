@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from launched import launched
+
+from mmsa.data import Corpus, Features, Split, Strings
+from mmsa.data.cards import CARDS
+from mmsa.data.catalogue import DATA_SETS
+from mmsa.data.checks import findings, store_findings
+from mmsa.data.conversion import convert, data_config
+from mmsa.data.generated import LAYOUTS, make
+from mmsa.data.inspection import inspection_lines, opened_to_look
+from mmsa.data.leaks import leak_findings
+from mmsa.data.target_spec import TargetSpec
+
+SEEDS = int(os.environ.get("MMSA_SEEDS", "6"))
+WORDS = ["the", "movie", "was", "i", "story", "and", "they"]
+
+
+def corpus(leak: str, kind: str, seed: int = 0, groups: int = 60) -> tuple[Corpus, dict[Any, Strings]]:
+    """Groups of three rows; their label follows from audio and vision in part. And what was asked."""
+    random = np.random.default_rng(seed)
+    splits, asked = {}, {}
+    loadings = random.standard_normal((2, 10))
+    for name, count in (("train", 3 * groups // 4), ("valid", groups // 4)):
+        rows = 3 * count
+        hidden = random.standard_normal((rows, 2))
+        label = hidden.sum(1) + random.standard_normal(rows)
+        lengths = random.integers(3, 15, rows)
+        if leak == "length":
+            lengths = np.clip(np.rint(9 + 3 * label + random.standard_normal(rows)), 1, 30).astype(int)
+        audio = [
+            (random.standard_normal((length, 10)) + hidden[row, 0] * loadings[0]).astype(np.float32)
+            for row, length in enumerate(lengths)
+        ]
+        if leak == "presence":
+            audio = [frames[:0] if label[row] > 1 else frames for row, frames in enumerate(audio)]
+        vision = (random.standard_normal((rows, 10)) + hidden[:, 1:] * loadings[1]).astype(np.float32)
+        if leak == "learnt" and name == "train":
+            vision[:, 0] = label + 0.2 * random.standard_normal(rows)
+        if leak == "held":
+            vision[:, 3] = 5 - 2 * label
+        said = ["therapy" if leak == "interviewer" and y > 1 else "okay" for y in label]
+        asked[name] = Strings(np.array([" ".join([word, *random.choice(WORDS, 5)]) for word in said]))
+        group = np.array([f"{name}{row // 3}" for row in range(rows)])
+        values = label if kind == "regression" else (label > 0).astype(float)
+        splits[name] = Split(
+            np.array([f"{name}-{row}" for row in range(rows)]),
+            group,
+            values.astype(np.float32),
+            Strings(np.array([" ".join(random.choice(WORDS, random.integers(2, 12))) for _ in range(rows)])),
+            Features.from_rows(audio, 10),
+            Features.from_vectors(vision),
+        )
+    return Corpus("x", (-9, 9), splits, targets=(TargetSpec("label", kind),)), asked  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("leak", "kind", "what"),
+    [
+        ("", "regression", []),
+        ("", "binary", []),
+        ("length", "regression", ["length of audio predicts the labels"]),
+        ("length", "binary", ["length of audio predicts the labels"]),
+        ("presence", "regression", ["presence of audio predicts the labels"]),
+        ("presence", "binary", ["presence of audio predicts the labels"]),
+        ("learnt", "regression", ["vision knows labels of train"]),
+        ("learnt", "binary", ["vision knows labels of train"]),
+        ("held", "regression", ["vision holds the labels"]),
+        ("interviewer", "regression", ["the interviewer's words predict the labels"]),
+        ("interviewer", "binary", ["the interviewer's words predict the labels"]),
+    ],
+)
+def test_a_leak_is_found_and_nothing_else(leak: str, kind: str, what: list[str]) -> None:
+    assert [finding.what for finding in leak_findings(*corpus(leak, kind))] == what
+
+
+def test_clean_trees_are_silent(tmp_path: Path) -> None:
+    told = 0
+    for seed in range(SEEDS):
+        make("mmsa", tmp_path / str(seed), 150, seed)
+        found = opened_to_look(data_config(str(tmp_path / str(seed)), None, {}))
+        told += bool(findings(found.path, found.corpus, found.refused, found.interviewer))
+    assert told <= 0.05 * SEEDS
+
+
+@pytest.mark.parametrize("layout", ["mmsa", "mult"])
+def test_planted_hazards_are_named(layout: str, tmp_path: Path) -> None:
+    make(layout, tmp_path / "t", 150, 0, ["all"])
+    found = opened_to_look(data_config(str(tmp_path / "t"), None, {}))
+    text = "\n".join(inspection_lines(found))
+    assert [hazard.what for hazard in LAYOUTS[layout].hazards.values() if hazard.sign not in text] == []
+    told = findings(found.path, found.corpus, found.refused, found.interviewer)
+    assert "train and valid share groups" in [finding.what for finding in told]
+    assert "test   30    " in text
+    assert str(found.corpus.outlines["test"].ids[0]) not in text
+
+
+def test_the_commands_and_their_exit_codes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = str(tmp_path / "t")
+    assert launched(monkeypatch, "data.py", "make", "mmsa", "--rows", "150", "--out", tree) == 0
+    assert launched(monkeypatch, "data.py", "inspect", tree) == 0
+    assert "mosi.yaml: data.path" in capsys.readouterr().out
+    assert launched(monkeypatch, "data.py", "check", tree) == 0
+    assert launched(monkeypatch, "data.py", "check", tree, "--name", "sims") == 1
+    assert "labels must lie within [-1, 1]" in capsys.readouterr().out
+    assert launched(monkeypatch, "data.py", "cards", "eatd") == 0
+    assert "eatd: EATD" in capsys.readouterr().out
+    assert launched(monkeypatch, "data.py", "check", str(tmp_path / "none"), "--name", "meld") == 2
+    told = capsys.readouterr().err
+    assert "weighted F1" in told
+    assert "train 9989, valid 1109, test 2610" in told
+
+
+def test_every_data_set_with_a_file_has_a_card_whose_target_it_is() -> None:
+    named = {name for name in DATA_SETS if name not in ("planted", "custom")}
+    assert named == set(CARDS)
+    for name, card in CARDS.items():
+        assert card.name == name
+        assert (DATA_SETS[name].label_range, DATA_SETS[name].suite) == (card.target.scale, card.target.suite)
+        assert all(card.text().count(part) for part in (card.title, card.ask, card.licence, *card.expected))
+
+
+def test_all_files_of_a_store_are_checked(tmp_path: Path) -> None:
+    make("mmsa", tmp_path / "t", 100, 0)
+    store = tmp_path / "store"
+    convert(data_config(str(tmp_path / "t"), None, {}), store)
+    assert store_findings(store) == []
+    content = bytearray((store / "test.vision.npy").read_bytes())
+    content[-3] ^= 4
+    (store / "test.vision.npy").write_bytes(content)
+    (store / "valid.labels.npy").unlink()
+    assert [finding.what for finding in store_findings(store)] == ["valid.labels.npy", "test.vision.npy"]
