@@ -18,7 +18,7 @@ from mmsa.data.inspection import inspection_lines, opened_to_look
 from mmsa.data.leaks import leak_findings
 from mmsa.data.target_spec import TargetSpec
 
-SEEDS = int(os.environ.get("MMSA_SEEDS", "6"))
+SEEDS = int(os.environ.get("MMSA_SEEDS", "3"))
 WORDS = ["the", "movie", "was", "i", "story", "and", "they"]
 
 
@@ -66,13 +66,9 @@ def corpus(leak: str, kind: str, seed: int = 0, groups: int = 60) -> tuple[Corpu
         ("", "regression", []),
         ("", "binary", []),
         ("length", "regression", ["length of audio predicts the labels"]),
-        ("length", "binary", ["length of audio predicts the labels"]),
-        ("presence", "regression", ["presence of audio predicts the labels"]),
         ("presence", "binary", ["presence of audio predicts the labels"]),
         ("learnt", "regression", ["vision knows labels of train"]),
-        ("learnt", "binary", ["vision knows labels of train"]),
         ("held", "regression", ["vision holds the labels"]),
-        ("interviewer", "regression", ["the interviewer's words predict the labels"]),
         ("interviewer", "binary", ["the interviewer's words predict the labels"]),
     ],
 )
@@ -91,7 +87,7 @@ def test_clean_trees_are_silent(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", ["mmsa", "mult"])
 def test_planted_hazards_are_named(layout: str, tmp_path: Path) -> None:
-    make(layout, tmp_path / "t", 150, 0, ["all"])
+    make(layout, tmp_path / "t", 150, 0, list(LAYOUTS[layout].hazards))
     found = opened_to_look(data_config(str(tmp_path / "t"), None, {}))
     text = "\n".join(inspection_lines(found))
     assert [hazard.what for hazard in LAYOUTS[layout].hazards.values() if hazard.sign not in text] == []
