@@ -296,8 +296,11 @@ def _csv_table(file: Path, as_text: tuple[str, ...]) -> Any:
 
     with file.open("rb") as stream:
         header = stream.readline(1 << 20).decode("utf-8-sig")
+        stream.seek(0)
+        quotes = any(b'"' in chunk for chunk in iter(lambda: stream.read(1 << 20), b""))
     delimiter = max(",;\t", key=header.count)
-    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    # Blocks can be read at once only where no value can hold the end of a line, as only quoted ones do.
+    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=quotes)
     # Names are known only when the file is opened, with the spaces that some programs put before them.
     names = csv.open_csv(file, parse_options=parse).schema.names
     types = {name: pa.string() for name in names if name.strip() in as_text}
