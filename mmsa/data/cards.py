@@ -57,8 +57,9 @@ class Card:
         known = [f"{name} {' or '.join(map(str, counts))}" for name, counts in self.counts.items()]
         known += [f"{self.total} in all"] if self.total else []
         lines.append(f"  rows       {', '.join(known) or 'not known from a source that could be checked'}")
-        lines += [f"  groups     {self.groups}", f"  licence    {self.licence}", f"  ask        {self.ask}"]
+        lines += [f"  groups     {self.groups}", f"  licence    {self.licence}"]
         lines += [f"  expected   {name}" for name in self.expected]
+        lines.append(f"  ask        {self.ask}")
         lines += [f"  note       {note}" for note in self.notes]
         return "\n".join(lines)
 
