@@ -124,10 +124,10 @@ def _open(
             "no difference between them is one of models: compare a study that does not search data settings"
         )
     corpus = open_corpus(first.config.data)
-    if corpus.folds:
+    if corpus.repeats > 1:
         raise StudyError(
-            f"study {study.name!r} runs on folds, whose held-out rows are no valid split to compare on yet; "
-            "retrain the best with launch/retrain.py"
+            f"study {study.name!r} deals its rows to folds {corpus.repeats} times, and each row has several "
+            "predictions: compare with --set data.folds.repeats=1"
         )
     assert first.trial is not None  # only defaults may lack one, and they come last
     exported = exported_trial(study, study.trial(first.trial))

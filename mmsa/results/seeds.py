@@ -93,7 +93,8 @@ def kept_seed(
         say(f"{prefix} diverged: {error}")
         kept = KeptSeed(config.seed, bundle, {}, np.empty(0, np.float32), 0, str(error))
     else:
-        predictions_N = result.predict(corpus["valid"])
+        # With folds the model that is kept has learned from the rows of valid.
+        predictions_N = result.predict(corpus["valid"]) if result.held_out is None else result.held_out
         kept = KeptSeed(config.seed, bundle, result.metrics, predictions_N, result.num_parameters)
     _write_seed(kept, config, corpus)
     return kept

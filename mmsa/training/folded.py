@@ -170,6 +170,7 @@ class FoldedTrainer:
             num_parameters=self.num_parameters,
             counters={"epochs": self.position.epoch, "steps": self.position.step},
             predictor=Bag.of(self.config, members),
+            held_out=self.valid_predictions(),
         )
 
     def save(self, directory: Path) -> None:

@@ -180,6 +180,8 @@ class Result:
         counters: ``epochs`` and optimiser ``steps`` of the run.
         predictor: the model with the weights of the best epoch.
         information: measured with those weights on the valid split, by name.
+        held_out: of a run on folds, predictions on valid by the models that did not see the row, as
+            ``Progress.valid_predictions``; None of any other.
     """
 
     config: RunConfig
@@ -191,6 +193,7 @@ class Result:
     counters: dict[str, int]
     predictor: Predictor = field(repr=False)
     information: dict[str, Measurement] = field(default_factory=dict)
+    held_out: NDArray[np.float32] | None = field(default=None, repr=False)
 
     def predict(self, split: Split) -> NDArray[np.float32]:
         """(N,) or (N, K) predictions of the primary target for raw rows; see ``Predictor.predict_all``."""

@@ -15,7 +15,8 @@ from mmsa.experiment import RunConfig
 from mmsa.results.exported import Exported
 from mmsa.results.retrain import retrain
 from mmsa.results.retrained import RetrainReport
-from mmsa.training import run
+from mmsa.results.seeds import kept_seed
+from mmsa.training import epochs, run
 from mmsa.training.bundle import load_bundle
 from mmsa.training.folded import refit
 
@@ -63,3 +64,13 @@ def test_the_models_of_the_folds_can_be_kept_as_one(tmp_path: Path, monkeypatch:
     assert result.test["mae"] == pytest.approx(np.abs(mean - test.labels).mean(), rel=1e-5)
     measured = result.information["target/fusion"]
     assert (measured.num_samples, measured.folds) == (60, 3), "of each network, never of all at once"
+
+
+def test_a_comparison_sees_rows_through_models_that_did_not_learn_from_them(tmp_path: Path) -> None:
+    corpus = open_corpus(CONFIG.data)
+    kept = kept_seed(CONFIG, corpus, tmp_path / "seed", tmp_path / "cache", "", lambda line: None)
+    *_, last = epochs(CONFIG, corpus)
+    assert np.array_equal(kept.predictions, last.valid_predictions)
+    assert not np.array_equal(kept.predictions, load_bundle(kept.bundle).predict(corpus["valid"]))
+    mae = np.abs(kept.predictions - corpus["valid"].labels).mean()
+    assert kept.metrics["valid/mae"] == pytest.approx(mae, rel=1e-5)

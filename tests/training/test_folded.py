@@ -20,6 +20,7 @@ from mmsa.seeding import derive_seed
 from mmsa.training import epochs, run
 from mmsa.training.cost import count_steps
 from mmsa.training.folded import FoldedTrainer, across_folds, refit
+from mmsa.training.honest import honest_estimate
 from mmsa.training.metrics import evaluate
 from mmsa.training.trainer import Trainer
 
@@ -179,3 +180,30 @@ def test_text_may_come_encoded_as_a_search_hands_it_over(configure, folded, tiny
         trained = FoldedTrainer(config, corpus).corpus
         assert trained["train"] is trained["valid"]
         assert trained["train"].digest == encoded["train"].digest
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "binary"])
+def test_classes_are_predicted_by_probabilities_of_held_out_rows(configure, kind):
+    config = configure(
+        {
+            "data": {"name": "planted", "rows_train": 90, "rows_valid": 40, "kind": kind, "folds": {"k": 3}},
+            "model.name": "late_fusion",
+            "objective.terms": {},
+            "objective.strategy.name": "joint",
+            "train.epochs": 2,
+            "train.metric": "valid/f1_macro",
+            "train.direction": "maximize",
+            "information.quantities": [],
+        }
+    )
+    corpus = open_corpus(config.data)
+    *_, last = epochs(config, corpus)
+    predictions = last.valid_predictions
+    assert predictions.shape == ((130, len(corpus.target.classes)) if kind == "multiclass" else (130,))
+    pooled = evaluate(corpus["valid"].labels, predictions, corpus.target)
+    assert last.best["valid/f1_macro"] == pytest.approx(pooled["f1_macro"])
+    assert last.standard_errors()["valid/f1_macro"] > 0
+    found = honest_estimate(corpus, [last.held_out], "f1_macro", minimize=False)
+    assert found.low < found.high
+    if kind == "binary":
+        assert last.best["valid/auc"] == last.best["fold_mean/auc"] != pooled["auc"]
