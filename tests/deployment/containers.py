@@ -127,6 +127,8 @@ class Container:
     def run(self, command: Sequence[str], **variables: str) -> subprocess.CompletedProcess[str]:
         """A command in the container: its root, user, environment, network."""
         first = self._first()
+        if first is None:
+            return subprocess.CompletedProcess(command, 1, "", f"{self.name} has ended")
         inside = ["nsenter", f"--target={first}", "--mount", "--uts", "--net", "--pid", "--wd"]
         # nsenter keeps the root of the host; the container's is that of its first process
         inside += [
@@ -151,18 +153,21 @@ class Container:
         user, _, group = (self.service.user or "0:0").partition(":")
         return [f"--reuid={user}", f"--regid={group}", "--clear-groups"]
 
-    def _first(self) -> int:
-        """The first process of the container, once it has its root."""
+    def _first(self) -> int | None:
+        """The first process of the container, once it has its root; None if it ended."""
         tasks = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
 
         def has_root() -> bool:
-            assert self.process.poll() is None, self.log.read_text(encoding="utf-8")
+            if self.process.poll() is not None:
+                return True
             children = Path(tasks).read_text(encoding="utf-8").split()
             return bool(children) and "cd /mmsa" in Path(f"/proc/{children[0]}/cmdline").read_text(
                 encoding="utf-8"
             )
 
         wait_until(has_root, 20, lambda: self.log.read_text(encoding="utf-8"))
+        if self.process.poll() is not None:
+            return None
         return int(Path(tasks).read_text(encoding="utf-8").split()[0])
 
     def healthy(self) -> bool:
@@ -170,6 +175,12 @@ class Container:
         checked = self.run(self.service.health)
         self.health = checked.stdout + checked.stderr
         return checked.returncode == 0
+
+    def healthy_or_restarted(self) -> bool:
+        """``healthy``; a container that ended is started again first, as its restart policy has it."""
+        if self.process.poll() is not None and self.service.raw["restart"] == "unless-stopped":
+            self.start()
+        return self.healthy()
 
     def listening(self) -> set[str]:
         """Addresses and ports that its processes listen on, as ``ss`` prints them."""

@@ -102,7 +102,7 @@ def _wait_for(running: dict[str, Container], *names: str) -> None:
         def told(container: Container = container) -> str:
             return f"{container.name}: {container.health}{container.log.read_text()[-4000:]}"
 
-        wait_until(container.healthy, STARTED, told)
+        wait_until(container.healthy_or_restarted, STARTED, told)
 
 
 def _status(container: Container, host: str = "", password: str = "") -> str:

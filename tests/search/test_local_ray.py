@@ -99,6 +99,24 @@ def test_a_worker_with_other_code_ends_the_search(launch, make_study_config, mon
     assert set(study.counts()) == {"running"}  # it costs no trial
 
 
+@pytest.mark.parametrize(
+    ("message", "starts"), [("The current node timed out during startup.", 3), ("no", 1)]
+)
+def test_a_slow_machine_is_given_more_time(monkeypatch, message, starts):
+    begun = []
+
+    def init(**settings):
+        begun.append(settings["address"])
+        raise RuntimeError(message)
+
+    monkeypatch.setattr("ray.init", init)
+    for name in ("PYTHONPATH", "RAY_AUTH_TOKEN"):  # which it sets
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    with pytest.raises(StudyError, match=message), local_ray.local_ray(1):
+        raise AssertionError("started")
+    assert begun == ["local"] * starts
+
+
 DRIVER = """
 import ray
 from mmsa.search.execution.cluster import ray_cluster

@@ -22,6 +22,8 @@ from mmsa.provenance import python_path
 from mmsa.search.locks import Held, ProcessLock
 
 _LOCK = "mmsa.lock"  # in the folder of a Ray session that one of our drivers started
+_STARTS = 3  # on a machine that is busy with other work
+_TOO_SLOW = "timed out during startup"  # words of Ray's
 _VITAL = ("raylet", "gcs_server")
 RESUMABLE = (
     "Nothing that the study holds is lost, and what ran goes on from its checkpoints: run the same command "
@@ -68,15 +70,7 @@ def local_ray(cpus: int | None) -> Iterator[None]:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ["PYTHONPATH"] = python_path()
     try:
-        with _hangups_held():
-            ray.init(
-                address="local",  # without it, Ray joins whatever cluster was started on this machine
-                job_config=Job(),
-                num_cpus=cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+        _start(cpus)
     except (
         Exception
     ) as error:  # anything from a socket's path that is too long to processes that do not start
@@ -92,6 +86,26 @@ def local_ray(cpus: int | None) -> Iterator[None]:
         ray.shutdown()
         lock.release()
         remove_dead_sessions(session.parent)
+
+
+def _start(cpus: int | None) -> None:
+    """Start Ray; again if it gave up waiting for itself, which it does after 30 seconds, whatever is set."""
+    for left in reversed(range(_STARTS)):
+        try:
+            with _hangups_held():
+                ray.init(
+                    address="local",  # without it, Ray joins whatever cluster was started on this machine
+                    job_config=Job(),
+                    num_cpus=cpus,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
+            return
+        except Exception as error:
+            if not left or _TOO_SLOW not in str(error):
+                raise
+            ray.shutdown()
 
 
 def refuse_dead_ray() -> None:
