@@ -31,7 +31,7 @@ from synthetic import multiply_trials, synthetic_study
 from mmsa.tracking.location import MACHINE_LEARNING, Location
 from mmsa.tracking.mirror import rebuild
 
-ROWS = "document.querySelectorAll('.ag-center-cols-container [row-index]').length > 1"
+ROWS = "document.querySelectorAll('.ag-center-cols-container [row-index]').length > 0"
 PATIENCE = 180.0
 COPIED_FROM = 200
 

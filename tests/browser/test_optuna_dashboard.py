@@ -91,8 +91,9 @@ def _answers(url: str) -> bool:
 def test_the_dashboard_shows_the_study(dashboard: str, tmp_path: Path) -> None:
     with Page() as page:
         page.open(f"{dashboard}/dashboard/studies/0")
-        text = page.wait_for_text("Best Trial", 120)
+        page.wait_for_text("Best Trial (number=0)", 120)
         page.wait_for_text("Pruned", 60)
+        text = page.text()
         page.wait_for("document.body.innerHTML.includes('valid/mae')", 60)
         folder = Path(os.environ.get("MMSA_SCREENSHOTS", tmp_path))
         page.screenshot(folder / "optuna_dashboard.png")
