@@ -106,6 +106,25 @@ class Page:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(found["data"]))
 
+    def wait_until_drawn(self, selector: str, num_bytes: int, seconds: float = 60.0) -> None:
+        """Wait until the part of the page that holds an element is more than an even surface.
+
+        What a sandboxed frame shows cannot be read, only seen; an even surface takes few bytes as PNG.
+        """
+        box = f"document.querySelector('{selector}').getBoundingClientRect()"
+        script = f"(box => [box.x, box.y, box.width, box.height])({box})"
+        deadline = time.monotonic() + seconds
+        while True:
+            x, y, width, height = self.run(script)
+            clip = {"x": x, "y": y, "width": width, "height": height, "scale": 1}
+            found = len(
+                base64.b64decode(self._ask("Page.captureScreenshot", format="png", clip=clip)["data"])
+            )
+            if found >= num_bytes:
+                return
+            assert time.monotonic() < deadline, f"{selector} is an even surface ({found} bytes)"
+            time.sleep(0.2)
+
     def _ask(self, method: str, **params: Any) -> dict[str, Any]:
         number = next(self._numbers)
         message: dict[str, Any] = {"id": number, "method": method, "params": params}

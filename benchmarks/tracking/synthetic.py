@@ -99,7 +99,7 @@ def multiply_trials(database: Path, times: int) -> None:
         store.execute(f"CREATE TEMP TABLE originals AS {of_trials}")
         for copy in range(1, times):
             changed = {
-                ("runs", "run_uuid"): f"substr(run_uuid, 1, 28) || printf('%04d', {copy})",
+                ("runs", "run_uuid"): f"substr(run_uuid, 1, 28) || printf('x%03d', {copy})",
                 ("tags", "value"): f"CASE key WHEN 'mmsa.trial' THEN CAST(value + {copy * step} AS TEXT) "
                 f"WHEN 'mlflow.runName' THEN 'trial ' || (substr(value, 7) + {copy * step}) ELSE value END",
                 ("runs", "name"): f"'trial ' || (substr(name, 7) + {copy * step})",

@@ -27,7 +27,7 @@ from synthetic import multiply_trials, synthetic_study
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
-WRITTEN, TIMES = 100, 20
+WRITTEN, TIMES = 40, 50
 NUM_TRIALS = WRITTEN * TIMES
 SECONDS = 30.0
 ROWS = "document.querySelectorAll('.ag-center-cols-container [row-index]')"

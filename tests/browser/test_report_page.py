@@ -58,6 +58,7 @@ def test_mlflow_shows_the_report(tmp_path: Path) -> None:
         page.open(shown.replace(location.origin, server.url))
         page.wait_for("document.querySelectorAll('iframe').length", 120)
         page.wait_for("document.querySelector('iframe').getBoundingClientRect().height > 100", 60)
+        page.wait_until_drawn("iframe", 20_000)
         page.screenshot(folder / "report_in_mlflow.png")
         # MLflow asks its server for users, which one without accounts does not have.
         assert [error for error in page.errors if "users/current" not in error] == []
