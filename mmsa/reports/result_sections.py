@@ -73,15 +73,16 @@ def _against_references(evidence: Evidence, best: TrialRecord) -> str:
         known += 1
         if not _surely_beats_constant(evidence, best, constant.value):
             open_names.insert(0, "the constant")
+    waiting = sum(p.outcome == "completed" and p not in compared for p in evidence.study.references())
     if not known:
-        return "held against nothing simpler"
+        return "held against nothing simpler" if not waiting else f"{waiting} references not compared yet"
+    rest = f", {waiting} references not compared yet" if waiting else ""
     if not open_names:
-        return (
-            "surely better than the constant" if known == 1 else f"surely better than all {known} references"
-        )
+        only = "the constant" if constant is not None else compared[0].spoken
+        return f"surely better than {only if known == 1 else f'all {known} references'}{rest}"
     more = len(open_names) - _MOST_NAMED
-    rest = f" and {more} more" if more > 0 else ""
-    return f"not surely better than {', '.join(open_names[:_MOST_NAMED])}{rest}"
+    others = f" and {more} more" if more > 0 else ""
+    return f"not surely better than {', '.join(open_names[:_MOST_NAMED])}{others}{rest}"
 
 
 def _surely_beats_constant(evidence: Evidence, best: TrialRecord, constant: float) -> bool:

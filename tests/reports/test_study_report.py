@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from reports_cases import HOSTILE, config_of, searched
 
+from mmsa.interface import PairedDifference, ReferencePoint
 from mmsa.reports.document import VERDICT_LENGTH, Document, Paragraph, Section, Table
 from mmsa.reports.study_report import study_report
 from mmsa.search.records import Ending
@@ -195,3 +196,23 @@ def test_hundreds_of_trials_stay_one_small_page(tmp_path: Path) -> None:
     with searched(tmp_path, config, 400):
         html = study_report(read_study("told", tmp_path), tmp_path).html()
     assert_is_safe(html)
+
+
+def test_references_that_are_not_compared_yet_are_counted_not_beaten(tmp_path: Path) -> None:
+    def point(name: str, low: float | None) -> ReferencePoint:
+        gains = {} if low is None else {"valid/mae": PairedDifference(0.2, low, 0.3)}
+        return ReferencePoint(
+            name, "completed", "x", {"valid/mae": 0.9}, gains=gains, compared_with=None if low is None else 0
+        )
+
+    config = config_of(search={"references": "all", "trials": 1})
+    with searched(tmp_path, config, 1) as study:
+        for reference in (point("ridge/text", 0.1), point("alone/text", None)):
+            study.remember_reference(reference)
+        assert "surely better than ridge on text, 1 references not compared yet" in _verdict(tmp_path)
+        study.remember_reference(point("alone/text", -0.1))
+        assert "not surely better than text alone" in _verdict(tmp_path)
+
+
+def _verdict(runs: Path) -> str:
+    return study_report(read_study("told", runs), runs).verdict
