@@ -144,6 +144,8 @@ def without_later_defaults(values: dict[str, Any]) -> dict[str, Any]:
         (data, "folds", None),
         (train, "modality_dropout", 0.0),
         (model, "presence", False),
+        (model, "audio_scale", "train"),
+        (model, "vision_scale", "train"),
     ):
         if name in block and block[name] == default:
             del block[name]

@@ -47,6 +47,11 @@ class FeatureInput:
     scale: NDArray[np.float32]
 
     @classmethod
+    def standardised(cls, dim: int) -> FeatureInput:
+        """Of frames that are standardised already."""
+        return cls(dim, np.zeros(dim, np.float32), np.ones(dim, np.float32))
+
+    @classmethod
     def of(cls, features: Features) -> FeatureInput:
         """Statistics of all frames, accumulated in float64; a store knows them from when it was made."""
         known = features.mapped

@@ -17,6 +17,9 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 LARGEST_DEVIATION = 10.0
 """Standardised features beyond this are clipped: one saturated frame must not decide a batch."""
 
+FLAT = 1e-5
+"""Deviations up to this part of the largest value are rounding, and the column is constant."""
+
 
 class FeatureNorm(nn.Module):
     """Standardises features by the train split's statistics, held in buffers, and clips outliers."""
@@ -77,6 +80,22 @@ def masked_mean(x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
     """(B, D) mean over the real steps of each row; zero for a row without any."""
     count_B1 = mask_BT.sum(1, keepdim=True).clamp(min=1)
     return x_BTD.masked_fill(~mask_BT[..., None], 0.0).sum(1) / count_B1
+
+
+def standardised_by_row(sequence: Sequence) -> Sequence:
+    """Each row's frames with mean 0 and deviation 1 in every column; columns that are constant in it are 0.
+
+    A row of a single frame has no deviation, and is 0 throughout.
+    """
+    mask_BT = sequence.mask()
+    centred_BTD = sequence.values - masked_mean(sequence.values, mask_BT)[:, None]
+    deviation_BD = masked_mean(centred_BTD.square(), mask_BT).sqrt()
+    # Relative to the largest of its values: what is left of a constant column is rounding.
+    largest_BD = sequence.values.abs().amax(1)
+    flat_BD = deviation_BD <= FLAT * largest_BD
+    scaled_BTD = centred_BTD / deviation_BD.masked_fill(flat_BD, 1.0)[:, None]
+    real_BTD = mask_BT[..., None] & ~flat_BD[:, None]
+    return Sequence(scaled_BTD.masked_fill(~real_BTD, 0.0), sequence.lengths)
 
 
 def initialise_xavier(parameters: Iterable[nn.Parameter]) -> None:

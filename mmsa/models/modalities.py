@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,12 @@ from mmsa.models.framewise import Framewise as Framewise
 from mmsa.models.fusions import FUSIONS, MLPFusion
 from mmsa.models.fusions.base import refused
 from mmsa.models.heads import build_head, raw_output
+from mmsa.models.layers import standardised_by_row
 from mmsa.models.pretrained import layers_above
 from mmsa.models.text import FrozenText, PretrainedConfig, PretrainedText, does_not_read
+
+Scale = Literal["train", "row"]
+"""What features are standardised by."""
 
 
 class MultimodalConfig(Named):
@@ -29,6 +33,11 @@ class MultimodalConfig(Named):
     audio: Annotated[Named, one_of(ENCODERS)] = LSTMEncoder.Config()
     vision: Annotated[Named, one_of(ENCODERS)] = LSTMEncoder.Config()
     fusion: Annotated[Named, one_of(FUSIONS)] = MLPFusion.Config()
+    audio_scale: Scale = "train"
+    """What frames of audio are standardised by: all of train, or first each row by its own frames. That takes
+    away what distinguishes microphones, and the level of a voice, which may itself be a sign."""
+    vision_scale: Scale = "train"
+    """The same for vision."""
     presence: bool = False
     """Give the fusion a learned vector, and not zeros, for a modality that a row lacks, so that it can tell
     an absent modality from a neutral one."""
@@ -51,8 +60,11 @@ class MultimodalModel(Model):
     def __init__(self, config: MultimodalConfig, inputs: InputSpec, *, weights: bool = True):
         super().__init__()
         self.encoders = nn.ModuleDict()
+        self._by_row = {name for name in ("audio", "vision") if getattr(config, f"{name}_scale") == "row"}
         widths: dict[ModalityName, int] = {}
         for name, part in inputs.modalities().items():
+            if name in self._by_row and isinstance(part, FeatureInput):
+                part = FeatureInput.standardised(part.dim)
             encoder = _build_encoder(getattr(config, name), part, weights)
             self.encoders[name] = encoder
             widths[name] = encoder.output
@@ -99,6 +111,8 @@ class MultimodalModel(Model):
         sequence = getattr(batch, name)
         if sequence is None:
             return Encoded.absent(len(batch), self.dims.unimodal[name], batch.labels.device)
+        if name in self._by_row:
+            sequence = standardised_by_row(sequence)
         encoded: Encoded = self.encoders[name](sequence)
         return encoded
 

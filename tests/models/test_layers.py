@@ -14,6 +14,7 @@ from mmsa.models.layers import (
     initialise_xavier,
     masked_mean,
     resample,
+    standardised_by_row,
     with_uniform_dropout,
 )
 
@@ -93,3 +94,19 @@ def test_every_dropout_of_a_module_is_exchanged() -> None:
     found = [module for module in layer.modules() if isinstance(module, nn.Dropout)]
     assert len(found) == 3
     assert all(type(module) is UniformDropout and module.p == 0.2 for module in found)
+
+
+def test_a_row_standardised_by_itself_does_not_know_its_level_or_its_padding() -> None:
+    """What a microphone adds and multiplies is gone; a constant column, a single frame and padding are 0."""
+    torch.manual_seed(0)
+    frames_TD = torch.randn(5, 3)
+    frames_TD[:, 2] = 7.3
+    values_BTD = torch.zeros(3, 8, 3)
+    values_BTD[0, :5], values_BTD[1, :5], values_BTD[2, 0] = frames_TD, 1e3 + 40 * frames_TD, 5.0
+    found = standardised_by_row(Sequence(values_BTD, torch.tensor([5, 5, 1]))).values
+    torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(found[0, :5, :2].mean(0), torch.zeros(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found[0, :5, :2].std(0, correction=0), torch.ones(2))
+    assert not found[0, 5:].any()
+    assert not found[..., 2].any()
+    assert not found[2].any()
