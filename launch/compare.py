@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 
 from mmsa.cli import add_common_arguments, add_tracking_arguments, exit_code, overrides, positive
 from mmsa.errors import TrackingError
@@ -43,7 +44,7 @@ def main() -> int:
         num_seeds=args.seeds,
         overrides=changes,
         runs=args.runs,
-        say=print,
+        say=partial(print, flush=True),  # a log is followed while it is written
         open_sealed=not args.valid_only,
     )
     print(comparison.markdown())

@@ -83,6 +83,14 @@ class Opening:
     beside: Sequence[OpenedBeside] = field(default_factory=list)
 
     @property
+    def spoken(self) -> str:
+        """What was opened, in words: the configuration, its changes, and how many lie beside it."""
+        unnumbered = "a configuration of no study" if self.study is None else "the defaults"
+        what = unnumbered if self.trial is None else f"trial {self.trial}"
+        changes = "".join(f", {path}={value}" for path, value in self.overrides.items())
+        return f"{what}{changes}" + (f", and {len(self.beside)} beside it" if self.beside else "")
+
+    @property
     def config_digests(self) -> set[str]:
         """Of every configuration that was measured."""
         return {self.config_digest, *(other.config_digest for other in self.beside)}

@@ -269,12 +269,9 @@ def test_section(evidence: Evidence) -> Section:
         return Section("Test", [*notes, Paragraph("test: never opened for this study")])
     rows = []
     for opening in openings:
-        changes = "".join(f", {path}={value}" for path, value in opening.overrides.items())
         fresh = len(opening.seeds) - (opening.selected is not None)
         means = ", ".join(f"{name} {mean:.4f}" for name, mean in opening.means().items())
-        rows.append(
-            [opening.date, f"trial {opening.trial}{changes}", str(fresh), means or "nothing was recorded"]
-        )
+        rows.append([opening.date, opening.spoken, str(fresh), means or "nothing was recorded"])
     caption = (
         f"test: opened {len(openings)} times for this study; means over fresh seeds. What is chosen after "
         "the first look is no longer tested."

@@ -96,6 +96,7 @@ def test_test_is_opened_once_for_all_and_its_predictions_are_kept(finished: tupl
     opened = comparison.test
     assert opened is not None
     assert (opening.id, opening.study) == (opened.opening, "small")
+    assert opening.spoken == f"trial {opening.trial}, train.epochs=2, and 1 beside it"
     configs = {config.name: config for config in comparison.configs}
     assert opening.config_digests == {config.config_digest for config in configs.values()}
     assert opening.config_digest == configs[comparison.verdict.take].config_digest
