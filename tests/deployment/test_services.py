@@ -15,7 +15,7 @@ from compose_file import DOCKER, services
 from containers import Container, name_hosts, wait_until
 from networks import networks
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(1200)]
 
 # Nobody's: neither who runs the tests nor an account of this machine, as a container's user may be
 USER = 54321
@@ -35,7 +35,7 @@ SPACE = {
         "scheduler": {"name": "none"},
     },
 }
-STARTED = 120.0
+STARTED = 300.0  # seconds; a busy machine needs most of them
 EXPERIMENTS = "http://mlflow:5000/api/2.0/mlflow/experiments/search?max_results=9"
 _ASK = """
 import base64, sys, urllib.error, urllib.request

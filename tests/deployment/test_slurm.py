@@ -20,7 +20,7 @@ from slurm_cluster import Slurm
 
 from mmsa.search.study.view import read_study
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(1200)]
 TRIALS = 4
 SPACE = {
     "study": "queued",
@@ -99,7 +99,7 @@ def test_a_job_queues_again_and_ends_with_exactly_its_trials(
         mine = [file.read_text() for file in runs.glob("slurm-*/*.log")]
         return f"{slurm.state(job)} {log.read_text() if log.exists() else ''} {mine}"
 
-    wait_until(lambda: epochs() >= 6, 180, told)
+    wait_until(lambda: epochs() >= 6, 300, told)
     token = runs / f"slurm-{job}" / "token"
     assert token.stat().st_mode & 0o077 == 0
     shown = subprocess.run(["ps", "-eww", "-o", "args"], capture_output=True, text=True, check=True).stdout
