@@ -3,7 +3,7 @@
 ==============  ==================  ================================================================
 kind            raw output          output
 ==============  ==================  ================================================================
-``regression``  (B,) number         the same
+``regression``  (B,) number         the same; of a declared scale, its middle is where the head begins
 ``ordinal``     (B, K - 1) logits   (B,) expected level: low + sum over k of P(y > k)
 ``binary``      (B,) logit          (B,) probability of the positive class
 ``multiclass``  (B, K) logits       (B, K) probabilities
@@ -45,10 +45,29 @@ class CumulativeHead(nn.Linear):
         return score_B1 - thresholds
 
 
+class ScaledHead(nn.Linear):
+    """Numbers in units of half a scale, from its middle: a score of 0 to 24 is as near as one of -1 to 1.
+
+    A head that begins at 0 takes hundreds of steps to the mean of such scores, and 1 - CCC, which hardly sees
+    a fit before the means agree, gives it no gradient of use until then.
+    """
+
+    def __init__(self, width: int, low: float, high: float):
+        super().__init__(width, 1)
+        self.middle, self.half_range = (low + high) / 2, (high - low) / 2
+
+    def forward(self, fused_BD: Tensor) -> Tensor:
+        """(B, 1)."""
+        return self.middle + self.half_range * super().forward(fused_BD)
+
+
 def build_head(target: TargetSpec, width: int) -> nn.Linear:
     """The head for a target, from D features."""
     if target.kind == "ordinal":
         return CumulativeHead(width, int(target.high - target.low) + 1)
+    # A data set that declares no target keeps the head, and the numbers, that it had before there were kinds.
+    if target.kind == "regression" and not target.is_plain and math.isfinite(target.high - target.low):
+        return ScaledHead(width, target.low, target.high)
     return nn.Linear(width, len(target.classes) if target.kind in ("multiclass", "multilabel") else 1)
 
 

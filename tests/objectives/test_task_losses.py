@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from mmsa.config import parse
@@ -232,3 +232,14 @@ def test_what_terms_see_of_a_target() -> None:
     assert scored.sides(torch.tensor([9.0, 10.0])).tolist() == [-1.0, 1.0]
     assert mood.sides(torch.tensor([2.0])).tolist() == [2.0]
     assert TrainTargets().sides(torch.tensor([-2.0, 0.0])).tolist() == [-1.0, 0.0]
+
+
+def test_a_head_begins_in_the_middle_of_a_declared_scale():
+    """A plain label, which data sets had before there were targets, keeps the head and the numbers it had."""
+    torch.manual_seed(0)
+    fused_BD = torch.randn(256, 16)
+    begun = raw_output(SCORE, build_head(SCORE, 16), fused_BD)
+    assert 6 < begun.mean() < 18
+    assert begun.std() > 2
+    plain = TargetSpec("label", low=0.0, high=24.0)
+    assert type(build_head(plain, 16)) is nn.Linear
