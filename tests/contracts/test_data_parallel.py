@@ -50,8 +50,15 @@ NAMED = {
 OBJECTIVES["own-names"] = {"terms": NAMED, "strategy": {"name": "two_stage"}}
 LEVELS = {name: variants[0] for name, variants in test_terms.NORMALISED.items()}
 OBJECTIVES["levels"] = {"terms": LEVELS, "strategy": {"name": "two_stage"}}
-OBJECTIVES |= {f"task-{name}": {"task": {"name": name}} for name in TASKS}
-CASES = {name: {"model": MISA, "objective": objective} for name, objective in OBJECTIVES.items()}
+CASES: dict[str, dict[str, Any]] = {
+    name: {"model": MISA, "objective": objective} for name, objective in OBJECTIVES.items()
+}
+CASES |= {
+    f"task-{name}-{kind}": {"model": MISA, "objective": {"task": {"name": name}}, "data": {"kind": kind}}
+    for name in TASKS
+    for kind in sorted(TASKS[name].kinds)
+    if name != "default" or kind == "multilabel"
+}
 AVERAGE = test_models.CASES["average"]
 CASES["alternating"] = {"model": AVERAGE, "objective": {"strategy": {"name": "alternating"}}}
 WEIGHED = {"terms": {"coral": {}, "unimodal": {}}, "weighting": {"name": "uncertainty"}}
@@ -70,7 +77,7 @@ def without_dropout(values: Any) -> Any:
 def configuration(case: str) -> RunConfig:
     """45 rows in batches of 15: shares of 8 and 7 rows."""
     values = dict(CASES[case])
-    values["data"] = {"name": "planted", "rows_train": 45, "rows_valid": 21}
+    values["data"] = {"name": "planted", "rows_train": 45, "rows_valid": 21, **values.get("data", {})}
     train = {"epochs": 2, "batch_size": 15, "eval_batch_size": 4, "threads": 1, "device": "cpu"}
     values["train"] = {**train, **values.get("train", {})}
     complete = parse(RunConfig, values, case).model_dump(mode="json")

@@ -27,7 +27,11 @@ def corpus() -> Corpus:
 
 
 def test_the_spec_is_of_the_train_split(corpus: Corpus) -> None:
-    assert TrainTargets.of(corpus) == TrainTargets(20, corpus.label_range, ("audio",))
+    known = TrainTargets.of(corpus)
+    assert (known.rows, known.label_range, known.unimodal) == (20, corpus.label_range, ("audio",))
+    assert known.targets == corpus.targets
+    labels = corpus["train"].labels
+    assert (known.mean, known.deviation) == pytest.approx((labels.mean(), labels.std()), rel=1e-5)
     assert UNKNOWN.rows == 0
     assert UNKNOWN.unimodal == ()
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,7 @@ def _check_levels(printed: str) -> None:
     """Of MOSEI, each level has its coefficients of MMIM and of MIMRL, each with its estimators."""
     input_level, _, fusion_level = printed.partition("  input level\n")[2].partition("  fusion level\n")
     for text, mmim, mimrl in ((input_level, 2, 7), (fusion_level, 3, 3)):
-        rows = [line.split() for line in text.splitlines() if line.startswith("    ")]
+        rows = [line.split() for line in takewhile(lambda line: line.startswith("    "), text.splitlines())]
         terms = [row[0].partition(".")[0] for row in rows]
         assert (terms.count("cpc") + terms.count("barber_agakov"), terms.count("mimrl")) == (mmim, mimrl)
         assert all({"infonce", "barber_agakov", "cmi_knn_nwj"} & set(row) for row in rows)

@@ -208,7 +208,7 @@ OBJECTIVES = [
         "not a metric",
         "Did you mean 'valid/mae'?",
     ),
-    ([{"metric": "valid/mae"}], "search.objectives.0.direction", "is required", ""),
+    ([{"metric": "information/target/fusion"}], "search.objectives.0.direction", "is required", ""),
     (
         [{"metric": "valid/mae", "direction": "min"}],
         "search.objectives.0.direction",
