@@ -53,8 +53,14 @@ OBJECTIVES["levels"] = {"terms": LEVELS, "strategy": {"name": "two_stage"}}
 CASES: dict[str, dict[str, Any]] = {
     name: {"model": MISA, "objective": objective} for name, objective in OBJECTIVES.items()
 }
+BY_F1 = {"metric": "valid/f1_macro", "direction": "maximize"}
 CASES |= {
-    f"task-{name}-{kind}": {"model": MISA, "objective": {"task": {"name": name}}, "data": {"kind": kind}}
+    f"task-{name}-{kind}": {
+        "model": MISA,
+        "objective": {"task": {"name": name}},
+        "data": {"kind": kind},
+        "train": {} if kind in ("regression", "ordinal") else BY_F1,
+    }
     for name in TASKS
     for kind in sorted(TASKS[name].kinds)
     if name != "default" or kind == "multilabel"
