@@ -48,6 +48,7 @@ def test_information_of_benchmark_tasks(name, estimator, error):
     assert measurement.status == "untested"
 
 
+@pytest.mark.slow
 def test_networks_find_what_the_copula_misses():
     truth = BENCHMARK_40["spiral-multinormal-sparse-3-3-2-2.0"]
     measurement = measure(*truth.sample(1000), **FAST)
@@ -55,6 +56,7 @@ def test_networks_find_what_the_copula_misses():
     assert measurement.witnesses["copula"] + 0.2 < measurement.value < truth.information + 0.1
 
 
+@pytest.mark.slow
 def test_one_random_sign_of_ten_pairs_is_seen():
     """No separable critic sees it: .09 to .14 of 2.68 nats were read, with the status ok."""
     truth = random_sign(10, 0.7)
@@ -95,6 +97,7 @@ def test_dependence_exceeds_the_null():
     assert measurement.p_value == 0.05
 
 
+@pytest.mark.slow
 def test_condition():
     truth = model_f(4)
     measurement = measure(*truth.sample(1000), **FAST)
@@ -103,6 +106,7 @@ def test_condition():
     assert measurement.dims == (1, 1, 4)
 
 
+@pytest.mark.slow
 def test_condition_that_explains_everything():
     z, first, second = np.random.default_rng(0).standard_normal((3, 800, 2))
     measurement = measure(z + first, z + second, z, **FAST)
@@ -110,6 +114,7 @@ def test_condition_that_explains_everything():
     assert measure(z + first, z + second, **FAST).value > 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["1v1-additive-0.1", "student-identity-2-2-1"])
 def test_extrapolation_widens_the_interval(name):
     x, y = BENCHMARK_40[name].sample(150)
@@ -130,6 +135,7 @@ def test_interval_holds_both_readings_of_the_networks():
     assert measurement.low + error < measurement.value < measurement.high - error
 
 
+@pytest.mark.slow
 def test_groups_keep_critics_from_recognising_rows():
     """Six nearly equal rows of each of 60 pairs: without groups, the copies give the pairing away."""
     x, y = correlated_gaussians(0.5, 4).sample(60)
@@ -207,6 +213,7 @@ def test_curves_of_two_latents_are_not_read_higher_than_they_are():
     assert measurement.low < truth.information
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "error"), [("heteroscedastic", 0.09), ("clayton", 0.15)])
 def test_what_pairs_of_features_say_of_one_another_is_read(family, error):
     """A spread that x decides, and tails in one corner: .11 and .24 too little were read."""

@@ -17,7 +17,7 @@ from mmsa.search.execution.cluster import Slots
 from mmsa.search.execution.gang import Gang, GangRun
 from mmsa.search.execution.trial import CHECKPOINT, LOCK, Assignment, Report, TrialRun, WorkerContext
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

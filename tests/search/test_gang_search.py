@@ -15,7 +15,7 @@ from small_run import CONFIG
 from mmsa.config import with_overrides
 from mmsa.search.study.view import read_study
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 Configure = Callable[..., Any]
 

@@ -22,6 +22,8 @@ from mmsa.search.execution.trial import WorkerContext, prepare_worker
 from mmsa.search.locks import ProcessLock
 from mmsa.search.study.study import read_study
 
+pytestmark = pytest.mark.slow
+
 LIVES = """
 import sys, time
 from pathlib import Path

@@ -14,6 +14,8 @@ from mmsa.search.execution.trial import CHECKPOINT, Assignment, TrialRun, Worker
 from mmsa.search.execution.tune import StudySearcher, scheduler_of
 from mmsa.search.study.study import Study
 
+pytestmark = pytest.mark.slow
+
 HALVING = {"name": "halving", "grace": 1, "reduction": 2}
 
 

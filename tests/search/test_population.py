@@ -26,6 +26,8 @@ from mmsa.search.study.study import Study
 from mmsa.search.study.successors import explored
 from mmsa.training import run
 
+pytestmark = pytest.mark.slow
+
 PBT = {"name": "pbt", "interval": 2, "quantile": 0.25}
 TERMS = {"cpc": {"weight": 0.1}}
 RATE = {"type": "float", "low": 1.0e-4, "high": 1.0e-1, "log": True}

@@ -108,8 +108,16 @@ def test_a_configuration_made_in_code_says_who_reads_files(make_study_config):
         make_study_config(starts=["best.yaml"]).starts()
 
 
+@pytest.fixture(scope="module")
+def schema() -> jsonschema.Draft202012Validator:
+    """Checked once: `jsonschema.validate` checks the schema itself, too, each time."""
+    content = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(content)
+    return jsonschema.Draft202012Validator(content)
+
+
 @pytest.mark.parametrize("name", shipped())
-def test_shipped_space(name):
+def test_shipped_space(name, schema):
     path = SPACES / name
     text = path.read_text(encoding="utf-8")
     up = "../" * (len(path.relative_to(SPACES).parts) - 1)
@@ -118,7 +126,7 @@ def test_shipped_space(name):
     assert "--set" in text
     config = load_space(name)
     assert config.starts()[0] == config.space.values_of(config.base)
-    jsonschema.validate(yaml.safe_load(text), json.loads(SCHEMA.read_text(encoding="utf-8")))
+    schema.validate(yaml.safe_load(text))
 
 
 def test_every_shipped_space_is_tested():

@@ -16,7 +16,7 @@ from mmsa.search.execution.trial import CHECKPOINT, PEAK_MEMORY
 from mmsa.search.stops import STANDARD_ERRORS
 from mmsa.training import run
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 FINALISTS = {"top": 2, "set": {"train.epochs": 4, "model.text.hidden": 24}}
 

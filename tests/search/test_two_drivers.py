@@ -10,6 +10,8 @@ from drivers import driver
 
 from mmsa.search.study.study import read_study
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=["journal", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def storage(request, tmp_path) -> str | None:
