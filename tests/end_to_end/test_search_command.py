@@ -35,15 +35,16 @@ def test_mosei_runs_to_the_end_and_test_is_nowhere(tmp_path, write_mmsa_pickle, 
     (note,) = done.stderr.splitlines()  # and nothing from Ray, Optuna or MLflow
     assert "not one of the published files" in note
     lines = done.stdout.splitlines()
-    assert lines[0] == "study mosei: 2 trials"
-    assert [line.split()[0] for line in lines if " trial " in line and "/2" in line] == ["1/2", "2/2"]
-    assert "defaults: trial 0, valid/mae" in done.stdout
+    assert lines[0] == "study mosei: 11 trials"  # and eight finalists and the defaults, at most
+    (defaults,) = [line for line in lines if line.startswith("defaults: trial 0, valid/mae")]
+    assert "; as a finalist trial " in defaults
+    assert any("rank correlation of the search with its 2 finalists" in line for line in lines)
     assert "  python launch/export.py --study mosei --out mosei-best.yaml" in lines
     assert any(line.startswith("  mlflow ui --backend-store-uri sqlite:///") for line in lines)
 
     study = read_study("mosei", tmp_path / "runs")
-    assert [trial.number for trial in study.trials()] == [0, 1]
-    assert {trial.outcome for trial in study.trials()} <= {"completed", "pruned"}
+    assert [trial.stage for trial in study.trials()] == ["search"] * 2 + ["finalist"] * 2
+    assert {trial.outcome for trial in study.trials()} == {"completed"}
     with closing(sqlite3.connect(tmp_path / "runs" / "mlflow.db")) as mirror:
         names = {name for (name,) in mirror.execute("SELECT DISTINCT key FROM metrics")}
     names |= {name for trial in study.trials() for epoch in trial.epochs.values() for name in epoch}
