@@ -140,6 +140,7 @@ def test_every_metric_equals_the_reference(suite: str) -> None:
 
 
 @pytest.mark.shipped
+@pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("suite", SUITES)
 def test_every_metric_equals_the_reference_in_a_thousand_cases(suite: str) -> None:
