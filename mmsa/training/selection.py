@@ -103,7 +103,7 @@ class Selection:
     """
 
     def __init__(self, config: TrainConfig):
-        self._metric, self._patience = config.metric, config.patience
+        self._metric, self._patience, self._epochs = config.metric, config.patience, config.epochs
         self._sign = 1.0 if config.direction == "minimize" else -1.0
         self.epoch = 0
         self.metrics: dict[str, float] = {}
@@ -128,9 +128,9 @@ class Selection:
                 best = metrics
             yield best
 
-    def exhausted(self, epoch: int) -> bool:
-        """Whether patience ran out at ``epoch``."""
-        return epoch - self.epoch >= self._patience
+    def ended(self, epoch: int) -> bool:
+        """Whether no epoch follows ``epoch``: it is the last one, or patience ran out."""
+        return epoch == self._epochs or epoch - self.epoch >= self._patience
 
     def state_dict(self) -> dict[str, Any]:
         """The state for a checkpoint."""

@@ -116,8 +116,7 @@ class Trainer:
     @property
     def finished(self) -> bool:
         """Whether there is no further epoch to train."""
-        epoch = self.position.epoch
-        return epoch == self.config.train.epochs or self.selection.exhausted(epoch)
+        return self.selection.ended(self.position.epoch)
 
     @property
     def num_parameters(self) -> int:
