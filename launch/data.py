@@ -104,7 +104,7 @@ def inspect(args: argparse.Namespace) -> int:
 
 
 def check(args: argparse.Namespace) -> int:
-    from mmsa.data.checks import findings, store_findings
+    from mmsa.data.checks import column_notes, findings, store_findings
     from mmsa.data.conversion import data_config
     from mmsa.data.inspection import opened_to_look
     from mmsa.data.store import is_store
@@ -114,6 +114,8 @@ def check(args: argparse.Namespace) -> int:
     found = opened_to_look(data_config(args.path, args.name, overrides(args.assignments) | allowed))
     told = findings(found.path, found.corpus, found.refused, found.interviewer)
     told += store_findings(found.path) if is_store(found.path) else []
+    for note in column_notes(found.corpus, found.path):
+        print(f"noted: {note}")
     for finding in told:
         print(f"found: {finding}")
     if not told:

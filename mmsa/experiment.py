@@ -142,6 +142,7 @@ def without_later_defaults(values: dict[str, Any]) -> dict[str, Any]:
     data, train, model = (dict(values[name]) for name in ("data", "train", "model"))
     for block, name, default in (
         (data, "folds", None),
+        (data, "nonfinite", "zero"),
         (train, "modality_dropout", 0.0),
         (model, "presence", False),
         (model, "audio_scale", "train"),

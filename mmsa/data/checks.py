@@ -13,6 +13,7 @@ from mmsa.data.conversion import invented_layout
 from mmsa.data.corpus import SPLITS, Corpus, SplitName, Strings
 from mmsa.data.inspection import rows_of_classes
 from mmsa.data.leaks import DataFinding, leak_findings
+from mmsa.data.nonfinite import constant_notes, hole_notes, zeros_outside
 from mmsa.data.store import CARD, read_card, sha256_of
 from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import DataError
@@ -33,7 +34,25 @@ def findings(
     found += _shared_groups(corpus)
     found += _counts(corpus, path)
     found += _unlearnable(corpus)
+    found += _zeros(corpus, path)
     return found + leak_findings(corpus, interviewer)
+
+
+def column_notes(corpus: Corpus, path: Path) -> list[str]:
+    """Columns with values that are not finite, and columns that are constant: no faults, but to be known."""
+    return [
+        note
+        for name, split in corpus.splits.items()
+        for notes in (hole_notes, constant_notes)
+        for note in notes(split, f"{path.name} {name}")
+    ]
+
+
+def _zeros(corpus: Corpus, path: Path) -> list[DataFinding]:
+    """Columns in which a 0 that was put there is no value that they have."""
+    split = corpus.splits.get("train")
+    notes = [] if split is None else zeros_outside(split, f"{path.name} train")
+    return [DataFinding("zeros outside of a column", note) for note in notes]
 
 
 def _shared_groups(corpus: Corpus) -> list[DataFinding]:

@@ -13,6 +13,7 @@ from mmsa.config import Named, expand_path, parse, with_overrides
 from mmsa.data.catalogue import DATA_SETS
 from mmsa.data.corpus import SPLITS, Corpus, Features, Modality, SplitName
 from mmsa.data.custom import is_custom
+from mmsa.data.files import FileDataSet
 from mmsa.data.generated import CARD as INVENTED
 from mmsa.data.generated import LAYOUTS, GeneratedLayout
 from mmsa.data.inputs import FeatureInput
@@ -102,10 +103,15 @@ def convert(config: Named, folder: Path, warning: str = "") -> StoreCard:
     if folder.exists():
         raise DataError(f"{folder}: is there already; name a folder that is not, or remove it")
     with noted() as notes:
-        data_set = DATA_SETS[config.name](config)
-        known = data_set.open(("train",)).outlines
+        # With zeros and a note of where they stand: whoever opens the store chooses anew.
+        data_set = DATA_SETS[config.name](with_overrides(config, {"nonfinite": "zero"}))
+        if not isinstance(data_set, FileDataSet):
+            raise DataError(f"{config.name} does not lie in a file")
+        known = data_set.examine(("train",))[0].outlines
         # Not by open_corpus, which deals folds: a store has the rows as the file has them.
-        corpus = data_set.open(tuple(name for name in SPLITS if name in known))
+        corpus, refused = data_set.examine(tuple(name for name in SPLITS if name in known), holes=True)
+        if refused is not None:
+            raise refused
     path = expand_path(config.path)  # type: ignore[attr-defined]
     source = path.name if path.is_dir() else f"{path.name}, SHA-256 {identify(path)[0]}"
     texts = {} if corpus["train"].text is None else _other_texts(config, corpus)

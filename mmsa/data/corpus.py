@@ -57,6 +57,8 @@ class _Arrays:
     def update(self, digest: hashlib._Hash) -> None:
         """Feed all arrays into ``digest``, with name, dtype and shape so that no two contents collide."""
         for name, array in self._arrays():
+            if name == "holes":  # which no model sees; digests of before they were noted stay what they are
+                continue
             digest.update(f"{name}:{array.dtype.str}:{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).view(np.uint8).data)
 
@@ -117,11 +119,14 @@ class Features(_Arrays):
         values: (L, D) float32.
         offsets: (N + 1,) int64.
         mapped: the file that ``values`` are all of, if they lie in one; other processes map it again.
+        holes: rising positions in the flattened ``values`` where the file has -inf, inf or NaN and something
+            else stands now; None if there are none, or nobody will ask.
     """
 
     values: NDArray[np.float32]
     offsets: NDArray[np.int64]
     mapped: MappedFile | None = field(default=None, repr=False)
+    holes: NDArray[np.int64] | None = field(default=None, repr=False)
 
     @classmethod
     def from_vectors(cls, vectors: NDArray[np.float32]) -> Features:
@@ -140,8 +145,8 @@ class Features(_Arrays):
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.mapped is None:
-            return type(self), (self.values, self.offsets)
-        return _features_of, (self.mapped, self.offsets)
+            return type(self), (self.values, self.offsets, None, self.holes)
+        return _features_of, (self.mapped, self.offsets, self.holes)
 
     @property
     def dim(self) -> int:
@@ -150,15 +155,34 @@ class Features(_Arrays):
 
     def take(self, rows: NDArray[np.int64]) -> Features:
         """The frames of some rows, copied."""
-        return Features(*_gathered(self.values, self.offsets, rows))
+        values, offsets = _gathered(self.values, self.offsets, rows)
+        if self.holes is None:
+            return Features(values, offsets)
+        frames_K, columns_K = np.divmod(self.holes, self.dim)
+        # The frames that are taken, by their places before; holes of each lie one after the other.
+        taken_L = _gathered(np.arange(len(self.values)), self.offsets, rows)[0]
+        first_L = np.searchsorted(frames_K, taken_L, side="left")
+        counts_L = np.searchsorted(frames_K, taken_L, side="right") - first_L
+        before_L = np.cumsum(counts_L) - counts_L
+        chosen = np.repeat(first_L - before_L, counts_L) + np.arange(counts_L.sum())
+        holes = np.repeat(np.arange(len(taken_L)), counts_L) * self.dim + columns_K[chosen]
+        return Features(values, offsets, holes=holes.astype(np.int64) if len(holes) else None)
+
+    def filled(self, mean_D: NDArray[np.float32]) -> Features:
+        """A copy with a number for each column in the place of what was not finite."""
+        if self.holes is None:
+            return self
+        values = self.values.copy()
+        values.reshape(-1)[self.holes] = mean_D[self.holes % self.dim]
+        return Features(values, self.offsets, holes=self.holes)
 
     def lengths(self) -> NDArray[np.int64]:
         """Number of frames of each row, (N,)."""
         return np.diff(self.offsets)
 
 
-def _features_of(mapped: MappedFile, offsets: NDArray[np.int64]) -> Features:
-    return Features(mapped.open(), offsets, mapped)
+def _features_of(mapped: MappedFile, offsets: NDArray[np.int64], holes: NDArray[np.int64] | None) -> Features:
+    return Features(mapped.open(), offsets, mapped, holes)
 
 
 Modality = Strings | Tokens | Features
@@ -290,6 +314,38 @@ class Fold(_Arrays):
     repeat: int = 0
 
 
+def imputed(splits: Mapping[SplitName, Split], learned: Sequence[Split]) -> dict[SplitName, Split]:
+    """The splits with means of columns in the place of what was not finite, as far as that is noted.
+
+    Args:
+        splits: to fill.
+        learned: what the means are of: their finite values only. A column without any has a mean of 0.
+    """
+    found: dict[SplitName, Split] = {}
+    for name, split in splits.items():
+        filled = {
+            str(modality): features.filled(_mean_of_finite([getattr(known, modality) for known in learned]))
+            for modality, features in split.modalities().items()
+            if isinstance(features, Features) and features.holes is not None
+        }
+        found[name] = replace(split, **filled) if filled else split  # type: ignore[arg-type]
+    return found
+
+
+def _mean_of_finite(parts: Sequence[Features]) -> NDArray[np.float32]:
+    """(D,) means over all frames, without what was not finite and whatever stands there now."""
+    total_D, count_D = np.zeros(parts[0].dim), np.zeros(parts[0].dim)
+    for part in parts:
+        total_D += part.values.sum(axis=0, dtype=np.float64)
+        count_D += len(part.values)
+        if part.holes is not None:
+            columns_K = part.holes % part.dim
+            standing_K = part.values.reshape(-1)[part.holes].astype(np.float64)
+            total_D -= np.bincount(columns_K, standing_K, part.dim)
+            count_D -= np.bincount(columns_K, minlength=part.dim)
+    return np.where(count_D > 0, total_D / np.maximum(count_D, 1), 0).astype(np.float32)
+
+
 class DataSet(ABC):
     """Base of the data sets: built from its ``Config``, opened as a corpus.
 
@@ -395,7 +451,7 @@ class Corpus:
             "train": self["train"].take(fold.train),
             "valid": self["valid"].take(fold.held_out),
         }
-        return replace(self, splits=splits, outlines={}, folds=())
+        return replace(self, splits=imputed(splits, [splits["train"]]), outlines={}, folds=())
 
     @cached_property
     def digest(self) -> str:

@@ -19,7 +19,7 @@ from mmsa.data.custom import format_of
 from mmsa.data.custom_tables import LENGTHS, ArrayTable, Chosen, ColumnTable, Kind, float32, offsets_of
 from mmsa.data.readers.base import strings
 from mmsa.data.readers.npy import Header, read_header, read_rows
-from mmsa.data.validation import first_few, replace_non_finite
+from mmsa.data.validation import finite_features, first_few
 from mmsa.errors import DataError, shown
 
 
@@ -182,7 +182,7 @@ class ArrowTable(ColumnTable):
         listed = name in self._table.column_names
         if listed and self.kind(name) == "frames":
             values, lengths_N, _ = _list_rows(self._column(name).filter(chosen_N), self.path, name)
-            return Features(replace_non_finite(float32(values), source), offsets_of(lengths_N))
+            return finite_features(float32(values), offsets_of(lengths_N), source)
         if not listed and (whole := self._beside.whole(name)) is not None:
             return self._of_whole(whole, name, chosen_N, source)
         width, rows = self.width(name), []
@@ -197,7 +197,7 @@ class ArrowTable(ColumnTable):
                 )
             rows.append(float32(values))
         features = Features.from_rows(rows, width)
-        return Features(replace_non_finite(np.array(features.values), source), features.offsets)
+        return finite_features(np.array(features.values), features.offsets, source)
 
     def _of_whole(self, path: Path, name: str, chosen_N: Chosen, source: str) -> Features:
         headers = {name: self._beside.header(path)}

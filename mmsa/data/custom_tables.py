@@ -18,7 +18,7 @@ from mmsa.data.corpus import Features
 from mmsa.data.readers.base import checked_lengths, frames, strings
 from mmsa.data.readers.npy import Header
 from mmsa.data.readers.npz_file import NpzFile
-from mmsa.data.validation import first_few, replace_non_finite
+from mmsa.data.validation import finite_features, first_few
 from mmsa.errors import DataError, did_you_mean, shown
 
 Chosen = NDArray[np.bool_]
@@ -167,7 +167,7 @@ class ArrayTable(ColumnTable):
                 f"{self.path}: {shown(name)} has {total} frames, and lengths add up to {kept_N.sum()}"
             )
         values = float32(self._read(name, np.repeat(chosen_N, kept_N)))
-        return Features(replace_non_finite(values, source), offsets_of(kept_N[chosen_N]))
+        return finite_features(values, offsets_of(kept_N[chosen_N]), source)
 
     def _lengths(self, name: str, rows: int) -> NDArray[Any] | None:
         for form in LENGTHS:
@@ -206,8 +206,8 @@ def vectors(values_ND: NDArray[Any], source: str) -> Features:
     """One frame a row; a row of nothing but NaN lacks the modality."""
     floats_ND = float32(values_ND)
     there_N = np.asarray(~np.isnan(floats_ND).all(axis=1))
-    values = replace_non_finite(np.ascontiguousarray(floats_ND[there_N]), source)
-    return Features(values, offsets_of(there_N.astype(np.int64)))
+    offsets = offsets_of(there_N.astype(np.int64))
+    return finite_features(np.ascontiguousarray(floats_ND[there_N]), offsets, source)
 
 
 def open_npz(path: Path) -> ArrayTable:

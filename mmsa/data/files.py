@@ -9,10 +9,11 @@ from pathlib import Path
 
 from mmsa.config import Named, expand_path
 from mmsa.data.cards import CARDS
-from mmsa.data.corpus import Corpus, DataSet, SplitName, Strings
+from mmsa.data.corpus import Corpus, DataSet, SplitName, Strings, imputed
 from mmsa.data.folds import present_splits
 from mmsa.data.hazards import warn_about_features, warn_about_labels
 from mmsa.data.isolation import read_apart
+from mmsa.data.nonfinite import imputed_notes, without_holes
 from mmsa.data.published import identify
 from mmsa.data.readers import LAYOUTS, FileConfig, Reader
 from mmsa.data.readers.sniffing import recognise
@@ -45,8 +46,12 @@ class FileDataSet(DataSet):
             raise refused
         return corpus
 
-    def examine(self, splits: Sequence[SplitName]) -> tuple[Corpus, DataError | None]:
+    def examine(self, splits: Sequence[SplitName], holes: bool = False) -> tuple[Corpus, DataError | None]:
         """As ``open``, but what it would refuse the splits for is returned: for who wants to know it all.
+
+        Args:
+            splits: to open.
+            holes: whether the corpus says which values were not finite, also where 0 stands for them.
 
         Raises:
             DataError: for a file that cannot be read.
@@ -54,13 +59,25 @@ class FileDataSet(DataSet):
         path = self._path()
         self._identify(path)
         reader = self._reader(path)
+        impute = self.config.nonfinite == "impute"
+        # Means are those of the rows that are trained on, whichever split they stand in; in a search by folds
+        # each fold takes its own again.
+        learned: tuple[SplitName, ...] = ("train",) if impute else ()
         if self.config.folds is not None:
             (there,) = read_apart(reader, ("outlines", []))
             splits = present_splits(splits, there)
+            learned = tuple(present_splits(("train", "valid"), there)) if impute else ()
+        read = tuple(dict.fromkeys((*splits, *learned)))
         # One request for both calls: they share the reader, which parses a pickle once.
         opened, outlines, targets, digests = read_apart(
-            reader, ("read", [splits]), ("outlines", []), ("targets", []), ("digests", [splits])
+            reader, ("read", [read]), ("outlines", []), ("targets", []), ("digests", [read])
         )
+        if impute:
+            # Digests that a store knows are of zeros.
+            digests = {}
+            opened = imputed({name: opened[name] for name in splits}, [opened[name] for name in learned])
+            for note in imputed_notes(opened, path.name):
+                logger.warning("%s", note)
         targets = self._scored(targets)
         refused = None
         try:
@@ -68,7 +85,6 @@ class FileDataSet(DataSet):
         except DataError as error:
             refused = error
         for name, split in opened.items():
-            split.know_digest(digests.get(name))
             warn_about_labels(split, f"{path.name} {name}")
             warn_about_features(split, f"{path.name} {name}")
         for name in outlines.keys() - opened.keys():
@@ -78,6 +94,9 @@ class FileDataSet(DataSet):
             logger.warning(
                 "%s has no test split: what is found can be searched, but not retrained", path.name
             )
+        opened = opened if impute or holes else without_holes(opened)
+        for name, split in opened.items():
+            split.know_digest(digests.get(name))
         return Corpus(self.name, targets[0].scale, opened, targets[0].suite, outlines, targets), refused
 
     def interviewer(self, splits: Sequence[SplitName]) -> dict[SplitName, Strings]:

@@ -114,7 +114,10 @@ def _joined(parts: Sequence[Any]) -> Any:
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     if isinstance(first, Tokens):
         return Tokens(np.concatenate([part.ids for part in parts]), offsets)
-    return Features(np.concatenate([part.values for part in parts]), offsets)
+    starts = np.cumsum([0, *(part.values.size for part in parts)])
+    holes = [part.holes + start for part, start in zip(parts, starts, strict=False) if part.holes is not None]
+    values = np.concatenate([part.values for part in parts])
+    return Features(values, offsets, holes=np.concatenate(holes) if holes else None)
 
 
 def _outlines(

@@ -8,6 +8,8 @@ import numpy as np
 
 from mmsa.data.corpus import Features, Split
 from mmsa.data.inputs import FeatureInput
+from mmsa.data.nonfinite import zeros_outside
+from mmsa.data.validation import first_few
 
 logger = logging.getLogger("mmsa.data")
 
@@ -15,7 +17,9 @@ OUTLIER = 10.0  # standard deviations
 
 
 def warn_about_features(split: Split, source: str) -> None:
-    """Log rows without a modality, constant columns and far outliers."""
+    """Log zeros that no column has, rows without a modality, constant columns and far outliers."""
+    for note in zeros_outside(split, source):
+        logger.warning("%s", note)
     for name, modality in split.modalities().items():
         absent = int((modality.lengths() == 0).sum())
         if absent:
@@ -42,7 +46,8 @@ def _warn_about_columns(features: Features, source: str) -> None:
     low, high = features.values.min(axis=0), features.values.max(axis=0)
     constant = np.flatnonzero(low == high)
     if len(constant):
-        logger.warning("%s: %d of %d columns are constant", source, len(constant), features.dim)
+        told = first_few(constant.tolist())
+        logger.warning("%s: %d of %d columns are constant: %s", source, len(constant), features.dim, told)
     statistics = FeatureInput.of(features)
     reach = np.maximum(high - statistics.mean, statistics.mean - low) / statistics.scale
     far = np.flatnonzero(reach > OUTLIER)

@@ -60,7 +60,7 @@ def opened_to_look(config: Named) -> Examined:
     with noted() as notes:
         outlines = data_set.examine(("train",))[0].outlines
         splits: tuple[SplitName, ...] = tuple(name for name in SPLITS if name in outlines and name != "test")
-        corpus, refused = data_set.examine(splits)
+        corpus, refused = data_set.examine(splits, holes=True)
     path = expand_path(data_set.config.path)
     told = list(dict.fromkeys(notes))
     if is_store(path):

@@ -12,7 +12,9 @@ target-<number>          likewise            of another target, by its place on 
 labels-<modality>        (N,)                labels of single modalities
 text-strings             (bytes,) uint8      like ids
 text-tokens              (L,) int64          token ids; ``text-tokens.offsets``
-text-features            (L, D) float32      frames, like ``audio`` and ``vision``; ``<column>.offsets``
+text-features            (L, D) float32      frames, like ``audio`` and ``vision``; ``<column>.offsets``, and
+                                             ``<column>.nonfinite`` (K,) int64 as ``Features.holes``: 0 stands
+                                             there
 folds                    (N, F) int64        the folds that the file deals, as ``Split.folds``
 =======================  ==================  ================================================================
 
@@ -94,6 +96,8 @@ class StoreCard(Block):
     """What can be predicted, the primary target first; an infinite bound is null."""
     folds: Annotated[str, Field(max_length=200)] | None = None
     """What the file calls the folds that it deals."""
+    nonfinite: bool = False
+    """Whether it says where features were not finite; stores of earlier versions do not."""
     warning: Annotated[str, Field(max_length=10_000)] = ""
     """What everybody who opens the store is told."""
     notes: Annotated[tuple[str, ...], Field(strict=False)] = ()
@@ -177,6 +181,7 @@ def write_store(
             StoredTarget(name=target.name, target=TargetConfig.of(target)) for target in corpus.targets
         ),
         folds=folds,
+        nonfinite=True,
         warning=warning,
         notes=notes,
         splits=splits,
@@ -222,6 +227,8 @@ def _modality_arrays(column: str, modality: Modality) -> Iterator[tuple[str, NDA
     else:
         yield column, modality.ids if isinstance(modality, Tokens) else modality.values
         yield f"{column}.offsets", modality.offsets
+    if isinstance(modality, Features) and modality.holes is not None:
+        yield f"{column}.nonfinite", modality.holes
 
 
 def _string_arrays(column: str, texts_N: NDArray[np.str_]) -> Iterator[tuple[str, NDArray[Any]]]:

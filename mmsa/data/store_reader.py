@@ -177,7 +177,23 @@ class StoreReader(Reader):
                 raise DataError(f"{self.path / CARD}: statistics of {column} are damaged. {AGAIN}")
         path = (self.path / self._file(name, column)).absolute()
         source = MappedFile(str(path), (length, dim), header.start, mean, scale)
-        return Features(source.open(), offsets, source)
+        return Features(source.open(), offsets, source, self._holes(name, column, length * dim))
+
+    def _holes(self, name: SplitName, column: str, size: int) -> NDArray[np.int64] | None:
+        """Where features were not finite; None if nowhere, or if that is not known and not asked for."""
+        if not self._card.nonfinite and self.config.nonfinite == "impute":
+            rule = "needs to know which values were not finite, which this store was made without"
+            advice = "Convert the original file again (launch/data.py convert)."
+            raise DataError(f"{self.path}:\n{Problem('data.nonfinite', 'impute', rule, advice)}")
+        if f"{name}.{column}.nonfinite.npy" not in self._card.files:
+            return None
+        holes: NDArray[np.int64] = self._array(name, f"{column}.nonfinite")
+        rising = holes.ndim == 1 and len(holes) and (np.diff(holes) > 0).all()
+        if not rising or holes[0] < 0 or holes[-1] >= size:
+            raise DataError(
+                f"{self.path}: {name}.{column}.nonfinite must rise and stay below {size}. {AGAIN}"
+            )
+        return holes
 
     def _strings(self, name: SplitName, column: str) -> NDArray[np.str_]:
         content = self._array(name, column).tobytes()
@@ -229,7 +245,11 @@ class StoreReader(Reader):
         with path.open("rb") as stream:
             array = read_rows(stream, header)
         kind = "u" if column in ("ids", "groups", TEXT_COLUMNS["strings"]) else "f"
-        kind = "i" if column.endswith(".offsets") or column in ("folds", TEXT_COLUMNS["tokens"]) else kind
+        kind = (
+            "i"
+            if column.endswith((".offsets", ".nonfinite")) or column in ("folds", TEXT_COLUMNS["tokens"])
+            else kind
+        )
         if array.dtype.kind != kind:
             raise DataError(f"{path}: is {header}, which is not what {column} is made of. {AGAIN}")
         return array

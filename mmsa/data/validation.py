@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsa.data.corpus import MODALITIES, SPLITS, Outline, Split, SplitName
+from mmsa.data.corpus import MODALITIES, SPLITS, Features, Outline, Split, SplitName
 from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import DataError, Problem
 
@@ -36,6 +36,20 @@ def replace_non_finite(values: NDArray[np.float32], source: str) -> NDArray[np.f
         logger.warning("%s: %s set to 0, in columns %s", source, counts, first_few(columns.tolist()))
         values[bad] = 0.0
     return values
+
+
+def finite_features(values: NDArray[np.float32], offsets: NDArray[np.int64], source: str) -> Features:
+    """Features of frames that may hold NaN and infinities: 0 stands for them, and it is noted where.
+
+    Args:
+        values: (L, D), which is changed in place.
+        offsets: (N + 1,) as in ``Features``.
+        source: for messages.
+    """
+    holes = np.flatnonzero(~np.isfinite(values))
+    if not len(holes):
+        return Features(values, offsets)
+    return Features(replace_non_finite(values, source), offsets, holes=holes.astype(np.int64))
 
 
 def check_splits(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ import numpy as np
 
 from mmsa.data.catalogue import open_corpus
 from mmsa.data.conversion import data_config
-from mmsa.data.corpus import MODALITIES, Split, SplitName
+from mmsa.data.corpus import MODALITIES, Features, Split, SplitName
+from mmsa.data.inputs import FeatureInput, InputSpec
 from mmsa.errors import DataError, did_you_mean
 from mmsa.results.served import rows_of, told
 from mmsa.training.bundle import load_bundle
@@ -74,13 +76,28 @@ def rows_to_predict(
     """
     read = _TABLES.get(Path(path).suffix.lower())
     if read is None:
+        learned_on = predictor.config.data
+        if getattr(learned_on, "nonfinite", "zero") == "impute":
+            changes = {"data.nonfinite": "impute", **changes}
         corpus = open_corpus(data_config(path, name, changes), _SPLITS)
         for split in _SPLITS:
-            yield {"id": corpus[split].ids.tolist(), "split": [split] * len(corpus[split])}, corpus[split]
+            rows = _with_means(corpus[split], predictor.inputs)
+            yield {"id": rows.ids.tolist(), "split": [split] * len(rows)}, rows
         return
     table = _table(Path(path), read)
     kept = [column for column in table if column not in MODALITIES]
     yield {str(column): table[column].tolist() for column in kept}, rows_of(table, predictor.inputs)
+
+
+def _with_means(rows: Split, inputs: InputSpec) -> Split:
+    """The rows, with the means that a model has learned in the place of what was not finite."""
+    filled = {
+        str(name): features.filled(known.mean)
+        for name, features in rows.modalities().items()
+        if isinstance(features, Features) and isinstance(known := inputs.modalities().get(name), FeatureInput)
+        if features.holes is not None and features.dim == known.dim
+    }
+    return replace(rows, **filled)  # type: ignore[arg-type]
 
 
 def predict_rows(

@@ -22,7 +22,7 @@ from mmsa.data import budget
 from mmsa.data.corpus import MODALITIES, Features, ModalityName, Outline, Split, SplitName, Strings
 from mmsa.data.folds import FoldsConfig
 from mmsa.data.target_spec import Suite, TargetSpec
-from mmsa.data.validation import first_few, replace_non_finite
+from mmsa.data.validation import finite_features, first_few
 from mmsa.errors import DataError, shown
 from mmsa.registry import Registry
 
@@ -86,6 +86,9 @@ class FileConfig(Block):
     that no paper cuts into seven, five, three or two classes are ``regression``."""
     allow_shared_groups: bool = False
     """Accept a video or speaker whose rows lie in several splits, where the published split is like that."""
+    nonfinite: Literal["zero", "impute"] = "zero"
+    """What stands for -inf, inf and NaN in features: 0, or the mean of the column over finite values of the
+    rows that are trained on (in folds, of each fold's own). 0 may be no value that the column ever has."""
     folds: FoldsConfig | None = None
     """Search by folds of the rows of train and valid together; null searches on valid."""
 
@@ -183,7 +186,7 @@ def frames(
     with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold becomes inf, and then 0
         for row, (start, length) in enumerate(zip(starts_N, lengths_N, strict=True)):
             values[offsets[row] : offsets[row + 1]] = padded_NTD[row, start : start + length]
-    return Features(replace_non_finite(values, source), offsets)
+    return finite_features(values, offsets, source)
 
 
 def checked_lengths(

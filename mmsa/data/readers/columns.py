@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mmsa.data.corpus import Features, Modality, ModalityName, Outline, Split, SplitName
 from mmsa.data.readers.base import HOW_TO_SPLIT, Reader, assemble
 from mmsa.data.target_spec import TargetSpec
-from mmsa.data.validation import first_few, raise_data_error, replace_non_finite
+from mmsa.data.validation import finite_features, first_few, raise_data_error
 from mmsa.errors import DataError, Problem, did_you_mean
 
 InputName = Literal["strings", "tokens", "features", "audio", "vision"]
@@ -177,4 +177,4 @@ def ragged(rows: Sequence[NDArray[Any]], width: int, source: str) -> Features:
     with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold becomes inf, and then 0
         features = Features.from_rows([np.asarray(row, np.float32) for row in rows], width)
     values = features.values if features.values.flags.writeable else features.values.copy()
-    return Features(replace_non_finite(values, source), features.offsets)
+    return finite_features(values, features.offsets, source)

@@ -35,7 +35,7 @@ from mmsa.data.published import identify
 from mmsa.data.readers.base import HOW_TO_SPLIT, Reader, assemble, frames, label_column, split_of, strings
 from mmsa.data.readers.npy import Header
 from mmsa.data.readers.npz_file import NpzFile
-from mmsa.data.validation import first_few, raise_data_error, replace_non_finite
+from mmsa.data.validation import finite_features, first_few, raise_data_error
 from mmsa.errors import DataError, Problem, did_you_mean
 
 logger = logging.getLogger("mmsa.data")
@@ -224,7 +224,7 @@ class NpzReader(Reader):
         lengths_N = file.rows("length").astype(np.int64)
         values = _float32(file.rows(array, np.repeat(chosen_N, lengths_N)))
         offsets = np.concatenate([[0], np.cumsum(lengths_N[chosen_N])]).astype(np.int64)
-        return Features(replace_non_finite(values, source), offsets)
+        return finite_features(values, offsets, source)
 
 
 def _ids_and_groups(file: NpzFile, chosen_N: NDArray[np.bool_]) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
