@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmsa.cli import add_mlflow_uri_argument, add_runs_argument, exit_code, positive
+from mmsa.cli import add_runs_argument, add_tracking_arguments, exit_code, positive
+from mmsa.errors import TrackingError
+
+if TYPE_CHECKING:
+    from mmsa.reports.across import AcrossReport
+    from mmsa.search.study.view import StudyView
 
 PAGE = "report.html"
 
@@ -43,11 +50,13 @@ def arguments() -> argparse.Namespace:
         help="first train the first N steps from the defaults to the best trial, which are guesses otherwise",
     )
     parser.add_argument("--rebuild", action="store_true", help="write into MLflow what is missing there")
-    add_mlflow_uri_argument(parser)
+    add_tracking_arguments(parser)
     add_runs_argument(parser)
     args = parser.parse_args()
     if args.studies and (args.rebuild or args.run_path):
         parser.error("--rebuild and --run-path are for one --study")
+    if args.rebuild and args.no_mlflow:
+        parser.error("--rebuild writes into MLflow, and --no-mlflow forbids that")
     return args
 
 
@@ -81,7 +90,8 @@ def main() -> int:
             measure_composition(study, args.runs, args.measure)
     if args.run_path:
         run_path(studies[0], args.runs, args.run_path, lambda line: print(line, file=sys.stderr, flush=True))
-    document = across_report(studies, args.runs) if args.studies else study_report(studies[0], args.runs)
+    across = across_report(studies, args.runs) if args.studies else None
+    document = across.document if across else study_report(studies[0], args.runs)
     page = args.html or args.runs / (
         f"across-{'-'.join(args.studies)}.html" if args.studies else f"{args.study}/{PAGE}"
     )
@@ -89,7 +99,23 @@ def main() -> int:
     page.write_text(document.html(), encoding="utf-8")
     print(document.markdown(), end="")
     print(f"with pictures: {page}", file=sys.stderr)
+    if across and not args.no_mlflow:
+        log(across, studies, args)
     return 0
+
+
+def log(across: AcrossReport, studies: Sequence[StudyView], args: argparse.Namespace) -> None:
+    """Put a report across studies into MLflow; that it cannot be written costs nothing of the report."""
+    from mmsa.reports.in_mlflow import log_across_report
+    from mmsa.tracking import Location
+
+    location = Location.of(args.runs, args.mlflow_uri, args.storage)
+    try:
+        address = log_across_report(across, studies, location)
+    except TrackingError as error:
+        print(f"MLflow has nothing of this report: {error}", file=sys.stderr)
+    else:
+        print(f"to browse:\n{location.how_to_browse(address)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

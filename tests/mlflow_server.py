@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import configparser
+import importlib.util
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -24,23 +27,60 @@ def free_port() -> int:
         return port
 
 
-class Server:
-    """A server that answers; a context manager. Runs are in ``folder``, or in the database ``store``."""
+def no_passwords() -> str:
+    """What this machine lacks for a server with passwords, in words; empty when there is nothing."""
+    return "" if importlib.util.find_spec("flask_wtf") else "flask-wtf; pip install 'mmsa[cluster]'"
 
-    def __init__(self, folder: Path, store: str | None = None):
+
+class Server:
+    """A server that answers; a context manager.
+
+    Args:
+        folder: for files, and for runs without a ``store``.
+        store: database of runs.
+        users: database of those who may ask; without it everybody may.
+
+    Attributes:
+        origin: of its pages.
+        url: the same with the name and password of its administrator, if it wants them.
+    """
+
+    def __init__(self, folder: Path, store: str | None = None, users: str | None = None):
         self._folder = folder
         self._store = store or f"sqlite:///{folder}/server.db"
         self._port = free_port()
-        self.url = f"http://127.0.0.1:{self._port}"
+        self.origin = self.url = f"http://127.0.0.1:{self._port}"
+        self._options: list[str] = []
+        self._environment = dict(_QUIET)
+        self.password = ""
+        if users:
+            self.password = secrets.token_hex(16)
+            self.url = f"http://admin:{self.password}@127.0.0.1:{self._port}"
+            self._protect(users)
+
+    def _protect(self, users: str) -> None:
+        """Ask for a password, as docker/compose.yaml has it."""
+        settings = configparser.ConfigParser()
+        settings.read(Path(__file__).parents[1] / "docker" / "mlflow_auth.ini")
+        settings["mlflow"]["database_uri"] = users
+        with (self._folder / "auth.ini").open("w") as file:
+            settings.write(file)
+        self._options = ["--app-name", "basic-auth"]
+        self._environment |= {
+            "MLFLOW_AUTH_CONFIG_PATH": str(self._folder / "auth.ini"),
+            "MLFLOW_AUTH_ADMIN_PASSWORD": self.password,
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(16),
+            "MLFLOW_BASIC_AUTH_FAIL_CLOSED": "true",
+        }
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
         command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(self._port)]
         command += ["--backend-store-uri", self._store]
-        command += ["--artifacts-destination", str(self._folder / "artifacts")]
+        command += ["--artifacts-destination", str(self._folder / "artifacts"), *self._options]
         with (self._folder / "server.log").open("a") as log:
             self._process = subprocess.Popen(
-                command, env=os.environ | _QUIET, stdout=log, stderr=log, start_new_session=True
+                command, env=os.environ | self._environment, stdout=log, stderr=log, start_new_session=True
             )
         deadline = time.monotonic() + _STARTUP_SECONDS
         while not self._answers():
@@ -55,7 +95,7 @@ class Server:
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=2) as reply:
+            with urllib.request.urlopen(f"{self.origin}/health", timeout=2) as reply:
                 return bool(reply.status == 200)
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return False

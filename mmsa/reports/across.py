@@ -76,7 +76,20 @@ class _Line:
         return spoken_dominance(dominant_modality(measured), measured)
 
 
-def across_report(studies: Sequence[StudyView], runs: Path) -> Document:
+@dataclass(frozen=True)
+class AcrossReport:
+    """The report across studies.
+
+    Attributes:
+        document: for people.
+        rows: for programs: a row for each study, with the same columns; None where nothing is known.
+    """
+
+    document: Document
+    rows: Sequence[Mapping[str, object]]
+
+
+def across_report(studies: Sequence[StudyView], runs: Path) -> AcrossReport:
     """The report across studies.
 
     Args:
@@ -96,7 +109,32 @@ def across_report(studies: Sequence[StudyView], runs: Path) -> Document:
         Section("Do the estimators agree?", _agreement(lines)),
     ]
     title = f"Across {len(lines)} studies: {', '.join(line.name for line in lines)}"
-    return Document(title, _verdict(lines), sections)
+    return AcrossReport(Document(title, _verdict(lines), sections), [_row(line) for line in lines])
+
+
+def _row(line: _Line) -> dict[str, object]:
+    evidence, source = line.evidence, line.source
+    constant = evidence.study.constant(evidence.metric)
+    row: dict[str, object] = {
+        "study": line.name,
+        "data_set": evidence.study.config.base.data.name,
+        "metric": evidence.metric,
+        "best": None if evidence.best is None else evidence.best.values[0],
+        "constant": None if constant is None else constant.value,
+        "kind": line.kind,
+        "modality": line.modality,
+        "decomposition_of": None if source is None else source.origin,
+        "rows": None if source is None else source.rows,
+    }
+    cells = {} if source is None else cells_of(source)
+    for column in _COLUMNS:
+        cell, name = cells.get(column), column.replace(" ", "_")
+        row |= {name: None, f"{name}_low": None, f"{name}_high": None}
+        if cell is not None:
+            row |= {name: cell.value, f"{name}_low": cell.low, f"{name}_high": cell.high}
+    rewarded = {} if line.shares is None else {share.name: share.quarter for share in line.shares.rows}
+    row["shares"] = ", ".join(f"{name} {value:.2f}" for name, value in rewarded.items()) or None
+    return row
 
 
 def _verdict(lines: Sequence[_Line]) -> str:

@@ -1,12 +1,15 @@
-"""The report of a study in its run in MLflow, where its trials are looked at, and beside the study."""
+"""Reports in MLflow: of a study in its own run, across studies in a run of an experiment of their own."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from mmsa.reports.across import AcrossReport
 from mmsa.reports.study_report import study_report
 from mmsa.search.study.cards import study_card
 from mmsa.search.study.view import StudyView
+from mmsa.tracking.across import AcrossCard, log_across
 from mmsa.tracking.location import Location
 from mmsa.tracking.mirror import log_study_files
 
@@ -32,3 +35,18 @@ def log_report(study: StudyView, runs: Path, location: Location) -> Path:
     page.write_text(html, encoding="utf-8")
     log_study_files(location, study_card(study), {PAGE: html, _MARKDOWN: document.markdown()})
     return page
+
+
+def log_across_report(report: AcrossReport, studies: Sequence[StudyView], location: Location) -> str:
+    """Put a report across studies into its own run; returns the address of that.
+
+    Raises:
+        TrackingError: when the store cannot be written.
+    """
+    card = AcrossCard(
+        studies={study.name: str(study.attributes["identity"]) for study in studies},
+        verdict=report.document.verdict,
+        rows=report.rows,
+        files={PAGE: report.document.html(), _MARKDOWN: report.document.markdown()},
+    )
+    return log_across(location, card)

@@ -238,6 +238,7 @@ def rebuild(
         written = sum(runs.write_trial(trial) for trial in ended)
         runs.write_references(study.references)
         runs.write_summary(trials)
+        runs.end_abandoned()
         if len(ended) == len(trials):
             runs.set_status(running=False, complete=len(ended) >= study.num_trials)
     except Exception as error:

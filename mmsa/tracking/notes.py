@@ -147,6 +147,11 @@ def experiment_note(data_set: str, studies: Mapping[str, tuple[str, str]]) -> st
     return "\n".join([head, "", f"All studies of **{data_set}**, values of valid:", "", *rows])
 
 
+def table_lines(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of a markdown table."""
+    return [_row(*head), _row(*("---" for _ in head)), *(_row(*cells) for cells in rows)]
+
+
 def metrics_table(names: Iterable[str], rows: Mapping[str, Sequence[str]]) -> list[str]:
     """Lines of a markdown table with a metric a row."""
     return [

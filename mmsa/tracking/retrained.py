@@ -13,6 +13,7 @@ from mmsa.errors import TrackingError
 from mmsa.interface import SplitCard
 from mmsa.masking import masked_message
 from mmsa.measurement import Measurement
+from mmsa.tracking.abandoned import end_abandoned, tags_of_this_process
 from mmsa.tracking.artifacts import epochs_csv, log_information, table_csv
 from mmsa.tracking.inputs import log_splits
 from mmsa.tracking.location import Location
@@ -182,7 +183,8 @@ class RetrainRuns:
         client = self._client
         if not self._parent:
             self._experiment = self._location.experiment(client, known.data_set)
-            tags = {"mmsa.role": "retrain", **_prefixed(known.tags)}
+            end_abandoned(client, self._experiment)
+            tags = {"mmsa.role": "retrain", **_prefixed(known.tags), **tags_of_this_process()}
             run = client.create_run(self._experiment, tags=tags, run_name="retrain")
             self._parent = run.info.run_id
             self.page = self._location.run_page(self._experiment, self._parent)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mmsa.interface import ReferencePoint, StudyCard, TrialCard
 from mmsa.masking import masked_message
 from mmsa.ranking import front_of, ranked
+from mmsa.tracking.abandoned import end_abandoned
 from mmsa.tracking.artifacts import (
     count_outcomes,
     epochs_csv,
@@ -297,6 +298,10 @@ class StudyRuns:
         else:
             self._end(self.parent, "FINISHED" if complete else "KILLED")
         self._write_experiment_note()
+
+    def end_abandoned(self) -> None:
+        """Say of retrainings of the same data whose process is gone that they have ended."""
+        end_abandoned(self._client, self._experiment)
 
     def _write_experiment_note(self) -> None:
         latest_first = ["attributes.start_time DESC"]

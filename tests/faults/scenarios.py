@@ -18,6 +18,7 @@ import postgres
 import too_wide
 from searches import FEWEST_EPOCHS, Search
 
+from mmsa.reports.in_mlflow import log_report
 from mmsa.search.study.cards import study_card, trial_card
 from mmsa.tracking import Location, rebuild
 
@@ -53,6 +54,24 @@ def with_mlflow(folder: Path) -> Iterator[Surroundings]:
     (folder / "mlflow").mkdir()
     with mlflow_server.Server(folder / "mlflow") as server:
         yield Surroundings(options=("--mlflow-uri", server.url), server=server)
+
+
+@contextmanager
+def with_protected_mlflow(folder: Path) -> Iterator[Surroundings]:
+    """An MLflow server as a group runs one: over PostgreSQL, and it asks for a password."""
+    (folder / "mlflow").mkdir()
+    with (
+        postgres.Server() as database,
+        mlflow_server.Server(
+            folder / "mlflow", database.new_database(), users=database.new_database()
+        ) as server,
+    ):
+        yield Surroundings(options=("--mlflow-uri", server.url), server=server)
+
+
+def no_protected_mlflow() -> str:
+    """What this machine lacks for it, in words."""
+    return postgres.missing() or mlflow_server.no_passwords()
 
 
 @contextmanager
@@ -152,23 +171,44 @@ def nothing_happens(search: Search, around: Surroundings, chance: Random) -> Non
 
 
 def mirror_is_rebuilt(search: Search, around: Surroundings) -> None:
-    """MLflow is brought up to date with the study, and shows what that holds."""
+    """MLflow, which was away to the end, is brought up to date with the study."""
     around.server.start()
+    study = search.study()
+    cards = [trial_card(study, trial) for trial in study.trials()]
+    assert rebuild(Location.of(search.runs, around.server.url), study_card(study), cards) > 0
+    mirror_is_whole(search, around)
+
+
+def mirror_is_whole(search: Search, around: Surroundings) -> None:
+    """MLflow shows what the study holds, at the latest after it was rebuilt; no password was printed."""
     study = search.study()
     location = Location.of(search.runs, around.server.url)
     cards = [trial_card(study, trial) for trial in study.trials()]
-    assert rebuild(location, study_card(study), cards) > 0
+    rebuild(location, study_card(study), cards)
     assert rebuild(location, study_card(study), cards) == 0
+    log_report(study, search.runs, location)
     client = location.connect()
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = client.search_runs(experiments, "tags.`mmsa.role` = 'trial'")
     assert sorted(int(run.data.tags["mmsa.trial"]) for run in runs) == list(range(len(cards)))
     for run in runs:
+        card = cards[int(run.data.tags["mmsa.trial"])]
         shown = client.get_metric_history(run.info.run_id, "valid/mae")
-        epochs = study.trial(int(run.data.tags["mmsa.trial"])).epochs
         assert {point.step: point.value for point in shown} == {
-            epoch: metrics["valid/mae"] for epoch, metrics in epochs.items()
+            epoch: metrics["valid/mae"] for epoch, metrics in card.epochs.items()
         }
+        assert run.data.params == {name: str(value) for name, value in card.params.items()}
+        assert (run.info.status, run.data.tags["mmsa.outcome"]) == ("FINISHED", card.outcome)
+        assert {"config.yaml", "epochs.csv"} <= _files(client, run.info.run_id)
+    (parent,) = client.search_runs(experiments, "tags.`mmsa.role` = 'study'")
+    assert parent.info.status == "FINISHED"
+    assert {"space.yaml", "best.yaml", "trials.csv", "report.html"} <= _files(client, parent.info.run_id)
+    if around.server.password:
+        assert around.server.password not in search.said()
+
+
+def _files(client: Any, run_id: str) -> set[str]:
+    return {file.path for file in client.list_artifacts(run_id)}
 
 
 def _no_check(search: Search, around: Surroundings) -> None:
@@ -242,5 +282,13 @@ SCENARIOS = (
     Scenario("disk full", fill_disk, around=with_small_disk, lacks=no_small_disk),
     Scenario("checkpoint damaged", damage_checkpoint),
     Scenario("MLflow server lost", lose_server, strikes=1, around=with_mlflow, check=mirror_is_rebuilt),
+    Scenario(
+        "protected MLflow restarted",
+        restart_server,
+        strikes=1,
+        around=with_protected_mlflow,
+        lacks=no_protected_mlflow,
+        check=mirror_is_whole,
+    ),
     Scenario("clock set", set_clock, strikes=4),
 )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from launched import launched
 from reports_cases import config_of, searched
 
 from mmsa.errors import StudyError
@@ -31,7 +34,10 @@ from mmsa.reports.sources import (
     measure_composition,
 )
 from mmsa.reports.study_report import study_report
+from mmsa.search.study.cards import study_card
 from mmsa.search.study.view import StudyView, read_study
+from mmsa.tracking import Location, rebuild
+from mmsa.tracking.views import trials_page
 
 
 def decomposition(shared: float, private: float, synergy: float, error: float = 0.05) -> Decomposition:
@@ -138,7 +144,8 @@ def three(tmp_path: Path) -> Path:
 
 def test_studies_stand_in_one_table_and_one_picture(three: Path) -> None:
     studies = [read_study(name, three) for name in ("one", "two", "three")]
-    document = across_report(studies, three)
+    report = across_report(studies, three)
+    document = report.document
     markdown, html = document.markdown(), document.html()
     assert "one: invariant" in document.verdict
     assert "two: specific (audio), modality audio (100%)" in document.verdict
@@ -146,9 +153,47 @@ def test_studies_stand_in_one_table_and_one_picture(three: Path) -> None:
     assert html.count("<svg") == 1
     assert "0.62 (0.61 to 0.64)" in markdown  # 2 bits of the 3.2 that there are to know
     assert "| mimrl.invariant.text_audio" in markdown
-    assert html == across_report(studies, three).html()
+    assert html == across_report(studies, three).document.html()
     many = across_report([*studies] * 20, three)
-    assert len(many.verdict) <= 200
+    assert len(many.document.verdict) <= 200
+    assert [row["kind"] for row in report.rows] == [
+        "invariant (text, audio)",
+        "specific (audio)",
+        "undecided",
+    ]
+    assert report.rows[0]["redundancy"] == pytest.approx(2.0 / 3.2)
+    assert report.rows[2]["redundancy"] is None
+
+
+@pytest.mark.slow
+def test_the_command_keeps_it_in_one_run_of_an_experiment_of_its_own(
+    three: Path, store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(store, three)
+    location = Location.of(three)
+    one = read_study("one", three)
+    rebuild(location, study_card(one), [])
+    command = ("report.py", "--studies", "one", "two", "three", "--runs", str(three))
+    for _ in range(2):
+        assert launched(monkeypatch, *command) == 0
+        page = capsys.readouterr().err.splitlines()[-1]
+    client = location.connect()
+    experiment = client.get_experiment_by_name("across studies").experiment_id
+    (run,) = client.search_runs([experiment])
+    assert run.info.run_id in page
+    assert run.info.status == "FINISHED"
+    note = run.data.tags["mlflow.note.content"]
+    assert "one: invariant" in note[:200]
+    assert f"[one]({trials_page(location.origin, '1', study_card(one).identity)})" in note
+    assert "artifacts/report.html" in note
+    files = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert files == {"report.html", "report.md", "across.csv", "across.json"}
+    table = Path(client.download_artifacts(run.info.run_id, "across.csv")).read_text(encoding="utf-8")
+    assert [row["modality"] for row in csv.DictReader(table.splitlines())][1] == "audio (100%)"
+    assert launched(monkeypatch, *command, "--mlflow-uri", "http://127.0.0.1:9") == 0
+    told = capsys.readouterr()
+    assert "one: invariant" in told.out
+    assert "MLflow has nothing of this report" in told.err
 
 
 def test_a_decomposition_is_shown_with_planted_data_of_its_size(three: Path) -> None:

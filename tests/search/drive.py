@@ -25,7 +25,7 @@ _STALLS = {"stall": threading.Event(), "stall writing": threading.Event()}
 def main(pipe: Connection, space: Path, runs: Path, url: str | None, machine: str, hasty: bool) -> None:
     """Open the study, say so, and give each word one answer."""
     if machine:  # the same kernel, but nobody can know
-        lease._place = lambda pid: f"{machine} pid:[1] {pid}/1"
+        lease.place_of_process = lambda pid: f"{machine} pid:[1] {pid}/1"
     if hasty:
         trial_store.PAUSES = (0.1, 0.2)
         storage._SECONDS_TO_WAIT = 2

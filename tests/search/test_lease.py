@@ -16,7 +16,8 @@ import pytest
 from sqlalchemy import create_engine
 
 from mmsa.errors import StudyError
-from mmsa.search.study.lease import Holder, Lease, LeaseLost, LeaseStore, _place
+from mmsa.places import place_of_process
+from mmsa.search.study.lease import Holder, Lease, LeaseLost, LeaseStore
 from mmsa.search.study.lease_stores import FileLease, SqlLease
 
 ELSEWHERE = "another-machine pid:[1] 7/7"
@@ -125,7 +126,7 @@ def test_a_living_process_of_this_machine_is_refused_however_silent(opened):
     code = "import time; print('ready', flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
         process.stdout.readline()
-        there = replace(HOLDER, pid=process.pid, place=_place(process.pid))
+        there = replace(HOLDER, pid=process.pid, place=place_of_process(process.pid))
         opened().take(None, there)
         process.send_signal(signal.SIGSTOP)
         with pytest.raises(StudyError, match=f"kill {process.pid}; kill -9 if it does not answer"):

@@ -66,9 +66,12 @@ def _settings(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str,
 
 
 def _code(study: StudyView) -> dict[str, str]:
-    """Tags for the code of the latest launch; none for a study that is older than this record."""
+    """Tags for the code of the latest launch; none for a study that is older than this record.
+
+    Its folder stays with the study: MLflow is read on other machines, by other people.
+    """
     known = study.attributes.get("code", [])
-    return {"code_path": known[-1]["path"], "code_commit": str(known[-1]["commit"])} if known else {}
+    return {"code_digest": known[-1]["digest"], "code_commit": str(known[-1]["commit"])} if known else {}
 
 
 def _history(study: StudyView) -> str:

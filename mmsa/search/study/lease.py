@@ -17,12 +17,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from mmsa.errors import StudyError
+from mmsa.places import machine_of, place_of_process
 
 TERM = 20.0
 """Seconds without a heartbeat after which the holder counts as dead."""
@@ -98,7 +98,7 @@ class Lease:
         interval: float = BEAT,
     ):
         self._store, self._each_beat, self._interval = store, each_beat, interval
-        here = _place(os.getpid()) if place is None else place
+        here = place_of_process(os.getpid()) if place is None else place
         since = datetime.now(UTC).isoformat(timespec="seconds")
         self._mine = Holder(uuid.uuid4().hex, 0, socket.gethostname(), os.getpid(), since, here)
         self._take(term)
@@ -132,10 +132,10 @@ class Lease:
     def _free(self, seen: Holder | None, silent: float, term: float) -> bool:
         if seen is None:
             return True
-        if _machine(seen.place) and _machine(seen.place) == _machine(self._mine.place):
+        if machine_of(seen.place) and machine_of(seen.place) == machine_of(self._mine.place):
             # The kernel knows more than a heartbeat: a driver of this machine that is stopped is silent and
             # not dead.
-            if seen.place == _place(seen.pid):
+            if seen.place == place_of_process(seen.pid):
                 raise _held(seen)
             return True
         return silent >= term
@@ -165,24 +165,6 @@ def _held(holder: Holder) -> StudyError:
         f"{holder} is searching this study. Wait for it, or stop it (on {holder.host}: kill {holder.pid}; "
         "kill -9 if it does not answer any more) and run the same command again."
     )
-
-
-def _place(pid: int) -> str:
-    """Boot of the machine, process namespace, and process with its start time.
-
-    Empty where the kernel does not tell, and for a zombie, which has ended.
-    """
-    try:
-        machine = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        namespace = Path("/proc/self/ns/pid").readlink()
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] in "ZX" else f"{machine} {namespace} {pid}/{fields[19]}"
-
-
-def _machine(place: str) -> str:
-    return place.rpartition(" ")[0]
 
 
 def advanced(holder: Holder) -> Holder:
