@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 from mmsa.data.corpus import SPLITS, Features, Modality, SplitName, Strings
 from mmsa.data.custom import CustomFileConfig, CustomTarget, format_of, table_file
 from mmsa.data.custom_arrow import ArrowTable
-from mmsa.data.custom_tables import Chosen, ColumnTable, open_npz, open_safetensors
+from mmsa.data.custom_names import lacking_inputs, lacking_targets, unknown_names
+from mmsa.data.custom_tables import LENGTHS, Chosen, ColumnTable, open_npz, open_safetensors
 from mmsa.data.folds import shipped_folds
 from mmsa.data.published import identify
 from mmsa.data.readers.base import split_of
@@ -59,8 +60,9 @@ class CustomReader(ColumnsReader):
         """The columns of each split."""
         if self._table.warning:
             logger.warning("%s: %s", self.path.name, self._table.warning)
+        raise_data_error(str(self.path), self._lacking())
         names_N = self._split_names
-        homes_N = np.array([split_of(name) for name in names_N.tolist()])
+        homes_N = self._homes
         homeless = names_N[homes_N == ""]
         if len(homeless):
             found = first_few(np.unique(homeless).tolist())
@@ -78,7 +80,7 @@ class CustomReader(ColumnsReader):
         names = self.config.arrays.get("interviewer")
         if names is None:
             return {}
-        homes_N = np.array([split_of(name) for name in self._split_names.tolist()])
+        homes_N = self._homes
         return {split: Strings(self._table.text(names[0], homes_N == split)) for split in splits}
 
     @property
@@ -112,11 +114,42 @@ class CustomReader(ColumnsReader):
     def _id_column(self) -> str:
         return self._chosen(self.config.id, ("id",), "data.id")
 
+    def _lacking(self) -> list[Problem]:
+        """All names that the file lacks, and what it has instead."""
+        config, table = self.config, self._table
+        settings = {"data.id": config.id, "data.groups": config.groups, "data.split": config.split}
+        if config.folds is not None:
+            settings["data.folds.array"] = config.folds.array
+        problems = [*unknown_names(table, settings)]
+        split = config.split if config.split in table.names else None
+        if config.split is None:
+            found = self._guessed_split
+            split, problems = (found, problems) if isinstance(found, str) else (None, [*problems, found])
+        inputs = self._inputs()
+        used = {*settings.values(), split, *inputs.values(), *_GROUPS, "id"}
+        used |= {name for names in config.arrays.values() for name in names}
+        used |= {column for name in self._targets for column in self._all_columns(name)}
+        lengths = {form.format(name) for form in LENGTHS for name in inputs.values()}
+        spare = [name for name in table.names if name not in used | lengths]
+        has = dict.fromkeys("text" if key in ("strings", "features") else key for key in inputs)
+        problems += lacking_inputs(table, config, tuple(has), spare)
+        if problems and split is None:
+            return problems  # which rows may be looked at is not known
+        return [*problems, *lacking_targets(table, self._targets, spare, self._homes == "train")]
+
     @cached_property
     def _split_column(self) -> str:
         """The column that says the split of a row; empty where folds are read and there is none."""
         if self.config.split is not None:
             return self._chosen(self.config.split, (), "data.split")
+        found = self._guessed_split
+        if isinstance(found, Problem):
+            raise_data_error(str(self.path), [found])
+        return str(found)
+
+    @cached_property
+    def _guessed_split(self) -> str | Problem:
+        """The only column that can say the split of a row."""
         known = [name for name in self._table.names if "split" in name.lower()]
         known = known or [name for name in self._table.names if "fold" in name.lower()]
         known = [name for name in known if self._table.kind(name) == "text"]
@@ -126,7 +159,12 @@ class CustomReader(ColumnsReader):
             return ""
         rule = "must name the column that says whether a row is train, valid or test"
         advice = f"Here it may be {first_few(known)}." if known else _HOW_TO_SPLIT
-        raise DataError(f"{self.path}:\n{Problem('data.split', None, rule, advice)}")
+        return Problem("data.split", None, rule, advice)
+
+    @cached_property
+    def _homes(self) -> NDArray[np.str_]:
+        """(N,) the split of each row; empty for rows of none."""
+        return np.array([split_of(name) for name in self._split_names.tolist()])
 
     @cached_property
     def _split_names(self) -> NDArray[np.str_]:
@@ -188,7 +226,7 @@ class CustomReader(ColumnsReader):
         table, found = self._table, dict[InputName, str]()
         named = self.config.arrays.get("text")
         texts = named or tuple(name for name in dict.fromkeys((*_STRINGS, *_FEATURES)) if table.has(name))
-        for name in texts:
+        for name in filter(table.has, texts):
             key: InputName = "strings" if table.kind(name) == "text" else "features"
             if key == "strings" and named is None and "strings" in found:
                 continue  # raw_text goes before text
@@ -201,8 +239,6 @@ class CustomReader(ColumnsReader):
             (name,) = self.config.arrays.get(modality, (modality,))
             if table.has(name):
                 found[modality] = name
-            elif modality in self.config.arrays and modality in self.config.modalities:
-                raise table.missing(name)
         return found
 
     def _input(self, key: InputName, name: str, chosen_N: Chosen, source: str) -> Modality:
@@ -221,12 +257,6 @@ class CustomReader(ColumnsReader):
     def _values(self, name: str, chosen_N: Chosen) -> NDArray[np.float32]:
         """Values of a target, (n,) or (n, K)."""
         target, columns = self._targets[name], self._all_columns(name)
-        for column in columns:
-            if column not in self._table.names:
-                rule = "is not in the file"
-                advice = did_you_mean(column, self._table.names)
-                problem = Problem(f"data.targets.{name}", column, rule, advice)
-                raise_data_error(str(self.path), [problem])
         values = [self._column(name, target, column, chosen_N) for column in columns]
         found = values[0] if len(values) == 1 else np.stack(values, axis=1)
         with np.errstate(over="ignore"):

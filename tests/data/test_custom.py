@@ -120,8 +120,12 @@ def test_npy_files_beside_a_table(tmp_path: Path) -> None:
     [
         ({}, {"split": "fold"}, r"data\.split: 'fold'"),
         ({}, {"id": "partcipant"}, r"data\.id: 'partcipant'[\s\S]*Did you mean 'participant'"),
-        ({}, {"arrays": {"audio": "egemap"}}, r"has no 'egemap'[\s\S]*Did you mean 'egemaps'"),
-        ({}, {"modalities": ["vision"]}, r"train\.vision[\s\S]*Write data\.modalities: \[text, audio\]"),
+        ({}, {"arrays": {"audio": "egemap"}}, r"audio: 'egemap'[\s\S]*Did you mean 'egemaps'"),
+        (
+            {},
+            {"modalities": ["vision"]},
+            r"arrays\.vision[\s\S]*Leave it out \(data\.modalities=\[text,audio\]\)",
+        ),
         ({}, {"targets": {"scor": {}}}, r"'scor'[\s\S]*Did you mean 'score'"),
         ({}, {"targets": {"answer": {}}}, r"column answer[\s\S]*has no classes"),
         ({}, {"targets": {"score": {"low": 0, "high": 5}}}, r"labels must lie within \[0, 5\]"),
@@ -146,6 +150,31 @@ def test_what_does_not_fit_is_told(
         return
     with pytest.raises(DataError, match=message):
         open_corpus(config(tmp_path / "f.npz", **(SETTINGS | settings)))
+
+
+def test_columns_under_other_names_are_told_at_once_with_what_to_write(tmp_path: Path) -> None:
+    lines = ["id,dialogue,Split,utterance,Emotion,certainty"]
+    for row in range(ROWS):
+        split, emotion = "train" if row < 8 else "dev", ["joy", "anger", "fear"][row % 3]
+        lines.append(f"{row},d{row},{split},well then,{emotion},{row / 10}")
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
+    with pytest.raises(DataError) as refused:
+        open_corpus(config(tmp_path / "rows.csv", groups="dialog", modalities=["text", "audio"]))
+    assert str(refused.value).splitlines()[1:] == [
+        "  data.groups: 'dialog'",
+        "      is not in the file",
+        "      Did you mean 'dialogue'?",
+        "  data.arrays.text: None",
+        "      must name its column, as none is called so",
+        "      Name its column (data.arrays.text=utterance).",
+        "  data.arrays.audio: None",
+        "      must name its column, as none is called so",
+        "      The file has id, dialogue, Split, utterance, Emotion, certainty.",
+        "  data.targets.label: 'label'",
+        "      is not in the file",
+        "      It may be data.targets={certainty: {kind: regression}}; or "
+        "{Emotion: {kind: multiclass, classes: [anger, fear, joy]}}.",
+    ]
 
 
 def test_settings_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
