@@ -105,7 +105,8 @@ def measure_panel(
             if "target" in families and kind not in SCALES:
                 for name in (FUSION, *modalities):
                     found[f"target/{name}"] = decomposed[f"decomposition/subset/{name}"]
-    return found
+    # The most wanted first, as a summary shows them, and not what was measured first.
+    return {name: found[name] for name in pairs(families, modalities) if name in found} | found
 
 
 def principal_directions(values: ArrayLike, group_N: Rows | None = None) -> Array:

@@ -25,6 +25,7 @@ from mmsa.experiment import RunConfig
 from mmsa.information.across_parts import across_parts
 from mmsa.interface import SplitCard
 from mmsa.provenance import versions
+from mmsa.results.by_label import by_label
 from mmsa.results.exported import Exported
 from mmsa.results.retrained import RetrainReport, SeedResult
 from mmsa.results.robustness import measure_robustness
@@ -203,6 +204,7 @@ def _measure_on_test(
         num_rows=len(test),
         num_groups=len(np.unique(test.groups)),
         presence=tuple(by_presence(corpus, test, [own[corpus.target.name] for own in told_fresh])),
+        labels=tuple(by_label(values, told_fresh, corpus.target)),
         robustness=measure_robustness(fresh, corpus, test),
         notes=tuple(lopsided(test.labels, corpus.target, "test")),
     )

@@ -14,6 +14,7 @@ from mmsa.experiment import RunConfig, TrainConfig
 from mmsa.information.target import Decomposition
 from mmsa.interface import VALID, SplitCard, direction_of
 from mmsa.measurement import Measurement
+from mmsa.results.by_label import LabelResult, label_lines
 from mmsa.results.exported import Exported
 from mmsa.results.robustness import Robustness
 from mmsa.results.statistics import Interval
@@ -73,6 +74,7 @@ class RetrainReport:
         decomposition: of the information about the test labels, for the seed that is best on valid; None
             where nothing is to be measured.
         presence: results by what rows of test have; empty where all have the same modalities.
+        labels: results of each label of multi-label targets; empty without any.
         robustness: of the fresh seeds, with some modalities alone and with noise; None if not measured.
         notes: lines about the labels that a reader of the metrics should know.
     """
@@ -95,6 +97,7 @@ class RetrainReport:
     decomposition: Decomposition | None = None
     notes: tuple[str, ...] = ()
     presence: tuple[PatternResult, ...] = ()
+    labels: tuple[LabelResult, ...] = ()
     robustness: Robustness | None = None
 
     @property
@@ -138,6 +141,7 @@ class RetrainReport:
             [
                 *lines,
                 *self.notes,
+                *label_lines(self.labels),
                 *self._presence(),
                 *(known.tested if known else ()),
                 *self._information(),

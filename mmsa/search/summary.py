@@ -12,7 +12,7 @@ from textwrap import shorten
 
 from mmsa.interface import VALID, Outcome, ReferencePoint, Scalar, direction_of, short
 from mmsa.masking import masked
-from mmsa.measurement import CLAIMS, Measurement
+from mmsa.measurement import ABSENT, CLAIMS, Measurement
 from mmsa.search.honest import honest_lines
 from mmsa.search.progress import ENDS, spoken
 from mmsa.search.records import Cost, TrialRecord, shown_params
@@ -63,13 +63,17 @@ class BestTrial:
     def measured(self) -> list[str]:
         """A line with its measured information, the most wanted first; no line if nothing was to be measured.
 
-        Measurements with a finding come first. If none has a finding, the line says why.
+        Measurements with a finding come first. If none has one, or the most wanted was not measured, the line
+        says why.
         """
         claims = {name: m for name, m in self.information.items() if m.status in CLAIMS}
-        shown = list((claims or self.information).items())[:_NUM_MEASURED]
-        found = ", ".join(f"{name} {measured.text(digits=2)}" for name, measured in shown)
-        without = len(self.information) - len(claims)
+        shown = dict(list((claims or self.information).items())[:_NUM_MEASURED])
+        shown |= {name: m for name, m in list(self.information.items())[:1] if m.status in ABSENT}
+        found = ", ".join(f"{name} {measured.text(digits=2)}" for name, measured in shown.items())
+        without = len(self.information.keys() - claims.keys() - shown.keys())
         rest = f"; {without} more without a finding" if claims and without else ""
+        if any(measured.status == "skipped" for measured in shown.values()):
+            rest += "; skipped: takes longer than information.budget allows"
         return [f"          information in nats: {found}{rest}"] if found else []
 
     def text(self, metric: str) -> str:

@@ -66,6 +66,16 @@ def test_what_could_not_be_measured_of_the_best_is_said_with_the_reason():
     assert "          information in nats: a too few rows (27)\n" in text
 
 
+def test_the_most_wanted_information_is_named_where_there_was_no_time_for_it():
+    x, y = np.random.default_rng(0).standard_normal((2, 100))
+    known = CopulaPanel({"x": x, "y": x + y}).measure("x", "y")
+    skipped = not_measured("skipped", num_samples=100, num_groups=100, dims=(1, 1))
+    panel = {"target/fusion": skipped, "fusion/audio": known, "target/audio": skipped}
+    (line,) = BestTrial(3, 0.4, {}, information=panel).measured()
+    assert "target/fusion skipped; 1 more without a finding; skipped: takes longer than" in line
+    assert "fusion/audio" in line
+
+
 def test_commands_name_the_runs_and_the_storage_that_were_used():
     text = replace(DONE, runs=Path("/data/my runs"), storage="postgresql://me:***@db/studies").text()
     assert "export.py --study tried --runs '/data/my runs' --storage 'postgresql://me:***@db/studies'" in text
