@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from mmsa.config import Block
+from mmsa.config import Block, refuse
 from mmsa.experiment import PositiveInt
 from mmsa.search.records import Cost
 
 GIB = 2**30
+GPU_PARTS = 10_000
+"""Parts in which Ray counts a GPU."""
 
 
 def machine_memory() -> int:
@@ -27,10 +29,21 @@ class Resources(Block):
     workers: PositiveInt = 1
     """Processes that train one trial together, each with a share of every batch."""
     gpus_per_worker: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
+    """One, or the fraction of one that is shared with others; 0 trains on CPUs."""
     cpus_per_worker: PositiveInt = 1
     silent_minutes: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 60.0
     """Longer than any epoch takes, start-up included. A trial that reports nothing for so long hangs: its
     processes are ended, and it goes on from its checkpoint as after a crash."""
+
+    @field_validator("gpus_per_worker")
+    @classmethod
+    def _at_most_one(cls, gpus: float) -> float:
+        if gpus > 1.0:
+            advice = "Write 1, and workers: 2 (or more) for trials on several GPUs."
+            raise refuse(gpus, "a worker trains on one GPU, and others would stay idle", advice)
+        if 0.0 < gpus < 1.0 / GPU_PARTS:
+            raise refuse(gpus, f"is less than 1/{GPU_PARTS} of a GPU", "Write 0.25 for four on a GPU.")
+        return gpus
 
 
 @dataclass(frozen=True)

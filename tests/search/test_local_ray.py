@@ -149,6 +149,42 @@ def test_workers_run_the_drivers_code_whatever_lies_in_the_working_folder(tmp_pa
     assert not Path(session).exists()  # nor is it left behind
 
 
+SHARED_GPU = """
+import os
+import ray
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+from mmsa.search.costs import Resources
+from mmsa.search.execution.cluster import ray_cluster, slots_for
+
+@ray.remote
+def sees():
+    return os.environ["CUDA_VISIBLE_DEVICES"]
+
+with ray_cluster(cpus=16):
+    slots = slots_for(Resources(gpus_per_worker=0.25), needs_gpu=True)
+    groups = [ray.util.placement_group(slots.bundles()) for _ in range(slots.count + 1)]
+    ready, waiting = ray.wait([group.ready() for group in groups], num_returns=slots.count, timeout=120)
+    ready += ray.wait(waiting, timeout=1)[0]
+    print(slots.count, len(ready), ray.get(sees.remote()) or "nothing")
+    group = PlacementGroupSchedulingStrategy(groups[0], 0)
+    print(ray.get(sees.options(num_gpus=slots.gpus, scheduling_strategy=group).remote()))
+"""
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_trials_share_the_parts_of_cards_that_the_user_names():
+    """Ray counts cards, would offer one of two parts, and would show all to a worker that asked for none."""
+    names = ["MIG-0d2c1a54-0000-5000-8000-000000000001", "MIG-0d2c1a54-0000-5000-8000-000000000002"]
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ",".join(names)}
+    command = [sys.executable, "-c", SHARED_GPU]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    counts, seen = ended.stdout.splitlines()
+    assert counts == "8 8 nothing"
+    assert seen in names
+
+
 @pytest.mark.ray
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(

@@ -13,13 +13,16 @@ import ray
 from ray.exceptions import RayError
 
 from mmsa.errors import StudyError
-from mmsa.search.costs import Resources
+from mmsa.search.costs import GPU_PARTS, Resources
 from mmsa.search.execution.local_ray import RESUMABLE, Job, last_word, local_ray
 
 _WORKER_SETTINGS = {
     # Waiting threads give up their CPU. They would spin by default, and on a machine with other work a step
     # of four threads then took 500 times as long.
     "OMP_WAIT_POLICY": "PASSIVE",
+    # A worker that was given no GPU sees none. Ray would leave it all of them, so that every trial trains on
+    # the first one.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
 }
 _SETTINGS = {
     **_WORKER_SETTINGS,
@@ -34,6 +37,8 @@ _SETTINGS = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
 _SECONDS_TO_ANSWER = 10.0
+_NOTED = 0.05
+"""Part of a GPU that is given to nobody, from which on the user is told."""
 
 
 @contextmanager
@@ -147,6 +152,14 @@ def slots_for(resources: Resources, needs_gpu: bool) -> Slots:
         gpus = most_gpus
     elif most_gpus and not gpus:
         notes.append("there are GPUs, but the space asks for none (resources.gpus_per_worker)")
+    if gpus and (idle := 1.0 - gpus * _sharing(gpus)) >= _NOTED:
+        whole = " or ".join(
+            f"{GPU_PARTS // count / GPU_PARTS:g}" for count in (_sharing(gpus), _sharing(gpus) + 1)
+        )
+        notes.append(
+            f"at gpus_per_worker {gpus:g} a GPU has room for {_sharing(gpus)}, and {idle:.2g} of it is given to "
+            f"nobody; {whole} divides it"
+        )
     most = sum(_fitting(node, cpus, gpus) for node in nodes)
     if most == 0:
         raise StudyError(f"no machine of the cluster has both {cpus:g} CPUs and {gpus:g} GPUs for a worker")
@@ -165,4 +178,9 @@ def num_fitting(slots: Slots, memory: int) -> int:
 
 def _fitting(node: dict[str, float], cpus: float, gpus: float) -> int:
     by_cpu = int(node.get("CPU", 0.0) // cpus)
-    return min(by_cpu, int(node.get("GPU", 0.0) // gpus)) if gpus else by_cpu
+    return min(by_cpu, int(node.get("GPU", 0.0)) * _sharing(gpus)) if gpus else by_cpu
+
+
+def _sharing(gpus: float) -> int:
+    """Number of workers on each GPU. None is on two, and Ray counts in parts: 1.0 // 0.2 would be 4."""
+    return GPU_PARTS // round(gpus * GPU_PARTS)

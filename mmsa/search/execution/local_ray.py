@@ -97,6 +97,7 @@ def _start(cpus: int | None) -> None:
                     address="local",  # without it, Ray joins whatever cluster was started on this machine
                     job_config=Job(),
                     num_cpus=cpus,
+                    num_gpus=_parts_of_cards(),
                     include_dashboard=False,
                     log_to_driver=False,
                     logging_level=logging.ERROR,
@@ -106,6 +107,12 @@ def _start(cpus: int | None) -> None:
             if not left or _TOO_SLOW not in str(error):
                 raise
             ray.shutdown()
+
+
+def _parts_of_cards() -> int | None:
+    """How many parts of cards in MIG mode this process may use; None leaves it to Ray, which counts cards."""
+    names = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    return len(names) if any(name.startswith("MIG-") for name in names) else None
 
 
 def refuse_dead_ray() -> None:
