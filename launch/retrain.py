@@ -26,6 +26,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--threads", type=positive, metavar="N", help="CPU threads (default: as the trial ran)"
     )
+    parser.add_argument(
+        "--by",
+        action="append",
+        metavar="COLUMN",
+        help="column with classes whose values the result is also told for; may be repeated "
+        "(default: gender, where the data have it)",
+    )
     parser.add_argument("--register", metavar="NAME", help="name of the MLflow model (default: the study's)")
     add_common_arguments(parser)
     add_tracking_arguments(parser)
@@ -56,6 +63,7 @@ def main() -> int:
             runs=args.runs,
             say=print,
             watch=publisher,
+            by=args.by,
         )
     except BaseException:
         if publisher is not None:

@@ -14,6 +14,8 @@ CUT = 10.0
 SCORE = TargetSpec("score", low=0.0, high=24.0, threshold=CUT, suite="phq8")
 DEPRESSED = TargetSpec("depressed", "binary", classes=("not depressed", "depressed"))
 GENDER = TargetSpec("gender", "binary", classes=("female", "male"))
+ABOUT_PEOPLE = (GENDER.name,)
+"""Columns that say who somebody is; results are told by them unless others are asked for."""
 SDS_CUT = 53.0
 """Scores of the SDS from here on count as depressed in EATD-Corpus."""
 SDS = TargetSpec("score", low=25.0, high=100.0, threshold=SDS_CUT, suite="phq8")

@@ -155,6 +155,7 @@ def _card(
         note=note,
         metrics={name: interval.estimate for name, interval in report.intervals.items()},
         table=table,
+        by={found.by: found.rows() for found in report.subgroups},
         information=_mean_information(report),
         seeds=[_seed_card(result) for result in report.seeds],
         model=model,

@@ -5,7 +5,7 @@ Needs neither Ray nor Optuna.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ from mmsa.results.sealed import (
 )
 from mmsa.results.seeds import Watcher, train_seed
 from mmsa.results.statistics import cluster_bootstrap
+from mmsa.results.subgroups import by_subgroup, columns_of
 from mmsa.results.test_information import INFORMATION, decompose_test, measure_test, save_information
 from mmsa.seeding import derive_seed
 from mmsa.training.bundle import load_bundle
@@ -59,6 +60,7 @@ def retrain(
     runs: Path,
     say: Say,
     watch: Watcher | None = None,
+    by: Collection[str] | None = None,
 ) -> RetrainReport:
     """Train a configuration with several seeds, then open test once for all of them.
 
@@ -77,9 +79,10 @@ def retrain(
         runs: folder of all runs.
         say: is given lines of progress.
         watch: is told of every epoch.
+        by: columns whose values results on test are also told for; None for those about people, as gender.
 
     Raises:
-        ConfigError: for overrides that do not fit the configuration.
+        ConfigError: for overrides that do not fit the configuration, and columns that the data lack.
         DataError: when the data are missing or not those that the search saw, when valid cannot select an
             epoch, or when test is incomplete or holds rows that the search saw.
         TrainingDiverged: when training of a seed diverges; test stays closed then.
@@ -87,6 +90,7 @@ def retrain(
     config = with_overrides(exported.config, overrides, "--set")
     corpus = open_corpus(config.data)
     check_same_data(exported, overrides, corpus)
+    columns = columns_of(corpus, by)
     raise_data_error(corpus.name, undecidable(corpus, [config.train.metric]))
     check_test(exported, config, overrides, corpus, say)
     Ledger(runs / LEDGER).openings()  # one that cannot be written to is told before the first epoch
@@ -108,7 +112,7 @@ def retrain(
         trained.append(SeedResult(seed, result.best_epoch, result.metrics, history, bundle, selected=first))
         if number == 1:
             reproduced = _compare(exported, overrides, trained[0], say)
-    report, test = _measure_on_test(exported, config, corpus, overrides, trained, reproduced, runs)
+    report, test = _measure_on_test(exported, config, corpus, overrides, trained, reproduced, runs, columns)
     return _with_information(report, test, corpus.target.kind, runs, folder / INFORMATION, say)
 
 
@@ -142,6 +146,7 @@ def _measure_on_test(
     trained: Sequence[SeedResult],
     reproduced: bool | None,
     runs: Path,
+    columns: Sequence[TargetSpec],
 ) -> tuple[RetrainReport, Split]:
     rows = Rows.of(corpus, "test").rows
     opening = Opening(
@@ -181,6 +186,7 @@ def _measure_on_test(
     chosen = [position for position, result in enumerate(seeds) if not result.selected]
     fresh = [models[position] for position in chosen]
     told_fresh = [told[position] for position in chosen]
+    primary_SN = np.stack([own[corpus.target.name] for own in told_fresh])
     report = RetrainReport(
         exported=exported,
         config=config,
@@ -203,8 +209,9 @@ def _measure_on_test(
         targets=tuple(values),
         num_rows=len(test),
         num_groups=len(np.unique(test.groups)),
-        presence=tuple(by_presence(corpus, test, [own[corpus.target.name] for own in told_fresh])),
         labels=tuple(by_label(values, told_fresh, corpus.target)),
+        presence=tuple(by_presence(corpus, test, primary_SN)),
+        subgroups=tuple(by_subgroup(corpus.target, test, primary_SN, column) for column in columns),
         robustness=measure_robustness(fresh, corpus, test),
         notes=tuple(lopsided(test.labels, corpus.target, "test")),
     )

@@ -18,6 +18,7 @@ from mmsa.results.by_label import LabelResult, label_lines
 from mmsa.results.exported import Exported
 from mmsa.results.robustness import Robustness
 from mmsa.results.statistics import Interval
+from mmsa.results.subgroups import SubgroupTable
 from mmsa.results.test_information import information_table
 from mmsa.training.constants import best_constants, short_of
 from mmsa.training.presence import PatternResult, presence_lines
@@ -75,6 +76,7 @@ class RetrainReport:
             where nothing is to be measured.
         presence: results by what rows of test have; empty where all have the same modalities.
         labels: results of each label of multi-label targets; empty without any.
+        subgroups: results by columns such as gender; empty where the data have none.
         robustness: of the fresh seeds, with some modalities alone and with noise; None if not measured.
         notes: lines about the labels that a reader of the metrics should know.
     """
@@ -98,6 +100,7 @@ class RetrainReport:
     notes: tuple[str, ...] = ()
     presence: tuple[PatternResult, ...] = ()
     labels: tuple[LabelResult, ...] = ()
+    subgroups: tuple[SubgroupTable, ...] = ()
     robustness: Robustness | None = None
 
     @property
@@ -142,6 +145,7 @@ class RetrainReport:
                 *lines,
                 *self.notes,
                 *label_lines(self.labels),
+                *(line for table in self.subgroups for line in table.lines()),
                 *self._presence(),
                 *(known.tested if known else ()),
                 *self._information(),

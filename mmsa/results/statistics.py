@@ -60,21 +60,29 @@ def cluster_bootstrap(
         target: what is predicted.
         seed: of the resampling.
     """
-    names, group_N = np.unique(groups_N, return_inverse=True)
-    num_groups = len(names)
-    # The first row is the split as it is.
-    weights_RG = np.vstack([np.ones(num_groups), bootstrap_weights(num_groups, _RESAMPLES, seed)])
-    # A resample is a weight for each group, and metrics are computed from weights: no rows are copied, and
-    # all resamples are one product.
-    weights = RowWeights(group_N, weights_RG)
+    weights = group_resamples(groups_N, seed)
+    one_group = len(np.unique(groups_N)) < 2
     by_seed = [weighted_metrics(labels_N, predictions_N, weights, target) for predictions_N in predictions_SN]
     means = {name: np.mean([metrics[name] for metrics in by_seed], axis=0) for name in by_seed[0]}
-    return {name: _interval(values_R[0], values_R[1:], num_groups) for name, values_R in means.items()}
+    return {
+        name: Interval(float(values_R[0])) if one_group else interval_of(values_R)
+        for name, values_R in means.items()
+    }
 
 
-def _interval(estimate: np.float64, resampled_R: Floats, num_groups: int) -> Interval:
-    if num_groups < 2:
-        return Interval(float(estimate))
+def group_resamples(groups_N: NDArray[np.str_], seed: int = 0) -> RowWeights:
+    """Weights of the rows as they are, and then of each resample of whole groups.
+
+    A resample is a weight for each group, and metrics are computed from weights: no rows are copied, and all
+    resamples are one product.
+    """
+    names, group_N = np.unique(groups_N, return_inverse=True)
+    drawn_RG = bootstrap_weights(len(names), _RESAMPLES, seed)
+    return RowWeights(group_N, np.vstack([np.ones(len(names)), drawn_RG]))
+
+
+def interval_of(values_R: Floats) -> Interval:
+    """The interval of a value, which comes first, from those of the resamples."""
     tails = [(1 - level) / 2 for level in _LEVELS]
-    bounds = [np.quantile(resampled_R, (tail, 1 - tail)).tolist() for tail in tails]
-    return Interval(float(estimate), *bounds[0], *bounds[1])
+    bounds = [np.quantile(values_R[1:], (tail, 1 - tail)).tolist() for tail in tails]
+    return Interval(float(values_R[0]), *bounds[0], *bounds[1])

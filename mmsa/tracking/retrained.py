@@ -89,6 +89,7 @@ class RetrainCard:
         note: in markdown, the verdict first.
         metrics: means over fresh seeds on test, without a prefix.
         table: a row for each metric on test, with intervals, spread and constants.
+        by: a table likewise for the values of each column that results are told by, such as gender.
         information: means over fresh seeds of what was measured on test, by name in MLflow.
         seeds: one card for each model.
         model: what is registered of the seed that is best on valid.
@@ -108,6 +109,7 @@ class RetrainCard:
     splits: Sequence[SplitCard]
     decomposition: Mapping[str, Any] | None = None
     decomposed: Mapping[str, Measurement] = field(default_factory=dict)
+    by: Mapping[str, Sequence[Mapping[str, object]]] = field(default_factory=dict)
 
 
 class RetrainRuns:
@@ -232,8 +234,12 @@ class RetrainRuns:
         known = self._beginning
         log_splits(client, self._parent, known.data_set, card.splits)
         client.log_text(self._parent, card.report, "report.txt")
-        client.log_text(self._parent, table_csv(card.table), "test.csv")
-        client.log_text(self._parent, json.dumps(list(card.table), indent=2) + "\n", "test.json")
+        for name, table in {
+            "test": card.table,
+            **{f"test-by-{name}": rows for name, rows in card.by.items()},
+        }.items():
+            client.log_text(self._parent, table_csv(table), f"{name}.csv")
+            client.log_text(self._parent, json.dumps(list(table), indent=2) + "\n", f"{name}.json")
         if card.decomposition is not None:
             client.log_dict(self._parent, dict(card.decomposition), "decomposition.json")
         log_information(client, self._parent, card.decomposed, "decomposition-in-nats")
