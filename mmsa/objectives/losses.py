@@ -29,6 +29,11 @@ _DEFAULTS: dict[TargetKind, str] = {
 }
 
 
+def default_loss(kind: TargetKind) -> str:
+    """Return the name of the loss that a target of a kind has where none is named."""
+    return _DEFAULTS[kind]
+
+
 class TaskConfig(Named):
     """Settings shared by all task losses."""
 

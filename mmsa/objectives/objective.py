@@ -16,7 +16,7 @@ from mmsa.data.targets import UNKNOWN, Targets, TrainTargets
 from mmsa.errors import ConfigError, Problem, did_you_mean
 from mmsa.models.base import RepresentationDims, Representations
 from mmsa.objectives.base import TASKS, TERMS, Term, TermConfig
-from mmsa.objectives.losses import DefaultLoss, MeanAbsoluteError, TaskConfig, TaskLoss
+from mmsa.objectives.losses import DefaultLoss, MeanAbsoluteError, TaskConfig, TaskLoss, default_loss
 from mmsa.objectives.strategies import STRATEGIES, AlternatingStrategy, HeadProjection, JointStrategy
 from mmsa.objectives.weightings import WEIGHTINGS, Fixed
 
@@ -30,8 +30,9 @@ class ObjectiveConfig(Block):
     """What is minimised, and in which passes."""
 
     task: Annotated[TaskConfig, one_of(TASKS)] = MeanAbsoluteError.Config()
-    """Loss of the primary target. Where that is no number on a scale, ``mae``, the default, stands for the
-    default of its kind."""
+    """Loss of the primary target; left out, it is ``mae`` on a scale, and elsewhere the default of its kind.
+    Files that state every setting, as exports do, say ``mae`` for both. In a space ``mae`` is refused for a
+    target that is no number on a scale."""
     tasks: Mapping[str, Annotated[TaskConfig, one_of(TASKS)]] = Field(
         default={}, exclude_if=lambda tasks: not tasks
     )
@@ -116,6 +117,16 @@ def chosen_tasks(config: ObjectiveConfig, targets: Sequence[TargetSpec]) -> dict
     if problems:
         raise ConfigError("objective", problems)
     return chosen
+
+
+def refusal_of_mae(path: str, target: TargetSpec) -> Problem | None:
+    """Return why ``mae`` cannot be asked for; None on a scale."""
+    if target.is_scale:
+        return None
+    fitting = [name for name in TASKS if target.kind in TASKS[name].kinds]
+    rule = f"is no loss of {target.name}, a target of the kind {target.kind}"
+    nearest = f"Write {default_loss(target.kind)}, which is taken where no loss is named"
+    return Problem(path, "mae", rule, f"{nearest}. All that fit: {', '.join(fitting)}.")
 
 
 @dataclass(frozen=True)

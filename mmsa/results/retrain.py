@@ -20,10 +20,11 @@ from mmsa.data.ledger import LEDGER, Ledger, Opening
 from mmsa.data.rows import Rows
 from mmsa.data.target_spec import TargetKind, TargetSpec
 from mmsa.data.validation import raise_data_error
-from mmsa.errors import DataError
+from mmsa.errors import ConfigError, DataError
 from mmsa.experiment import RunConfig
 from mmsa.information.across_parts import across_parts
 from mmsa.interface import SplitCard
+from mmsa.objectives.objective import refusal_of_mae
 from mmsa.provenance import versions
 from mmsa.results.by_label import by_label
 from mmsa.results.exported import Exported
@@ -50,6 +51,8 @@ from mmsa.training.metrics import evaluate, lopsided, target_metric
 from mmsa.training.presence import by_presence
 from mmsa.training.runtime import Runtime
 from mmsa.training.selection import undecidable
+
+_TASK = "objective.task.name"
 
 
 def retrain(
@@ -91,6 +94,7 @@ def retrain(
     corpus = open_corpus(config.data)
     check_same_data(exported, overrides, corpus)
     columns = columns_of(corpus, by)
+    _refuse_mae(overrides, corpus)
     raise_data_error(corpus.name, undecidable(corpus, [config.train.metric]))
     check_test(exported, config, overrides, corpus, say)
     Ledger(runs / LEDGER).openings()  # one that cannot be written to is told before the first epoch
@@ -114,6 +118,12 @@ def retrain(
             reproduced = _compare(exported, overrides, trained[0], say)
     report, test = _measure_on_test(exported, config, corpus, overrides, trained, reproduced, runs, columns)
     return _with_information(report, test, corpus.target.kind, runs, folder / INFORMATION, say)
+
+
+def _refuse_mae(overrides: Mapping[str, Any], corpus: Corpus) -> None:
+    asked = overrides.get(_TASK) == "mae"
+    if asked and (problem := refusal_of_mae(f"--set {_TASK}", corpus.target)):
+        raise ConfigError("retrain", [problem])
 
 
 def _compare(exported: Exported, overrides: Mapping[str, Any], first: SeedResult, say: Say) -> bool | None:

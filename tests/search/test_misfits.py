@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from mmsa.data import Corpus, open_corpus
+from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import ConfigError
+from mmsa.search.definition.load import load_space
 from mmsa.search.definition.misfits import refuse_misfits
 from mmsa.search.execution.executor import SearchOptions, run_search
 
@@ -194,3 +197,43 @@ def test_no_metric_is_suggested_because_it_begins_alike(make_study_config) -> No
     assert "Did you mean" not in str(error.value)
     with pytest.raises(ConfigError, match="Did you mean 'valid/pearson'"):
         make_study_config(objectives=[{"metric": "valid/pearso", "direction": "maximize"}])
+
+
+def in_two_classes(config: Any) -> Corpus:
+    """Its data, of which is predicted whether the label is above 0."""
+    corpus = open_corpus(config.base.data)
+    splits = {
+        name: replace(split, labels=(split.labels > 0).astype(np.float32))
+        for name, split in corpus.splits.items()
+    }
+    return replace(corpus, splits=splits, targets=(TargetSpec("polarity", "binary"),))
+
+
+@pytest.mark.parametrize("changes", [{}, {"train.epochs": 3}], ids=["as written", "--set"])
+def test_mae_is_refused_for_classes_only_where_somebody_wrote_it(make_values, tmp_path, changes) -> None:
+    file = tmp_path / "space.yaml"
+    for task, named in [({}, False), ({"task": {"name": "mae"}}, True), ({"task": {"name": "bce"}}, False)]:
+        values = make_values(
+            base={"objective": task, "train": {"metric": "valid/f1_macro", "direction": "maximize"}},
+            objectives=[{"metric": "valid/f1_macro", "direction": "maximize"}],
+        )
+        file.write_text(yaml.safe_dump(values), encoding="utf-8")
+        config = load_space(file, changes)
+        if not named:
+            refuse_misfits(config, in_two_classes(config))
+            continue
+        with pytest.raises(ConfigError, match=r"'mae'\n +is no loss of polarity, .* binary\n +Write bce"):
+            refuse_misfits(config, in_two_classes(config))
+    config = load_space(file, {**changes, "objective.task.name": "mae"})
+    with pytest.raises(ConfigError, match=r"base\.objective\.task\.name: 'mae'"):
+        refuse_misfits(config, in_two_classes(config))
+
+
+def test_mae_is_refused_for_classes_as_a_choice(make_study_config) -> None:
+    choices = {"objective.task.name": {"type": "categorical", "choices": ["bce", "mae"]}}
+    train = {"metric": "valid/f1_macro", "direction": "maximize"}
+    objectives = [{"metric": "valid/f1_macro", "direction": "maximize"}]
+    base = {"objective": {"task": {"name": "bce"}}, "train": train}
+    config = make_study_config(choices, base=base, objectives=objectives)
+    with pytest.raises(ConfigError, match=r"search\.parameters\.objective\.task\.name: 'mae'\n"):
+        refuse_misfits(config, in_two_classes(config))

@@ -43,10 +43,18 @@ def load_space(name: str | Path, overrides: Mapping[str, Any] | None = None) -> 
         raise ConfigError(str(path), [*missing, *_override_problems(values, overrides or {})])
     if overrides:
         base = with_overrides(config.base, overrides, "--set")
-        config = parse(StudyConfig, {**config.model_dump(), "base": base.model_dump()}, f"{path} with --set")
+        if not any(name.startswith("objective.task") for name in overrides):
+            _keep_unwritten(config.base, base)
+        config = parse(StudyConfig, {**config.model_dump(), "base": base}, f"{path} with --set")
     config = _with_starts_read(config, str(path))
     _refuse_nothing_to_draw(config, str(path))
     return config
+
+
+def _keep_unwritten(earlier: RunConfig, changed: RunConfig) -> None:
+    """Remember of a changed base that nobody wrote a loss; ``mae`` means something else then."""
+    if "task" not in earlier.objective.model_fields_set:
+        changed.objective.model_fields_set.discard("task")
 
 
 def _override_problems(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> list[Problem]:
@@ -118,7 +126,8 @@ def _with_starts_read(config: StudyConfig, source: str) -> StudyConfig:
     if problems:
         raise ConfigError(source, problems)
     values = config.model_dump()
-    return parse(StudyConfig, {**values, "search": {**values["search"], "starts": starts}}, source)
+    search = {**values["search"], "starts": starts}
+    return parse(StudyConfig, {**values, "base": config.base, "search": search}, source)
 
 
 def _run_config(path: Path) -> RunConfig:

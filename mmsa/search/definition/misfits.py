@@ -11,6 +11,7 @@ from mmsa.errors import ConfigError, Problem
 from mmsa.experiment import RunConfig
 from mmsa.information.panel import FAMILIES, METRIC, names
 from mmsa.interface import Scalar
+from mmsa.objectives.objective import refusal_of_mae
 from mmsa.search.costs import GIB
 from mmsa.search.definition.idle import Drafts, idle_parameters
 from mmsa.search.definition.study_config import StudyConfig
@@ -20,6 +21,7 @@ from mmsa.training.selection import PREFIX, metric_problem_of, undecidable
 _MATTERS = ("model.", "objective.", "train.batch_size")
 _MOST_MEMORY = 2**42  # bytes
 _WITHOUT_RUNGS = "none"
+_TASK, _MAE = "objective.task.name", "mae"
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ def refuse_misfits(config: StudyConfig, encoded: Corpus) -> Outlook:
     problems = [Problem(f"base.{p.path}", p.value, p.rule, p.next_step) for p in found]
     problems += information_problems(config, tuple(drafts.inputs.modalities()))
     problems += _metric_problems(config, encoded)
+    problems += _task_problems(config, encoded)
     largest: tuple[str, Scalar, int] | None = None
     if not problems:
         by_rule: dict[tuple[str, str], Problem] = {}
@@ -90,6 +93,19 @@ def _metric_problems(config: StudyConfig, corpus: Corpus) -> list[Problem]:
         found = undecidable(corpus, chosen_by.values())
         problems += [replace(problem, path=f"base.{problem.path}") for problem in found]
     return problems
+
+
+def _task_problems(config: StudyConfig, corpus: Corpus) -> Iterator[Problem]:
+    """A loss of scales that somebody asked for where there is none; blueprints take it for the default."""
+    objective, parameter = config.base.objective, config.space.parameters.get(_TASK)
+    written = (
+        {f"base.{_TASK}"} if "task" in objective.model_fields_set and objective.task.name == _MAE else set()
+    )
+    if parameter is not None and _MAE in getattr(parameter, "choices", ()):
+        written = {f"search.parameters.{_TASK}"}
+    for path in written:
+        if corpus.target.name not in objective.tasks and (found := refusal_of_mae(path, corpus.target)):
+            yield found
 
 
 def refuse_unfit_finalists(config: StudyConfig, base: RunConfig, encoded: Corpus) -> None:
