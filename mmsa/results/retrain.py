@@ -220,7 +220,7 @@ def _measure_on_test(
         num_rows=len(test),
         num_groups=len(np.unique(test.groups)),
         labels=tuple(by_label(values, told_fresh, corpus.target)),
-        presence=tuple(by_presence(corpus, test, primary_SN)),
+        presence=tuple(by_presence(corpus, test, list(primary_SN))),
         subgroups=tuple(by_subgroup(corpus.target, test, primary_SN, column) for column in columns),
         robustness=measure_robustness(fresh, corpus, test),
         notes=tuple(lopsided(test.labels, corpus.target, "test")),

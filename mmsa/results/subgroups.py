@@ -28,6 +28,7 @@ _FEWEST = 5
 _FEWEST_FOR_INTERVAL = 10
 _FEWEST_OF_CLASS = 5
 """People of each class that an interval of F1, AUC or recall is told of."""
+_TOO_FEW = "too few groups to tell"
 _RECALL, _MEAN_ERROR = "recall_positive", "mean_error"
 
 
@@ -69,9 +70,11 @@ class SubgroupTable:
 
     def lines(self) -> list[str]:
         """A table for people."""
+        if not self.parts:
+            return [f"by {self.by}: no row has one"]
         heads = [part.name for part in self.parts]
         if self.gaps:
-            heads.append(f"{heads[0]} less {heads[1]}")
+            heads.append(self._gap_name())
         columns = [part.metrics for part in self.parts] + ([self.gaps] if self.gaps else [])
         counts = [("groups", [part.people for part in self.parts])]
         if any(part.positives is not None for part in self.parts):
@@ -98,11 +101,10 @@ class SubgroupTable:
         without = [
             part.name
             for part in self.parts
-            if part.name not in {name.rpartition(" ")[0] for name in few}
-            and any(interval.low95 is None for interval in part.metrics.values())
+            if any(interval.low95 is None for interval in part.metrics.values())
         ]
         return [
-            *([f"  too few groups to tell: {', '.join(few)}; metrics need {_FEWEST}"] if few else []),
+            *([f"  {_TOO_FEW}: {', '.join(few)}; metrics need {_FEWEST}"] if few else []),
             *(
                 [
                     f"  no interval where groups are too few for one ({', '.join(without)}): it needs "
@@ -116,21 +118,25 @@ class SubgroupTable:
 
     def rows(self) -> list[dict[str, object]]:
         """The table as records, of a value and a metric each."""
-        gap = Subgroup(f"{self.parts[0].name} less {self.parts[1].name}", 0, 0, None, self.gaps)
-        return [
-            {
-                self.by: part.name,
-                "rows": part.rows or None,
-                "groups": part.people or None,
-                "positive_rows": part.positives,
-                "metric": name,
-                "mean": None if interval is None else interval.estimate,
-                "low95": None if interval is None else interval.low95,
-                "high95": None if interval is None else interval.high95,
-            }
-            for part in (*self.parts, *([gap] if self.gaps else []))
-            for name, interval in (part.metrics or {"too few groups to tell": None}).items()
-        ]
+        found: list[dict[str, object]] = []
+        for part in self.parts:
+            counts = {"rows": part.rows, "groups": part.people, "positive_rows": part.positives}
+            told: dict[str, Interval | None] = {**part.metrics} or {_TOO_FEW: None}
+            found += [self._record(part.name, counts, *one) for one in told.items()]
+        if self.gaps:
+            counts = {"rows": None, "groups": None, "positive_rows": None}
+            found += [self._record(self._gap_name(), counts, *one) for one in self.gaps.items()]
+        return found
+
+    def _record(
+        self, value: str, counts: Mapping[str, int | None], metric: str, interval: Interval | None
+    ) -> dict[str, object]:
+        bounds = (None,) * 3 if interval is None else (interval.estimate, interval.low95, interval.high95)
+        named = dict(zip(("mean", "low95", "high95"), bounds, strict=True))
+        return {self.by: value, **counts, "metric": metric, **named}
+
+    def _gap_name(self) -> str:
+        return f"{self.parts[0].name} less {self.parts[1].name}"
 
 
 def columns_of(corpus: Corpus, wanted: Collection[str] | None = None) -> tuple[TargetSpec, ...]:
