@@ -42,7 +42,7 @@ from mmsa.results.sealed import (
 )
 from mmsa.results.seeds import Watcher, train_seed
 from mmsa.results.statistics import cluster_bootstrap
-from mmsa.results.subgroups import by_subgroup, columns_of
+from mmsa.results.subgroups import by_subgroup, columns_to_tell_by
 from mmsa.results.test_information import INFORMATION, decompose_test, measure_test, save_information
 from mmsa.seeding import derive_seed
 from mmsa.training.bundle import load_bundle
@@ -93,7 +93,7 @@ def retrain(
     config = with_overrides(exported.config, overrides, "--set")
     corpus = open_corpus(config.data)
     check_same_data(exported, overrides, corpus)
-    columns = columns_of(corpus, by)
+    columns = columns_to_tell_by(corpus, by)
     _refuse_mae(overrides, corpus)
     raise_data_error(corpus.name, undecidable(corpus, [config.train.metric]))
     check_test(exported, config, overrides, corpus, say)

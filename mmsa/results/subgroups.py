@@ -139,7 +139,7 @@ class SubgroupTable:
         return f"{self.parts[0].name} less {self.parts[1].name}"
 
 
-def columns_of(corpus: Corpus, wanted: Collection[str] | None = None) -> tuple[TargetSpec, ...]:
+def columns_to_tell_by(corpus: Corpus, wanted: Collection[str] | None = None) -> tuple[TargetSpec, ...]:
     """The columns that results are told by.
 
     Args:

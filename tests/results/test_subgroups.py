@@ -11,7 +11,7 @@ from mmsa.data.corpus import Corpus, Features, Split
 from mmsa.data.known_targets import DEPRESSED, GENDER, SCORE
 from mmsa.errors import ConfigError
 from mmsa.results.statistics import cluster_bootstrap
-from mmsa.results.subgroups import SubgroupTable, by_subgroup, columns_of
+from mmsa.results.subgroups import SubgroupTable, by_subgroup, columns_to_tell_by
 from mmsa.training.metrics import evaluate
 
 SEEDS = 3
@@ -99,11 +99,11 @@ def test_rows_without_a_value_are_counted():
     assert "3 rows have no gender" in "\n".join(found.lines())
 
 
-def test_columns_about_people_are_taken_by_themselves_and_others_by_name():
+def test_columns_to_tell_by_are_taken_by_themselves_and_others_by_name():
     test = people([0.0, 1.0])[0]
     corpus = Corpus("made", (0, 24), {"train": test}, targets=(SCORE, DEPRESSED, GENDER))
-    assert columns_of(corpus) == (GENDER,)
-    assert columns_of(corpus, ["depressed"]) == (DEPRESSED,)
+    assert columns_to_tell_by(corpus) == (GENDER,)
+    assert columns_to_tell_by(corpus, ["depressed"]) == (DEPRESSED,)
     with pytest.raises(ConfigError, match="is no column with classes of made") as refused:
-        columns_of(corpus, ["gendre"])
+        columns_to_tell_by(corpus, ["gendre"])
     assert "gender" in str(refused.value)
