@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from mmsa.data.corpus import SPLITS, Corpus, Features, Split, Strings
 from mmsa.data.generated import pickles
 from mmsa.data.generated.classes import write_meld, write_mintrec, write_urfunny
+from mmsa.data.generated.csd import csd_id, write_csd
 from mmsa.data.generated.eatd import write_eatd_person
 from mmsa.data.generated.interviews import write_daic_person, write_edaic_person, write_table
 from mmsa.data.generated.videos import write_gcnet
@@ -271,6 +273,20 @@ class TestEatd(ReaderContract):
         (path / "t_00" / "new_label.txt").write_text("")
         with pytest.raises(DataError, match="t_00: ''; each file must hold one number"):
             self.reader(case, path).read(("train", "valid"))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("h5py") is None, reason="needs h5py: pip install 'mmsa[hdf5]'")
+class TestCsd(ReaderContract):
+    CASES = {"csd": {}}
+
+    def write(self, case: Case, path: Path, rows: Sequence[Recording]) -> None:
+        write_csd(path, rows)
+
+    def kept(self, row: Recording) -> Recording:
+        return replace(row, id=csd_id(row))
+
+    def cut(self, path: Path) -> Path:
+        return path / "CMU_MOSI_COVAREP.csd"
 
 
 class TestCustom(ReaderContract):

@@ -18,6 +18,11 @@ from mmsa.data.generated import CARD, LAYOUTS, make
 from mmsa.errors import ConfigError, DataError
 
 ROWS = 20
+MADE = [
+    pytest.param(name, marks=pytest.mark.skipif(known.is_lacking, reason=f"needs {known.needs}"))
+    for name, known in LAYOUTS.items()
+]
+"""Layouts, of which those are skipped that need a package which is not here."""
 
 
 def opened(layout: str, path: Path, splits: Sequence[SplitName] = SPLITS) -> Corpus:
@@ -27,7 +32,7 @@ def opened(layout: str, path: Path, splits: Sequence[SplitName] = SPLITS) -> Cor
     return open_corpus(parse(DATA_SETS[known.data_set].Config, values, "test"), splits)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", MADE)
 def test_a_clean_tree_is_recognised_and_opens_without_a_warning(
     layout: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -38,7 +43,7 @@ def test_a_clean_tree_is_recognised_and_opens_without_a_warning(
     assert [text for text in said if not any(usual in text for usual in LAYOUTS[layout].usual)] == []
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", MADE)
 def test_every_hazard_is_named_when_the_tree_is_opened(
     layout: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -51,7 +56,10 @@ def test_every_hazard_is_named_when_the_tree_is_opened(
 
 
 STOPS = [
-    (name, hazard) for name, known in LAYOUTS.items() for hazard, it in known.hazards.items() if it.stops
+    pytest.param(name, hazard, marks=pytest.mark.skipif(known.is_lacking, reason=f"needs {known.needs}"))
+    for name, known in LAYOUTS.items()
+    for hazard, it in known.hazards.items()
+    if it.stops
 ]
 
 

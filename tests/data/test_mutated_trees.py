@@ -20,6 +20,8 @@ MUTANTS = int(os.environ.get("MMSA_MUTANTS", "0"))  # of each layout; by default
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.timeout(60 + MUTANTS)
 def test_a_changed_tree_is_read_or_refused_and_not_changed(layout: str, tmp_path: Path) -> None:
+    if needs := LAYOUTS[layout].needs:
+        pytest.importorskip(needs)
     make(layout, tmp_path, LAYOUTS[layout].fewest, seed=0)
     name, path = recognise(tmp_path)
     files = [file for file in sorted(tmp_path.rglob("*")) if file.is_file() and file.name != CARD]

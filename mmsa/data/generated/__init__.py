@@ -6,12 +6,13 @@ their names, columns, types and defects, so that readers, checks and whole searc
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mmsa.data.generated import classes, eatd, interviews, pickles, videos, vlogs
+from mmsa.data.generated import classes, csd, eatd, interviews, pickles, videos, vlogs
 from mmsa.data.generated.hazards import COMMON, Hazard, planted
 from mmsa.data.generated.people import FEWEST_PEOPLE, Person, invent_people
 from mmsa.data.generated.recordings import CEILING, FEWEST_ROWS, Recording, invent
@@ -34,6 +35,7 @@ class GeneratedLayout:
         settings: of ``data``, without which it does not open.
         usual: parts of warnings that every file of the layout gives, whatever is in it.
         fewest: rows or participants that a tree must have.
+        needs: a package beside those of mmsa, without which it is neither written nor read.
     """
 
     data_set: str
@@ -42,6 +44,12 @@ class GeneratedLayout:
     settings: Mapping[str, object] = field(default_factory=dict)
     usual: tuple[str, ...] = ()
     fewest: int = FEWEST_ROWS
+    needs: str = ""
+
+    @property
+    def is_lacking(self) -> bool:
+        """Whether the package that it needs is not installed."""
+        return bool(self.needs) and importlib.util.find_spec(self.needs) is None
 
 
 def _utterances(
@@ -122,6 +130,9 @@ LAYOUTS: Mapping[str, GeneratedLayout] = {
     "daic": _people("daic", interviews.write_daic, interviews.DAIC_HAZARDS),
     "eatd": _people("eatd", eatd.write_eatd, eatd.EATD_HAZARDS),
     "dvlog": _people("dvlog", vlogs.write_dvlog, vlogs.VLOG_HAZARDS),
+    "csd": replace(
+        _utterances("mosi", csd.write_csd, dims=(74, 47), aligned=True, **csd.CSD_HAZARDS), needs="h5py"
+    ),
     "lmvd": _people("lmvd", vlogs.write_lmvd, vlogs.VLOG_HAZARDS),
 }
 

@@ -21,6 +21,7 @@ for _name, _target in {
     "eatd": "eatd:EatdReader",
     "dvlog": "vlogs:DVlogReader",
     "lmvd": "vlogs:LmvdReader",
+    "csd": "csd:CsdReader",
 }.items():
     LAYOUTS.declare(_name, f"mmsa.data.readers.{_target}")
 LAYOUTS.declare("custom", "mmsa.data.custom_reader:CustomReader")

@@ -97,3 +97,12 @@ class ContextConfig(FileConfig):
 
     context: bool = False
     """Whether what was said before is part of the text."""
+
+
+class CsdConfig(FileConfig):
+    """Which files of a folder of csd files are used, by a part of the name of their root."""
+
+    audio_features: str | None = None
+    """Such as ``COVAREP``; needed where a folder has several."""
+    vision_features: str | None = None
+    """Such as ``OpenFace`` or ``Facet``; likewise."""

@@ -20,6 +20,7 @@ _FOLDERS: Mapping[str, tuple[str, ...]] = {
     "edaic": ("*_P/features",),
     "eatd": ("t_*/positive.txt",),
     "dvlog": ("labels.csv", "*/*_acoustic.npy"),
+    "csd": ("*.csd",),
     "lmvd": ("labels.csv", "audio/*.npy", "visual/*_visual.npy"),
     "daic": ("*_P/*_[TC][RO][AV][NA]*",),  # a transcript, or COVAREP
 }
@@ -84,7 +85,7 @@ def _holds_arrays(path: Path) -> bool:
 
 
 _OTHERS = {
-    b"\x89HDF": "an HDF5 file (h5, hdf5, csd, mat of version 7.3)",
+    b"\x89HDF": "an HDF5 file (h5, hdf5, mat of version 7.3; of csd files name the folder)",
     b"\x93NUMPY": "a single npy array",
     b"\x1f\x8b": "packed with gzip",
     b"BZh": "packed with bzip2",
