@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from mmsa.errors import ConfigError, MmsaError, Problem, shortened
-from mmsa.masking import masked_in
+from mmsa.masking import masked_in, refusal_of_url
 from mmsa.yaml_text import read_yaml
 
 USER_ERROR = 2
@@ -30,12 +30,18 @@ _DURATION = re.compile(f"({_NUMBER})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
+def _folder(path: str) -> Path:
+    if refusal := refusal_of_url(path):  # or a folder of that name would be made in the working folder
+        raise argparse.ArgumentTypeError(refusal)
+    return Path(path)
+
+
 def add_runs_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``--runs``."""
     parser.add_argument(
         "--runs",
-        type=Path,
-        default=Path(os.environ.get("MMSA_RUNS", "runs")),
+        type=_folder,
+        default=os.environ.get("MMSA_RUNS", "runs"),
         metavar="DIR",
         help="folder of studies, tracking database and caches (default: $MMSA_RUNS, or runs)",
     )

@@ -32,6 +32,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from mmsa.errors import ConfigError, DataError, Problem, did_you_mean, nearest, words_of
+from mmsa.masking import refusal_of_url
 from mmsa.registry import Registry
 from mmsa.yaml_text import dump_yaml as dump_yaml
 from mmsa.yaml_text import load_yaml as load_yaml
@@ -495,8 +496,10 @@ def expand_path(path: str) -> Path:
     Records keep the unexpanded form, so that they mean the same on another machine.
 
     Raises:
-        DataError: for a variable that is not set.
+        DataError: for a variable that is not set, or a URL.
     """
+    if refusal := refusal_of_url(path):
+        raise DataError(refusal)
 
     def value_of(match: re.Match[str]) -> str:
         if match[1] not in os.environ:

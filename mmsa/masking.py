@@ -64,6 +64,16 @@ def masked_in(text: str, *addresses: str) -> str:
     return _WORDS.sub(_only_name, _ADDRESS.sub(lambda found: masked(found[0]), text))
 
 
+def refusal_of_url(path: str) -> str:
+    """What to answer to a URL where a file or a folder is meant; empty for a path."""
+    if not _SCHEME.match(path):
+        return ""
+    return (
+        f"{masked(path)}: is a URL, and data and runs are mapped and locked as files. Mount the bucket or the "
+        "share as a folder, on a cluster at the same path of every node, and give its path"
+    )
+
+
 def _taken_apart(address: str) -> tuple[str, list[str]]:
     """The masked address, and the secrets that were hidden."""
     scheme = _SCHEME.match(address)

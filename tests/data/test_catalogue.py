@@ -71,6 +71,12 @@ def test_an_unset_variable_in_the_path_is_named(monkeypatch: pytest.MonkeyPatch)
         open_corpus(config("${MMSA_NOWHERE}/unaligned_50.pkl"))
 
 
+@pytest.mark.parametrize("scheme", ["s3://bucket", "file://", "hf://datasets"])
+def test_a_url_is_refused_with_what_to_do_instead(scheme: str) -> None:
+    with pytest.raises(DataError, match=rf"^{scheme}/unaligned_50\.pkl: is a URL.*Mount the bucket"):
+        open_corpus(config(f"{scheme}/unaligned_50.pkl"))
+
+
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "f.pkl").write_bytes(b"<html>quota exceeded")
     with pytest.raises(DataError, match=r"neither as an npz file nor as a pickle"):

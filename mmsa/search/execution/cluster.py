@@ -157,8 +157,8 @@ def slots_for(resources: Resources, needs_gpu: bool) -> Slots:
             f"{GPU_PARTS // count / GPU_PARTS:g}" for count in (_sharing(gpus), _sharing(gpus) + 1)
         )
         notes.append(
-            f"at gpus_per_worker {gpus:g} a GPU has room for {_sharing(gpus)}, and {idle:.2g} of it is given to "
-            f"nobody; {whole} divides it"
+            f"at gpus_per_worker {gpus:g} a GPU has room for {_sharing(gpus)}, and {idle:.2g} of it is given "
+            f"to nobody; {whole} divides it"
         )
     most = sum(_fitting(node, cpus, gpus) for node in nodes)
     if most == 0:
