@@ -71,6 +71,11 @@ class Page:
         for domain in ("Page", "Runtime", "Log"):
             self._ask(f"{domain}.enable")
 
+    @property
+    def session(self) -> int:
+        """Of its processes."""
+        return self._browser.pid
+
     def open(self, address: str) -> None:
         """Go to an address; also within the same document."""
         self._ask("Page.navigate", url="about:blank")

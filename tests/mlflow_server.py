@@ -88,6 +88,11 @@ class Server:
             assert time.monotonic() < deadline, "the server did not start"
             time.sleep(0.2)
 
+    @property
+    def session(self) -> int:
+        """Of its processes."""
+        return self._process.pid
+
     def kill(self) -> None:
         """End it at once, with its workers."""
         os.killpg(self._process.pid, signal.SIGKILL)

@@ -1,7 +1,7 @@
 """How fast trials are logged to MLflow, and how long the page of a study takes to open.
 
 Trials are made up and told by the mirror's own writer, in this process, as ``report --rebuild`` does: a run,
-its configuration, curves and table. Of an SQLite file at most 200 are told, and copied within the database to
+its configuration, curves and table. Of an SQLite file at most 100 are told, and copied within the database to
 the number asked for; ``--all`` tells every one, as is done with any other store. The page is the printed
 address in headless Chromium, from the navigation until rows are there; MLflow's own page of the same
 experiment beside it.
@@ -15,9 +15,12 @@ with each other only; ``cpu`` is the time that this process computed.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -33,13 +36,13 @@ from mmsa.tracking.mirror import rebuild
 
 ROWS = "document.querySelectorAll('.ag-center-cols-container [row-index]').length > 0"
 PATIENCE = 180.0
-COPIED_FROM = 200
+COPIED_FROM = 100
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, nargs="+", default=[100, 1000, 10000])
-    parser.add_argument("--all", action="store_true", help="write every trial, instead of copies of 200")
+    parser.add_argument("--all", action="store_true", help="write every trial, instead of copies of 100")
     parser.add_argument("--store", metavar="URL", help="of an empty database")
     return parser.parse_args()
 
@@ -77,18 +80,52 @@ def measure(count: int, told: int, folder: Path, store: str | None, key: str) ->
     with Server(folder, store) as server:
         page = pages[0].replace(location.origin, server.url)
         default = f"{page.partition('?')[0]}?workflowType={MACHINE_LEARNING['workflowType']}"
-        figures[f"{key}/view_s"] = Figure(opened(page), "s", "the printed address, rows are there", 30.0)
-        figures[f"{key}/default_s"] = Figure(opened(default), "s", "MLflow's own page of the same runs")
+        for name, of, goal in (
+            ("view", page, 30.0),
+            ("default", default, None),
+        ):
+            told = "the printed address" if name == "view" else "MLflow's own page of the same runs"
+            took = opened(of, server)
+            figures[f"{key}/{name}_s"] = Figure(took.seconds, "s", f"{told}, rows are there", goal)
+            figures[f"{key}/{name}_server_cpu_s"] = Figure(took.server, "s", f"{told}, MLflow's server")
+            figures[f"{key}/{name}_browser_cpu_s"] = Figure(took.browser, "s", f"{told}, Chromium")
     return figures
 
 
-def opened(address: str) -> float:
-    """Seconds until an address shows rows, in a browser that has shown nothing before."""
+@dataclass(frozen=True)
+class Took:
+    """What it took to open a page.
+
+    Attributes:
+        seconds: until rows were there.
+        server: seconds that MLflow's server computed.
+        browser: seconds that Chromium computed.
+    """
+
+    seconds: float
+    server: float
+    browser: float
+
+
+def opened(address: str, server: Server) -> Took:
+    """Open an address in a browser that has shown nothing before."""
     with Page() as page:
-        began = time.monotonic()
+        began, of_server, of_browser = time.monotonic(), cpu(server.session), cpu(page.session)
         page.open(address)
         page.wait_for(ROWS, PATIENCE)
-        return time.monotonic() - began
+        seconds = time.monotonic() - began
+        return Took(seconds, cpu(server.session) - of_server, cpu(page.session) - of_browser)
+
+
+def cpu(session: int) -> float:
+    """Seconds that the processes of a session have computed, with those that have ended."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended meanwhile
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session:
+                ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

@@ -90,7 +90,8 @@ class StudyRuns:
         self.parent = parent.info.run_id if parent else self._create(study.name, {"mmsa.role": "study"})
         self.notices: list[str] = []
         self.pages = self._write_views(location)
-        self._origin = location.origin
+        self._location = location
+        self._counted = 0
         self._describe_study(parent.data.params if parent else {})
         for run in runs.values():  # a parent that was deleted left them alone
             if run.data.tags.get(_PARENT) != self.parent:
@@ -258,6 +259,9 @@ class StudyRuns:
         self._client.log_batch(
             self.parent, metrics=metrics, tags=[RunTag(name, value) for name, value in tags.items()]
         )
+        if len(trials) >= 2 * self._counted:
+            self._location.take_stock()
+            self._counted = len(trials)
 
     def write_references(self, references: Sequence[ReferencePoint]) -> None:
         """Write reference points: a run and metrics of the parent for each, and a table of all.
@@ -310,7 +314,7 @@ class StudyRuns:
         )
         studies: dict[str, tuple[str, str]] = {}
         for tags in (run.data.tags for run in parents):
-            page = trials_page(self._origin, self._experiment, tags["mmsa.identity"])
+            page = trials_page(self._location.origin, self._experiment, tags["mmsa.identity"])
             studies.setdefault(tags["mmsa.study"], (page, tags.get("mmsa.verdict", "nothing yet")))
         text = experiment_note(self.study.data_set, studies)
         write_experiment_note(self._client, self._experiment, text)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from networks import Place
 
-_STARTUP_SECONDS = 180.0
+_STARTUP_SECONDS = 400.0
 _STORE_BYTES = 150 * 2**20
 CPUS = 1
 
@@ -37,7 +37,7 @@ class Cluster:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_raylet_start_wait_time_s": "180",
+            "RAY_raylet_start_wait_time_s": "300",
             "RAY_worker_niceness": "0",  # as in a cluster that mmsa starts
         }
         self._processes: dict[Place, subprocess.Popen[bytes]] = {}

@@ -7,9 +7,11 @@ import io
 import json
 import shutil
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,16 @@ def tell(mirror: Observer, trial: TrialCard) -> None:
 def mirror_of(location: Location, say: Callable[[str], None], **settings: Any) -> Mirror:
     """That waits at the end however slow this machine is."""
     return Mirror(location, say, **{"interval": 0.05, "patience": 100.0, **settings})
+
+
+def test_a_file_knows_how_many_rows_it_has(
+    location: Location, study: StudyCard, trials: list[TrialCard]
+) -> None:
+    """Else SQLite orders trials by comparing each with every other one."""
+    rebuild(location, study, trials)
+    with closing(sqlite3.connect(location.uri.removeprefix("sqlite:///"))) as database:
+        counted = {table for (table,) in database.execute("SELECT tbl FROM sqlite_stat1")}
+    assert counted >= {"runs", "tags", "latest_metrics"}
 
 
 def test_a_search_becomes_a_parent_and_a_child_for_each_trial(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
 import pytest
-from mlflow_server import Server
+from mlflow_server import Server, no_passwords
 
 from mmsa.interface import StudyCard, TrialCard
 from mmsa.tracking import Location, Mirror, rebuild
@@ -18,12 +19,22 @@ def finish(mirror: Mirror, trial: TrialCard) -> None:
     mirror.trial_finished(trial.number, trial.outcome, trial.values, trial.reason)
 
 
+@pytest.fixture(params=["sqlite", pytest.param("protected postgres", marks=pytest.mark.postgres)])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Server:
+    """One's own, or as a group runs it: over PostgreSQL, and it asks for a password."""
+    if request.param == "sqlite":
+        return Server(tmp_path)
+    if (lacks := no_passwords()) and os.environ.get("CI") != "true":
+        pytest.skip(f"needs {lacks}")
+    database = request.getfixturevalue("postgres_server")
+    return Server(tmp_path, database.new_database(), users=database.new_database())
+
+
 @pytest.mark.faults
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_server_that_dies_and_comes_back_ends_with_every_trial_once(
-    tmp_path: Path, study: StudyCard, trials: list[TrialCard]
+    server: Server, tmp_path: Path, study: StudyCard, trials: list[TrialCard]
 ) -> None:
-    server = Server(tmp_path)
     location = Location.of(tmp_path, server.url)
     said: list[str] = []
     mirror = Mirror(location, said.append, interval=0.2)
@@ -45,6 +56,7 @@ def test_a_server_that_dies_and_comes_back_ends_with_every_trial_once(
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert "the search goes on" in said[0]
+    assert server.password not in said[0] or not server.password
     with server:
         mirror.close()
         assert len(said) == 1
