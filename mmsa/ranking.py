@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
-from mmsa.interface import Outcome, Stage
+from mmsa.interface import Outcome, ReferencePoint, Stage
 
 
 class Rankable(Protocol):
@@ -91,3 +91,18 @@ def pareto_front(points: Sequence[Sequence[float]], directions: Sequence[str]) -
 
 def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
     return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+
+
+def references_ahead(
+    references: Iterable[ReferencePoint], metric: str, direction: str, value: float
+) -> list[ReferencePoint]:
+    """The reference points with a better value than ``value``, the best first, compared by row or not."""
+    sign = 1.0 if direction == "minimize" else -1.0
+    found = [
+        point
+        for point in references
+        if point.outcome == "completed"
+        and metric in point.metrics
+        and sign * point.metrics[metric] < sign * value
+    ]
+    return sorted(found, key=lambda point: sign * point.metrics[metric])

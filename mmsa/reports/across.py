@@ -243,7 +243,7 @@ def _missing(lines: Sequence[_Line]) -> list[Block]:
         )
         found.append(
             Paragraph(
-                "\n    ".join(f"python launch/report.py --study {name} --measure" for name in lacking),
+                "\n".join(f"python launch/report.py --study {name} --measure" for name in lacking),
                 is_code=True,
             )
         )
@@ -256,7 +256,11 @@ def _coefficients(lines: Sequence[_Line]) -> list[Block]:
         return []
     names = dict.fromkeys(row.name for shares in by_study.values() for row in shares.rows)
     cells = {
-        name: {row.name: f"{row.quarter:.2f} ({row.low:.2f} to {row.high:.2f})" for row in shares.rows}
+        name: {
+            row.name: f"{row.quarter:.2f}"
+            + (f" ({row.low:.2f} to {row.high:.2f})" if shares.best_quarter > 1 else "")
+            for row in shares.rows
+        }
         for name, shares in by_study.items()
     }
     rows = [[name, *(cells[study].get(name, "-") for study in by_study)] for name in names]

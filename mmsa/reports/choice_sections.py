@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.stats import ttest_ind
 
 from mmsa.reports.document import Block, Paragraph, Picture, Section, Table
 from mmsa.reports.evidence import Evidence
@@ -102,26 +101,17 @@ def _of_information(evidence: Evidence) -> list[Block]:
 
 
 def _ablations(evidence: Evidence) -> list[Block]:
-    rows = []
-    for axis, off_N, on_N in evidence.zeros():
-        difference = float(on_N.mean() - off_N.mean())
-        low, high = -math.inf, math.inf
-        if np.ptp(on_N) and np.ptp(off_N):  # without any spread there is no test
-            low, high = ttest_ind(on_N, off_N, equal_var=False).confidence_interval(0.95)
-        span = f"{low:+.4f} to {high:+.4f}" if math.isfinite(low) else "-"
-        # The difference as a loss: below 0 if more than 0 is better.
-        best, worst = sorted((evidence.sign * low, evidence.sign * high))
-        word = "above 0 is better" if worst < 0 else "0 is better" if best > 0 else "not told apart"
-        rows.append(
-            [
-                axis.label,
-                f"{off_N.mean():.4f} ({len(off_N)})",
-                f"{on_N.mean():.4f} ({len(on_N)})",
-                f"{difference:+.4f}",
-                span,
-                word,
-            ]
-        )
+    rows = [
+        [
+            of.axis.label,
+            f"{of.off.mean():.4f} ({len(of.off)})",
+            f"{of.on.mean():.4f} ({len(of.on)})",
+            f"{of.on.mean() - of.off.mean():+.4f}",
+            f"{of.low:+.4f} to {of.high:+.4f}" if math.isfinite(of.low) else "-",
+            of.told,
+        ]
+        for of in evidence.ablations
+    ]
     if not rows:
         return []
     caption = (

@@ -61,11 +61,13 @@ class Preferences:
     Attributes:
         rows: one for each coefficient that can act.
         trials: how many trials have any coefficient above 0.
+        best_quarter: how many of them are the best quarter; intervals over a single one say nothing.
         rewarded: the kind of which the best quarter has surely more than the others; None if it is silent.
     """
 
     rows: Sequence[Preference]
     trials: int
+    best_quarter: int
     rewarded: Kind | None
 
 
@@ -113,7 +115,7 @@ def preferences(study: StudyView, completed: Sequence[TrialRecord]) -> Preferenc
     of_kind_NK = np.column_stack(
         [share_NK[:, [c.given.kind == kind for c in found]].sum(1) for kind in KINDS]
     )
-    return Preferences(rows, int(used_N.sum()), rewarded_kind(of_kind_NK, place_N))
+    return Preferences(rows, int(used_N.sum()), int(best_N.sum()), rewarded_kind(of_kind_NK, place_N))
 
 
 def _amount(coefficient: SearchedCoefficient, point: Mapping[str, Scalar]) -> float:

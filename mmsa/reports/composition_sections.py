@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from mmsa.measurement import ABSENT, Measurement
@@ -31,17 +32,16 @@ def levels_section(found: Preferences | None) -> Section:
             row.level,
             row.raises,
             *(f"{share:.2f}" for share in (row.default, row.best, row.quarter)),
-            f"{row.low:.2f} to {row.high:.2f}",
-            f"{row.others:.2f}",
+            f"{row.low:.2f} to {row.high:.2f}" if found.best_quarter > 1 else "-",
+            "-" if math.isnan(row.others) else f"{row.others:.2f}",
         ]
         for row in sorted(found.rows, key=lambda row: (row.level != "input", row.name))
     ]
     caption = (
-        "Weight times coefficient, as a share of all coefficients of information in a trial; means over the "
-        "best quarter of "
-        f"the {found.trials} completed trials that have any, with 90 % intervals, and over the others. Terms "
-        "that are not "
-        "normalised are in the units of their estimators, and compare with themselves only."
+        "Weight times coefficient, as a share of all coefficients of information in a trial; means over "
+        f"the best quarter ({found.best_quarter}) of the {found.trials} completed trials that have any, with "
+        "90 % intervals, and over the others. Terms that are not normalised are in the units of their estimators, "
+        "and compare with themselves only."
     )
     head = ["coefficient", "level", "raises", "default", "best", "best quarter", "90 %", "others"]
     words = (

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from textwrap import indent
 
 from mmsa.reports.style import STYLE
 
@@ -167,7 +168,7 @@ def _breakable(name: str) -> str:
 
 def _markdown(block: Block) -> str:
     if isinstance(block, Paragraph):
-        return f"    {block.text}" if block.is_code else _marked_down(block.text)
+        return indent(block.text, "    ") if block.is_code else _marked_down(block.text)
     if isinstance(block, Picture):
         return f"*Picture in the HTML report: {_marked_down(block.caption)}*"
     cells = [[_cell(cell) for cell in row] for row in (block.head, *block.rows)]

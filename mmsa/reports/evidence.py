@@ -12,10 +12,12 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import ttest_ind
 
 from mmsa.data.corpus import MODALITIES
-from mmsa.interface import VALID, Scalar
+from mmsa.interface import VALID, ReferencePoint, Scalar
 from mmsa.measurement import ABSENT
+from mmsa.ranking import references_ahead
 from mmsa.reports.importance import Importance, ImportanceTable
 from mmsa.reports.points import TERMS, Axis, Floats, axes_of, table_of
 from mmsa.reports.surrogate import FEWEST_POINTS, Forest, Guess, Step, ablation_path
@@ -46,6 +48,27 @@ class AblationPath:
     end: Mapping[str, Scalar]
     first: Guess
     steps: Sequence[Step]
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A coefficient at exactly 0 against above it, in the completed trials of the search.
+
+    Attributes:
+        axis: the coefficient.
+        off: results with 0.
+        on: results with more.
+        low: lower end of the 95 % interval of the difference; infinite without a test.
+        high: upper end.
+        told: what the interval says: ``0 is better``, ``above 0 is better`` or ``not told apart``.
+    """
+
+    axis: Axis
+    off: Floats
+    on: Floats
+    low: float
+    high: float
+    told: str
 
 
 class Evidence:
@@ -190,15 +213,31 @@ class Evidence:
         """The first objective without the name of the split."""
         return self.metric.removeprefix(VALID)
 
-    def zeros(self) -> list[tuple[Axis, Floats, Floats]]:
-        """The axes that may be exactly 0, with the results of trials where they are, and where not."""
+    @cached_property
+    def ablations(self) -> list[Ablation]:
+        """All coefficients that were tried at exactly 0 and above it."""
         found = []
         for p, axis in enumerate(self.axes):
             of_N = self.points[: len(self.values), p]
-            off, on = self.values[of_N == 0], self.values[(of_N != 0) & ~np.isnan(of_N)]
-            if axis.has_zero and len(off) > 1 and len(on) > 1:
-                found.append((axis, off, on))
+            off_N, on_N = self.values[of_N == 0], self.values[(of_N != 0) & ~np.isnan(of_N)]
+            if not axis.has_zero or len(off_N) < 2 or len(on_N) < 2:
+                continue
+            low, high = -math.inf, math.inf
+            if np.ptp(on_N) and np.ptp(off_N):  # without any spread there is no test
+                low, high = ttest_ind(on_N, off_N, equal_var=False).confidence_interval(0.95)
+            # The difference as a loss: below 0 if more than 0 is better.
+            best, worst = sorted((self.sign * low, self.sign * high))
+            told = "above 0 is better" if worst < 0 else "0 is better" if best > 0 else "not told apart"
+            found.append(Ablation(axis, off_N, on_N, low, high, told))
         return found
+
+    @property
+    def ahead(self) -> list[ReferencePoint]:
+        """Reference points with a better value than the best trial's, the best first."""
+        if self.best is None:
+            return []
+        direction, value = self.study.directions[0], self.best.values[0]
+        return references_ahead(self.study.references(), self.metric, direction, value)
 
 
 def _number(trial: TrialRecord, name: str) -> float:

@@ -74,6 +74,9 @@ def _against_references(evidence: Evidence, best: TrialRecord) -> str:
         if not _surely_beats_constant(evidence, best, constant.value):
             open_names.insert(0, "the constant")
     waiting = sum(p.outcome == "completed" and p not in compared for p in evidence.study.references())
+    if ahead := evidence.ahead:
+        first, more = ahead[0], f" and {len(ahead) - 1} more" if len(ahead) > 1 else ""
+        return f"{first.spoken} ({first.metrics[evidence.metric]:.4f}){more} is ahead of it"
     if not known:
         return "held against nothing simpler" if not waiting else f"{waiting} references not compared yet"
     rest = f", {waiting} references not compared yet" if waiting else ""
@@ -206,7 +209,7 @@ def references_section(evidence: Evidence) -> Section:
             )
         rows.append([f"constant ({constant.name} of train)", f"{constant.value:.4f}", "-", "-", words])
     for point in study.references():
-        rows.append([point.spoken, *_reference_cells(point, metric, None if best is None else best.number)])
+        rows.append([point.spoken, *_reference_cells(point, evidence)])
     if not rows:
         return Section("References", [])
     head = ["reference", metric, "gain of the best", "95 % interval", "the best is"]
@@ -218,14 +221,16 @@ def references_section(evidence: Evidence) -> Section:
     return Section("References", [Table(caption, head, rows)])
 
 
-def _reference_cells(point: ReferencePoint, metric: str, best: int | None) -> list[str]:
+def _reference_cells(point: ReferencePoint, evidence: Evidence) -> list[str]:
+    metric, best = evidence.metric, evidence.best
     value, gain = point.metrics.get(metric), point.gains.get(metric)
     if point.outcome != "completed":
         reason = point.reason.strip().splitlines()[-1] if point.reason.strip() else ""
         return ["-", "-", "-", f"{spoken(point.outcome)}: {reason}"]
     shown = "-" if value is None else f"{value:.4f}"
-    if gain is None or point.compared_with != best or best is None:
-        return [shown, "-", "-", "not compared row by row"]
+    if gain is None or best is None or point.compared_with != best.number:
+        behind = "behind by value, " if point in evidence.ahead else ""
+        return [shown, "-", "-", f"{behind}not compared row by row"]
     word = "surely better" if gain.low > 0 else "surely worse" if gain.high < 0 else "not surely better"
     return [shown, f"{gain.value:+.4f}", f"{gain.low:+.4f} to {gain.high:+.4f}", word]
 

@@ -12,6 +12,7 @@ from mmsa.reports.composition_sections import composition_section, levels_sectio
 from mmsa.reports.course_sections import course_section, failures_section, provenance_section, rungs_section
 from mmsa.reports.document import Document
 from mmsa.reports.evidence import Evidence
+from mmsa.reports.next_section import next_section
 from mmsa.reports.path_runs import run_steps
 from mmsa.reports.result_sections import (
     answer,
@@ -42,12 +43,14 @@ def study_report(study: StudyView, runs: Path) -> Document:
     evidence = Evidence(study, runs)
     shares = preferences(study, evidence.completed)
     best = {} if evidence.best is None else evidence.best.information
+    source = decomposition_of(study, runs)
     sections = [
         best_section(evidence),
+        next_section(evidence, source),
         references_section(evidence),
         honest_section(evidence),
         front_section(evidence),
-        composition_section(decomposition_of(study, runs), shares, best, study.name),
+        composition_section(source, shares, best, study.name),
         levels_section(shares),
         importance_section(evidence),
         path_section(evidence),

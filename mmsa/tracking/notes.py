@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from mmsa.interface import VALID, ReferencePoint, StudyCard, TrialCard, short
-from mmsa.ranking import ranked
+from mmsa.ranking import ranked, references_ahead
 from mmsa.tracking.artifacts import count_outcomes
 
 if TYPE_CHECKING:
@@ -61,7 +61,9 @@ def verdict(study: StudyCard, trials: Sequence[TrialCard]) -> str:
     constant = study.constants.get(metric)
     if constant is not None:
         said += f", a constant {constant:.4f}"
-    rival = _rival(study.references, metric, best.number)
+    ahead = references_ahead(study.references, metric, study.directions[0], value)
+    rival = f", behind {ahead[0].spoken} {ahead[0].metrics[metric]:.4f}" if ahead else ""
+    rival = rival or _rival(study.references, metric, best.number)
     return f"{said}{rival}."
 
 

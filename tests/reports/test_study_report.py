@@ -216,3 +216,22 @@ def test_references_that_are_not_compared_yet_are_counted_not_beaten(tmp_path: P
 
 def _verdict(runs: Path) -> str:
     return study_report(read_study("told", runs), runs).verdict
+
+
+def test_a_reference_that_is_ahead_is_named_first_though_nobody_compared_it_yet(tmp_path: Path) -> None:
+    with searched(tmp_path, config_of(search={"references": "all"}), 3) as study:
+        study.remember_reference(ReferencePoint("ridge/text", "completed", "d" * 64, {"valid/mae": 0.1}))
+        document = study_report(read_study("told", tmp_path), tmp_path)
+    assert "; ridge on text (0.1000) is ahead of it" in document.verdict
+    assert "behind by value, not compared row by row" in document.markdown()
+    assert "Look at what is simpler first: ridge on text (0.1000)" in document.markdown()
+
+
+def test_it_says_what_to_do_next_here_and_on_the_next_data_set(told: StudyView, told_runs: Path) -> None:
+    section = (
+        study_report(told, told_runs).markdown().partition("## What to do next\n")[2].partition("## ")[0]
+    )
+    assert "python launch/compare.py --study told --top 5 --seeds 5" in section
+    assert "python launch/report.py --study told --measure" in section
+    assert re.search(r"\| cpc.weight +\| .* \| 0 is better", section)
+    assert "optim.lr" not in section  # it is not told from chance

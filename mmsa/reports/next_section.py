@@ -1,0 +1,132 @@
+"""The section of a study's report on what to do next: with this study, and on the next data set."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from mmsa.reports.document import Block, Paragraph, Section, Table
+from mmsa.reports.evidence import Evidence
+from mmsa.reports.path_runs import known_runs
+from mmsa.reports.points import Axis
+from mmsa.reports.sources import Composition
+
+_TITLE = "What to do next"
+_MOST_COMPARED, _STEPS = 5, 3
+
+
+def next_section(evidence: Evidence, source: Composition | None) -> Section:
+    """What the evidence asks for; commands are for the folder of runs that is the default."""
+    study = evidence.study
+    if evidence.best is None:
+        failed = sum(trial.failed for trial in evidence.trials)
+        words = (
+            f"{failed} trials failed: mend what the section on failures names, then"
+            if failed
+            else "To go on,"
+        )
+        return Section(_TITLE, [Paragraph(f"{words} run the same search again.")] if evidence.trials else [])
+    blocks: list[Block] = []
+    if study.remaining:
+        blocks.append(
+            Paragraph(
+                f"Search on: {study.remaining} of {study.asked} trials are left; the same command goes on."
+            )
+        )
+    if ahead := evidence.ahead:
+        names = ", ".join(f"{point.spoken} ({point.metrics[evidence.metric]:.4f})" for point in ahead)
+        blocks.append(
+            Paragraph(
+                f"Look at what is simpler first: {names} has a better value than the best trial. More trials "
+                "of this space are worth less than finding out why."
+            )
+        )
+    blocks += _choice(evidence)
+    blocks += _knowledge(evidence, source)
+    blocks += _elsewhere(evidence)
+    return Section(_TITLE, blocks)
+
+
+def _choice(evidence: Evidence) -> list[Block]:
+    """Which configuration to take."""
+    name, tied = evidence.study.name, len(evidence.tied)
+    if tied > 1:
+        words = (
+            f"Valid cannot tell {tied} trials apart. Fresh seeds can: the best ones and the defaults are "
+            "trained anew and compared, and test is opened once, for all of them."
+        )
+        command = f"python launch/compare.py --study {name} --top {min(tied, _MOST_COMPARED)} --seeds 5"
+    else:
+        words = "One trial is ahead by more than its standard error. How good it is, say fresh seeds on test:"
+        command = (
+            f"python launch/export.py --study {name} --out {name}-best.yaml\n"
+            f"python launch/retrain.py --config {name}-best.yaml --seeds 5"
+        )
+    return [Paragraph(words), Paragraph(command, is_code=True)]
+
+
+def _knowledge(evidence: Evidence, source: Composition | None) -> list[Block]:
+    """What can be known for a little more computing."""
+    name, wanted = evidence.study.name, []
+    if source is None and any(trial.information for trial in evidence.completed):
+        wanted.append(f"python launch/report.py --study {name} --measure")
+    path = evidence.path
+    if path is not None and len(path.steps) > 1:
+        known = known_runs(evidence.runs, evidence.study, path.start, path.end, path.steps)
+        if not known.keys() & set(range(1, min(_STEPS, len(path.steps) - 1) + 1)):
+            wanted.append(f"python launch/report.py --study {name} --run-path {_STEPS}")
+    if not wanted:
+        return []
+    words = "What the data consist of, and which steps from the defaults really help, is not known yet:"
+    if len(wanted) == 1:
+        words = (
+            "Which information the modalities share, and which they have alone, is not known yet:"
+            if "--measure" in wanted[0]
+            else "Which steps from the defaults really help is a forest's guess until they are run:"
+        )
+    return [Paragraph(words), Paragraph("\n".join(wanted), is_code=True)]
+
+
+def _elsewhere(evidence: Evidence) -> list[Block]:
+    """What to search on the next data set, and what to leave."""
+    found = evidence.importance
+    if not found:
+        return []
+    told = {of.axis.name: of.told for of in evidence.ablations if of.told != "not told apart"}
+    quarter = math.ceil(len(evidence.completed) / 4)
+    rows = []
+    for p in sorted(range(len(found)), key=lambda p: -found[p].share):
+        axis = evidence.axes[p]
+        if not found[p].above_null and axis.name not in told:
+            continue
+        zero = told.get(axis.name, "-")
+        value_N = evidence.points[:quarter, p]
+        rows.append([axis.label, f"{found[p].share:.2f}", _range(axis, value_N[~np.isnan(value_N)]), zero])
+    rest = len(found) - len(rows)
+    if not rows:
+        words = (
+            f"For the next data set: none of {rest} choices is told from chance by {len(evidence.trials)} "
+            "trials. Begin with the defaults and the point of the best trial, and search the same space."
+        )
+        return [Paragraph(words)]
+    caption = (
+        "For the next data set: search these first, within what the best quarter of the trials has, and add "
+        f"the best point as a start. The other {rest} choices are not told from chance: leave them at their "
+        "defaults, or search them last. What matters here need not matter there."
+    )
+    return [Table(caption, ["choice", "importance", "in the best quarter", "against 0"], rows)]
+
+
+def _range(axis: Axis, value_N: np.ndarray) -> str:
+    if not len(value_N):
+        return "-"
+    if axis.choices:
+        values, counts = np.unique(value_N, return_counts=True)
+        return ", ".join(axis.spoken(float(values[n])) for n in np.argsort(-counts, kind="stable"))
+    zeros = int((value_N == 0).sum()) if axis.has_zero else 0
+    above_N = value_N[value_N != 0] if zeros else value_N
+    words = (
+        f"{axis.spoken(float(above_N.min()))} to {axis.spoken(float(above_N.max()))}" if len(above_N) else ""
+    )
+    return " or ".join(filter(None, [f"0 (×{zeros})" if zeros else "", words]))
