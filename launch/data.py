@@ -26,6 +26,9 @@ def arguments() -> argparse.Namespace:
         "inspect", help="rows, labels and lengths in tables and pictures, what is odd, which spaces fit"
     )
     add_data_arguments(inspecting)
+    inspecting.add_argument(
+        "--space", type=Path, metavar="FILE", help="write a search space to begin with, for these data"
+    )
     inspecting.set_defaults(command=inspect)
 
     checking = commands.add_parser(
@@ -94,12 +97,24 @@ def inspect(args: argparse.Namespace) -> int:
     from mmsa.data.conversion import data_config
     from mmsa.data.inspection import inspection_lines, opened_to_look
     from mmsa.search.definition.fitting import fitting_spaces
+    from mmsa.search.definition.starter import starter_space
 
-    found = opened_to_look(data_config(args.path, args.name, overrides(args.assignments)))
+    if args.space is not None and args.space.exists():
+        raise ConfigError(
+            "command line", [Problem("--space", str(args.space), "is there already", "Name another.")]
+        )
+    config = data_config(args.path, args.name, overrides(args.assignments))
+    found = opened_to_look(config)
     print("\n".join(inspection_lines(found)))
+    if args.space is not None:
+        args.space.write_text(starter_space(found.corpus, config, str(args.space)), encoding="utf-8")
+        print(f"\n{args.space}: a space to begin with; look at it, then")
+        print(f"  python launch/search.py --space {args.space} --dry-run")
+        return 0
     print("\nspaces that fit, and what to --set for them:")
     for name, setting in fitting_spaces(found.corpus):
         print(f"  {name}: {setting}")
+    print("--space FILE writes one for these data")
     return 0
 
 

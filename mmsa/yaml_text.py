@@ -240,6 +240,21 @@ def _text(path: Path) -> str:
     raise ConfigError(str(path), [Problem("(file)", path.name, rule)])
 
 
-def dump_yaml(values: Mapping[str, Any]) -> str:
-    """YAML text of ``values`` in their order, which ``read_yaml`` reads back."""
-    return str(yaml.dump(dict(values), Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=110))
+def dump_yaml(values: Mapping[str, Any], compact: bool = False) -> str:
+    """YAML text of ``values`` in their order, which ``read_yaml`` reads back.
+
+    Args:
+        values: plain data.
+        compact: blocks that hold no other block take one line.
+    """
+    style = None if compact else False
+    return str(
+        yaml.dump(
+            dict(values),
+            Dumper=_DUMPER,
+            sort_keys=False,
+            allow_unicode=True,
+            width=110,
+            default_flow_style=style,
+        )
+    )

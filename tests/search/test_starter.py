@@ -1,0 +1,56 @@
+"""A space that is written for somebody's data can be searched on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mmsa.config import parse
+from mmsa.data import DATA_SETS, open_corpus
+from mmsa.search.definition.load import load_space
+from mmsa.search.definition.misfits import refuse_misfits
+from mmsa.search.definition.starter import starter_space
+
+ROWS = 60
+TARGETS: dict[str, tuple[dict[str, Any], Any]] = {
+    "regression": ({"low": 0, "high": 1}, np.linspace(0, 1, ROWS)),
+    "phq8": ({"low": 0, "high": 24, "threshold": 10, "suite": "phq8"}, np.arange(ROWS) % 25),
+    "ordinal": ({"kind": "ordinal", "low": 0, "high": 3}, np.arange(ROWS) % 4),
+    "binary": ({"kind": "binary"}, np.arange(ROWS) % 2),
+    "multiclass": ({"kind": "multiclass", "classes": ["a", "b", "c"]}, np.array(["a", "b", "c"] * 20)),
+    "multilabel": (
+        {"kind": "multilabel", "classes": ["a", "b"]},
+        np.arange(2 * ROWS).reshape(ROWS, 2) % 3 % 2,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+def test_a_written_space_fits_the_data(tmp_path: Path, kind: str) -> None:
+    target, values = TARGETS[kind]
+    random = np.random.default_rng(0)
+    one = kind == "binary"  # and data of a single modality
+    arrays = {} if one else {"vision": random.normal(size=(ROWS, 7))}
+    np.savez(
+        tmp_path / "ours.npz",
+        audio=random.normal(size=(ROWS, 5, 4)),
+        y=values,
+        split=np.repeat(["train", "valid", "test"], 20),
+        **arrays,
+    )
+    settings = {
+        "path": str(tmp_path / "ours.npz"),
+        "targets": {"y": target},
+        "modalities": ["audio", *arrays],
+    }
+    data: Any = parse(DATA_SETS["custom"].Config, settings, "test")
+    corpus = open_corpus(data)
+    space = tmp_path / "My Space.yaml"
+    space.write_text(starter_space(corpus, data, str(space)), encoding="utf-8")
+    config = load_space(space)
+    assert config.study == "my-space"
+    outlook = refuse_misfits(config, corpus)
+    assert not dict(outlook.idle)
