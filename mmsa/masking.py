@@ -69,8 +69,8 @@ def refusal_of_url(path: str) -> str:
     if not _SCHEME.match(path):
         return ""
     return (
-        f"{masked(path)}: is a URL, and data and runs are mapped and locked as files. Mount the bucket or the "
-        "share as a folder, on a cluster at the same path of every node, and give its path"
+        f"{masked(path)}: is a URL, and data and runs are mapped and locked as files. Mount the bucket or "
+        "the share as a folder, on a cluster at the same path of every node, and give its path"
     )
 
 

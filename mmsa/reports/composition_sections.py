@@ -40,8 +40,8 @@ def levels_section(found: Preferences | None) -> Section:
     caption = (
         "Weight times coefficient, as a share of all coefficients of information in a trial; means over "
         f"the best quarter ({found.best_quarter}) of the {found.trials} completed trials that have any, with "
-        "90 % intervals, and over the others. Terms that are not normalised are in the units of their estimators, "
-        "and compare with themselves only."
+        "90 % intervals, and over the others. Terms that are not normalised are in the units of their "
+        "estimators, and compare with themselves only."
     )
     head = ["coefficient", "level", "raises", "default", "best", "best quarter", "90 %", "others"]
     words = (

@@ -75,8 +75,9 @@ def _against_references(evidence: Evidence, best: TrialRecord) -> str:
             open_names.insert(0, "the constant")
     waiting = sum(p.outcome == "completed" and p not in compared for p in evidence.study.references())
     if ahead := evidence.ahead:
-        first, more = ahead[0], f" and {len(ahead) - 1} more" if len(ahead) > 1 else ""
-        return f"{first.spoken} ({first.metrics[evidence.metric]:.4f}){more} is ahead of it"
+        first, further = ahead[0], f" and {len(ahead) - 1} more" if len(ahead) > 1 else ""
+        verb = "are" if further else "is"
+        return f"{first.spoken} ({first.metrics[evidence.metric]:.4f}){further} {verb} ahead of it"
     if not known:
         return "held against nothing simpler" if not waiting else f"{waiting} references not compared yet"
     rest = f", {waiting} references not compared yet" if waiting else ""
