@@ -8,6 +8,8 @@ STAMP  := $(VENV)/.installed
 export MMSA_RUNS := $(RUNS)
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
+# Tests start some hundred processes: where byte code may not be kept, each would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help env demo test test-heavy test-services test-slurm check-manifests audit faults check format lock clean
 

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from conditional_cases import CASES, TRUTH, build, chain, fit_step, fitted, reading
+from conditional_cases import CASES, READINGS_OF_ONE, TRUTH, build, chain, fit_step, fitted, reading
 
 from mmsa.errors import DataError
 from mmsa.information import CONDITIONAL_ESTIMATORS, Triples
@@ -42,6 +42,23 @@ def test_mimrl_code_is_no_information():
     """Its formula tends to 1 + half the Jeffreys divergence, hence to 1 without dependence."""
     assert reading(fitted("cmi_knn_mimrl_code", markov=True), markov=True) == pytest.approx(1.0, abs=0.1)
     assert reading(fitted("cmi_knn_mimrl_code")) > 2 * TRUTH
+
+
+@pytest.mark.parametrize("case", READINGS_OF_ONE)
+def test_readings_of_the_neighbour_classifier_are_trained_as_it_is(case):
+    """Three steps lead to the very same weights and draws."""
+    trained = []
+    for name in ("cmi_knn", case):
+        estimator = build(name)
+        optimiser = torch.optim.SGD(estimator.parameters(), lr=0.05)
+        for seed in range(3):
+            optimiser.zero_grad()
+            triples = chain(16, seed)
+            inner = estimator.inner_loss(triples, BANK)
+            (estimator(triples, BANK).loss if inner is None else inner).backward()
+            optimiser.step()
+        trained.append(estimator.state_dict())
+    torch.testing.assert_close(*trained, rtol=0, atol=0)
 
 
 @EVERY
