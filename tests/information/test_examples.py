@@ -14,7 +14,11 @@ import pytest
 import mmsa.information
 from mmsa.information import bounds, distributions, target
 
-MODULES = [found.name for found in pkgutil.walk_packages(mmsa.information.__path__, "mmsa.information.")]
+SLOW = {"mmsa.information.target.decomposing"}  # trains networks for seconds
+MODULES = [
+    pytest.param(found.name, marks=[pytest.mark.slow] if found.name in SLOW else [])
+    for found in pkgutil.walk_packages(mmsa.information.__path__, "mmsa.information.")
+]
 
 
 def public_functions(package: ModuleType) -> Iterator[FunctionType]:

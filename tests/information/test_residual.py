@@ -136,6 +136,7 @@ def test_ratios_come_back_in_the_order_of_the_rows():
     assert 0.5 < ratios.copula.mean() < 1.1
 
 
+@pytest.mark.slow  # small cases: the ratios above keep no part, the interval in test_measure.py a radial one
 def test_parts_are_kept_only_where_they_help():
     kept = {}
     for name in ("student-identity-2-2-1", "multinormal-dense-3-3-0.5"):
