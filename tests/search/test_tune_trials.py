@@ -111,11 +111,24 @@ def test_a_trial_whose_process_does_not_come_gets_one_that_is_free():
 @pytest.mark.ray
 @pytest.mark.timeout(600)
 def test_a_process_that_starts_is_kept_while_another_serves_the_trials(ray_session, tmp_path):
-    """Trials are shorter than the start of a process, which Tune would end where another one is free."""
+    """Trials are shorter than the start of a process, which Tune would end where another one is free.
+
+    There are trials until two processes have served one, however long a start takes on this machine.
+    """
     first = tmp_path / "first"
+    served, begun = tmp_path / "served", tmp_path / "begun"
+    served.mkdir()
+    begun.mkdir()
+
+    class UntilTwoServed(Handing):
+        def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+            if len(list(served.iterdir())) == 2:
+                return str(Searcher.FINISHED)
+            return super().suggest(trial_id)
 
     class SlowToStart(tune.Trainable):
         def setup(self, config: dict[str, Any]) -> None:
+            (begun / str(os.getpid())).touch()
             try:
                 first.touch(exist_ok=False)
             except FileExistsError:
@@ -125,19 +138,19 @@ def test_a_process_that_starts_is_kept_while_another_serves_the_trials(ray_sessi
             return True
 
         def step(self) -> dict[str, Any]:
-            time.sleep(0.1)
-            return {"done": True, "process": os.getpid()}
+            time.sleep(0.05)
+            (served / str(os.getpid())).touch()
+            return {"done": True}
 
-    finished = tune.run(
+    tune.run(
         SlowToStart,
         num_samples=-1,
-        search_alg=StudyTrials(Handing(*range(80)), 2),
+        search_alg=StudyTrials(UntilTwoServed(*range(2000)), 2),
         scheduler=TuneScheduler(NoScheduler(NoScheduler.Config(), 1, "minimize")),
         resources_per_trial=ROOM,
         reuse_actors=True,
         storage_path=str(tmp_path),
         verbose=0,
     )
-    processes = [trial.last_result["process"] for trial in finished.trials]
-    assert len(processes) == 80
-    assert len(set(processes)) == 2
+    assert len(list(served.iterdir())) == 2
+    assert len(list(begun.iterdir())) == 2

@@ -286,7 +286,7 @@ def test_a_server_that_never_answers_holds_up_neither_the_search_nor_its_end(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "100")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "250")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         location = Location.of(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}")
         mirror = mirror_of(location, said.append, patience=0.5)
@@ -295,7 +295,7 @@ def test_a_server_that_never_answers_holds_up_neither_the_search_nor_its_end(
         for trial in trials:
             tell(mirror, trial)
         mirror.close()
-        assert time.monotonic() - start < 60  # one request would take longer
+        assert time.monotonic() - start < 200  # one request would take longer
         assert (
             "lacks up to 3 trials" in said[-1]
         )  # when the server is gone, the request fails and says so too

@@ -50,7 +50,7 @@ def test_a_server_that_dies_and_comes_back_ends_with_every_trial_once(
     start = time.monotonic()
     for trial in trials:
         finish(mirror, trial)
-    assert time.monotonic() - start < 0.5
+    assert time.monotonic() - start < 20  # where one waited for the server, MLflow would ask for minutes
     deadline = time.monotonic() + 30
     while not said:
         assert time.monotonic() < deadline
