@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from mmsa.config import Block, Named, one_of, refuse, refuse_all, walk, with_overrides
 from mmsa.data.catalogue import DATA_SETS
+from mmsa.data.corpus import MODALITIES
 from mmsa.errors import ConfigError, Problem, did_you_mean
 from mmsa.information.panel import CORE, FAMILIES, EstimatorName, Family
 from mmsa.interface import Direction, direction_of
@@ -143,6 +144,7 @@ def without_later_defaults(values: dict[str, Any]) -> dict[str, Any]:
     for block, name, default in (
         (data, "folds", None),
         (data, "nonfinite", "zero"),
+        *((data, f"{name}_features", None) for name in MODALITIES),
         (train, "modality_dropout", 0.0),
         (model, "presence", False),
         (model, "audio_scale", "train"),

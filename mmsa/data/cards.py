@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from mmsa.data.corpus import SplitName
-from mmsa.data.known_targets import DEPRESSED, EMOTION, HUMOR, IEMOCAP, INTENT, SCORE, SDS
+from mmsa.data.known_targets import ACTED, DEPRESSED, EMOTION, HUMOR, IEMOCAP, INTENT, SARCASM, SCORE, SDS
 from mmsa.data.target_spec import TargetSpec
 
 _UNLICENSED = "no open licence; research use, no passing on"
@@ -196,13 +196,17 @@ _ALL = (
     Card(
         "mustard",
         "MUStARD, sarcasm in series",
-        TargetSpec("sarcasm", "binary", classes=("sincere", "sarcastic")),
+        SARCASM,
         "weighted F1",
         "speaker",
         _UNLICENSED,
         "the GitHub repository soujanyaporia/MUStARD",
         ("a folder with data/sarcasm_data.json, audio_features.p and features/",),
-        notes=("its five folds share speakers",),
+        notes=(
+            "it has no split but five folds, which share speakers: deal folds by speaker, or name one of "
+            "them in data.split",
+            "that audio is (283, T) is not verified",
+        ),
     ),
     Card(
         "mintrec",
@@ -218,14 +222,19 @@ _ALL = (
     Card(
         "crema_d",
         "CREMA-D, 91 actors say twelve sentences, 7,442 clips in six emotions",
-        TargetSpec("emotion", "multiclass", classes=("anger", "disgust", "fear", "happy", "neutral", "sad")),
+        ACTED,
         "unweighted average recall, and accuracy",
         "actor",
         "Open Database License",
         "the GitHub repository CheyneyComputerScience/CREMA-D",
         ("a folder with the tables of votes and demographics, and features",),
         total=7442,
-        notes=("the usual split shares actors; votes exist for each modality alone",),
+        notes=(
+            "the usual split shares actors: here actors are dealt to train, valid and test by digests",
+            "votes for sound, picture and both stand beside the emotion that was acted, ties (A:D) missing",
+            "it has recordings and no features: make audio/<clip>.npy and vision/<clip>.npy of them",
+            "names of its tables and their columns are not verified",
+        ),
     ),
     Card(
         "edaic",

@@ -19,9 +19,12 @@ from mmsa.data.planted import Planted
 from mmsa.data.readers import LAYOUTS, Reader
 from mmsa.data.readers.settings import (
     ContextConfig,
+    CremaConfig,
     DaicConfig,
     EatdConfig,
     EDaicConfig,
+    FeaturesConfig,
+    MustardConfig,
     TextConfig,
     VlogConfig,
 )
@@ -59,7 +62,7 @@ class Mosi(FileDataSet):
 
     label_range, suite = _scale_of("mosi")
 
-    class Config(NamedFileConfig):
+    class Config(FeaturesConfig, NamedFileConfig):
         """Where the file is and what of it is used."""
 
         name: Literal["mosi"] = "mosi"
@@ -71,7 +74,7 @@ class Mosei(FileDataSet):
 
     label_range, suite = _scale_of("mosei")
 
-    class Config(NamedFileConfig):
+    class Config(FeaturesConfig, NamedFileConfig):
         """Where the file is and what of it is used."""
 
         name: Literal["mosei"] = "mosei"
@@ -167,7 +170,7 @@ class Iemocap(FileDataSet):
 
     label_range, suite = _scale_of("iemocap")
 
-    class Config(NamedFileConfig):
+    class Config(FeaturesConfig, NamedFileConfig):
         """Where the file is, what of it is used, and which emotion comes first."""
 
         name: Literal["iemocap"] = "iemocap"
@@ -227,7 +230,7 @@ class Mustard(FileDataSet):
 
     label_range, suite = _scale_of("mustard")
 
-    class Config(NamedFileConfig):
+    class Config(MustardConfig, NamedFileConfig):
         """Where the folder is and what of it is used."""
 
         name: Literal["mustard"] = "mustard"
@@ -239,7 +242,7 @@ class CremaD(FileDataSet):
 
     label_range, suite = _scale_of("crema_d")
 
-    class Config(NamedFileConfig):
+    class Config(CremaConfig, NamedFileConfig):
         """Where the folder is and what of it is used."""
 
         name: Literal["crema_d"] = "crema_d"
@@ -275,7 +278,7 @@ class Pom(FileDataSet):
 
     label_range, suite = _scale_of("pom")
 
-    class Config(NamedFileConfig):
+    class Config(FeaturesConfig, NamedFileConfig):
         """Where the file is, what of it is used, and which rating is predicted."""
 
         name: Literal["pom"] = "pom"

@@ -8,6 +8,11 @@ MOSEI_EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 SENTIMENT = TargetSpec("sentiment", low=-3.0, high=3.0, suite="mosi")
 EMOTIONS = TargetSpec("emotions", "multilabel", classes=MOSEI_EMOTIONS)
 HUMOR = TargetSpec("humor", "binary", classes=("serious", "humorous"))
+SARCASM = TargetSpec("sarcasm", "binary", classes=("sincere", "sarcastic"))
+_SIX = ("anger", "disgust", "fear", "happy", "neutral", "sad")
+ACTED = TargetSpec("emotion", "multiclass", classes=_SIX)
+VOTES = tuple(TargetSpec(name, "multiclass", classes=_SIX) for name in ("heard", "seen", "perceived"))
+"""What most people took a clip of CREMA-D for by its sound, its picture and both."""
 
 CUT = 10.0
 """PHQ-8 scores from here on count as depressed."""

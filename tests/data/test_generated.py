@@ -13,7 +13,7 @@ import pytest
 
 from mmsa.config import parse
 from mmsa.data import DATA_SETS, Corpus, open_corpus
-from mmsa.data.corpus import SPLITS, SplitName
+from mmsa.data.corpus import SplitName
 from mmsa.data.generated import CARD, LAYOUTS, make
 from mmsa.errors import ConfigError, DataError
 
@@ -25,10 +25,10 @@ MADE = [
 """Layouts, of which those are skipped that need a package which is not here."""
 
 
-def opened(layout: str, path: Path, splits: Sequence[SplitName] = SPLITS) -> Corpus:
+def opened(layout: str, path: Path, without: Sequence[SplitName] = ()) -> Corpus:
     known = LAYOUTS[layout]
     values = {"path": str(path), **known.settings}
-    splits = ("train", "valid") if layout == "eatd" else splits
+    splits = tuple(split for split in known.splits if split not in without)
     return open_corpus(parse(DATA_SETS[known.data_set].Config, values, "test"), splits)
 
 
@@ -49,7 +49,7 @@ def test_every_hazard_is_named_when_the_tree_is_opened(
 ) -> None:
     planted = make(layout, tmp_path / "tree", ROWS, seed=2, hazards=["all"])
     with caplog.at_level(logging.INFO, "mmsa.data"):
-        opened(layout, tmp_path / "tree", ("train", "valid"))
+        opened(layout, tmp_path / "tree", ("test",))
     for hazard in planted:  # what has no sign is found by `data.py check`
         assert LAYOUTS[layout].hazards[hazard].sign in caplog.text, hazard
     assert list(json.loads((tmp_path / "tree" / CARD).read_text())["hazards"]) == list(planted)
@@ -69,7 +69,7 @@ def test_a_tree_that_cannot_be_used_is_refused_with_the_reason(
 ) -> None:
     make(layout, tmp_path / "tree", ROWS, seed=2, hazards=[hazard])
     with pytest.raises(DataError) as error:
-        opened(layout, tmp_path / "tree", ("train", "valid"))
+        opened(layout, tmp_path / "tree", ("test",))
     assert LAYOUTS[layout].hazards[hazard].sign in str(error.value)
 
 

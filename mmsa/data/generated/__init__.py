@@ -12,7 +12,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mmsa.data.generated import classes, csd, eatd, interviews, pickles, videos, vlogs
+from mmsa.data.corpus import SPLITS, SplitName
+from mmsa.data.generated import acted, classes, csd, eatd, interviews, pickles, videos, vlogs
 from mmsa.data.generated.hazards import COMMON, Hazard, planted
 from mmsa.data.generated.people import FEWEST_PEOPLE, Person, invent_people
 from mmsa.data.generated.recordings import CEILING, FEWEST_ROWS, Recording, invent
@@ -35,6 +36,7 @@ class GeneratedLayout:
         settings: of ``data``, without which it does not open.
         usual: parts of warnings that every file of the layout gives, whatever is in it.
         fewest: rows or participants that a tree must have.
+        splits: that a tree has.
         needs: a package beside those of mmsa, without which it is neither written nor read.
     """
 
@@ -44,6 +46,7 @@ class GeneratedLayout:
     settings: Mapping[str, object] = field(default_factory=dict)
     usual: tuple[str, ...] = ()
     fewest: int = FEWEST_ROWS
+    splits: tuple[SplitName, ...] = SPLITS
     needs: str = ""
 
     @property
@@ -128,11 +131,15 @@ LAYOUTS: Mapping[str, GeneratedLayout] = {
     "urfunny": _of_layout("urfunny", classes.write_urfunny, classes.URFUNNY_HAZARDS),
     "edaic": _people("edaic", interviews.write_edaic, interviews.EDAIC_HAZARDS),
     "daic": _people("daic", interviews.write_daic, interviews.DAIC_HAZARDS),
-    "eatd": _people("eatd", eatd.write_eatd, eatd.EATD_HAZARDS),
+    "eatd": replace(_people("eatd", eatd.write_eatd, eatd.EATD_HAZARDS), splits=("train", "valid")),
     "dvlog": _people("dvlog", vlogs.write_dvlog, vlogs.VLOG_HAZARDS),
-    "csd": replace(
-        _utterances("mosi", csd.write_csd, dims=(74, 47), aligned=True, **csd.CSD_HAZARDS), needs="h5py"
+    "crema_d": replace(_of_layout("crema_d", acted.write_crema, acted.CREMA_HAZARDS), usual=()),
+    "mustard": replace(
+        _of_layout("mustard", acted.write_mustard, acted.MUSTARD_HAZARDS, split="0"),
+        splits=("train", "test"),
+        usual=(),
     ),
+    "csd": replace(_utterances("mosi", csd.write_csd, "", (74, 47), True, **csd.CSD_HAZARDS), needs="h5py"),
     "lmvd": _people("lmvd", vlogs.write_lmvd, vlogs.VLOG_HAZARDS),
 }
 

@@ -22,6 +22,8 @@ for _name, _target in {
     "dvlog": "vlogs:DVlogReader",
     "lmvd": "vlogs:LmvdReader",
     "csd": "csd:CsdReader",
+    "mustard": "mustard:MustardReader",
+    "crema_d": "crema_d:CremaReader",
 }.items():
     LAYOUTS.declare(_name, f"mmsa.data.readers.{_target}")
 LAYOUTS.declare("custom", "mmsa.data.custom_reader:CustomReader")

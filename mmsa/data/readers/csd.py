@@ -36,7 +36,7 @@ from mmsa.data.known_targets import EMOTIONS, MOSEI_EMOTIONS, SENTIMENT
 from mmsa.data.readers.base import FileConfig, split_of, strings
 from mmsa.data.readers.columns import Column, Columns, ColumnsReader, InputName, Labels, ragged
 from mmsa.data.readers.hdf5 import array_of, members, opened_hdf5
-from mmsa.data.readers.settings import CsdConfig
+from mmsa.data.readers.settings import FeaturesConfig
 from mmsa.data.target_spec import TargetSpec
 from mmsa.data.validation import first_few
 from mmsa.errors import DataError, shown
@@ -81,7 +81,7 @@ class LabelledSegment:
 class CsdReader(ColumnsReader):
     """Reader of the layout above."""
 
-    Config: ClassVar[type[FileConfig]] = CsdConfig
+    Config: ClassVar[type[FileConfig]] = FeaturesConfig
 
     config: Any
 

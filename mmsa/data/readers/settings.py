@@ -72,17 +72,23 @@ class EatdConfig(FileConfig):
     """Whether people are called by digests and not by the names of their folders, wherever ids are shown."""
 
 
-class GcnetConfig(FileConfig):
-    """Which features beside a file of GCNet's are used, by the names of their folders without ``-UTT``."""
+class FeaturesConfig(FileConfig):
+    """Which features are used where a folder has several (layouts ``gcnet`` and ``csd``)."""
 
-    modalities: Annotated[tuple[ModalityName, ...], Field(strict=False, min_length=1)] = ("text",)
-    """Which modalities are used; the pickle itself has sentences only."""
     text_features: str | None = None
     """Features of text, where ``data.text`` is ``features``."""
     audio_features: str | None = None
-    """Features of audio."""
+    """Features of audio: a folder of GCNet's without ``-UTT``, or a part of the root of a csd file such as
+    ``COVAREP``."""
     vision_features: str | None = None
-    """Features of vision."""
+    """Features of vision, likewise, such as ``OpenFace`` or ``Facet``."""
+
+
+class GcnetConfig(FeaturesConfig):
+    """Settings of files of GCNet's, and of the folders of features beside them."""
+
+    modalities: Annotated[tuple[ModalityName, ...], Field(strict=False, min_length=1)] = ("text",)
+    """Which modalities are used; the pickle itself has sentences only."""
 
 
 class TextConfig(FileConfig):
@@ -99,10 +105,19 @@ class ContextConfig(FileConfig):
     """Whether what was said before is part of the text."""
 
 
-class CsdConfig(FileConfig):
-    """Which files of a folder of csd files are used, by a part of the name of their root."""
+class CremaConfig(FileConfig):
+    """Settings of CREMA-D, whose twelve sentences say nothing."""
 
-    audio_features: str | None = None
-    """Such as ``COVAREP``; needed where a folder has several."""
-    vision_features: str | None = None
-    """Such as ``OpenFace`` or ``Facet``; likewise."""
+    modalities: Annotated[tuple[ModalityName, ...], Field(strict=False, min_length=1)] = ("audio", "vision")
+    """Which modalities are used; text is the same in all emotions and is not read."""
+
+
+class MustardConfig(ContextConfig):
+    """Settings of MUStARD."""
+
+    modalities: Annotated[tuple[ModalityName, ...], Field(strict=False, min_length=1)] = ("text", "audio")
+    """Which modalities are used; vision needs h5py (``pip install 'mmsa[hdf5]'``)."""
+    split: str | None = None
+    """Number of the published fold, from 0, whose test rows are test; null has all rows in train."""
+    by_speaker: bool = True
+    """Whether rows of a speaker are a group. The published folds share speakers: false is for them."""

@@ -21,6 +21,8 @@ _FOLDERS: Mapping[str, tuple[str, ...]] = {
     "eatd": ("t_*/positive.txt",),
     "dvlog": ("labels.csv", "*/*_acoustic.npy"),
     "csd": ("*.csd",),
+    "mustard": ("**/sarcasm_data.json",),
+    "crema_d": ("**/summaryTable.csv",),
     "lmvd": ("labels.csv", "audio/*.npy", "visual/*_visual.npy"),
     "daic": ("*_P/*_[TC][RO][AV][NA]*",),  # a transcript, or COVAREP
 }

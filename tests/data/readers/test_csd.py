@@ -12,7 +12,7 @@ import pytest
 
 from mmsa.data.corpus import Features, Strings
 from mmsa.data.readers.csd import CsdReader
-from mmsa.data.readers.settings import CsdConfig
+from mmsa.data.readers.settings import FeaturesConfig
 from mmsa.data.readers.sniffing import recognise
 from mmsa.errors import DataError
 
@@ -22,7 +22,7 @@ def spans(*edges: float) -> np.ndarray:
 
 
 def reader(path: Path, **settings: object) -> CsdReader:
-    return CsdReader(path, CsdConfig.model_validate({"path": str(path), **settings}))
+    return CsdReader(path, FeaturesConfig.model_validate({"path": str(path), **settings}))
 
 
 def by_video(path: Path) -> None:
