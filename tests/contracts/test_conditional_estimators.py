@@ -9,6 +9,8 @@ from conditional_cases import CASES, READINGS_OF_ONE, TRUTH, build, chain, fit_s
 from mmsa.errors import DataError
 from mmsa.information import CONDITIONAL_ESTIMATORS, Triples
 
+pytestmark = pytest.mark.long
+
 EVERY = pytest.mark.parametrize("case", CASES)
 IN_NATS = pytest.mark.parametrize(
     "case", [case for case in CASES if CONDITIONAL_ESTIMATORS[CASES[case]["name"]].spec.unit]

@@ -26,6 +26,8 @@ from mmsa.objectives.weightings import WEIGHTINGS
 from mmsa.training.parallel import ALONE, Team
 from mmsa.training.trainer import Trainer
 
+pytestmark = pytest.mark.long
+
 MISA = {**test_models.CASES["misa"], "text": {"name": "mlp"}}
 DRAWS = {"dependency"}  # which rows are put together is drawn in each process, among its own rows
 ALL_AT_ONCE = {name: variants[0] for name, variants in test_terms.CASES.items() if name not in DRAWS}

@@ -1,10 +1,13 @@
 """What every registered information estimator promises. A new one joins with one line in ``CASES``."""
 
+import pytest
 from estimator_cases import CASES
 
 from mmsa.information import ESTIMATORS
 from mmsa.testing import EstimatorContract
 from mmsa.testing.estimators import TRUTH
+
+pytestmark = pytest.mark.long
 
 
 class TestEstimators(EstimatorContract):

@@ -19,6 +19,8 @@ from mmsa.data.inputs import InputSpec
 from mmsa.errors import ConfigError
 from mmsa.models import FUSIONS, MODELS, Model, build_model, encode_text
 
+pytestmark = pytest.mark.long
+
 CUBE = {"length": 5, "width": 12, "steps": (4, 3), "widths": (12, 8)}
 CASES: dict[str, dict[str, Any]] = {
     "late_fusion": {"name": "late_fusion"},

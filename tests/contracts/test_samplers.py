@@ -12,6 +12,8 @@ from mmsa.search.space.space import Space
 from mmsa.testing import SamplerContract
 from mmsa.testing.samplers import MIXED, SHARED, SQUARE, searched
 
+pytestmark = pytest.mark.long
+
 CASES: dict[str, dict[str, Any]] = {
     "tpe": {"startup": 5},
     "gp": {"startup": 5},

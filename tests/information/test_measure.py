@@ -12,6 +12,8 @@ from mmsa.information.distributions import BENCHMARK_40, correlated_gaussians, i
 from mmsa.information.distributions.families import family_truth, random_sign
 from mmsa.measurement import Measurement
 
+pytestmark = pytest.mark.long
+
 FAST = {"permutations": 0, "extrapolate": False}
 
 

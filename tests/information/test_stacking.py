@@ -9,6 +9,8 @@ from mmsa.information.distributions import Truth, independent
 from mmsa.information.distributions.families import family_truth, normal_mixture, random_sign
 from mmsa.information.stacking import HeldOut, other_ratios
 
+pytestmark = pytest.mark.long
+
 PRODUCTS = 8
 
 

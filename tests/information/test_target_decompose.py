@@ -16,6 +16,8 @@ from mmsa.information.target.ordinal import ordered_probit
 from mmsa.information.target.pid import cells, most_cells, tables
 from mmsa.information.target.predictive import PredictiveDistribution, combined, cross_fit
 
+pytestmark = pytest.mark.long
+
 QUICK = Effort(folds=3, seeds=1, permutations=0, resamples=200)
 
 
@@ -341,14 +343,14 @@ def test_independent_parts_are_multiplied_and_useless_networks_passed_over():
 
 def test_predictions_that_are_no_product_are_stacked():
     """The bit is the "and" of what two sources see, and their predictions say all that they see."""
-    looks = np.random.default_rng(0).integers(0, 2, (2, 3000))
+    looks = np.random.default_rng(0).integers(0, 2, (2, 1200))
     class_N = looks[0] & looks[1]
     single = [exact(np.array([[0.5, 1e-4], [0.25, 0.25]]), look) for look in looks]
     a, b = frozenset({"a"}), frozenset({"b"})
     nothing = PredictiveDistribution(single[0].marginal, single[0].marginal)
     own = {a: single[0], b: single[1], a | b: nothing}
-    best = combined(own, class_N, np.arange(3000) % 5, num_seeds=1, seed=0)
-    entropy = -float(np.mean(single[0].marginal[np.arange(3000), class_N]))
+    best = combined(own, class_N, np.arange(1200) % 5, num_seeds=1, seed=0)
+    entropy = -float(np.mean(single[0].marginal[np.arange(1200), class_N]))
     assert best[a | b].terms(class_N).mean() == pytest.approx(entropy, abs=0.03)
 
 
