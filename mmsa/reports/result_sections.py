@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from mmsa.data.ledger import LEDGER, Ledger
-from mmsa.interface import ReferencePoint, direction_of
+from mmsa.interface import VALID, ReferencePoint, direction_of
 from mmsa.reports.document import VERDICT_LENGTH, Block, Paragraph, Picture, Section, Table
 from mmsa.reports.evidence import Evidence
 from mmsa.reports.search_charts import ScoredLine, best_trials, front_chart
 from mmsa.search.honest import honest_lines, read_estimate
 from mmsa.search.progress import spoken
 from mmsa.search.records import TrialRecord
-from mmsa.training.constants import better
+from mmsa.training.constants import beaten_by, better
 
 _TOP, _MOST_ON_FRONT = 10, 30
 _TWO_SIDED_95 = 1.96
@@ -219,7 +219,14 @@ def references_section(evidence: Evidence) -> Section:
         "constant is held "
         "against the standard error of the best. Valid chose the best trial, so gains are flattered."
     )
-    return Section("References", [Table(caption, head, rows)])
+    blocks: list[Block] = [Table(caption, head, rows)]
+    others = (
+        {} if best is None else {n.removeprefix(VALID): v for n, v in best.metrics.items() if n != metric}
+    )
+    if beaten := beaten_by(others, study.constants()):
+        number = "" if best is None else best.number
+        blocks.append(Paragraph(f"Trial {number} is no better than a constant by {beaten}."))
+    return Section("References", blocks)
 
 
 def _reference_cells(point: ReferencePoint, evidence: Evidence) -> list[str]:

@@ -20,7 +20,7 @@ from mmsa.search.stops import STANDARD_ERRORS
 from mmsa.search.study.fidelity import Fidelity, fidelity
 from mmsa.search.study.view import StudyView
 from mmsa.tracking.location import DEFAULT_RUNS
-from mmsa.training.constants import Constant, short_of
+from mmsa.training.constants import Constant, beaten_by, short_of
 from mmsa.training.honest import HonestEstimate
 from mmsa.training.presence import PatternResult, presence_lines
 
@@ -109,6 +109,7 @@ class SearchSummary:
         metrics: names of all objectives.
         front: number and values of each trial on the Pareto front.
         constant: the best constant predictor by the first objective; None if unknown.
+        constants: the best constant predictor by each metric of valid, without its prefix.
         idle: searched parameters without an effect on these data.
         notes: lines about the data that one should know when reading the values.
         references: reference points of the study, apart from its trials.
@@ -139,6 +140,7 @@ class SearchSummary:
     metrics: tuple[str, ...] = ()
     front: tuple[tuple[int, tuple[float, ...]], ...] = ()
     constant: Constant | None = None
+    constants: Mapping[str, Constant] = field(default_factory=dict)
     idle: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     references: tuple[ReferencePoint, ...] = ()
@@ -223,7 +225,13 @@ class SearchSummary:
         worse_end = None if error is None else best.value + away * error
         line = f"constant: {self.metric} {self.constant.value:.4f} (the {self.constant.name} of train)"
         verdict = short_of(metric, best.value, worse_end, self.constant)
-        return [line, *([f"          the best trial is {verdict}"] if verdict else [])]
+        others = {name.removeprefix(VALID): value for name, value in best.metrics.items()}
+        beaten = beaten_by(others, self.constants)
+        return [
+            line,
+            *([f"          the best trial is {verdict}"] if verdict else []),
+            *([f"          it is no better than a constant by {beaten}"] if beaten else []),
+        ]
 
     def _presence(self) -> list[str]:
         """The best trial for rows with the same modalities, where these differ."""
@@ -296,6 +304,7 @@ def summary_of(
         metric=metric,
         references=tuple(study.references()),
         constant=study.constant(metric),
+        constants=study.constants(),
         best=None if best is None else _best(study, best),
         searched=_best(study, searched[0]) if best and best.stage == "finalist" and searched else None,
         stopped=study.stopped,

@@ -108,6 +108,24 @@ def short_of(metric: str, value: float, worse_end: float | None, constant: Const
     return ""
 
 
+def beaten_by(metrics: Mapping[str, float], constants: Mapping[str, Constant]) -> str:
+    """The metrics by which a result is no better than a constant predictor, with both values; empty if none.
+
+    Who is chosen by one metric may know nothing by another: the median for everybody is good by its mean
+    absolute error, and finds nobody.
+
+    Args:
+        metrics: of the result, without the name of a split.
+        constants: the best one by each metric.
+    """
+    worse = [
+        f"{name} {value:.4f} ({constants[name].name} of train {constants[name].value:.4f})"
+        for name, value in metrics.items()
+        if name in constants and not better(name, value, constants[name].value)
+    ]
+    return ", ".join(worse)
+
+
 def better(metric: str, value: float, other: float) -> bool:
     """Whether ``value`` of a metric is better than another."""
     return value < other if direction_of(metric) == "minimize" else value > other

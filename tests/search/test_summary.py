@@ -123,3 +123,15 @@ def test_a_constant_stands_beside_the_best_and_is_told_where_it_is_as_good():
     assert "the best trial is not surely better than 0.4200" in unsure.text()
     beaten = replace(DONE, constant=Constant("median", 0.41))
     assert "the best trial is no better than 0.4100" in beaten.text()
+
+
+def test_a_best_trial_that_knows_no_more_than_a_constant_by_another_metric_is_told():
+    """As the median for everybody, which is good by its mean absolute error and finds no positive."""
+    best = replace(DONE.best, metrics={"valid/f1_positive": 0.0, "valid/ccc": 0.2, "valid/rmse": 5.0})
+    known = {"f1_positive": Constant("positive", 0.31), "ccc": Constant("median", 0.0)}
+    known |= {"rmse": Constant("mean", 4.9)}
+    text = replace(DONE, constant=Constant("median", 0.42), constants=known, best=best).text()
+    assert (
+        "it is no better than a constant by f1_positive 0.0000 (positive of train 0.3100), "
+        "rmse 5.0000 (mean of train 4.9000)\n" in text
+    )

@@ -240,9 +240,13 @@ class StudyView:
 
     def constant(self, metric: str) -> Constant | None:
         """The best constant predictor by a metric of valid; None if none is known, or none is wanted."""
+        return self.constants().get(metric.removeprefix(VALID))
+
+    def constants(self) -> Mapping[str, Constant]:
+        """The best constant predictor by each metric of valid, without its prefix; empty likewise."""
         if self.config.search.references == "none":
-            return None
-        return best_constants(self.attributes.get("constants", {})).get(metric.removeprefix(VALID))
+            return {}
+        return best_constants(self.attributes.get("constants", {}))
 
     @property
     def priors(self) -> Mapping[str, list[Point]]:
