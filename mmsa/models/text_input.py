@@ -1,7 +1,8 @@
 """From the text of a data set to what the model's text encoder reads.
 
 Strings become token ids (the encoder is fine-tuned) or features (it is frozen), once for each corpus and
-encoder: with a cache folder, the next process that asks reads the result from disk. Shapes: L tokens in all,
+encoder: with a cache folder, the next process that asks reads the features from disk. Token ids are never
+written: who has the vocabulary reads a transcript in them, and they take seconds. Shapes: L tokens in all,
 D features.
 """
 
@@ -49,7 +50,7 @@ def encode_text(corpus: Corpus, config: Block, cache: Path | None) -> Corpus:
     a fine-tuned one. Anything else is left as it is. Call it before ``InputSpec.of`` and ``build_model``.
 
     Args:
-        cache: folder that keeps results between runs, safe for several processes at once; None computes anew.
+        cache: folder that keeps features between runs, safe for several processes at once; None computes anew.
 
     Raises:
         ConfigError: where the encoder cannot read the kind of text the corpus brings.
@@ -83,7 +84,7 @@ def _encoded(text: Strings | Tokens, encoder: PretrainedConfig, cache: Path | No
     def tokens() -> Tokens:
         if isinstance(text, Tokens):
             return _shortened(_checked_ids(text, encoder, sizes["vocab_size"]), max_length)
-        arrays = _cached(cache, ["tokens", *key], lambda: _tokenised(text, folder, max_length))
+        arrays = _tokenised(text, folder, max_length)
         return Tokens(arrays["ids"], arrays["offsets"])
 
     if encoder.finetune:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 from mmsa.data import Corpus, Features, Split, Strings, Tokens
 from mmsa.data.batches import collate
@@ -115,6 +116,15 @@ def test_the_cache_answers_without_the_encoder(tiny_encoder: Path, tmp_path: Pat
     second = encode_text(corpus(labels=-2.0), config(tiny_encoder), tmp_path)
     assert len(loads) == 1
     np.testing.assert_array_equal(first["train"].text.values, second["train"].text.values)
+
+
+@pytest.mark.parametrize("finetune", [False, True])
+def test_token_ids_in_which_text_can_be_read_are_never_written(
+    tiny_encoder: Path, tmp_path: Path, finetune: bool
+) -> None:
+    encode_text(corpus(), config(tiny_encoder, finetune=finetune), tmp_path)
+    written = [load_file(file) for file in tmp_path.rglob("*.safetensors")]
+    assert [set(arrays) for arrays in written] == ([] if finetune else [{"values", "offsets"}])
 
 
 @pytest.mark.parametrize("change", [{"pooling": "cls"}, {"max_length": 4}])
