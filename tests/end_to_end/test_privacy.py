@@ -1,4 +1,4 @@
-"""Interviews of a licensed set: no word, id or score of anybody is in what a search and a retraining leave."""
+"""Interviews of a licensed set: no word, id or score of anybody is in what searches and retrainings leave."""
 
 from __future__ import annotations
 
