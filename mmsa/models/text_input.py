@@ -50,7 +50,7 @@ def encode_text(corpus: Corpus, config: Block, cache: Path | None) -> Corpus:
     a fine-tuned one. Anything else is left as it is. Call it before ``InputSpec.of`` and ``build_model``.
 
     Args:
-        cache: folder that keeps features between runs, safe for several processes at once; None computes anew.
+        cache: folder that keeps features between runs, safe for several processes; None computes anew.
 
     Raises:
         ConfigError: where the encoder cannot read the kind of text the corpus brings.

@@ -20,7 +20,8 @@ FEWEST_PEOPLE = 20
 FIRST_ID = 800  # of no known set, whose people have errors that readers correct
 
 _SHARES: Mapping[SplitName, float] = {"train": 0.6, "valid": 0.2, "test": 0.2}
-_LOW = ("tired", "alone", "nothing", "worried", "awake", "crying", "worse", "empty")
+LOW_WORDS = ("tired", "alone", "nothing", "worried", "awake", "crying", "worse", "empty")
+"""What people say the more of, the worse they are."""
 _HIGH = ("family", "running", "holiday", "friends", "laughing", "music", "cooking", "better")
 _PLAIN = ("um", "i", "guess", "well", "then", "we", "the", "day", "like", "so")
 _QUESTIONS = (
@@ -129,7 +130,7 @@ def _interview(words: float, turns: int, random: np.random.Generator) -> tuple[U
             end = now + float(random.uniform(1.0, 2.5))
             text = question
             if participant:
-                feelings = [_LOW if random.random() < low else _HIGH for _ in range(6)]
+                feelings = [LOW_WORDS if random.random() < low else _HIGH for _ in range(6)]
                 spoken = [str(random.choice(words)) for words in feelings] + [
                     str(w) for w in random.choice(_PLAIN, 4)
                 ]
