@@ -33,6 +33,7 @@ from mmsa.search.study.view import StudyView
 
 _COLUMNS = ("redundancy", "unique text", "unique audio", "unique vision", "synergy", "total")
 _DEVIATIONS_90 = 1.645
+_NOTHING = ("below_null", "incoherent", "disagree")
 _CHOICES = (".name", ".estimator")
 
 
@@ -52,6 +53,17 @@ class _Line:
     def best(self) -> Mapping[str, Measurement]:
         """What was measured on the vectors of the best trial."""
         return {} if self.evidence.best is None else self.evidence.best.information
+
+    @cached_property
+    def rival(self) -> tuple[str, float] | None:
+        """The best of the reference points, in words, and its value."""
+        metric, sign = self.evidence.metric, self.evidence.sign
+        values = {
+            point.spoken: point.metrics[metric]
+            for point in self.evidence.study.references()
+            if point.outcome == "completed" and metric in point.metrics
+        }
+        return min(values.items(), key=lambda item: sign * item[1], default=None)
 
     @cached_property
     def kind(self) -> str:
@@ -120,6 +132,8 @@ def _row(line: _Line) -> dict[str, object]:
         "data_set": evidence.study.config.base.data.name,
         "metric": evidence.metric,
         "best": None if evidence.best is None else evidence.best.values[0],
+        "reference": None if line.rival is None else line.rival[0],
+        "reference_value": None if line.rival is None else line.rival[1],
         "constant": None if constant is None else constant.value,
         "kind": line.kind,
         "modality": line.modality,
@@ -155,12 +169,14 @@ def _summary(lines: Sequence[_Line]) -> Block:
             "no decomposition" if line.source is None else f"{line.source.origin} ({line.source.rows} rows)"
         )
         data = evidence.study.config.base.data.name
-        rows.append([line.name, data, evidence.metric, best, floor, line.kind, line.modality, source])
+        simple = "-" if line.rival is None else f"{line.rival[0]} {line.rival[1]:.4f}"
+        rows.append([line.name, data, evidence.metric, best, simple, floor, line.kind, line.modality, source])
     head = [
         "study",
         "data set",
         "metric",
         "best",
+        "best reference",
         "constant",
         "dominant kind",
         "dominant modality",
@@ -321,8 +337,14 @@ def _agreement(lines: Sequence[_Line]) -> list[Block]:
 
 
 def _order(found: Mapping[str, Measurement]) -> str:
-    known = {name: m.value for name, m in found.items() if m.status not in ABSENT and m.value is not None}
-    return " > ".join(sorted(known, key=lambda name: -known[name])) if len(known) > 1 else "-"
+    """Modalities from most to least, and those that say nothing; ``-`` where fewer than two were measured."""
+    known = {name: m for name, m in found.items() if m.status not in ABSENT and m.value is not None}
+    if len(known) < 2:
+        return "-"
+    told = {name: m.value for name, m in known.items() if m.status not in _NOTHING and m.value is not None}
+    order = " > ".join(sorted(told, key=lambda name: -told[name]))
+    none = ", ".join(name for name in sorted(known) if name not in told)
+    return "; ".join(filter(None, [order, f"nothing in {none}" if none else ""]))
 
 
 def _chosen(lines: Sequence[_Line]) -> list[Block]:

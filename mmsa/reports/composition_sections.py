@@ -98,22 +98,22 @@ def composition_section(
         + ghost
         + " Bars overlap, and are never to be added up."
     )
-    rows = [
-        [
-            f"{b.part}: {b.members}",
-            f"{b.least:.3f}",
-            f"{b.most:.3f}",
-            f"{b.low:.3f} to {b.high:.3f}",
-            "yes" if b.told else "no",
-        ]
-        for b in brackets
-    ]
+    rows = [[f"{b.part}: {b.members}", *_bracket_cells(b)] for b in brackets]
     table = Table(
-        "The same in numbers: shares of H(label).",
+        "The same in numbers: shares of H(label). Nothing is less than 0, so estimates below it are shown as "
+        "0. Perhaps: the most is more than nothing, the least is not.",
         ["information", "least", "most", "90 % interval", "more than nothing"],
         rows,
     )
     return Section(title, [Paragraph(_named(source, found)), Picture(picture, text), table, *_measured(best)])
+
+
+def _bracket_cells(bracket: Bracket) -> list[str]:
+    least, most = sorted(max(0.0, end) for end in (bracket.least, bracket.most))
+    low, high = max(0.0, bracket.low), max(0.0, bracket.high)
+    is_point = bracket.part in ("alone", "total")
+    sure = "yes" if is_point or bracket.low > 0 else "perhaps"
+    return [f"{least:.3f}", f"{most:.3f}", f"{low:.3f} to {high:.3f}", sure if bracket.told else "no"]
 
 
 def _named(source: Composition, found: Preferences | None) -> str:

@@ -34,7 +34,8 @@ def course_section(evidence: Evidence) -> Section:
     }
     rows = [
         [
-            spoken(outcome),
+            # What a search left behind that was stopped looks the same from here.
+            "running, or interrupted" if outcome == "running" else spoken(outcome),
             str(len(trials)),
             str(sum(len(t.epochs) for t in trials)),
             _time(trials),
@@ -78,7 +79,8 @@ def _over_time(evidence: Evidence) -> list[Block]:
     caption = (
         "Above: completed trials of the search when they ended, and the best so far. Below: a line for each "
         "trial from "
-        "start to end; completed in blue, stopped early in grey, failed in red, running in green."
+        "start to end; completed in blue, stopped early in grey, failed in red, running or interrupted "
+        "in green."
     )
     return [Picture(timeline(spans, evidence.sign, evidence.metric, "trials over time"), caption)]
 

@@ -20,8 +20,9 @@ _NUMBER = re.compile(rf"{_SINGLE}(?: (?:to|of) {_SINGLE}| \({_SINGLE}(?: to {_SI
 """A number, perhaps with its interval or unit."""
 _BREAKS = re.compile(r"(?<=\w)([./_])(?=\w)")
 """Where a long name of a setting may go on in the next line."""
-_MARKUP = re.compile(r"([\\`*\[\]<>|#])")
-# Underscores within words are no markup, and the names of settings stay readable in a terminal.
+_MARKUP = re.compile(r"([\\`*\[\]<|]|^[>#])", re.MULTILINE)
+# Underscores within words are no markup, nor are > and # within a line: names of settings, and what is more
+# than what, stay readable in a terminal.
 _LONGEST_CELL = 400  # characters of a cell of Markdown: a traceback must not break the table
 VERDICT_LENGTH = 200
 """Characters that are seen of a note before it is opened."""

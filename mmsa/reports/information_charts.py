@@ -52,7 +52,9 @@ def _bracket_row(
     drawing: Drawing, bracket: Bracket, ghost: tuple[float, float] | None, scale: Scale, y: float
 ) -> None:
     hue, middle = HUES[bracket.part], y + 10
-    name = f"{bracket.members} alone" if bracket.part == "alone" else f"{bracket.part}: {bracket.members}"
+    name = f"{bracket.part}: {bracket.members}"
+    if bracket.part == "alone":
+        name = "all, fused" if bracket.members == "fusion" else f"{bracket.members} alone"
     drawing.text(_LEFT - 10, middle + 4, clipped(name, 32), anchor="end")
     if bracket.null is not None:
         drawing.bar(scale(0.0), scale(bracket.null), y + 2, 16, "null", "what nothing gives")

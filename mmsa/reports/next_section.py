@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from mmsa.interface import ReferencePoint
 from mmsa.reports.document import Block, Paragraph, Section, Table
 from mmsa.reports.evidence import Evidence
 from mmsa.reports.path_runs import known_runs
@@ -35,17 +36,24 @@ def next_section(evidence: Evidence, source: Composition | None) -> Section:
             )
         )
     if ahead := evidence.ahead:
-        names = ", ".join(f"{point.spoken} ({point.metrics[evidence.metric]:.4f})" for point in ahead)
-        blocks.append(
-            Paragraph(
-                f"Look at what is simpler first: {names} has a better value than the best trial. More trials "
-                "of this space are worth less than finding out why."
-            )
-        )
+        blocks.append(Paragraph(_simpler(evidence, ahead[0])))
     blocks += _choice(evidence)
     blocks += _knowledge(evidence, source)
     blocks += _elsewhere(evidence)
     return Section(_TITLE, blocks)
+
+
+def _simpler(evidence: Evidence, point: ReferencePoint) -> str:
+    """What to think of a reference with a better value than the best trial, which valid chose."""
+    gain, value = point.gains.get(evidence.metric), point.metrics[evidence.metric]
+    told = f"Look at what is simpler first: {point.spoken} has {value:.4f}, better than the best trial"
+    assert evidence.best is not None
+    if gain is None or point.compared_with != evidence.best.number:
+        return f"{told}. Until their rows are compared, more trials are worth less than finding out why."
+    span = f"{gain.low:+.4f} to {gain.high:+.4f}"
+    if gain.high < 0:
+        return f"{told}, and surely so (gain {span}): more trials are worth less than finding out why."
+    return f"{told}; rows of valid do not tell the two apart (gain {span}), so that the simpler one will do."
 
 
 def _choice(evidence: Evidence) -> list[Block]:
@@ -105,9 +113,10 @@ def _elsewhere(evidence: Evidence) -> list[Block]:
         rows.append([axis.label, f"{found[p].share:.2f}", _range(axis, value_N[~np.isnan(value_N)]), zero])
     rest = len(found) - len(rows)
     if not rows:
+        ended = len(evidence.completed) + len(evidence.others)
         words = (
-            f"For the next data set: none of {rest} choices is told from chance by {len(evidence.trials)} "
-            "trials. Begin with the defaults and the point of the best trial, and search the same space."
+            f"For the next data set: none of {rest} choices is told from chance by {ended} trials. Begin "
+            "with the defaults and the point of the best trial, and search the same space."
         )
         return [Paragraph(words)]
     caption = (

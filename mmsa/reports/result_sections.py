@@ -77,16 +77,22 @@ def _against_references(evidence: Evidence, best: TrialRecord) -> str:
     if ahead := evidence.ahead:
         first, further = ahead[0], f" and {len(ahead) - 1} more" if len(ahead) > 1 else ""
         verb = "are" if further else "is"
-        return f"{first.spoken} ({first.metrics[evidence.metric]:.4f}){further} {verb} ahead of it"
+        said = f"{first.spoken} ({first.metrics[evidence.metric]:.4f}){further} {verb} ahead of it"
+        open_names = [name for name in open_names if name not in {point.spoken for point in ahead}]
+        return f"{said}, and it is {_not_surely(open_names)}" if open_names else said
     if not known:
         return "held against nothing simpler" if not waiting else f"{waiting} references not compared yet"
     rest = f", {waiting} references not compared yet" if waiting else ""
     if not open_names:
         only = "the constant" if constant is not None else compared[0].spoken
         return f"surely better than {only if known == 1 else f'all {known} references'}{rest}"
-    more = len(open_names) - _MOST_NAMED
+    return f"{_not_surely(open_names)}{rest}"
+
+
+def _not_surely(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMED
     others = f" and {more} more" if more > 0 else ""
-    return f"not surely better than {', '.join(open_names[:_MOST_NAMED])}{others}{rest}"
+    return f"not surely better than {', '.join(names[:_MOST_NAMED])}{others}"
 
 
 def _surely_beats_constant(evidence: Evidence, best: TrialRecord, constant: float) -> bool:

@@ -22,7 +22,7 @@ EXPERIMENT = "across studies"
 ROLE = "across"
 """Role of its run, by its tag."""
 _LONGEST_TAG = 5000  # that every store takes
-_SHOWN = ("best", "constant", "kind", "modality")
+_SHOWN = ("best", "reference", "reference_value", "constant", "kind", "modality")
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _note(card: AcrossCard, report: str, pages: Mapping[str, str]) -> str:
         [
             f"**{card.verdict.replace('*', '')}**",
             "",
-            *table_lines(["study", *_SHOWN], rows),
+            *table_lines(["study", *(name.replace("_", " ") for name in _SHOWN)], rows),
             "",
             f"The whole report with its pictures: [{next(iter(card.files))}]({report}). "
             "Numbers: `across.csv`, `across.json`.",

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from launched import launched
-from reports_cases import config_of, searched
+from reports_cases import config_of, measured, searched
 
 from mmsa.errors import StudyError
 from mmsa.information.target import Decomposition
 from mmsa.information.target.decomposition import Quantity
 from mmsa.information.target.quantities import atoms, pairs_of, quantities, subsets_of
-from mmsa.reports.across import across_report, cells_of
+from mmsa.reports.across import _order, across_report, cells_of
 from mmsa.reports.composition import (
     brackets_of,
     dominant_modality,
@@ -125,6 +125,16 @@ def test_cells_hold_the_point_or_what_is_proven() -> None:
     assert bounds["synergy"].value == pytest.approx(
         2.0 / 3.0
     )  # with nothing else there the bracket is a point
+
+
+def test_modalities_that_say_nothing_have_no_place_in_an_order() -> None:
+    found = {
+        "text": measured(0.2),
+        "audio": measured(0.3),
+        "vision": measured(0.25, "below_null"),
+    }
+    assert _order(found) == "audio > text; nothing in vision"
+    assert _order({"text": measured(0.2)}) == "-"
 
 
 @pytest.fixture

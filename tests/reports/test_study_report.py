@@ -126,7 +126,7 @@ def test_what_users_wrote_is_text(told: StudyView, told_runs: Path) -> None:
     lines = [line for line in document.markdown().splitlines() if "alert" in line]
     assert lines
     for line in lines:
-        assert r"\<script\>" in line
+        assert r"\<script>" in line
         assert r"\| a_b \[c\]" in line
         assert len(re.findall(r"(?<!\\)\|", line)) == 5  # four cells, and no more
 
@@ -224,7 +224,7 @@ def test_a_reference_that_is_ahead_is_named_first_though_nobody_compared_it_yet(
         document = study_report(read_study("told", tmp_path), tmp_path)
     assert "; ridge on text (0.1000) is ahead of it" in document.verdict
     assert "behind by value, not compared row by row" in document.markdown()
-    assert "Look at what is simpler first: ridge on text (0.1000)" in document.markdown()
+    assert "Look at what is simpler first: ridge on text has 0.1000" in document.markdown()
 
 
 def test_it_says_what_to_do_next_here_and_on_the_next_data_set(told: StudyView, told_runs: Path) -> None:
