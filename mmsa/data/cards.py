@@ -10,7 +10,18 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from mmsa.data.corpus import SplitName
-from mmsa.data.known_targets import ACTED, DEPRESSED, EMOTION, HUMOR, IEMOCAP, INTENT, SARCASM, SCORE, SDS
+from mmsa.data.known_targets import (
+    ACTED,
+    DEPRESSED,
+    EMOTION,
+    HUMOR,
+    IEMOCAP,
+    INTENT,
+    PHQ9,
+    SARCASM,
+    SCORE,
+    SDS,
+)
 from mmsa.data.target_spec import TargetSpec
 
 _UNLICENSED = "no open licence; research use, no passing on"
@@ -307,12 +318,13 @@ _ALL = (
     Card(
         "cmdc",
         "CMDC, interviews in Chinese",
-        TargetSpec("score", low=0.0, high=27.0, threshold=10.0, suite="phq8"),
+        PHQ9,
         "F1, and RMSE",
         "participant",
         _SIGNED,
         "IEEE DataPort",
-        ("a folder of participants",),
+        ("a folder of participants, HC<n> and MDD<n>, with Q<k>.txt, audio/Q<k>.npy and vision/Q<k>.npy",),
+        notes=("how its files are called and what they hold is not verified: see mmsa/data/readers/cmdc.py",),
     ),
     Card(
         "mpdd",
@@ -322,8 +334,12 @@ _ALL = (
         "participant",
         _SIGNED,
         "the organisers of the challenge",
-        ("a folder of tracks",),
-        notes=("110 elderly and 110 young people are two tracks",),
+        ("the folder of a track with Training/labels/<one>.json and Training/<clip>/Audio/<features>/",),
+        notes=(
+            "110 elderly and 110 young people are two tracks; name the folder of one",
+            "there is no valid: search on folds; test is without labels",
+            "how its files are called and what they hold is not verified: see mmsa/data/readers/mpdd.py",
+        ),
     ),
 )
 CARDS: Mapping[str, Card] = MappingProxyType({card.name: card for card in _ALL})

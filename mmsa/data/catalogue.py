@@ -18,12 +18,14 @@ from mmsa.data.folds import FoldsConfig, with_folds
 from mmsa.data.planted import Planted
 from mmsa.data.readers import LAYOUTS, Reader
 from mmsa.data.readers.settings import (
+    CmdcConfig,
     ContextConfig,
     CremaConfig,
     DaicConfig,
     EatdConfig,
     EDaicConfig,
     FeaturesConfig,
+    MpddConfig,
     MustardConfig,
     TextConfig,
     VlogConfig,
@@ -254,7 +256,7 @@ class Cmdc(FileDataSet):
 
     label_range, suite = _scale_of("cmdc")
 
-    class Config(NamedFileConfig):
+    class Config(CmdcConfig, NamedFileConfig):
         """Where the folder is and what of it is used."""
 
         name: Literal["cmdc"] = "cmdc"
@@ -266,7 +268,7 @@ class Mpdd(FileDataSet):
 
     label_range, suite = _scale_of("mpdd")
 
-    class Config(NamedFileConfig):
+    class Config(MpddConfig, NamedFileConfig):
         """Where the folder is and what of it is used."""
 
         name: Literal["mpdd"] = "mpdd"

@@ -18,6 +18,15 @@ CUT = 10.0
 """PHQ-8 scores from here on count as depressed."""
 SCORE = TargetSpec("score", low=0.0, high=24.0, threshold=CUT, suite="phq8")
 DEPRESSED = TargetSpec("depressed", "binary", classes=("not depressed", "depressed"))
+PHQ9 = TargetSpec("score", low=0.0, high=27.0, threshold=CUT, suite="phq8")
+MPDD = {
+    "bin_category": DEPRESSED,
+    "tri_category": TargetSpec("three", "multiclass", classes=("normal", "mild", "severe")),
+    "pen_category": TargetSpec(
+        "five", "multiclass", classes=("normal", "mild", "moderate", "moderately severe", "severe")
+    ),
+}
+"""Targets of MPDD by the names of their categories."""
 GENDER = TargetSpec("gender", "binary", classes=("female", "male"))
 ABOUT_PEOPLE = (GENDER.name,)
 """Columns that say who somebody is; results are told by them unless others are asked for."""

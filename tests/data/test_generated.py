@@ -38,7 +38,7 @@ def test_a_clean_tree_is_recognised_and_opens_without_a_warning(
 ) -> None:
     assert make(layout, tmp_path / "tree", ROWS, seed=1) == {}
     corpus = opened(layout, tmp_path / "tree")
-    assert sum(map(len, corpus.splits.values())) == ROWS
+    assert sum(map(len, corpus.outlines.values())) == ROWS
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert [text for text in said if not any(usual in text for usual in LAYOUTS[layout].usual)] == []
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mmsa.data.corpus import SPLITS, SplitName
-from mmsa.data.generated import acted, classes, csd, eatd, interviews, pickles, videos, vlogs
+from mmsa.data.generated import acted, classes, clinics, csd, eatd, interviews, pickles, videos, vlogs
 from mmsa.data.generated.hazards import COMMON, Hazard, planted
 from mmsa.data.generated.people import FEWEST_PEOPLE, Person, invent_people
 from mmsa.data.generated.recordings import CEILING, FEWEST_ROWS, Recording, invent
@@ -138,6 +138,13 @@ LAYOUTS: Mapping[str, GeneratedLayout] = {
         _of_layout("mustard", acted.write_mustard, acted.MUSTARD_HAZARDS, split="0"),
         splits=("train", "test"),
         usual=(),
+    ),
+    "cmdc": replace(_people("cmdc", clinics.write_cmdc, clinics.CMDC_HAZARDS), splits=("train",)),
+    # Test has no categories, as that of a challenge.
+    "mpdd": replace(
+        _people("mpdd", clinics.write_mpdd, clinics.MPDD_HAZARDS),
+        splits=("train",),
+        usual=("test cannot be opened as it is",),
     ),
     "csd": replace(_utterances("mosi", csd.write_csd, "", (74, 47), True, **csd.CSD_HAZARDS), needs="h5py"),
     "lmvd": _people("lmvd", vlogs.write_lmvd, vlogs.VLOG_HAZARDS),

@@ -23,6 +23,8 @@ for _name, _target in {
     "lmvd": "vlogs:LmvdReader",
     "csd": "csd:CsdReader",
     "mustard": "mustard:MustardReader",
+    "cmdc": "cmdc:CmdcReader",
+    "mpdd": "mpdd:MpddReader",
     "crema_d": "crema_d:CremaReader",
 }.items():
     LAYOUTS.declare(_name, f"mmsa.data.readers.{_target}")

@@ -121,3 +121,25 @@ class MustardConfig(ContextConfig):
     """Number of the published fold, from 0, whose test rows are test; null has all rows in train."""
     by_speaker: bool = True
     """Whether rows of a speaker are a group. The published folds share speakers: false is for them."""
+
+
+class CmdcConfig(FileConfig):
+    """Settings of CMDC."""
+
+    pseudonyms: bool = True
+    """Whether people are called by digests and not by the names of their folders, wherever ids are shown."""
+
+
+class MpddConfig(FileConfig):
+    """Settings of MPDD, of which one track is opened."""
+
+    modalities: Annotated[tuple[ModalityName, ...], Field(strict=False, min_length=1)] = ("audio", "vision")
+    """Which modalities are used; there is no text."""
+    pseudonyms: bool = True
+    """Whether people are called by digests and not by their numbers, wherever ids are shown."""
+    clip: str = "1s"
+    """Name of the folder of features by the length of their windows, such as ``1s`` or ``5s``."""
+    audio_features: str = "mfccs"
+    """Name of a folder in ``Audio``."""
+    vision_features: str = "openface"
+    """Name of a folder in ``Visual``."""

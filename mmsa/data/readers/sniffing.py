@@ -21,6 +21,8 @@ _FOLDERS: Mapping[str, tuple[str, ...]] = {
     "eatd": ("t_*/positive.txt",),
     "dvlog": ("labels.csv", "*/*_acoustic.npy"),
     "csd": ("*.csd",),
+    "cmdc": ("HC*/Q*.txt", "MDD*/Q*.txt"),
+    "mpdd": ("Training/labels/*.json",),
     "mustard": ("**/sarcasm_data.json",),
     "crema_d": ("**/summaryTable.csv",),
     "lmvd": ("labels.csv", "audio/*.npy", "visual/*_visual.npy"),
