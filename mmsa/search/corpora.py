@@ -13,7 +13,8 @@ from mmsa.experiment import RunConfig
 from mmsa.models.text import PretrainedConfig
 from mmsa.models.text_input import encode_text
 
-_AFTER_ENCODING = {"dropout", "output", "freeze_layers"}
+_AFTER_ENCODING = {"dropout", "output"}
+_OF_LAYERS = {"freeze_layers", "cache_frozen"}
 
 
 def prepare(config: RunConfig, cache: Path) -> Corpus:
@@ -73,4 +74,6 @@ def of_modalities(corpus: Corpus, modalities: Collection[ModalityName]) -> Corpu
 def text_encoding(config: RunConfig) -> object:
     """A key that is equal for configurations that read the same encoded text."""
     text = getattr(config.model, "text", None)
-    return text.model_dump(exclude=_AFTER_ENCODING) if isinstance(text, PretrainedConfig) else None
+    if not isinstance(text, PretrainedConfig):
+        return None
+    return text.model_dump(exclude=_AFTER_ENCODING | (set() if text.states_are_cached else _OF_LAYERS))

@@ -200,12 +200,18 @@ def test_a_model_on_frozen_features_refuses_strings_that_were_not_encoded(tiny_e
         build_model(config(tiny_encoder), InputSpec.of(corpus()))
 
 
-@pytest.mark.parametrize("finetune", [False, True])
-def test_a_saved_frontend_replaces_the_encoder(tiny_encoder: Path, tmp_path: Path, finetune: bool) -> None:
-    original = config(tiny_encoder, finetune=finetune)
+@pytest.mark.parametrize(
+    ("finetune", "cache_frozen"),
+    [(False, False), (True, False), (True, True)],
+    ids=["frozen", "whole", "upper"],
+)
+def test_a_saved_frontend_replaces_the_encoder(
+    tiny_encoder: Path, tmp_path: Path, finetune: bool, cache_frozen: bool
+) -> None:
+    original = config(tiny_encoder, finetune=finetune, freeze_layers=1, cache_frozen=cache_frozen)
     assert save_text_frontend(original, tmp_path / "text")
     moved = with_text_frontend(original, tmp_path / "text")
-    assert (tmp_path / "text" / "model.safetensors").exists() == (not finetune)
+    assert (tmp_path / "text" / "model.safetensors").exists() == (not finetune or cache_frozen)
 
     encoded, again = encode_text(corpus(), original, None), encode_text(corpus(), moved, None)
     inputs = InputSpec.of(encoded)

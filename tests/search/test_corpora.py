@@ -12,7 +12,7 @@ from mmsa.data import Corpus, Features, Split, Strings, Tokens
 from mmsa.errors import SealedTest
 from mmsa.experiment import RunConfig
 from mmsa.models import encode_text
-from mmsa.search.corpora import Corpora, prepare
+from mmsa.search.corpora import Corpora, prepare, text_encoding
 
 
 @pytest.fixture
@@ -56,6 +56,18 @@ def test_a_fine_tuned_encoder_reads_tokens(corpora, config):
     finetuned = with_overrides(config, {"model.text.finetune": True})
     assert isinstance(corpora.of(finetuned)["train"].text, Tokens)
     assert isinstance(corpora.of(config)["train"].text, Features)
+
+
+def test_states_of_another_layer_are_another_corpus(config):
+    upper = {"model.text.finetune": True, "model.text.freeze_layers": 1, "model.text.cache_frozen": True}
+    encodings = [
+        text_encoding(with_overrides(config, {**upper, **changes}))
+        for changes in ({}, {"model.text.freeze_layers": 2}, {"model.text.cache_frozen": False})
+    ]
+    assert encodings[0] not in encodings[1:]
+    assert encodings[1] != encodings[2]
+    whole = {"model.text.finetune": True}
+    assert encodings[2] == text_encoding(with_overrides(config, whole))
 
 
 def test_a_prepared_corpus_is_encoded_and_sealed(config, tmp_path):
