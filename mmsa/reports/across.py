@@ -207,11 +207,13 @@ def _picture(lines: Sequence[_Line]) -> list[Block]:
         "kept no points. "
         "The darker, the larger the lower end; white is not told from nothing. Rows do not add up to 1."
     )
+    # Studies beside each other, as in the tables below: so it fits the page.
     table = [
-        [name, *("-" if (cell := cells.get(column)) is None else cell.text() for column in columns)]
-        for name, cells, _ in rows
+        [column, *("-" if (cell := cells.get(column)) is None else cell.text() for _, cells, _ in rows)]
+        for column in columns
     ]
-    return [Picture(picture, text), Table("The same in numbers.", ["study", *columns], table)]
+    names = [name for name, _, _ in rows]
+    return [Picture(picture, text), Table("The same in numbers.", ["share of H(label)", *names], table)]
 
 
 def cells_of(source: Composition) -> dict[str, Cell | None]:

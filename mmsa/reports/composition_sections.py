@@ -90,7 +90,9 @@ def composition_section(
     picture = rewarded_information(
         brackets, ghosts, "share of H(label)", "information of the data set by kind", 1.0
     )
-    ghost = f" Dashed: the same of planted data with a third of each kind, {which}." if which else ""
+    ghost = (
+        f" Small grey frames: the same of planted data with a third of each kind, {which}." if which else ""
+    )
     text = (
         f"{source.origin}; H(label) = {entropy:.2f} bits, {source.rows} rows of {source.groups} groups. "
         "Bars: from the least to the "

@@ -59,7 +59,9 @@ def _bracket_row(
     if bracket.null is not None:
         drawing.bar(scale(0.0), scale(bracket.null), y + 2, 16, "null", "what nothing gives")
     if ghost is not None:
-        drawing.bar(scale(ghost[0]), scale(ghost[1]) + 3, y + 16, 4, "ghost", "planted data of this size")
+        left, right = scale(ghost[0]), scale(ghost[1])
+        drawing.bar(left, right, y + 15, 8, "ghost", "planted data of this size")
+        drawing.line((left, y + 19), (right, y + 19), "ghost")
     drawing.line((scale(bracket.low), middle), (scale(bracket.high), middle), f"l{hue}")
     tip = f"{name}: {_span(bracket)}"
     if bracket.most > bracket.least:

@@ -53,7 +53,7 @@ STYLE = (
     "svg .grey{fill:var(--grey)}svg .lgrey{stroke:var(--grey);fill:none}"
     "svg .rug{stroke:var(--ink);stroke-width:3.4;stroke-linecap:round;fill:none}"
     "svg .hole{stroke:var(--bg);stroke-width:1.8;stroke-linecap:round;fill:none}"
-    "svg .ghost{stroke:var(--grey);fill:none;stroke-dasharray:2 2}"
+    "svg .ghost{stroke:var(--soft);stroke-width:1.5;fill:none}"
     "@media print{nav{display:none}section{break-inside:avoid}}"
 )
 """The style sheet."""
