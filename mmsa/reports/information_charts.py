@@ -59,7 +59,8 @@ def _bracket_row(
     if bracket.null is not None:
         drawing.bar(scale(0.0), scale(bracket.null), y + 2, 16, "null", "what nothing gives")
     if ghost is not None:
-        left, right = scale(ghost[0]), scale(ghost[1])
+        left = scale(ghost[0])
+        right = max(scale(ghost[1]), left + 3)  # of a frame without any width nothing is drawn
         drawing.bar(left, right, y + 15, 8, "ghost", "planted data of this size")
         drawing.line((left, y + 19), (right, y + 19), "ghost")
     drawing.line((scale(bracket.low), middle), (scale(bracket.high), middle), f"l{hue}")
