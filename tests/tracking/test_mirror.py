@@ -142,7 +142,7 @@ def test_a_reference_point_is_a_child_of_its_own_role_and_told_once_more_is_the_
     assert children["alone/text"].data.tags["mmsa.reason"] == "task became nan"
     assert store.text(children["alone/text"], "config.yaml", tmp_path) == "seed: 7\n"
     assert parent.data.metrics == {"best/valid/mae": 0.5}
-    assert parent.data.tags["mmsa.verdict"].endswith("not surely better than ridge on all modalities.")
+    assert parent.data.tags["mmsa.verdict"].endswith("behind ridge on all modalities 0.4000.")
     table = store.text(parent, "references.csv", tmp_path).splitlines()
     assert table[1] == "ridge/all,completed,valid/mae,0.4,0,-0.1,-0.2,0.05,,0.5,"
     assert table[2] == "alone/text,diverged,,,,,,,,0.0,task became nan"
