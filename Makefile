@@ -37,8 +37,8 @@ test: env  ## the tests a user runs
 	@$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder -m 'not slow and not faults and not shipped and not postgres and not serving and not services and not slurm and not browser'
 
 test-heavy: env  ## slow tests, processes killed at random moments, every shipped space, servers of databases and models, pages in a browser
-	@$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder -m '(slow or shipped) and not faults and not postgres and not serving and not browser'
-	@$(BIN)/python -m pytest -q -m 'faults or postgres or serving or browser'
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder -m '(slow or shipped or faults or postgres) and not serving and not browser'
+	@$(BIN)/python -m pytest -q -m 'serving or browser'
 
 test-services: env  ## a search over the services of docker/compose.yaml, as root (apt: postgresql, iproute2)
 	@$(BIN)/python -m pytest -q -m services tests/deployment
