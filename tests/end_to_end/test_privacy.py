@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sqlite3
 import zipfile
 from collections.abc import Iterator
@@ -59,7 +60,6 @@ class Planted:
         """What of it is in these bytes, as text or as an array."""
         patterns = {f"word {word}": word.encode() for word in self.words}
         patterns |= {f"id {name}": name.encode() for name in self.ids}
-        patterns |= {f"score {score:.5f}": f"{score:.5f}".encode() for score in self.scores}
         shortest = {score: str(float(np.float32(score)))[:9] for score in self.scores}
         patterns |= {f"score {score:.5f} in float32": text.encode() for score, text in shortest.items()}
         single = np.array(self.scores, np.float32)
@@ -76,7 +76,10 @@ class Planted:
                 f"tokens of {word} as {dtype.__name__}": np.array(ids, dtype).tobytes()
                 for dtype in (np.int32, np.int64)
             }
-        return [what for what, pattern in patterns.items() if pattern in content]
+        # Means of features begin with the same digits by chance, so a score is what no digit follows.
+        numbers = set(re.findall(rb"(?<![0-9.])[0-9]+\.[0-9]{5}(?![0-9])", content))
+        written = [f"score {score:.5f}" for score in self.scores if f"{score:.5f}".encode() in numbers]
+        return written + [what for what, pattern in patterns.items() if pattern in content]
 
 
 def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
