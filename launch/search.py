@@ -98,7 +98,8 @@ def main() -> int:
         return USER_ERROR
 
     if args.references:
-        config = with_overrides(config, {"search.references": args.references})
+        search = with_overrides(config.search, {"references": args.references})
+        config = config.model_copy(update={"search": search})
 
     from rich.console import Console
 

@@ -135,6 +135,12 @@ class InformationConfig(Block):
     correlation."""
 
 
+def keep_unwritten(earlier: RunConfig, changed: RunConfig) -> None:
+    """Remember of a changed base that nobody wrote a loss; ``mae`` means something else then."""
+    if "task" not in earlier.objective.model_fields_set:
+        changed.objective.model_fields_set.discard("task")
+
+
 def without_later_defaults(values: dict[str, Any]) -> dict[str, Any]:
     """A dumped configuration without settings that came later, where they change nothing.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmsa.config import load_yaml, parse, with_overrides
 from mmsa.errors import ConfigError, Problem, did_you_mean
-from mmsa.experiment import RunConfig
+from mmsa.experiment import RunConfig, keep_unwritten
 from mmsa.search.definition.files import SPACES as SPACES
 from mmsa.search.definition.files import find_space as find_space
 from mmsa.search.definition.files import shipped as shipped
@@ -44,17 +44,11 @@ def load_space(name: str | Path, overrides: Mapping[str, Any] | None = None) -> 
     if overrides:
         base = with_overrides(config.base, overrides, "--set")
         if not any(name.startswith("objective.task") for name in overrides):
-            _keep_unwritten(config.base, base)
+            keep_unwritten(config.base, base)
         config = parse(StudyConfig, {**config.model_dump(), "base": base}, f"{path} with --set")
     config = _with_starts_read(config, str(path))
     _refuse_nothing_to_draw(config, str(path))
     return config
-
-
-def _keep_unwritten(earlier: RunConfig, changed: RunConfig) -> None:
-    """Remember of a changed base that nobody wrote a loss; ``mae`` means something else then."""
-    if "task" not in earlier.objective.model_fields_set:
-        changed.objective.model_fields_set.discard("task")
 
 
 def _override_problems(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> list[Problem]:
