@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from mmsa.errors import TrackingError
-from mmsa.masking import masked_message
 from mmsa.tracking.artifacts import table_csv
 from mmsa.tracking.location import Location, all_pages
 from mmsa.tracking.notes import changed_note, table_lines
@@ -48,10 +46,8 @@ def log_across(location: Location, card: AcrossCard) -> str:
     Raises:
         TrackingError: when the store cannot be written.
     """
-    try:
+    with location.in_use():
         return _log(location, card)
-    except Exception as error:
-        raise TrackingError(f"{location.shown}: {masked_message(error, location.uri)}") from error
 
 
 def _log(location: Location, card: AcrossCard) -> str:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
-from mmsa.errors import TrackingError
-from mmsa.masking import masked_message
 from mmsa.tracking.location import Location, all_pages
 from mmsa.tracking.notes import write_run_note
 from mmsa.tracking.study_runs import metric
@@ -43,10 +41,8 @@ def log_comparison(location: Location, card: ComparisonCard) -> str:
     Raises:
         TrackingError: when the store cannot be written.
     """
-    try:
+    with location.in_use():
         return _log(location, card)
-    except Exception as error:
-        raise TrackingError(f"{location.shown}: {masked_message(error, location.uri)}") from error
 
 
 def _log(location: Location, card: ComparisonCard) -> str:

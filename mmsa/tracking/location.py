@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 from urllib.request import url2pathname
 
-from mmsa.errors import ConfigError, Problem
+from mmsa.errors import ConfigError, Problem, TrackingError
 from mmsa.masking import masked, masked_message
 
 if TYPE_CHECKING:
@@ -137,6 +137,20 @@ class Location:
 
         database = make_url(self.uri).database or _FILE
         return None if database.startswith(_FILE) else Path(database)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Tell of whatever goes wrong with this store, and keep its password out of it.
+
+        Raises:
+            TrackingError: for any error but one that is a TrackingError already.
+        """
+        try:
+            yield
+        except TrackingError:
+            raise
+        except Exception as error:
+            raise TrackingError(f"{self.shown}: {masked_message(error, self.uri)}") from error
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -233,7 +233,7 @@ def rebuild(
         TrackingError: when the store cannot be reached.
     """
     ended = [trial for trial in trials if trial.outcome != "running"]
-    try:
+    with location.in_use():
         runs = StudyRuns(location, study)
         written = sum(runs.write_trial(trial) for trial in ended)
         runs.write_references(study.references)
@@ -241,8 +241,6 @@ def rebuild(
         runs.end_abandoned()
         if len(ended) == len(trials):
             runs.set_status(running=False, complete=len(ended) >= study.num_trials)
-    except Exception as error:
-        raise TrackingError(f"{location.shown}: {masked_message(error, location.uri)}") from error
     show(next(iter(runs.pages.values())))
     return written
 
@@ -258,16 +256,12 @@ def log_study_files(location: Location, study: StudyCard, files: Mapping[str, st
     Raises:
         TrackingError: when the store cannot be written, or has no run of the study.
     """
-    try:
+    with location.in_use():
         client = location.connect()
         of_study = f"tags.`mmsa.identity` = '{study.identity}'"
         experiment = location.experiment(client, study.data_set, of_study)
         found = client.search_runs([experiment], f"{of_study} AND tags.`mmsa.role` = 'study'", max_results=1)
+        if not found:
+            raise TrackingError(f"{location.shown}: has no run of the study. {advice(study.name, location)}")
         for name, text in files.items():
             client.log_text(found[0].info.run_id, text, name)
-    except IndexError:
-        raise TrackingError(
-            f"{location.shown}: has no run of the study. {advice(study.name, location)}"
-        ) from None
-    except Exception as error:
-        raise TrackingError(f"{location.shown}: {masked_message(error, location.uri)}") from error
