@@ -5,6 +5,9 @@ Shapes: N rows, T steps that all rows are padded to, D features.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 import logging
 import re
 from abc import ABC, abstractmethod
@@ -26,6 +29,7 @@ from mmsa.data.validation import finite_features, first_few
 from mmsa.errors import DataError, shown
 from mmsa.registry import Registry
 
+_LARGEST_TABLE = 64 << 20  # bytes of JSON
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 logger = logging.getLogger("mmsa.data")
@@ -267,6 +271,25 @@ def real_steps(padded_NTD: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.
     if (before_N[~empty_N] > 0).sum() > (after_N[~empty_N] > 0).sum():
         return before_N, num_steps - before_N
     return np.zeros(num_rows, np.int64), num_steps - after_N
+
+
+def pseudonym(name: str, key: bytes) -> str:
+    """Another name for somebody, which only those who have ``key`` can lead back to the own one."""
+    return f"p{hmac.new(key, name.encode(), hashlib.sha256).hexdigest()[:12]}"
+
+
+def json_table(file: Path) -> Any:
+    """Content of a JSON file that lists the rows of a data set.
+
+    Raises:
+        DataError: for a file that is damaged, or larger than such a list is.
+    """
+    try:
+        if file.stat().st_size > _LARGEST_TABLE:
+            raise ValueError(f"it has more than {_LARGEST_TABLE >> 20} MiB")
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{file}: is no JSON, or is damaged: {shown(str(error), 200)}") from None
 
 
 def strings(values: object, what: str) -> NDArray[np.str_]:

@@ -17,7 +17,6 @@ that the column ``fold`` has (``data.folds.array: fold``).
 from __future__ import annotations
 
 import hashlib
-import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
@@ -30,7 +29,7 @@ from numpy.typing import NDArray
 from mmsa.data.corpus import Features, SplitName, Strings
 from mmsa.data.folds import shipped_folds
 from mmsa.data.known_targets import DEPRESSED, PHQ9
-from mmsa.data.readers.base import FileConfig, strings
+from mmsa.data.readers.base import FileConfig, pseudonym, strings
 from mmsa.data.readers.columns import Column, Columns, ColumnsReader, InputName, Labels, ragged
 from mmsa.data.readers.delimited import as_numbers, column, needed, read_texts
 from mmsa.data.readers.npy import array_in
@@ -147,7 +146,7 @@ class CmdcReader(ColumnsReader):
             return name
         # Only who has the answers of somebody can tell whose digest it is.
         own = "\n".join(_answers(self.path / name)).encode()
-        return f"p{hmac.new(hashlib.sha256(own).digest(), name.encode(), hashlib.sha256).hexdigest()[:12]}"
+        return pseudonym(name, hashlib.sha256(own).digest())
 
 
 def _questions(folder: Path, ending: str) -> list[Path]:

@@ -15,7 +15,6 @@ searched by valid, or on folds of all rows.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -27,7 +26,7 @@ from numpy.typing import NDArray
 
 from mmsa.data.corpus import SplitName, Strings
 from mmsa.data.known_targets import DEPRESSED, SDS, SDS_CUT
-from mmsa.data.readers.base import FileConfig, strings
+from mmsa.data.readers.base import FileConfig, pseudonym, strings
 from mmsa.data.readers.columns import Column, Columns, ColumnsReader, Labels
 from mmsa.data.readers.settings import EatdConfig
 from mmsa.data.target_spec import TargetSpec
@@ -83,7 +82,7 @@ class EatdReader(ColumnsReader):
             return name
         # Only who has the answers of somebody can tell whose digest it is.
         own = b"".join(_content(self.path / name / f"{answer}.txt") for answer in _ANSWERS)
-        return f"p{hmac.new(hashlib.sha256(own).digest(), name.encode(), hashlib.sha256).hexdigest()[:12]}"
+        return pseudonym(name, hashlib.sha256(own).digest())
 
 
 def _content(file: Path) -> bytes:

@@ -7,7 +7,6 @@ Warnings count people and never name one: logs are kept with a search, and a thr
 from __future__ import annotations
 
 import hashlib
-import hmac
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 from mmsa.data.corpus import SPLITS, Features, ModalityName, SplitName, Strings
 from mmsa.data.known_targets import CUT, DEPRESSED, SCORE
-from mmsa.data.readers.base import FileConfig, strings
+from mmsa.data.readers.base import FileConfig, pseudonym, strings
 from mmsa.data.readers.columns import Column, Columns, ColumnsReader, InputName, Labels, ragged
 from mmsa.data.readers.settings import InterviewConfig
 from mmsa.data.readers.windows import Stream, even_spans, pooled_windows, standardised_stream, within
@@ -138,9 +137,7 @@ class InterviewReader(ColumnsReader):
         return Columns(ids, ids, people.labels, inputs, tuple(problems))
 
     def _shown(self, person: str) -> str:
-        if not self.config.pseudonyms:
-            return person
-        return f"p{hmac.new(self._key, person.encode(), hashlib.sha256).hexdigest()[:12]}"
+        return pseudonym(person, self._key) if self.config.pseudonyms else person
 
     @cached_property
     def _key(self) -> bytes:

@@ -18,8 +18,6 @@ folds. A group is a person, the first part of the name of a clip, as far as know
 from __future__ import annotations
 
 import hashlib
-import hmac
-import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -30,7 +28,7 @@ from numpy.typing import NDArray
 
 from mmsa.data.corpus import Features, SplitName
 from mmsa.data.known_targets import MPDD
-from mmsa.data.readers.base import FileConfig, strings
+from mmsa.data.readers.base import FileConfig, json_table, pseudonym, strings
 from mmsa.data.readers.columns import Column, Columns, ColumnsReader, InputName, Labels, ragged
 from mmsa.data.readers.npy import array_in
 from mmsa.data.readers.settings import MpddConfig
@@ -43,7 +41,6 @@ _INPUTS: Mapping[InputName, tuple[str, str]] = {
     "audio": ("Audio", "audio_feature_path"),
     "vision": ("Visual", "video_feature_path"),
 }
-_LARGEST_TABLE = 64 << 20  # bytes
 Clip = Mapping[str, Any]
 
 
@@ -105,9 +102,7 @@ class MpddReader(ColumnsReader):
 
     def _shown(self, name: str) -> str:
         """A name that only who has the labels can tell from others: numbers of people are guessed at once."""
-        if not self.config.pseudonyms:
-            return name
-        return f"p{hmac.new(self._key, name.encode(), hashlib.sha256).hexdigest()[:12]}"
+        return pseudonym(name, self._key) if self.config.pseudonyms else name
 
     @cached_property
     def _key(self) -> bytes:
@@ -131,12 +126,7 @@ def _clips_in(folder: Path) -> list[Clip]:
             f"{folder}: has {first_few(file.name for file in files)}; must have one, of all clips"
         )
     (file,) = files
-    try:
-        if file.stat().st_size > _LARGEST_TABLE:
-            raise ValueError(f"it has more than {_LARGEST_TABLE >> 20} MiB")
-        clips = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{file}: is no JSON, or is damaged: {shown(str(error), 200)}") from None
+    clips = json_table(file)
     paths = [key for _, key in _INPUTS.values()]
     if not isinstance(clips, list) or not all(
         isinstance(clip, dict)

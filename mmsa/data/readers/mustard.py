@@ -17,7 +17,6 @@ or ``data.split`` names a fold by its number, whose test rows are test. Text is 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -29,7 +28,7 @@ from numpy.typing import NDArray
 from mmsa.data.corpus import Features, SplitName, Strings
 from mmsa.data.known_targets import SARCASM
 from mmsa.data.readers.arrays import numbers
-from mmsa.data.readers.base import FileConfig, strings
+from mmsa.data.readers.base import FileConfig, json_table, strings
 from mmsa.data.readers.columns import Column, Columns, ColumnsReader, InputName, Labels, ragged
 from mmsa.data.readers.hdf5 import array_of, members, opened_hdf5
 from mmsa.data.readers.settings import MustardConfig
@@ -40,7 +39,6 @@ from mmsa.errors import DataError, Problem, shown
 
 TABLE, SPLITS_FILE = "sarcasm_data.json", "split_indices.p"
 AUDIO, VISION = "audio_features.p", "features/utterances_final/resnet_pool5.hdf5"
-_LARGEST_TABLE = 64 << 20  # bytes
 
 
 class MustardReader(ColumnsReader):
@@ -76,12 +74,7 @@ class MustardReader(ColumnsReader):
         file = self._file(TABLE)
         if file is None:
             raise DataError(f"{self.path}: has no {TABLE}, neither here nor in data/")
-        try:
-            if file.stat().st_size > _LARGEST_TABLE:
-                raise ValueError(f"it has more than {_LARGEST_TABLE >> 20} MiB")
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise DataError(f"{file}: is no JSON, or is damaged: {shown(str(error), 200)}") from None
+        content = json_table(file)
         if not isinstance(content, dict) or not all(isinstance(entry, dict) for entry in content.values()):
             raise DataError(f"{file}: must be an object by id, each with utterance, speaker and sarcasm")
         wanted = {"utterance": str, "speaker": str, "sarcasm": bool}
