@@ -225,8 +225,7 @@ class CustomReader(ColumnsReader):
         """Columns that models may be given, by what they are."""
         table, found = self._table, dict[InputName, str]()
         named = self.config.arrays.get("text")
-        texts = named or tuple(name for name in dict.fromkeys((*_STRINGS, *_FEATURES)) if table.has(name))
-        for name in filter(table.has, texts):
+        for name in filter(table.has, named or dict.fromkeys((*_STRINGS, *_FEATURES))):
             key: InputName = "strings" if table.kind(name) == "text" else "features"
             if key == "strings" and named is None and "strings" in found:
                 continue  # raw_text goes before text

@@ -8,8 +8,7 @@ import numpy as np
 
 from mmsa.data.corpus import Features, Split
 from mmsa.data.inputs import FeatureInput
-from mmsa.data.nonfinite import zeros_outside
-from mmsa.data.validation import first_few
+from mmsa.data.nonfinite import constant_note, zeros_outside
 
 logger = logging.getLogger("mmsa.data")
 
@@ -44,10 +43,8 @@ def warn_about_labels(split: Split, source: str) -> None:
 
 def _warn_about_columns(features: Features, source: str) -> None:
     low, high = features.values.min(axis=0), features.values.max(axis=0)
-    constant = np.flatnonzero(low == high)
-    if len(constant):
-        told = first_few(constant.tolist())
-        logger.warning("%s: %d of %d columns are constant: %s", source, len(constant), features.dim, told)
+    if note := constant_note(low, high):
+        logger.warning("%s: %s", source, note)
     statistics = FeatureInput.of(features)
     reach = np.maximum(high - statistics.mean, statistics.mean - low) / statistics.scale
     far = np.flatnonzero(reach > OUTLIER)

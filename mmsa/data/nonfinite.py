@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmsa.data.corpus import Features, Split, SplitName
 from mmsa.data.validation import first_few
@@ -84,13 +85,16 @@ def constant_notes(split: Split, source: str) -> list[str]:
     notes = []
     for name, features in split.modalities().items():
         if isinstance(features, Features) and len(features.values):
-            constant = np.flatnonzero(features.values.min(axis=0) == features.values.max(axis=0))
-            if len(constant):
-                notes.append(
-                    f"{source} {name}: {len(constant)} of {features.dim} columns are constant: "
-                    f"{first_few(constant.tolist())}"
-                )
+            note = constant_note(features.values.min(axis=0), features.values.max(axis=0))
+            notes += [f"{source} {name}: {note}"] if note else []
     return notes
+
+
+def constant_note(low_D: NDArray[np.float32], high_D: NDArray[np.float32]) -> str:
+    """The columns whose smallest and largest value are the same; empty without any."""
+    constant = np.flatnonzero(low_D == high_D)
+    told = f"{len(constant)} of {len(low_D)} columns are constant: {first_few(constant.tolist())}"
+    return told if len(constant) else ""
 
 
 def _range_without(features: Features, column: int) -> tuple[float, float]:
