@@ -37,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from composition import mean_and_interval
 from compositions import FAMILIES, private_modality, synergy_of
 from figures import Figure, record
-from studies import ARMS, LEVELS, SIZES, STARTUP, TRIALS, Arm, study, study_name
+from studies import ARMS, LEVELS, RATES, SIZES, STARTUP, TRIALS, Arm, study, study_name
 
 from mmsa.config import with_overrides
 from mmsa.data import open_corpus
@@ -102,7 +102,7 @@ def shares(strength_NL: NDArray[np.float64]) -> NDArray[np.float64]:
 def importance(trials: Sequence[TrialRecord]) -> dict[str, float]:
     """Importance for being in the best quarter (PED-ANOVA): of the rate, the total and each level's share."""
     strength_NL, error_N = table_of(trials)
-    ranges: dict[str, Any] = {"lr": FloatDistribution(1e-3, 1e-2, log=True), "total": FloatDistribution(0, 2)}
+    ranges: dict[str, Any] = {"lr": FloatDistribution(*RATES, log=True), "total": FloatDistribution(0, 2)}
     ranges |= {level: FloatDistribution(0, 1) for level in LEVELS}
     known = optuna.create_study()
     for trial, total, share_L, error in zip(

@@ -24,7 +24,9 @@ from mmsa.search.definition.study_config import StudyConfig
 
 Arm = Literal["searched", "multiplier", "published", "none"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
+SIZES = (686, 2000)
 TRIALS, STARTUP = 48, 16
+RATES = (3e-3, 3e-2)
 TERM = "objective.terms.mimrl"
 GROUP = "levels"
 """Name of the group of shares."""
@@ -41,9 +43,6 @@ LEVELS = {level: [f"{TERM}.{level}.{member}" for member in of] for level, of in 
 """The paths of the coefficients of each level."""
 _PUBLISHED_TOTAL = sum(sum(of.values()) for of in PUBLISHED.values())
 _LOW, _HIGH, _ZERO = 0.05, 2.0, 0.1
-# Steps of an epoch grow with the rows; with these batches both sizes have about as many.
-_BATCHES = {686: 64, 2000: 128}
-SIZES = tuple(_BATCHES)
 
 
 def study_name(arm: Arm, family: str, rows: int, draw: int) -> str:
@@ -56,7 +55,7 @@ def study(arm: Arm, family: str, rows: int, draw: int, trials: int) -> StudyConf
         "study": study_name(arm, family, rows, draw),
         "base": _base(arm, family, rows, draw),
         "search": {
-            "parameters": {"optim.lr": _log(1e-3, 1e-2), **_parameters(arm)},
+            "parameters": {"optim.lr": _log(*RATES), **_parameters(arm)},
             "objectives": [{"metric": "valid/mae", "direction": "minimize"}],
             "trials": trials,
             "references": "ridge",
@@ -104,8 +103,8 @@ def _base(arm: Arm, family: str, rows: int, draw: int) -> dict[str, Any]:
         "optim": {"lr": 3e-3, "lr_estimator": 3e-3},
         "train": {
             "epochs": 20,
-            "batch_size": _BATCHES[rows],
-            "patience": 20,
+            "batch_size": 128,
+            "patience": 3,  # trials are at their best after 3 to 12 epochs, and then learn rows by heart
             "device": "cpu",
             "threads": 1,
         },

@@ -26,7 +26,7 @@ from mmsa.objectives.weightings import WEIGHTINGS
 from mmsa.training.parallel import ALONE, Team
 from mmsa.training.trainer import Trainer
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 MISA = {**test_models.CASES["misa"], "text": {"name": "mlp"}}
 DRAWS = {"dependency"}  # which rows are put together is drawn in each process, among its own rows

@@ -193,6 +193,7 @@ def searched() -> Iterator[StudyConfig]:
         yield load_space(name)
 
 
+@pytest.mark.slow
 def test_a_data_set_is_searched_with_conditions_and_exact_zeros() -> None:
     for config in searched():
         weights = {p: s for p, s in config.search.parameters.items() if p.endswith(".weight")}

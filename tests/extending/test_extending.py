@@ -79,6 +79,7 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_suites_pass_what_the_page_shows_and_notice_what_is_wrong(package: Path) -> None:
     wrong = [f"test_wrong.py::{suite}::{test}" for suite, test in NOTICED.items()]
     told = run(package, "-m", "pytest", "-q", "--junitxml=told.xml", "test_example.py", *wrong)

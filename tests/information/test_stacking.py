@@ -84,6 +84,7 @@ def test_critics_find_nothing_where_nothing_is():
         assert ratios_N.mean() < 3.5 * ratios_N.std() / np.sqrt(len(ratios_N)) < 0.08
 
 
+@pytest.mark.slow
 def test_a_mixture_has_not_seen_the_pairs_of_its_fold():
     x, y = random_sign(4, 0.7).sample(400)
     folds = held_out(400)
@@ -96,6 +97,7 @@ def test_a_mixture_has_not_seen_the_pairs_of_its_fold():
     assert after[count : 2 * count] == pytest.approx(before[:count])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "seed"), [("heteroscedastic", 0), ("clayton", 0)])
 def test_what_two_features_say_of_one_another_is_seen_whatever_its_form(family, seed):
     """A spread that x decides, and tails: trees and mixtures read .1 to .3 less."""

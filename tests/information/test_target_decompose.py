@@ -341,6 +341,7 @@ def test_independent_parts_are_multiplied_and_useless_networks_passed_over():
     np.testing.assert_array_equal(best[a].conditional, single[0].conditional)
 
 
+@pytest.mark.slow
 def test_predictions_that_are_no_product_are_stacked():
     """The bit is the "and" of what two sources see, and their predictions say all that they see."""
     looks = np.random.default_rng(0).integers(0, 2, (2, 1200))

@@ -163,6 +163,7 @@ def test_the_model_folder_holds_no_pickle(model: str, runs: Path) -> None:
     assert {path.suffix for path in files} <= {"", ".json", ".yaml", ".safetensors", ".txt", ".whl"}
 
 
+@pytest.mark.slow
 def test_the_wheel_beside_the_model_is_the_code_that_opens_it(model: str, runs: Path, tmp_path: Path) -> None:
     (wheel,) = {path.name: path for path in (runs / "artifacts" / "models").rglob("*.whl")}.values()
     needed = (wheel.parents[1] / "requirements.txt").read_text().splitlines()
@@ -250,6 +251,7 @@ def test_a_retraining_is_seen_while_it_trains(
     assert {run.info.status for run in client.search_runs([experiment])} == {"KILLED"}
 
 
+@pytest.mark.slow
 def test_the_three_commands(
     searched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -34,6 +34,7 @@ def test_a_single_group_tells_nothing_of_others() -> None:
     assert interval.low95 is None
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth_where_rows_of_a_group_are_alike() -> None:
     """Errors are N(0, 1) between groups plus N(0, 0.5²) within: the true MAE is sqrt(2 * 1.25 / pi)."""
     truth = np.sqrt(2 * 1.25 / np.pi)

@@ -131,6 +131,7 @@ def test_observers_are_told_in_order(finished):
     assert [event[2] for event in of_trial_1 if event[0] == "trial_epoch"] == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_where_it_ended(finished, launch_for_module, make_study_config):
     config = small(make_study_config, epochs=3, trials=6)
     nothing = launch_for_module(config)
@@ -145,6 +146,7 @@ def test_a_study_goes_on_where_it_ended(finished, launch_for_module, make_study_
     assert more.said[0] == "study tried: continues; 6 of 7 trials have ended"
 
 
+@pytest.mark.slow
 def test_what_a_configuration_causes_is_an_outcome_with_a_reason(launch, make_study_config):
     """Trial 1 diverges, 2 wants more memory than there is, 3 a text encoder that is not there; 4 is sound."""
     parameters = {
@@ -190,6 +192,7 @@ def test_what_a_configuration_causes_is_an_outcome_with_a_reason(launch, make_st
         assert all(map(math.isfinite, [*trial.metrics.values(), *trial.reported.values()]))
 
 
+@pytest.mark.slow
 def test_a_poor_trial_is_pruned_and_one_of_a_later_launch_is_compared_with_it(launch, make_study_config):
     """Without its rungs, the scheduler of the second launch would let the first trial at a rung go on."""
     config = make_study_config(
@@ -208,6 +211,7 @@ def test_a_poor_trial_is_pruned_and_one_of_a_later_launch_is_compared_with_it(la
     assert pruned.reason == "not among the best after epoch 3"
 
 
+@pytest.mark.slow
 def test_a_search_in_which_everything_fails_gives_up(
     launch, make_study_config, witness, write_mmsa_pickle, tiny_encoder, tmp_path
 ):
@@ -236,6 +240,7 @@ def _without_token_ids(content: dict[str, dict[str, Any]]) -> None:
         del split["text_bert"]
 
 
+@pytest.mark.slow
 def test_a_search_that_is_interrupted_or_has_spent_its_budget_is_continued_by_the_next_launch(
     launch, make_study_config, witness
 ):
@@ -273,6 +278,7 @@ def test_a_search_that_is_interrupted_or_has_spent_its_budget_is_continued_by_th
         assert list(trial.epochs) == list(range(1, len(trial.epochs) + 1))
 
 
+@pytest.mark.slow
 def test_workers_share_one_copy_of_the_corpus_and_leave_it_as_it_is(ray_session, make_study_config, tmp_path):
     base = small(make_study_config).base
     corpus = open_corpus(base.data)
@@ -301,6 +307,7 @@ def digest_anew(corpus: Corpus) -> str:
     return Corpus(corpus.name, corpus.label_range, {n: replace(s) for n, s in corpus.splits.items()}).digest
 
 
+@pytest.mark.slow
 def test_workers_never_open_the_data_file(launch, make_study_config, witness, write_mmsa_pickle, tmp_path):
     """It is deleted once the driver has read it."""
     path: Path = tmp_path / "unaligned_50.pkl"

@@ -14,7 +14,7 @@ from mmsa.training import evaluate, run
 from mmsa.training.folded import by_repeat
 from mmsa.training.ridge import pooled, ridge_predictions
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 BASE = {
     "data": {"name": "planted", "rows_train": 40, "rows_valid": 20, "folds": {"k": 3, "repeats": 2}},

@@ -118,6 +118,7 @@ def test_information_that_contradicts_itself_counts_with_its_worse_end(
     assert record.reason.startswith("information/target/fusion disagree: counts as ")
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_search_for_information_finds_stores_and_reproduces_it(
     launch: Callable[..., Any], make_study_config: Callable[..., StudyConfig], tmp_path: Path

@@ -58,6 +58,7 @@ def launches(launch_for_module: Any, config: Any) -> Any:
     return first, launch_for_module(config, **options)
 
 
+@pytest.mark.slow
 def test_a_launch_goes_on_with_the_reference_points_that_an_earlier_one_left(launches):
     first, second = launches
     # As soon as the defaults have ended; what was compared with the best trial is told once more.
@@ -71,6 +72,7 @@ def test_a_launch_goes_on_with_the_reference_points_that_an_earlier_one_left(lau
     assert {point.outcome for point in second.summary.references} == {"completed"}
 
 
+@pytest.mark.slow
 def test_they_are_no_trials(launches):
     for launched in launches:
         assert {number for number, *_ in launched.witness.told("trial_finished")} <= {0, 1, 2, 3}
@@ -97,6 +99,7 @@ def test_a_sampler_chooses_as_if_there_were_none(make_study_config, tmp_path):
     assert points(tmp_path / "with", between=True) == points(tmp_path / "without", between=False)
 
 
+@pytest.mark.slow
 def test_a_reference_point_is_what_its_configuration_trains_on_its_own(launches):
     study: StudyView = launches[1].study
     points = {point.name: point for point in study.references()}
@@ -109,6 +112,7 @@ def test_a_reference_point_is_what_its_configuration_trains_on_its_own(launches)
         assert points[name].best_epoch == expected.best_epoch
 
 
+@pytest.mark.slow
 def test_it_is_compared_with_the_best_trial_row_by_row_of_valid(launches, launch_for_module):
     launched = launches[1]
     best, valid = launched.study.best(), open_corpus(launched.study.config.base.data)["valid"]

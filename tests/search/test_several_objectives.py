@@ -98,6 +98,7 @@ def test_any_trial_of_the_front_is_exported_and_the_best_in_the_first_objective_
         assert export(study, tmp_path / "small.yaml", trial=0).provenance.trial == 0
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(600)
 def test_a_search_for_two_objectives_under_a_bound(launch, make_study_config):

@@ -31,6 +31,7 @@ def assert_as_before(study: StudyView, numbers: range) -> None:
         assert epochs == pytest.approx(expected["epochs"], rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(300)
 def test_the_same_command_continues_it_as_that_commit_would_have(ray_session, tmp_path, monkeypatch):

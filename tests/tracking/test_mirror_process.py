@@ -108,6 +108,7 @@ def test_the_search_is_told_once_that_the_process_died(study: StudyCard, locatio
     assert "launch/report.py --study planted-mmim --rebuild" in line
 
 
+@pytest.mark.slow
 def test_it_ends_with_a_driver_that_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", DRIVER, str(tmp_path)], stdout=subprocess.PIPE, text=True

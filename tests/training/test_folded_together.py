@@ -47,6 +47,7 @@ def work(rank: int, folder: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_two_processes_train_folds_as_one_does_and_continue_exactly(tmp_path: Path) -> None:
     first, second = in_two_processes(work, tmp_path)
     assert first["history"] == second["history"] == first["resumed"] == second["resumed"]

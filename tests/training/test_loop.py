@@ -130,6 +130,7 @@ class TestDeterminism:
             random.seed(len(history))
         assert history == first.history
 
+    @pytest.mark.slow
     def test_same_in_a_fresh_process_which_loads_nothing_it_does_not_need(self, configure, corpus):
         config = configure({"train.epochs": 2})
         code = (
