@@ -449,13 +449,16 @@ def with_overrides(config: BlockT, changes: Mapping[str, Any], source: str = "ov
     """A new configuration with the values at the dotted paths of ``changes`` replaced.
 
     A path that ends in ``.name`` and names another component starts from that component's defaults, because
-    the settings of the replaced one mean nothing to it. Other paths below it apply on top.
+    the settings of the replaced one mean nothing to it. Other paths below it apply on top. What nobody wrote
+    stays unwritten: a default that follows from another setting follows it again.
 
     Raises:
         ConfigError: listing all unknown paths and refused values.
     """
     _refuse_malformed(changes, source)
-    values = config.model_dump()
+    values = _written(config)
+    for path in changes:
+        _write_out(config, values, path.split(".")[:-1])
     # Outer paths first, and of one block its name first: a new name clears the block, which must not lose
     # changes of its settings.
     for path in sorted(changes, key=lambda path: (path.count("."), not path.endswith(".name"))):
@@ -469,6 +472,31 @@ def with_overrides(config: BlockT, changes: Mapping[str, Any], source: str = "ov
             block.clear()
         block[leaf] = changes[path]
     return parse(type(config), values, source)
+
+
+def _written(value: Any) -> Any:
+    """What somebody wrote of a configuration; the name of a component always, for it says what the rest is."""
+    if isinstance(value, Block):
+        fields = type(value).model_fields
+        return {
+            name: _written(getattr(value, name))
+            for name in fields
+            if name == "name" or name in value.model_fields_set
+        }
+    if isinstance(value, Mapping):
+        return {key: _written(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_written(inner) for inner in value]
+    return value
+
+
+def _write_out(value: Any, values: dict[str, Any], path: list[str]) -> None:
+    """Write the blocks on a path into ``values`` where they are defaults, so that a part can be changed."""
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)
+        if not isinstance(value, (Block, Mapping)):
+            return
+        values = values.setdefault(key, _written(value))
 
 
 def _refuse_malformed(changes: Mapping[str, Any], source: str) -> None:

@@ -98,13 +98,15 @@ class TrainConfig(Block):
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads of this process; 0 leaves torch's setting. Sums on a CPU depend on it in the last bits."""
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _direction_of_the_metric(cls, values: Any) -> Any:
+    def _direction_of_the_metric(cls, values: Any, handler: Any) -> Any:
         unwritten = isinstance(values, Mapping) and "direction" not in values
-        if unwritten and isinstance(values.get("metric"), str):
-            return {**values, "direction": direction_of(values["metric"])}
-        return values
+        if not (unwritten and isinstance(values.get("metric"), str)):
+            return handler(values)
+        config = handler({**values, "direction": direction_of(values["metric"])})
+        config.model_fields_set.discard("direction")  # a change of the metric changes it again
+        return config
 
 
 def _known_families(value: Any) -> Any:
@@ -133,12 +135,6 @@ class InformationConfig(Block):
     estimator: EstimatorName = "copula"
     """``copula`` takes milliseconds for a quantity; ``networks`` takes seconds, and sees more than rank
     correlation."""
-
-
-def keep_unwritten(earlier: RunConfig, changed: RunConfig) -> None:
-    """Remember of a changed base that nobody wrote a loss; ``mae`` means something else then."""
-    if "task" not in earlier.objective.model_fields_set:
-        changed.objective.model_fields_set.discard("task")
 
 
 def without_later_defaults(values: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from mmsa.data.corpus import MODALITIES, Corpus
 from mmsa.data.inputs import InputSpec
 from mmsa.data.targets import TrainTargets
 from mmsa.errors import ConfigError
-from mmsa.experiment import RunConfig, keep_unwritten
+from mmsa.experiment import RunConfig
 from mmsa.interface import Scalar
 from mmsa.search.corpora import text_encoding
 from mmsa.search.definition.study_config import StudyConfig
@@ -170,7 +170,6 @@ def without_idle_coefficients(config: StudyConfig, idle: Mapping[str, str]) -> S
     }
     starts = [s if isinstance(s, str) else _start_without(gone, s) for s in config.search.starts]
     search = config.search.model_copy(update={"parameters": parameters, "starts": tuple(starts)})
-    keep_unwritten(config.base, base)
     values = config.model_copy(update={"search": search}).model_dump() | {"base": base}
     return parse(StudyConfig, values, f"study {config.study}")
 

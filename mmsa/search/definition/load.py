@@ -9,7 +9,7 @@ from typing import Any
 
 from mmsa.config import load_yaml, parse, with_overrides
 from mmsa.errors import ConfigError, Problem, did_you_mean
-from mmsa.experiment import RunConfig, keep_unwritten
+from mmsa.experiment import RunConfig
 from mmsa.search.definition.files import SPACES as SPACES
 from mmsa.search.definition.files import find_space as find_space
 from mmsa.search.definition.files import shipped as shipped
@@ -43,8 +43,6 @@ def load_space(name: str | Path, overrides: Mapping[str, Any] | None = None) -> 
         raise ConfigError(str(path), [*missing, *_override_problems(values, overrides or {})])
     if overrides:
         base = with_overrides(config.base, overrides, "--set")
-        if not any(name.startswith("objective.task") for name in overrides):
-            keep_unwritten(config.base, base)
         config = parse(StudyConfig, {**config.model_dump(), "base": base}, f"{path} with --set")
     config = _with_starts_read(config, str(path))
     _refuse_nothing_to_draw(config, str(path))
