@@ -36,7 +36,9 @@ def main() -> int:
     front = [trial.number for trial in study.front()]
     if args.trial is None and len(front) > 1:
         numbers = ", ".join(map(str, front))
-        print(f"the best in the first objective; of the front {numbers}, take another with --trial N")
+        several = len(study.directions) > 1
+        of = "the best in the first objective; of the front" if several else "of the equally good"
+        print(f"{of} {numbers}, take another with --trial N")
     return 0
 
 
