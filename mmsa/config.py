@@ -477,12 +477,10 @@ def with_overrides(config: BlockT, changes: Mapping[str, Any], source: str = "ov
 def _written(value: Any) -> Any:
     """What somebody wrote of a configuration; the name of a component always, for it says what the rest is."""
     if isinstance(value, Block):
-        fields = type(value).model_fields
-        return {
-            name: _written(getattr(value, name))
-            for name in fields
-            if name == "name" or name in value.model_fields_set
-        }
+        names = value.model_fields_set
+        if "name" in type(value).model_fields:
+            names = names | {"name"}
+        return {name: _written(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {key: _written(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
@@ -496,7 +494,9 @@ def _write_out(value: Any, values: dict[str, Any], path: list[str]) -> None:
         value = value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)
         if not isinstance(value, (Block, Mapping)):
             return
-        values = values.setdefault(key, _written(value))
+        if key not in values:
+            values[key] = _written(value)
+        values = values[key]
 
 
 def _refuse_malformed(changes: Mapping[str, Any], source: str) -> None:

@@ -146,7 +146,7 @@ def at_once(*names: str) -> list[Any]:
     return [pytest.param(name, marks=[] if name in names else pytest.mark.shipped) for name in ALL]
 
 
-@pytest.mark.parametrize("name", at_once("demo.yaml", "mosei.yaml", "published/mimrl_mosi_readme.yaml"))
+@pytest.mark.parametrize("name", at_once("demo.yaml", "published/mimrl_mosi_readme.yaml"))
 def test_a_dry_run_builds_it(
     name: str, command: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:

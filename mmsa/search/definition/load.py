@@ -117,6 +117,8 @@ def _with_starts_read(config: StudyConfig, source: str) -> StudyConfig:
             ]
     if problems:
         raise ConfigError(source, problems)
+    if starts == [*config.search.starts]:
+        return config
     values = config.model_dump()
     search = {**values["search"], "starts": starts}
     return parse(StudyConfig, {**values, "base": config.base, "search": search}, source)
