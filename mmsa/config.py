@@ -475,7 +475,7 @@ def with_overrides(config: BlockT, changes: Mapping[str, Any], source: str = "ov
 
 
 def _written(value: Any) -> Any:
-    """What somebody wrote of a configuration; the name of a component always, for it says what the rest is."""
+    """What somebody wrote of a configuration; names of components always, for they say what the rest is."""
     if isinstance(value, Block):
         names = value.model_fields_set
         if "name" in type(value).model_fields:

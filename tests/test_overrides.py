@@ -19,7 +19,7 @@ def run_config(**blocks: Any) -> RunConfig:
 
 
 def written_paths(block: Any, path: str = "") -> set[str]:
-    """The settings that somebody wrote, as dotted paths; names of components are always told with the rest."""
+    """The settings that somebody wrote, as dotted paths; names of components are told with the rest."""
     if not isinstance(block, Block):
         return {path}
     names = block.model_fields_set - {"name"}
@@ -50,7 +50,7 @@ def test_a_direction_that_nobody_wrote_follows_another_metric() -> None:
 
 
 def test_a_loss_that_nobody_wrote_stays_unwritten_until_it_is() -> None:
-    """``mae`` stands for the default of a kind of target where it is not written, and is refused where it is."""
+    """``mae`` is the default of any kind of target where it is not written, and may be refused where it is."""
     base = run_config(objective={"terms": {"cpc": {}}})
     changed = with_overrides(base, {"objective.terms.cpc.weight": 0.5})
     assert "task" not in changed.objective.model_fields_set
