@@ -50,7 +50,7 @@ def test_a_direction_that_nobody_wrote_follows_another_metric() -> None:
 
 
 def test_a_loss_that_nobody_wrote_stays_unwritten_until_it_is() -> None:
-    """``mae`` is the default of any kind of target where it is not written, and may be refused where it is."""
+    """``mae`` stands for the default of any kind of target where it is not written."""
     base = run_config(objective={"terms": {"cpc": {}}})
     changed = with_overrides(base, {"objective.terms.cpc.weight": 0.5})
     assert "task" not in changed.objective.model_fields_set
