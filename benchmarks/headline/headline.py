@@ -1,9 +1,10 @@
 """Does a search of the coefficients find what is there? Planted data whose composition is known.
 
-For every family of data, size and draw (``compositions.py``): four studies (``studies.py``), what the
-searched one says (``naming.py``), and at last a fresh test of the best trial of each study. The protocol is
-in README.md. Studies stay in ``--out`` and what is known of a draw in ``draws/``; the same command goes on
-with the rest. Figures are recorded once a size is complete, and never of fewer trials than the protocol has.
+For every family of data, size and draw (``compositions.py``): a study whose coefficients are searched and
+what it says (``naming.py``), then its three rivals (``studies.py``) and a fresh test of the best trial of
+each. The protocol is in README.md. Studies stay in ``--out`` and what is known of a draw in ``draws/``; the
+same command goes on with the rest. Figures are recorded once all draws of a size are there, and never of fewer
+trials than the protocol has.
 
     python benchmarks/headline/headline.py --minutes 9                      # again and again until it is done
     ... --families private --sizes 686 --draws 1 --trials 6                 # a look; records nothing
@@ -207,42 +208,59 @@ class Draw:
         known: dict[str, Any] = json.loads(self._file.read_text("utf-8")) if self._file.exists() else {}
         return known if known.get("trials", 0) >= self.trials else {"trials": self.trials}
 
-    @property
-    def finished(self) -> bool:
-        return "test" in self.values
+    def knows(self, step: str) -> bool:
+        """Whether a step is finished: ``says`` is the last one of naming, ``test`` that of the rivals."""
+        return step in self.values
 
-    def run(self, pool: ProcessPoolExecutor, jobs: int, seconds_left: Callable[[], float]) -> None:
-        """Do what is missing.
+    def name(self, pool: ProcessPoolExecutor, jobs: int, seconds_left: Callable[[], float]) -> None:
+        """Search the coefficients and find what the study says; test stays closed.
 
         Raises:
             OutOfTime: between two steps; the next run goes on.
         """
-        studies = {arm: self._study(arm, jobs, seconds_left) for arm in ARMS}
-        searched = studies["searched"]
+        searched = self._study("searched", "says", jobs, seconds_left)
         ended = searched.completed("search")
-        by_number = sorted(ended, key=lambda trial: trial.number)[:STARTUP]
         configs = [searched.trial_config(trial) for trial in ended[:HELD_TRIALS]]
-        steps: dict[str, Callable[[], Any]] = {
-            "features": lambda: held_in_data(configs[0]),
-            "held": lambda: list(pool.map(held_in_trial, configs)),
-            "says": lambda: self._said(ended),
-            # Test is opened from here on, when nothing is left to choose.
-            "response": lambda: response(
-                by_number, list(pool.map(error_on_test, map(searched.trial_config, by_number)))
-            ),
-            "test": lambda: self._tested(studies, pool),
-        }
+        self._take(
+            {
+                "features": lambda: held_in_data(configs[0]),
+                "held": lambda: list(pool.map(held_in_trial, configs)),
+                "says": lambda: self._said(ended),
+            },
+            seconds_left,
+        )
+
+    def test(self, pool: ProcessPoolExecutor, jobs: int, seconds_left: Callable[[], float]) -> None:
+        """Search the rivals too, and open test, when nothing is left to choose.
+
+        Raises:
+            OutOfTime: as above.
+        """
+        needed_by = {arm: "response" for arm in ARMS} | {"searched": "says"}
+        studies = {arm: self._study(arm, needed_by[arm], jobs, seconds_left) for arm in ARMS}
+        ended = studies["searched"].completed("search")
+        by_chance = sorted(ended, key=lambda trial: trial.number)[:STARTUP]
+        configs = map(studies["searched"].trial_config, by_chance)
+        self._take(
+            {
+                "response": lambda: response(by_chance, list(pool.map(error_on_test, configs))),
+                "test": lambda: self._tested(studies, pool),
+            },
+            seconds_left,
+        )
+
+    def _take(self, steps: Mapping[str, Callable[[], Any]], seconds_left: Callable[[], float]) -> None:
         for name, step in steps.items():
-            if name not in self.values:
+            if not self.knows(name):
                 if seconds_left() <= 0:
                     raise OutOfTime
                 self._save({**self.values, name: step()})
                 print(*self.key, name, flush=True)
 
-    def _study(self, arm: Arm, jobs: int, seconds_left: Callable[[], float]) -> StudyView:
-        """The study of an arm after its search."""
+    def _study(self, arm: Arm, step: str, jobs: int, seconds_left: Callable[[], float]) -> StudyView:
+        """The study of an arm after its search, which ``step`` needs."""
         name = study_name(arm, *self.key)
-        if "features" not in self.values:  # the step after the searches
+        if not self.knows(step):
             if seconds_left() <= 0:
                 raise OutOfTime
             budget = SearchBudget(seconds_left())
@@ -322,7 +340,7 @@ def of_naming(draws: Draws, rows: int) -> dict[str, Figure]:
 
 def gains(draws: Draws, family: str, rows: int, rival: Arm) -> NDArray[np.float64]:
     """(D,) test MAE of the searched coefficients less that of a rival, each a mean over seeds."""
-    tests = [values["test"] for (f, n, _), values in draws.items() if (f, n) == (family, rows)]
+    tests = [v["test"] for (f, n, _), v in draws.items() if (f, n) == (family, rows)]
     return np.array([fmean(test["searched"]) - fmean(test[rival]) for test in tests])
 
 
@@ -357,19 +375,18 @@ def member_is_planted(values: Mapping[str, Any], kind: Kind, draw: int) -> bool:
 
 def tables(draws: Draws) -> str:
     """Markdown of every family and size of which there is a draw; means over draws, 95 % intervals."""
-    groups: dict[tuple[str, int], dict[int, Mapping[str, Any]]] = {}
-    for (family, rows, draw), values in draws.items():
-        groups.setdefault((family, rows), {})[draw] = values
 
-    def of_levels(title: str, heads: Sequence[str], cells: Callable[[list[Any]], list[str]]) -> list[str]:
+    def of_levels(
+        title: str, heads: Sequence[str], cells: Callable[[list[Any]], list[str]], step: str = "says"
+    ) -> list[str]:
         lines = [f"\n**{title}**\n", "| family, rows | " + " | ".join(heads) + " |"]
         lines.append("|---" * (1 + len(heads)) + "|")
-        for (family, rows), of in groups.items():
+        for (family, rows), of in _by_family(draws, step).items():
             lines.append(f"| {family}, {rows} | " + " | ".join(cells([*of.values()])) + " |")
-        return lines
+        return lines if len(lines) > 3 else []
 
     lines = ["\n| family, rows | draws | named | which modalities |", "|---|---|---|---|"]
-    for (family, rows), of in groups.items():
+    for (family, rows), of in _by_family(draws, "says").items():
         names = ", ".join(verdict(values).text() for values in of.values())
         members = [
             f"{kind}: {sum(member_is_planted(v, kind, draw) for draw, v in of.items())} of {len(of)} right"
@@ -396,16 +413,27 @@ def tables(draws: Draws) -> str:
         "Response: test MAE if a level has the whole total, against the mean of the four",
         levels,
         lambda of: [written((v["response"][level] for v in of), "+") for level in levels],
+        "response",
     )
     lines += of_levels(
-        "Test MAE", ARMS, lambda of: [written(fmean(v["test"][arm]) for v in of) for arm in ARMS]
+        "Test MAE", ARMS, lambda of: [written(fmean(v["test"][arm]) for v in of) for arm in ARMS], "test"
     )
     lines += of_levels(
         "Test MAE of searched coefficients less that of …",
         [*RIVALS.values()],
         lambda of: [gain_cell(of, rival) for rival in RIVALS],
+        "test",
     )
     return "\n".join(lines) + "\n"
+
+
+def _by_family(draws: Draws, step: str) -> dict[tuple[str, int], dict[int, Mapping[str, Any]]]:
+    """The draws of each family and size for which a step is finished."""
+    groups: dict[tuple[str, int], dict[int, Mapping[str, Any]]] = {}
+    for (family, rows, draw), values in draws.items():
+        if step in values:
+            groups.setdefault((family, rows), {})[draw] = values
+    return groups
 
 
 def gain_cell(of: Sequence[Mapping[str, Any]], rival: Arm) -> str:
@@ -416,30 +444,29 @@ def gain_cell(of: Sequence[Mapping[str, Any]], rival: Arm) -> str:
     return f"{written(difference_D, '+')}: {gain_in_words(low, high)}"
 
 
-def report(finished: Draws) -> None:
+def report(known: Draws) -> None:
     """Print what there is; record and write into the README what is complete and of the protocol's length."""
-    if not finished:
+    if not known:
         print("no draw is finished yet; the same command goes on")
         return
-    print(tables(finished))
-    whole = {key: values for key, values in finished.items() if values["trials"] >= TRIALS and key[2] < DRAWS}
-    complete = [
-        rows
-        for rows in SIZES
-        if all((family, rows, draw) in whole for family in FAMILIES for draw in range(DRAWS))
-    ]
-    of_complete = {key: values for key, values in whole.items() if key[1] in complete}
-    for rows in complete:
-        print(record("headline", of_naming(of_complete, rows) | of_gain(of_complete, rows)))
-    if complete:
-        README.write_text(README.read_text("utf-8").partition(MARK)[0] + MARK + tables(of_complete), "utf-8")
-        print(README)
-    for rows in set(SIZES) - set(complete):
-        num, all_draws = sum(n == rows for _, n, _ in whole), len(FAMILIES) * DRAWS
+    print(tables(known))
+    whole = {key: values for key, values in known.items() if values["trials"] >= TRIALS and key[2] < DRAWS}
+    all_draws = len(FAMILIES) * DRAWS
+    complete: Draws = {}
+    for rows in SIZES:
+        of_size = {key: values for key, values in whole.items() if key[1] == rows}
+        tested = sum("test" in values for values in of_size.values())
+        if len(of_size) == all_draws:
+            complete = {**complete, **of_size}
+            figures = of_naming(of_size, rows) | (of_gain(of_size, rows) if tested == all_draws else {})
+            print(record("headline", figures))
         print(
-            f"{rows} rows: {num} of {all_draws} draws with {TRIALS} trials are finished in "
-            f"{FINISHED.name}/; nothing is recorded before all are"
+            f"{rows} rows: of {all_draws} draws with {TRIALS} trials {len(of_size)} are named and {tested} "
+            f"compared with the rivals in {FINISHED.name}/; nothing is recorded before all are"
         )
+    if complete:
+        README.write_text(README.read_text("utf-8").partition(MARK)[0] + MARK + tables(complete), "utf-8")
+        print(README)
 
 
 def arguments() -> argparse.Namespace:
@@ -453,6 +480,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sizes", nargs="+", type=int, choices=SIZES, default=[*SIZES])
     parser.add_argument("--draws", type=int, default=DRAWS, help=f"draws 0 to N - 1 (default: {DRAWS})")
     parser.add_argument("--trials", type=int, default=TRIALS, help=f"of each study (default: {TRIALS})")
+    parser.add_argument("--names-only", action="store_true", help="leave the rivals and test for later")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once (default: 2)")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin nothing after so many")
     return parser.parse_args()
@@ -467,24 +495,25 @@ def main() -> None:
         Draw(family, rows, draw, args.trials, args.out)
         for draw, rows, family in product(range(args.draws), args.sizes, args.families)
     ]
-    due = [draw for draw in chosen if not draw.finished]
-    if due:
+    pieces = [(draw.name, draw) for draw in chosen if not draw.knows("says")]
+    pieces += [(draw.test, draw) for draw in chosen if not draw.knows("test") and not args.names_only]
+    if pieces:
         # Not forked: a process with Ray's threads in it may hang.
         with (
             ray_cluster(cpus=args.jobs),
             ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool,
         ):
             try:
-                for draw in due:
+                for piece, draw in pieces:
                     started = time.monotonic()
-                    draw.run(pool, args.jobs, lambda: deadline - time.monotonic())
-                    print(*draw.key, f"finished in {time.monotonic() - started:.0f} s", flush=True)
+                    piece(pool, args.jobs, lambda: deadline - time.monotonic())
+                    print(*draw.key, f"{time.monotonic() - started:.0f} s", flush=True)
             except OutOfTime:
                 print("stopped; the same command goes on", flush=True)
     everything = [
         Draw(*key, args.trials, args.out) for key in product(FAMILIES, SIZES, range(max(args.draws, DRAWS)))
     ]
-    report({draw.key: draw.values for draw in everything if draw.finished})
+    report({draw.key: draw.values for draw in everything if draw.knows("says")})
 
 
 if __name__ == "__main__":
