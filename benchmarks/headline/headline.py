@@ -3,8 +3,8 @@
 For every family of data, size and draw (``compositions.py``): a study whose coefficients are searched and
 what it says (``naming.py``), then its three rivals (``studies.py``) and a fresh test of the best trial of
 each. The protocol is in README.md. Studies stay in ``--out`` and what is known of a draw in ``draws/``; the
-same command goes on with the rest. Figures are recorded once all draws of a size are there, and never of fewer
-trials than the protocol has.
+same command goes on with the rest. Figures are recorded once all draws of a size are there, and never of
+fewer trials than the protocol has.
 
     python benchmarks/headline/headline.py --minutes 9                      # again and again until it is done
     ... --families private --sizes 686 --draws 1 --trials 6                 # a look; records nothing
@@ -236,8 +236,8 @@ class Draw:
         Raises:
             OutOfTime: as above.
         """
-        needed_by = {arm: "response" for arm in ARMS} | {"searched": "says"}
-        studies = {arm: self._study(arm, needed_by[arm], jobs, seconds_left) for arm in ARMS}
+        needed_by = dict.fromkeys(ARMS, "response") | {"searched": "says"}
+        studies = {arm: self._study(arm, step, jobs, seconds_left) for arm, step in needed_by.items()}
         ended = studies["searched"].completed("search")
         by_chance = sorted(ended, key=lambda trial: trial.number)[:STARTUP]
         configs = map(studies["searched"].trial_config, by_chance)
