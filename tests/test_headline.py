@@ -11,7 +11,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks" / "headline"))
 from compositions import FAMILIES, private_modality, synergy_of, truth
 
-from mmsa.reports.naming import KINDS, Amount, Kind, Naming, best_quarter, held_kind, rewarded_kind
+from mmsa.reports.naming import KINDS, Amount, Kind, best_quarter, held_kind, rewarded_kind
 
 DOMINANT = {"shared": "invariant", "private": "specific", "synergy": "complementary", "balanced": None}
 
@@ -87,19 +87,3 @@ def test_the_kind_held_is_surely_more_than_half(
     bits: tuple[float, float, float], error: float, kind: Kind | None
 ) -> None:
     assert held_kind(amounts(*bits, error)) == kind
-
-
-@pytest.mark.parametrize(
-    ("rewarded", "held", "named"),
-    [
-        ("specific", "specific", "specific"),
-        ("specific", None, "specific"),
-        (None, "specific", "specific"),
-        ("invariant", "specific", None),  # contradictory
-        (None, None, None),
-    ],
-)
-def test_what_is_named_with_confidence(rewarded: Kind | None, held: Kind | None, named: Kind | None) -> None:
-    verdict = Naming(rewarded, held)
-    assert verdict.named == named
-    assert verdict.text().startswith(named or "undecided")

@@ -1,10 +1,10 @@
 """Does a search of the coefficients find what is there? Planted data whose composition is known.
 
 For every family of data, size and draw (``compositions.py``): a study whose coefficients are searched and
-what it says (``naming.py``), then its three rivals (``studies.py``) and a fresh test of the best trial of
-each. The protocol is in README.md. Studies stay in ``--out`` and what is known of a draw in ``draws/``; the
-same command goes on with the rest. Figures are recorded once all draws of a size are there, and never of
-fewer trials than the protocol has.
+what its trials say (``naming.py``), then its three rivals (``studies.py``) and a fresh test of the best trial
+of each. What a report names is measured by ``named.py``. The protocol is in README.md. Studies stay in
+``--out`` and what is known of a draw in ``draws/``; the same command goes on with the rest. Figures are
+recorded once all draws of a size are there, and never of fewer trials than the protocol has.
 
     python benchmarks/headline/headline.py --minutes 9                      # again and again until it is done
     ... --families private --sizes 686 --draws 1 --trials 6                 # a look; records nothing
@@ -31,13 +31,13 @@ import torch
 from numpy.typing import NDArray
 from optuna.distributions import FloatDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from scipy.stats import binomtest
 from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from composition import mean_and_interval
 from compositions import FAMILIES, private_modality, synergy_of
 from figures import Figure, record
+from named import of_names
 from studies import ARMS, LEVELS, RATES, SIZES, STARTUP, TRIALS, Arm, study, study_name
 
 from mmsa.config import with_overrides
@@ -47,7 +47,7 @@ from mmsa.experiment import RunConfig
 from mmsa.information import decompose
 from mmsa.information.target import FAST
 from mmsa.reports.composition import amounts_in
-from mmsa.reports.naming import KINDS, Amount, Kind, Naming, best_quarter, held_kind, rewarded_kind
+from mmsa.reports.naming import KINDS, Amount, Kind, best_quarter, held_kind, rewarded_kind
 from mmsa.search.costs import SearchBudget
 from mmsa.search.execution.cluster import ray_cluster
 from mmsa.search.execution.executor import SearchOptions, run_search
@@ -65,8 +65,6 @@ RIVALS: Mapping[Arm, str] = {
     "published": "published coefficients",
     "multiplier": "one multiplier",
 }
-GOAL_RIGHT = {686: 0.6, 2000: 0.8}
-GOAL_WRONG = 0.05
 MARK = "<!-- What follows is written by benchmarks/headline/headline.py. -->\n"
 Amounts = Mapping[str, Mapping[str, Sequence[float]]]
 """Bits and their standard error, by kind and by the modalities that have them."""
@@ -140,13 +138,6 @@ def held_in_trial(config: RunConfig) -> dict[str, Any]:
     return decomposed(trained(config).predictor.represent(rows), rows, config.seed)
 
 
-def held_in_data(config: RunConfig) -> dict[str, Any]:
-    """The same of the features themselves, without any search: what the study has to be better than."""
-    rows = open_corpus(config.data, ("valid",))["valid"]
-    vectors = {name: getattr(rows, name).values for name in MODALITIES}  # a row has one frame
-    return decomposed(vectors, rows, config.seed)
-
-
 def error_on_test(config: RunConfig) -> float:
     """Train, choose the epoch on valid, and open the fresh test split."""
     predictor = trained(config).predictor
@@ -209,11 +200,11 @@ class Draw:
         return known if known.get("trials", 0) >= self.trials else {"trials": self.trials}
 
     def knows(self, step: str) -> bool:
-        """Whether a step is finished: ``says`` is the last one of naming, ``test`` that of the rivals."""
+        """Whether a step is finished: ``says`` is the last one of the search, ``test`` that of the rivals."""
         return step in self.values
 
-    def name(self, pool: ProcessPoolExecutor, jobs: int, seconds_left: Callable[[], float]) -> None:
-        """Search the coefficients and find what the study says; test stays closed.
+    def search(self, pool: ProcessPoolExecutor, jobs: int, seconds_left: Callable[[], float]) -> None:
+        """Search the coefficients and find what the trials say; test stays closed.
 
         Raises:
             OutOfTime: between two steps; the next run goes on.
@@ -223,7 +214,6 @@ class Draw:
         configs = [searched.trial_config(trial) for trial in ended[:HELD_TRIALS]]
         self._take(
             {
-                "features": lambda: held_in_data(configs[0]),
                 "held": lambda: list(pool.map(held_in_trial, configs)),
                 "says": lambda: self._said(ended),
             },
@@ -301,41 +291,20 @@ class Draw:
 # ---- what comes of all draws
 
 
-def verdict(values: Mapping[str, Any]) -> Naming:
-    return Naming(values["says"]["rewarded"], named_by(mean_amounts(values["held"])))
-
-
 def by_source(values: Mapping[str, Any]) -> dict[str, Kind | None]:
-    """What is named: by the rule, by each of its sources, and by a decomposition without any search."""
-    found = verdict(values)
+    """What the shares of the best trials say, and what these hold."""
+    return {"rewarded": values["says"]["rewarded"], "held": named_by(mean_amounts(values["held"]))}
+
+
+def of_sources(draws: Draws, rows: int) -> dict[str, Figure]:
+    """Of each source alone: right among the draws that have a dominant kind, wrong among all."""
     return {
-        "": found.named,
-        "/rewarded": found.rewarded,
-        "/held": found.held,
-        "/without_search": named_by(values["features"]),
+        f"{key}/{source}": figure
+        for source in ("rewarded", "held")
+        for key, figure in of_names(
+            [(family, by_source(v)[source]) for (family, n, _), v in draws.items() if n == rows], rows
+        ).items()
     }
-
-
-def part(hits: int, draws: int, what: str) -> tuple[float, str]:
-    """A share of draws, with its interval in words."""
-    low, high = binomtest(hits, draws).proportion_ci(method="wilson")
-    return round(hits / draws, 4), f"{what}: {hits} of {draws} draws; 95 % interval {low:.2f} to {high:.2f}"
-
-
-def of_naming(draws: Draws, rows: int) -> dict[str, Figure]:
-    """Right among the draws that have a dominant kind, wrong among all."""
-    found = {}
-    known = [(FAMILIES[f].dominant, by_source(v)) for (f, n, _), v in draws.items() if n == rows]
-    dominated = [(kind, names) for kind, names in known if kind]
-    for source in by_source(next(iter(draws.values()))) if dominated else ():
-        right = sum(names[source] == kind for kind, names in dominated)
-        wrong = sum(names[source] is not None and names[source] != kind for kind, names in known)
-        goals = (GOAL_RIGHT[rows], GOAL_WRONG) if not source else (None, None)
-        value, reference = part(right, len(dominated), "dominant kind named")
-        found[f"headline/right/{rows}{source}"] = Figure(value, "of draws", reference, goals[0], "higher")
-        value, reference = part(wrong, len(known), "another kind named with confidence")
-        found[f"headline/wrong/{rows}{source}"] = Figure(value, "of draws", reference, goals[1])
-    return found
 
 
 def gains(draws: Draws, family: str, rows: int, rival: Arm) -> NDArray[np.float64]:
@@ -385,14 +354,18 @@ def tables(draws: Draws) -> str:
             lines.append(f"| {family}, {rows} | " + " | ".join(cells([*of.values()])) + " |")
         return lines if len(lines) > 3 else []
 
-    lines = ["\n| family, rows | draws | named | which modalities |", "|---|---|---|---|"]
+    lines = [
+        "\n| family, rows | more in the best trials | held by them | which modalities |",
+        "|---|---|---|---|",
+    ]
     for (family, rows), of in _by_family(draws, "says").items():
-        names = ", ".join(verdict(values).text() for values in of.values())
+        said = [by_source(values) for values in of.values()]
+        rewarded, held = (", ".join(one[source] or "-" for one in said) for source in ("rewarded", "held"))
         members = [
             f"{kind}: {sum(member_is_planted(v, kind, draw) for draw, v in of.items())} of {len(of)} right"
             for kind in KINDS[1:]
         ]
-        lines.append(f"| {family}, {rows} | {len(of)} | {names} | {'; '.join(members)} |")
+        lines.append(f"| {family}, {rows} | {rewarded} | {held} | {'; '.join(members)} |")
     levels = [*LEVELS]
     lines += of_levels(
         "Shares in the best quarter of the trials",
@@ -458,11 +431,11 @@ def report(known: Draws) -> None:
         tested = sum("test" in values for values in of_size.values())
         if len(of_size) == all_draws:
             complete = {**complete, **of_size}
-            figures = of_naming(of_size, rows) | (of_gain(of_size, rows) if tested == all_draws else {})
+            figures = of_sources(of_size, rows) | (of_gain(of_size, rows) if tested == all_draws else {})
             print(record("headline", figures))
         print(
-            f"{rows} rows: of {all_draws} draws with {TRIALS} trials {len(of_size)} are named and {tested} "
-            f"compared with the rivals in {FINISHED.name}/; nothing is recorded before all are"
+            f"{rows} rows: of {all_draws} draws with {TRIALS} trials {len(of_size)} are searched and "
+            f"{tested} compared with the rivals in {FINISHED.name}/; nothing is recorded before all are"
         )
     if complete:
         README.write_text(README.read_text("utf-8").partition(MARK)[0] + MARK + tables(complete), "utf-8")
@@ -480,7 +453,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sizes", nargs="+", type=int, choices=SIZES, default=[*SIZES])
     parser.add_argument("--draws", type=int, default=DRAWS, help=f"draws 0 to N - 1 (default: {DRAWS})")
     parser.add_argument("--trials", type=int, default=TRIALS, help=f"of each study (default: {TRIALS})")
-    parser.add_argument("--names-only", action="store_true", help="leave the rivals and test for later")
+    parser.add_argument("--searches-only", action="store_true", help="leave the rivals and test for later")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once (default: 2)")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin nothing after so many")
     return parser.parse_args()
@@ -495,8 +468,8 @@ def main() -> None:
         Draw(family, rows, draw, args.trials, args.out)
         for draw, rows, family in product(range(args.draws), args.sizes, args.families)
     ]
-    pieces = [(draw.name, draw) for draw in chosen if not draw.knows("says")]
-    pieces += [(draw.test, draw) for draw in chosen if not draw.knows("test") and not args.names_only]
+    pieces = [(draw.search, draw) for draw in chosen if not draw.knows("says")]
+    pieces += [(draw.test, draw) for draw in chosen if not draw.knows("test") and not args.searches_only]
     if pieces:
         # Not forked: a process with Ray's threads in it may hang.
         with (

@@ -20,13 +20,13 @@ from mmsa.reports.composition import (
     dominant_modality,
     entropy_bits,
     largest,
-    named_in,
     spoken_dominance,
+    spoken_kind,
 )
 from mmsa.reports.document import VERDICT_LENGTH, Block, Document, Paragraph, Picture, Section, Table
 from mmsa.reports.evidence import Evidence
 from mmsa.reports.information_charts import Cell, kinds_by_data_set
-from mmsa.reports.naming import KINDS, Amount, Kind, Naming
+from mmsa.reports.naming import KINDS, Amount, Kind
 from mmsa.reports.points import TERMS
 from mmsa.reports.sources import Composition, decomposition_of
 from mmsa.search.study.view import StudyView
@@ -68,18 +68,7 @@ class _Line:
     @cached_property
     def kind(self) -> str:
         """The kind that is named, in words."""
-        held = (
-            None
-            if self.source is None or self.source.decomposition is None
-            else named_in(self.source.decomposition)
-        )
-        verdict = Naming(
-            None if self.shares is None else self.shares.rewarded, None if held is None else held[0]
-        )
-        if verdict.named is None:
-            return verdict.text()
-        members = f" ({held[1].replace(',', ', ')})" if held is not None and held[0] == verdict.named else ""
-        return verdict.named + members
+        return spoken_kind(None if self.source is None else self.source.decomposition)
 
     @cached_property
     def modality(self) -> str:

@@ -181,6 +181,12 @@ def named_in(found: Decomposition) -> tuple[Kind, str] | None:
     return None if kind is None else (kind, largest(amounts[kind])[0])
 
 
+def spoken_kind(found: Decomposition | None) -> str:
+    """What is named, in words; ``undecided`` where nothing is, or nothing was measured."""
+    named = None if found is None else named_in(found)
+    return "undecided" if named is None else f"{named[0]} ({named[1].replace(',', ', ')})"
+
+
 def dominant_modality(measured: Mapping[str, Measurement]) -> tuple[str, float] | None:
     """The modality that adds most to all others, and the probability that it is the one, over other groups.
 

@@ -13,12 +13,11 @@ from mmsa.reports.composition import (
     brackets_of,
     dominant_modality,
     entropy_bits,
-    named_in,
     spoken_dominance,
+    spoken_kind,
 )
 from mmsa.reports.document import Block, Paragraph, Picture, Section, Table
 from mmsa.reports.information_charts import rewarded_information
-from mmsa.reports.naming import Naming
 from mmsa.reports.sources import Composition, ghosts_for
 
 
@@ -119,19 +118,18 @@ def _bracket_cells(bracket: Bracket) -> list[str]:
 
 
 def _named(source: Composition, found: Preferences | None) -> str:
-    """Which kind and which modality are named, by the rule of two sources."""
-    held = None if source.decomposition is None else named_in(source.decomposition)
-    verdict = Naming(None if found is None else found.rewarded, None if held is None else held[0])
-    named = verdict.named
-    kind = f"{named} information" if named else "undecided"
-    if named and held and held[0] == named:
-        kind += f" ({held[1].replace(',', ', ')})"
-    if verdict.rewarded and verdict.held and verdict.rewarded != verdict.held:
-        kind += (
-            f": the coefficients of the best trials say {verdict.rewarded}, the decomposition {verdict.held}"
-        )
+    """Which kind and which modality are named, and what good trials have more of."""
     dominant = spoken_dominance(dominant_modality(source.measured), source.measured)
-    return f"Dominant kind: {kind}. Dominant modality, by what it adds to all others: {dominant}."
+    told = [
+        f"Dominant kind: {spoken_kind(source.decomposition)}.",
+        f"Dominant modality, by what it adds to all others: {dominant}.",
+    ]
+    if found is not None and found.rewarded:
+        told.append(
+            f"The best trials have more of the {found.rewarded} coefficients than the others; of planted "
+            "data that was no sign of what they hold (docs/which-information.md)."
+        )
+    return " ".join(told)
 
 
 def _alone(best: Mapping[str, Measurement]) -> list[Bracket]:

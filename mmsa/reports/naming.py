@@ -1,12 +1,9 @@
-"""Which kind of information a study says that its data reward: the rule, and nothing that runs.
+"""Which kind of information data hold, and which one good trials have more of: two rules, nothing that runs.
 
-It was written before the first result of ``benchmarks/headline``, whose README has it in words. Two sources:
-
-rewarded  the shares of the kinds in the best quarter of the trials, against those in the others
-held      the information about the label that the best trials hold, by decomposition of held-out rows
-
-Each names a kind or is silent. A kind is named with confidence where one source names it and the other does
-not name another. Everything else is undecided, above all two sources that contradict each other.
+held      what a decomposition says about the label: a kind that is surely more than both others together is
+          named as that of the data
+rewarded  the shares of the kinds in the best quarter of the trials, against those in the others: told beside
+          it, and named as nothing. Of planted data it is no sign of what they hold (``benchmarks/headline``)
 
 Shapes: N trials, K kinds.
 """
@@ -46,31 +43,6 @@ class Amount:
 
     bits: float
     error: float
-
-
-@dataclass(frozen=True)
-class Naming:
-    """What a study says.
-
-    Attributes:
-        rewarded: the kind that the shares of the best trials name, None if they are silent.
-        held: the kind that the information in the best trials names, None if it is silent.
-    """
-
-    rewarded: Kind | None
-    held: Kind | None
-
-    @property
-    def named(self) -> Kind | None:
-        """The kind that is named with confidence; None where the study is undecided."""
-        found = {self.rewarded, self.held} - {None}
-        return found.pop() if len(found) == 1 else None
-
-    def text(self) -> str:
-        """The verdict in words."""
-        if self.named:
-            return self.named
-        return f"undecided: {self.rewarded} rewarded, {self.held} held" if self.held else "undecided"
 
 
 def best_quarter(error_N: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -208,7 +208,7 @@ def test_the_command_keeps_it_in_one_run_of_an_experiment_of_its_own(
 
 def test_a_decomposition_is_shown_with_planted_data_of_its_size(three: Path) -> None:
     text = study_report(read_study("two", three), three).markdown()
-    assert "Dominant kind: specific information (audio). Dominant modality" in text
+    assert "Dominant kind: specific (audio). Dominant modality" in text
     ghosts, which = ghosts_for(500)
     assert ghosts["redundancy"][0] <= ghosts["redundancy"][1] <= 1.0
     assert which in text
