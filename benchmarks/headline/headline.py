@@ -430,7 +430,8 @@ def report(known: Draws) -> None:
         of_size = {key: values for key, values in whole.items() if key[1] == rows}
         tested = sum("test" in values for values in of_size.values())
         if len(of_size) == all_draws:
-            complete = {**complete, **of_size}
+            shown = of_size if tested == all_draws else {key: _untested(v) for key, v in of_size.items()}
+            complete = {**complete, **shown}
             figures = of_sources(of_size, rows) | (of_gain(of_size, rows) if tested == all_draws else {})
             print(record("headline", figures))
         print(
@@ -440,6 +441,10 @@ def report(known: Draws) -> None:
     if complete:
         README.write_text(README.read_text("utf-8").partition(MARK)[0] + MARK + tables(complete), "utf-8")
         print(README)
+
+
+def _untested(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {step: value for step, value in values.items() if step not in ("response", "test")}
 
 
 def arguments() -> argparse.Namespace:
