@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
@@ -184,6 +185,11 @@ def named_by(amounts: Amounts) -> Kind | None:
 # ---- a draw, in pieces
 
 
+def test_of(arm: Arm) -> str:
+    """The step that opens test for an arm."""
+    return f"test/{arm}"
+
+
 class Draw:
     """One draw: its studies, and a file of what is finished."""
 
@@ -200,7 +206,7 @@ class Draw:
         return known if known.get("trials", 0) >= self.trials else {"trials": self.trials}
 
     def knows(self, step: str) -> bool:
-        """Whether a step is finished: ``says`` is the last one of the search, ``test`` that of the rivals."""
+        """Whether a step is finished; ``says`` is the last one of the search."""
         return step in self.values
 
     def search(self, pool: ProcessPoolExecutor, jobs: int, seconds_left: Callable[[], float]) -> None:
@@ -220,23 +226,26 @@ class Draw:
             seconds_left,
         )
 
-    def test(self, pool: ProcessPoolExecutor, jobs: int, seconds_left: Callable[[], float]) -> None:
-        """Search the rivals too, and open test, when nothing is left to choose.
+    def test(self, arm: Arm, pool: ProcessPoolExecutor, jobs: int, seconds_left: Callable[[], float]) -> None:
+        """Search a rival, and open test for its best trial, when nothing of it is left to choose.
 
         Raises:
             OutOfTime: as above.
         """
-        needed_by = dict.fromkeys(ARMS, "response") | {"searched": "says"}
-        studies = {arm: self._study(arm, step, jobs, seconds_left) for arm, step in needed_by.items()}
-        ended = studies["searched"].completed("search")
-        by_chance = sorted(ended, key=lambda trial: trial.number)[:STARTUP]
-        configs = map(studies["searched"].trial_config, by_chance)
+        view = self._study(arm, "says" if arm == "searched" else test_of(arm), jobs, seconds_left)
+        self._take({test_of(arm): lambda: self._tested(view, pool)}, seconds_left)
+
+    def respond(self, pool: ProcessPoolExecutor, jobs: int, seconds_left: Callable[[], float]) -> None:
+        """Test of the trials that were drawn by chance.
+
+        Raises:
+            OutOfTime: as above.
+        """
+        view = self._study("searched", "says", jobs, seconds_left)
+        by_chance = sorted(view.completed("search"), key=lambda trial: trial.number)[:STARTUP]
+        configs = map(view.trial_config, by_chance)
         self._take(
-            {
-                "response": lambda: response(by_chance, list(pool.map(error_on_test, configs))),
-                "test": lambda: self._tested(studies, pool),
-            },
-            seconds_left,
+            {"response": lambda: response(by_chance, list(pool.map(error_on_test, configs)))}, seconds_left
         )
 
     def _take(self, steps: Mapping[str, Callable[[], Any]], seconds_left: Callable[[], float]) -> None:
@@ -271,16 +280,13 @@ class Draw:
             "importance": importance(ended),
         }
 
-    def _tested(self, studies: Mapping[Arm, StudyView], pool: ProcessPoolExecutor) -> dict[str, list[float]]:
-        """MAE of the best trial of each arm, trained anew with the same fresh seeds."""
+    def _tested(self, view: StudyView, pool: ProcessPoolExecutor) -> list[float]:
+        """MAE of the best trial of an arm, trained anew with fresh seeds that are the same for all arms."""
+        best = view.best()
+        assert best is not None, f"{view.name} has no completed trial"
         seeds = [derive_seed("headline", *self.key, number) for number in range(SEEDS)]
-        configs = []
-        for view in studies.values():
-            best = view.best()
-            assert best is not None, f"{view.name} has no completed trial"
-            configs += [with_overrides(view.trial_config(best), {"seed": seed}) for seed in seeds]
-        found = list(pool.map(error_on_test, configs))
-        return {arm: found[SEEDS * i : SEEDS * (i + 1)] for i, arm in enumerate(studies)}
+        configs = [with_overrides(view.trial_config(best), {"seed": seed}) for seed in seeds]
+        return list(pool.map(error_on_test, configs))
 
     def _save(self, values: Mapping[str, Any]) -> None:
         partial = self._file.with_suffix(".partial")
@@ -307,16 +313,19 @@ def of_sources(draws: Draws, rows: int) -> dict[str, Figure]:
     }
 
 
-def gains(draws: Draws, family: str, rows: int, rival: Arm) -> NDArray[np.float64]:
+def gains(of: Iterable[Mapping[str, Any]], rival: Arm) -> NDArray[np.float64]:
     """(D,) test MAE of the searched coefficients less that of a rival, each a mean over seeds."""
-    tests = [v["test"] for (f, n, _), v in draws.items() if (f, n) == (family, rows)]
-    return np.array([fmean(test["searched"]) - fmean(test[rival]) for test in tests])
+    return np.array([fmean(v[test_of("searched")]) - fmean(v[test_of(rival)]) for v in of])
 
 
 def of_gain(draws: Draws, rows: int) -> dict[str, Figure]:
+    """By family, of those rivals that all draws have been compared with."""
     found = {}
     for family, (rival, what) in product(FAMILIES, RIVALS.items()):
-        mean, low, high = mean_and_interval(gains(draws, family, rows, rival))
+        of = [values for (f, n, _), values in draws.items() if (f, n) == (family, rows)]
+        if not all({test_of("searched"), test_of(rival)} <= values.keys() for values in draws.values()):
+            continue
+        mean, low, high = mean_and_interval(gains(of, rival))
         key = f"headline/gain/{family}" + ("" if rival == "none" else f"/over_{rival}")
         reference = f"{what}; 95 % interval {low:+.4f} to {high:+.4f} over draws: {gain_in_words(low, high)}"
         found[key + ("" if rows == max(SIZES) else f"/{rows}")] = Figure(round(mean, 4), "MAE", reference)
@@ -388,15 +397,16 @@ def tables(draws: Draws) -> str:
         lambda of: [written((v["response"][level] for v in of), "+") for level in levels],
         "response",
     )
-    lines += of_levels(
-        "Test MAE", ARMS, lambda of: [written(fmean(v["test"][arm]) for v in of) for arm in ARMS], "test"
-    )
-    lines += of_levels(
-        "Test MAE of searched coefficients less that of …",
-        [*RIVALS.values()],
-        lambda of: [gain_cell(of, rival) for rival in RIVALS],
-        "test",
-    )
+    for arm in ARMS:
+        title = f"Test MAE of the best trial: {arm}" + (
+            ", and what the searched one gains" if arm in RIVALS else ""
+        )
+        lines += of_levels(
+            title,
+            ["MAE", "searched less it"],
+            lambda of, arm=arm: [written(fmean(v[test_of(arm)]) for v in of), gain_cell(of, arm)],
+            test_of(arm),
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -410,7 +420,9 @@ def _by_family(draws: Draws, step: str) -> dict[tuple[str, int], dict[int, Mappi
 
 
 def gain_cell(of: Sequence[Mapping[str, Any]], rival: Arm) -> str:
-    difference_D = np.array([fmean(v["test"]["searched"]) - fmean(v["test"][rival]) for v in of])
+    if rival == "searched" or not all(test_of("searched") in values for values in of):
+        return "-"
+    difference_D = gains(of, rival)
     if len(difference_D) < 2:
         return written(difference_D, "+")
     _, low, high = mean_and_interval(difference_D)
@@ -428,23 +440,18 @@ def report(known: Draws) -> None:
     complete: Draws = {}
     for rows in SIZES:
         of_size = {key: values for key, values in whole.items() if key[1] == rows}
-        tested = sum("test" in values for values in of_size.values())
+        tested = ", ".join(f"{arm} {sum(test_of(arm) in v for v in of_size.values())}" for arm in ARMS)
         if len(of_size) == all_draws:
-            shown = of_size if tested == all_draws else {key: _untested(v) for key, v in of_size.items()}
-            complete = {**complete, **shown}
-            figures = of_sources(of_size, rows) | (of_gain(of_size, rows) if tested == all_draws else {})
-            print(record("headline", figures))
+            steps = set.intersection(*(set(values) for values in of_size.values()))
+            complete = {**complete, **{key: {s: v[s] for s in steps} for key, v in of_size.items()}}
+            print(record("headline", of_sources(of_size, rows) | of_gain(of_size, rows)))
         print(
-            f"{rows} rows: of {all_draws} draws with {TRIALS} trials {len(of_size)} are searched and "
-            f"{tested} compared with the rivals in {FINISHED.name}/; nothing is recorded before all are"
+            f"{rows} rows: of {all_draws} draws with {TRIALS} trials {len(of_size)} are searched and in "
+            f"{FINISHED.name}/, tested: {tested}; nothing is recorded before all are"
         )
     if complete:
         README.write_text(README.read_text("utf-8").partition(MARK)[0] + MARK + tables(complete), "utf-8")
         print(README)
-
-
-def _untested(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {step: value for step, value in values.items() if step not in ("response", "test")}
 
 
 def arguments() -> argparse.Namespace:
@@ -458,7 +465,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sizes", nargs="+", type=int, choices=SIZES, default=[*SIZES])
     parser.add_argument("--draws", type=int, default=DRAWS, help=f"draws 0 to N - 1 (default: {DRAWS})")
     parser.add_argument("--trials", type=int, default=TRIALS, help=f"of each study (default: {TRIALS})")
-    parser.add_argument("--searches-only", action="store_true", help="leave the rivals and test for later")
+    parser.add_argument(
+        "--arms",
+        nargs="*",
+        choices=ARMS,
+        default=["searched", *RIVALS],
+        help="to test after the searches of the coefficients; rivals are searched for it (default: all)",
+    )
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once (default: 2)")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin nothing after so many")
     return parser.parse_args()
@@ -473,8 +486,15 @@ def main() -> None:
         Draw(family, rows, draw, args.trials, args.out)
         for draw, rows, family in product(range(args.draws), args.sizes, args.families)
     ]
-    pieces = [(draw.search, draw) for draw in chosen if not draw.knows("says")]
-    pieces += [(draw.test, draw) for draw in chosen if not draw.knows("test") and not args.searches_only]
+    pieces = [(draw, draw.search) for draw in chosen if not draw.knows("says")]
+    pieces += [
+        (draw, partial(draw.test, arm))
+        for arm in args.arms
+        for draw in chosen
+        if not draw.knows(test_of(arm))
+    ]
+    if len(args.arms) == len(ARMS):
+        pieces += [(draw, draw.respond) for draw in chosen if not draw.knows("response")]
     if pieces:
         # Not forked: a process with Ray's threads in it may hang.
         with (
@@ -482,7 +502,7 @@ def main() -> None:
             ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool,
         ):
             try:
-                for piece, draw in pieces:
+                for draw, piece in pieces:
                     started = time.monotonic()
                     piece(pool, args.jobs, lambda: deadline - time.monotonic())
                     print(*draw.key, f"{time.monotonic() - started:.0f} s", flush=True)
