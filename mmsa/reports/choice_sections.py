@@ -28,8 +28,10 @@ def importance_section(evidence: Evidence) -> Section:
     if not axes or not evidence.trials:
         return Section("What mattered", [])
     if not found:
-        counted = len(evidence.completed) + len(evidence.others)
-        text = f"Importance needs {FEWEST_TRIALS} trials that ended; there are {counted}."
+        ended = len(evidence.completed) + len(evidence.others)
+        text = f"Importance needs {FEWEST_TRIALS} trials that ended; there are {ended}."
+        if ended >= FEWEST_TRIALS:
+            text = f"All {ended} trials that ended came to the same, whatever they chose."
         return Section("What mattered", [Paragraph(text)])
     order = sorted(range(len(axes)), key=lambda p: (not found[p].above_null, -found[p].share))
     shown = order[:_MOST_BARS]
