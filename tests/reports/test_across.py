@@ -19,6 +19,7 @@ from mmsa.information.target.decomposition import Quantity
 from mmsa.information.target.quantities import atoms, pairs_of, quantities, subsets_of
 from mmsa.reports.across import _order, across_report, cells_of
 from mmsa.reports.composition import (
+    bound_of_nothing,
     brackets_of,
     dominant_modality,
     named_in,
@@ -237,3 +238,10 @@ def test_a_damaged_decomposition_says_what_to_do(three: Path) -> None:
     (three / "one" / MEASURED).write_text("{}", encoding="utf-8")
     with pytest.raises(StudyError, match="remove it, and measure again with --measure"):
         decomposition_of(read_study("one", three), three)
+
+
+def test_a_value_is_not_held_against_the_null_of_another_reading() -> None:
+    tested = measured(0.3)
+    assert bound_of_nothing(tested) == tested.null_bound == 0.02
+    assert bound_of_nothing(replace(tested, value=0.01)) is None  # it passed, so what passed was not this
+    assert bound_of_nothing(replace(tested, value=0.01, status="below_null")) == 0.02

@@ -47,7 +47,9 @@ def write_misa(path: Path, rows: Sequence[Recording], hazards: Collection[str] =
     _write_misa(path, rows, lambda label: np.array([[label]], np.float32))
 
 
-def _write_misa(path: Path, rows: Sequence[Recording], labels: Callable[[float], NDArray[np.float32]]) -> None:
+def _write_misa(
+    path: Path, rows: Sequence[Recording], labels: Callable[[float], NDArray[np.float32]]
+) -> None:
     path.mkdir(parents=True, exist_ok=True)
     numbers = {
         word: number + 2 for number, word in enumerate(sorted({w for r in rows for w in r.text.split()}))
