@@ -169,7 +169,8 @@ def _measured(best: Mapping[str, Measurement]) -> list[Block]:
         return []
     caption = (
         "Measured on the vectors of the best trial on valid, in nats, with 90 % intervals. Where the status "
-        "is saturated the truth may be far above; where it is below null no information was found. Where "
+        "is saturated the truth may be far above; where it is below null, or its interval reaches 0, "
+        "no information was found. Where "
         "nothing is given that the value is more than (-), another reading was tested, or it is a sum: the "
         "intervals of sums are those of their parts added up, and a sum is ok if one of its parts is."
     )

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import get_args
 
-from mmsa.interface import Outcome
-from mmsa.reports.document import Block, Paragraph, Picture, Section, Table, counted
+from mmsa.interface import Outcome, counted
+from mmsa.reports.document import Block, Paragraph, Picture, Section, Table
 from mmsa.reports.evidence import Evidence
 from mmsa.reports.search_charts import Span, survival, timeline
 from mmsa.search.definition.reported import reported_lines

@@ -139,16 +139,6 @@ class Document:
         return (section for section in self.sections if section.blocks)
 
 
-def counted(number: int, thing: str) -> str:
-    """A number of things in words, one of them without the plural.
-
-    Examples:
-        >>> counted(1, "trial"), counted(0, "trial"), counted(2, "completed trial")
-        ('1 trial', '0 trials', '2 completed trials')
-    """
-    return f"{number} {thing}{'' if number == 1 else 's'}"
-
-
 def _html(block: Block) -> str:
     if isinstance(block, Paragraph):
         return f"<pre>{escape(block.text)}</pre>" if block.is_code else f"<p>{escape(block.text)}</p>"

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from mmsa.interface import ReferencePoint
-from mmsa.reports.document import Block, Paragraph, Section, Table, counted
+from mmsa.interface import ReferencePoint, counted
+from mmsa.reports.document import Block, Paragraph, Section, Table
 from mmsa.reports.evidence import Evidence
 from mmsa.reports.path_runs import known_runs
 from mmsa.reports.points import Axis

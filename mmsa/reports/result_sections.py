@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from mmsa.data.ledger import LEDGER, Ledger
-from mmsa.interface import VALID, ReferencePoint, direction_of
-from mmsa.reports.document import VERDICT_LENGTH, Block, Paragraph, Picture, Section, Table, counted
+from mmsa.interface import VALID, ReferencePoint, counted, direction_of
+from mmsa.reports.document import VERDICT_LENGTH, Block, Paragraph, Picture, Section, Table
 from mmsa.reports.evidence import Evidence
 from mmsa.reports.points import Axis
 from mmsa.reports.search_charts import ScoredLine, best_trials, front_chart
@@ -119,6 +119,7 @@ def best_section(evidence: Evidence) -> Section:
     defaults = study.defaults()
     shown = order[:_TOP] + [t for t in order[_TOP:] if defaults is not None and t.number == defaults.number]
     tied = {trial.number for trial in evidence.tied}
+    error, kind = evidence.standard_error(best), "finalist" if best.stage == "finalist" else "trial"
 
     def name(trial: TrialRecord) -> str:
         mark = " (defaults)" if defaults is not None and trial.number == defaults.number else ""
@@ -129,13 +130,12 @@ def best_section(evidence: Evidence) -> Section:
             name(trial),
             f"{trial.values[0]:.4f}",
             _error(evidence, trial),
-            "yes" if trial.number in tied else "no",
+            "-" if error is None else "yes" if trial.number in tied else "no",
             "-" if trial.best_epoch is None else str(trial.best_epoch),
             study.broken(trial) or "-",
         ]
         for trial in shown
     ]
-    error, kind = evidence.standard_error(best), "finalist" if best.stage == "finalist" else "trial"
     caption = (
         f"The best of {counted(len(order), f'completed {kind}')} by "
         f"{evidence.metric} "
