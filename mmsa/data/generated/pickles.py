@@ -124,7 +124,7 @@ def write_mult(path: Path, rows: Sequence[Recording], hazards: Collection[str] =
 
 def _mult_tables(rows: Sequence[Recording], hazards: Collection[str] = ()) -> dict[str, dict[str, Any]]:
     """What MulT's file holds of each split."""
-    content = {}
+    content: dict[str, dict[str, Any]] = {}
     for split, chosen in of_split(rows).items():
         steps = max(len(row.text.split()) for row in chosen)
         text_NTD = _padded([word_vectors(row.text) for row in chosen], steps, left=True)
