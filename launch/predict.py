@@ -30,8 +30,16 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     args = arguments()
     changes = overrides(args.assignments)
-    from mmsa.results.predict import find_models, models_of, predict_rows, rows_to_predict, write_predictions
+    from mmsa.results.predict import (
+        check_form,
+        find_models,
+        models_of,
+        predict_rows,
+        rows_to_predict,
+        write_predictions,
+    )
 
+    check_form(args.out)
     folder = args.models or find_models(args.study, args.runs)
     models = models_of(folder, args.runs / "cache")
     table = predict_rows(models, rows_to_predict(args.data, next(iter(models.values())), args.name, changes))

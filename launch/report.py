@@ -64,7 +64,8 @@ def main() -> int:
     args = arguments()
     from mmsa.search.study.view import read_study
 
-    studies = [read_study(name, args.runs, args.storage) for name in args.studies or [args.study]]
+    names = list(dict.fromkeys(args.studies or [args.study]))
+    studies = [read_study(name, args.runs, args.storage) for name in names]
     if args.rebuild:
         from mmsa.reports.in_mlflow import log_report
         from mmsa.search.study.cards import study_card, trial_card
@@ -80,7 +81,7 @@ def main() -> int:
         print(f"to browse:\n{location.how_to_browse(pages[0])}")
         return 0
 
-    from mmsa.reports.across import across_report
+    from mmsa.reports.across import across_report, page_across
     from mmsa.reports.sources import is_measured, measure_composition
     from mmsa.reports.study_report import run_path, study_report
 
@@ -92,9 +93,7 @@ def main() -> int:
         run_path(studies[0], args.runs, args.run_path, lambda line: print(line, file=sys.stderr, flush=True))
     across = across_report(studies, args.runs) if args.studies else None
     document = across.document if across else study_report(studies[0], args.runs)
-    page = args.html or args.runs / (
-        f"across-{'-'.join(args.studies)}.html" if args.studies else f"{args.study}/{PAGE}"
-    )
+    page = args.html or args.runs / (page_across(names) if args.studies else f"{args.study}/{PAGE}")
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(document.html(), encoding="utf-8")
     print(document.markdown(), end="")

@@ -219,6 +219,16 @@ class TrialCard:
         return {name: known[name] for name in shown if name in known}
 
 
+def counted(number: int, thing: str) -> str:
+    """A number of things in words, one of them without the plural.
+
+    Examples:
+        >>> counted(1, "trial"), counted(0, "trial"), counted(2, "completed trial")
+        ('1 trial', '0 trials', '2 completed trials')
+    """
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def short(value: Scalar) -> str:
     """Format a sampled value for people: floats to four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

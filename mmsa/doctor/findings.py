@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from mmsa.errors import MmsaError
 from mmsa.masking import masked_in
 
 Verdict = Literal["ok", "note", "wrong"]
@@ -39,6 +40,9 @@ def examined(subject: str, check: Check) -> Iterator[Finding]:
     """The findings of a check; one that fails is a finding as well, since the rest has to be told too."""
     try:
         yield from check()
+    except MmsaError as error:  # it says what to do itself, below its first line
+        told, _, advice = str(error).partition("\n")
+        yield Finding(subject, "wrong", told, advice.strip().replace("\n", f"\n{'':19}"))
     except Exception as error:  # a library may raise whatever it likes
         told = f"could not be looked at: {type(error).__name__}: {error}"
         yield Finding(subject, "wrong", told, "This is unexpected; the message is all there is to go by.")

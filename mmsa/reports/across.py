@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ _COLUMNS = ("redundancy", "unique text", "unique audio", "unique vision", "syner
 _DEVIATIONS_90 = 1.645
 _NOTHING = ("below_null", "incoherent", "disagree")
 _CHOICES = (".name", ".estimator")
+_LONGEST_NAME = 150  # of a file, in letters
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,14 @@ def across_report(studies: Sequence[StudyView], runs: Path) -> AcrossReport:
     ]
     title = f"Across {len(lines)} studies: {', '.join(line.name for line in lines)}"
     return AcrossReport(Document(title, _verdict(lines), sections), [_row(line) for line in lines])
+
+
+def page_across(studies: Sequence[str]) -> str:
+    """The name of the page on studies of these names: no longer than a file's may be."""
+    names = "-".join(studies)
+    if len(names) > _LONGEST_NAME:
+        names = f"{names[:_LONGEST_NAME]}-{sha256(names.encode()).hexdigest()[:8]}"
+    return f"across-{names}.html"
 
 
 def _row(line: _Line) -> dict[str, object]:

@@ -28,8 +28,10 @@ def importance_section(evidence: Evidence) -> Section:
     if not axes or not evidence.trials:
         return Section("What mattered", [])
     if not found:
-        counted = len(evidence.completed) + len(evidence.others)
-        text = f"Importance needs {FEWEST_TRIALS} trials that ended; there are {counted}."
+        ended = len(evidence.completed) + len(evidence.others)
+        text = f"Importance needs {FEWEST_TRIALS} trials that ended; there are {ended}."
+        if ended >= FEWEST_TRIALS:
+            text = f"All {ended} trials that ended came to the same, whatever they chose."
         return Section("What mattered", [Paragraph(text)])
     order = sorted(range(len(axes)), key=lambda p: (not found[p].above_null, -found[p].share))
     shown = order[:_MOST_BARS]
@@ -130,7 +132,8 @@ def path_section(evidence: Evidence) -> Section:
         return Section(title, [])
     first, steps = path.first, path.steps
     if not steps:
-        return Section(title, [Paragraph("The best trial runs the defaults.")])
+        words = "runs" if path.start == path.end else "differs only in settings without an effect from"
+        return Section(title, [Paragraph(f"The best trial {words} the defaults.")])
     known = known_runs(evidence.runs, study, path.start, path.end, steps)
     defaults = study.defaults()
     if defaults is not None and defaults.values:
@@ -156,7 +159,7 @@ def path_section(evidence: Evidence) -> Section:
         before = step.guess.value
     caption = (
         "Each step takes the choice that helps most by a random forest, with what depends on it. Only runs "
-        "are facts: "
+        "are facts, and settings of terms that have no weight are no steps: "
         f"--run-path N runs the first N steps in earnest; {len(known)} of {len(rows)} points are known."
     )
     picture = path_chart(first, steps, known, evidence.metric, "from the defaults to the best trial")

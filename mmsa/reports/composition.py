@@ -24,7 +24,7 @@ from mmsa.information.measure_panel import principal_directions
 from mmsa.information.target import FAST, Decomposition, decompose
 from mmsa.information.target.decomposition import as_measurements
 from mmsa.information.target.mimrl import FUSION
-from mmsa.measurement import ABSENT, Measurement
+from mmsa.measurement import ABSENT, CLAIMS, Measurement
 from mmsa.reports.naming import Amount, Kind, held_kind
 from mmsa.seeding import derive_seed
 from mmsa.training.ridge import pooled
@@ -121,9 +121,21 @@ def brackets_of(measured: Mapping[str, Measurement]) -> list[Bracket]:
 
 def _point(part: Part, members: str, of: Measurement) -> Bracket:
     value, low, high = (_share(end, of) for end in (of.value, of.low, of.high))
-    null = None if of.null_bound is None else _share(of.null_bound, of)
+    bound = bound_of_nothing(of)
+    null = None if bound is None else _share(bound, of)
     told = of.status not in ("below_null", "incoherent", "disagree")
     return Bracket(part, members, value, value, low, high, null, told, of.status == "saturated")
+
+
+def bound_of_nothing(of: Measurement) -> float | None:
+    """What nothing gives, where that can be held against the value.
+
+    None where another reading than the value was tested: of features that are not normal the copula's value
+    is a bound from below, which may lie under the null that its closed form has passed.
+    """
+    if of.value is None or of.null_bound is None or of.status not in CLAIMS:
+        return of.null_bound
+    return of.null_bound if of.value > of.null_bound else None
 
 
 def _ends(part: Part, members: str, name: str, known: Mapping[str, Measurement]) -> list[Bracket]:

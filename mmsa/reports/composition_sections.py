@@ -10,6 +10,7 @@ from mmsa.reports.coefficients import Preferences
 from mmsa.reports.composition import (
     DECOMPOSED,
     Bracket,
+    bound_of_nothing,
     brackets_of,
     dominant_modality,
     entropy_bits,
@@ -141,7 +142,7 @@ def _alone(best: Mapping[str, Measurement]) -> list[Bracket]:
             m.value,
             m.low,
             m.high,
-            m.null_bound,
+            bound_of_nothing(m),
             m.status not in ("below_null", "disagree"),
             m.status == "saturated",
         )
@@ -161,13 +162,16 @@ def _measured(best: Mapping[str, Measurement]) -> list[Block]:
             continue
         known = m.value is not None and m.low is not None and m.high is not None
         value = f"{m.value:.3f} ({m.low:.3f} to {m.high:.3f})" if known else "-"
-        null = "-" if m.null_bound is None else f"{m.null_bound:.3f}"
+        bound = bound_of_nothing(m)
+        null = "-" if bound is None else f"{bound:.3f}"
         rows.append([name, value, null, m.status.replace("_", " "), m.estimator or "-"])
     if not rows:
         return []
     caption = (
         "Measured on the vectors of the best trial on valid, in nats, with 90 % intervals. Where the status "
-        "is saturated the "
-        "truth may be far above; where it is below null no information was found."
+        "is saturated the truth may be far above; where it is below null, or its interval reaches 0, "
+        "no information was found. Where "
+        "nothing is given that the value is more than (-), another reading was tested, or it is a sum: the "
+        "intervals of sums are those of their parts added up, and a sum is ok if one of its parts is."
     )
     return [Table(caption, ["information", "value", "nothing gives", "status", "estimator"], rows)]

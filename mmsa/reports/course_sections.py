@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import get_args
 
-from mmsa.interface import Outcome
+from mmsa.interface import Outcome, counted
 from mmsa.reports.document import Block, Paragraph, Picture, Section, Table
 from mmsa.reports.evidence import Evidence
 from mmsa.reports.search_charts import Span, survival, timeline
@@ -44,7 +44,8 @@ def course_section(evidence: Evidence) -> Section:
         for outcome, trials in by_outcome.items()
         if trials
     ]
-    caption = f"{sum(counts.values())} of {study.asked} trials have begun. All of them: {study.cost()}."
+    begun = sum(counts.values())
+    caption = f"Trials that have begun: {begun} of {study.asked}. All of them: {study.cost()}."
     blocks: list[Block] = [Table(caption, ["outcome", "trials", "epochs", "time", "cost"], rows)]
     if study.stopped:
         blocks.append(Paragraph(f"The search was ended early: {study.stopped}."))
@@ -52,7 +53,7 @@ def course_section(evidence: Evidence) -> Section:
     references = [point for point in study.references() if point.trained]
     if references:
         spent = timedelta(seconds=round(sum(point.seconds for point in references)))
-        blocks.append(Paragraph(f"Besides, {len(references)} reference trainings took {spent}."))
+        blocks.append(Paragraph(f"Besides, {counted(len(references), 'reference training')} took {spent}."))
     return Section("Course of the search", blocks)
 
 
@@ -103,8 +104,8 @@ def failures_section(evidence: Evidence) -> Section:
             [outcome, str(len(trials)), numbers + (" …" if len(trials) > _MOST_LISTED else ""), reason]
         )
     caption = (
-        f"{len(failed)} trials ended without a result, for {len(by_reason)} reasons; the first of each is "
-        "quoted."
+        f"{counted(len(failed), 'trial')} ended without a result, for {counted(len(by_reason), 'reason')}; "
+        "the first of each is quoted."
     )
     return Section("Failures", [Table(caption, ["outcome", "trials", "numbers", "reason"], rows)])
 
@@ -127,7 +128,8 @@ def rungs_section(evidence: Evidence) -> Section:
         if isinstance(scheduler, RungSettings)
         else []
     )
-    words = f"; its rungs are after epochs {', '.join(map(str, levels))}" if levels else ""
+    after = f"after epoch{'s' if len(levels) > 1 else ''} {', '.join(map(str, levels))}"
+    words = f"; its rungs are {after}" if levels else ""
     caption = (
         f"Trials that the scheduler {scheduler.name} stopped early, by the epoch after which it did{words}."
     )
@@ -161,7 +163,7 @@ def provenance_section(evidence: Evidence) -> Section:
     outside = sum(trial.superseded for trial in evidence.trials)
     if outside:
         blocks.append(
-            Paragraph(f"{outside} trials do not lie in the space as it is now, and are not ranked.")
+            Paragraph(f"Outside the space as it is now, and not ranked: {counted(outside, 'trial')}.")
         )
     found = fidelity(study)
     if found is not None:

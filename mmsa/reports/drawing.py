@@ -6,14 +6,19 @@ Colours come from classes of ``mmsa.reports.style``, so that a drawing follows t
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 WIDTH = 760.0
 """Of a drawing, in its own units: about pixels on a page of 800."""
 
 Point = tuple[float, float]
+_TEXT, _SMALL = 12.0, 11.0
+"""Sizes of text in ``mmsa.reports.style``, in units of a drawing."""
+_NARROW, _WIDE = frozenset("fijlrtI.,:;|!'/()[] "), frozenset("mwMW@%…→")
 
 
 @dataclass(frozen=True)
@@ -62,9 +67,19 @@ class Scale:
         return [round(number * step, 12) for number in range(first, last + 1)]
 
 
-def spelled(value: float) -> str:
-    """A value on an axis, as short as it is clear."""
-    return "0" if value == 0 else f"{value:.4g}".replace("e-0", "e-").replace("e+0", "e")
+def spelled(value: float, apart: float = math.inf) -> str:
+    """A value on an axis, as short as it is clear.
+
+    Args:
+        value: to spell.
+        apart: how far it is from the next one, from which it has to be told.
+    """
+    if value == 0:
+        return "0"
+    digits = 4
+    if apart > 0 and math.isfinite(apart):
+        digits = max(digits, math.floor(math.log10(abs(value))) - math.floor(math.log10(apart)) + 1)
+    return f"{value:.{min(digits, 15)}g}".replace("e-0", "e-").replace("e+0", "e")
 
 
 class Drawing:
@@ -86,8 +101,14 @@ class Drawing:
         head = f'<svg viewBox="{box}" role="img">'
         return f"{head}<title>{escape(self._title)}</title>{''.join(self._parts)}</svg>"
 
-    def text(self, x: float, y: float, words: str, css: str = "", anchor: str = "start") -> None:
-        """Write words whose base line begins, is centred (``middle``) or ends (``end``) at a place."""
+    def text(
+        self, x: float, y: float, words: str, css: str = "", anchor: str = "start", room: float = math.inf
+    ) -> None:
+        """Write words whose base line begins, is centred (``middle``) or ends (``end``) at a place.
+
+        Words that are wider than ``room`` lose their beginning: the end tells settings apart.
+        """
+        words = _clipped(words, room, css)
         side = "" if anchor == "start" else f' text-anchor="{anchor}"'
         self._add(f'<text x="{_short(x)}" y="{_short(y)}"{_css(css)}{side}>{escape(words)}</text>')
 
@@ -134,26 +155,47 @@ class Drawing:
     def bottom_axis(self, scale: Scale, y: float, label: str, *, top: float | None = None) -> None:
         """Draw ticks below ``y``, with faint lines up to ``top``, and a label."""
         self.line((scale.start, y), (scale.end, y), "axis")
-        for tick in scale.ticks():
+        ticks = scale.ticks()
+        for tick in ticks:
             x = scale(tick)
             self.line((x, y + 4), (x, y if top is None else top), "axis")
-            self.text(x, y + 16, spelled(tick), "soft small", "middle")
+            self.text(x, y + 16, spelled(tick, _apart(ticks)), "soft small", "middle")
         self.text((scale.start + scale.end) / 2, y + 32, label, "soft", "middle")
 
     def left_axis(self, scale: Scale, x: float, *, right: float | None = None, most: int = 4) -> None:
         """Draw ticks left of ``x``, with faint lines to ``right``."""
-        for tick in scale.ticks(most):
+        ticks = scale.ticks(most)
+        for tick in ticks:
             y = scale(tick)
             self.line((x - 3, y), (x if right is None else right, y), "axis")
-            self.text(x - 6, y + 4, spelled(tick), "soft small", "end")
+            self.text(x - 6, y + 4, spelled(tick, _apart(ticks)), "soft small", "end")
 
     def _add(self, part: str) -> None:
         self._parts.append(part)
 
 
-def clipped(words: str, most: int) -> str:
-    """Words of at most so many characters; of longer ones the end, which tells settings apart."""
-    return words if len(words) <= most else f"…{words[1 - most :]}"
+def _apart(ticks: Sequence[float]) -> float:
+    """Their smallest distance."""
+    return min((after - before for before, after in pairwise(ticks)), default=math.inf)
+
+
+def _clipped(words: str, room: float, css: str) -> str:
+    """Words that fit into so much room in any usual font."""
+    size = _SMALL if "small" in css else _TEXT
+    most = room / (1.1 * size if "strong" in css else size)
+    if sum(map(_breadth, words)) <= most:
+        return words
+    kept = len(words)
+    while kept and sum(map(_breadth, words[-kept:])) + _breadth("…") > most:
+        kept -= 1
+    return f"…{words[len(words) - kept :]}"
+
+
+def _breadth(letter: str) -> float:
+    """Of a letter, as a part of the size of its font; of the wider ones of usual fonts."""
+    if letter in _WIDE or unicodedata.east_asian_width(letter) in "WF":
+        return 1.0
+    return 0.42 if letter in _NARROW else 0.78 if letter.isupper() else 0.62
 
 
 def _short(number: float) -> str:

@@ -130,8 +130,11 @@ class Evidence:
     @cached_property
     def importance(self) -> list[Importance]:
         """Of each axis for the first objective; none with too few trials."""
-        # The place, since violations come first in the ranking, and only the order counts.
-        place_N = np.arange(len(self.completed), dtype=np.float64)
+        # Places, since violations come first in the ranking, and only the order counts. Equal results share
+        # one: a trial is not among the best because it began first.
+        results = [(trial.violation, *trial.values) for trial in self.completed]
+        place = {result: number for number, result in reversed([*enumerate(results)])}
+        place_N = np.array([place[result] for result in results], np.float64)
         return self._table.importances(np.append(place_N, np.full(len(self.others), math.inf)))
 
     @cached_property

@@ -5,19 +5,21 @@ A place, a shape or a word says what a colour says. Amounts are never stacked: b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mmsa.reports.composition import Bracket, Part
-from mmsa.reports.drawing import WIDTH, Drawing, Scale, clipped, spelled
+from mmsa.reports.drawing import WIDTH, Drawing, Scale, spelled
 from mmsa.reports.points import Axis, Floats
 from mmsa.reports.surrogate import Guess, Response
 
 HUES: Mapping[Part, int] = {"alone": 3, "redundancy": 0, "unique": 1, "synergy": 2, "total": 3}
 _LEFT, _RIGHT, _ROW = 200.0, WIDTH - 80.0, 24.0
-_PANEL_LEFT, _PANEL, _PANEL_HEIGHT, _GAP = 176.0, 104.0, 56.0, 13.0
+_PANEL_LEFT, _PANEL, _PANEL_HEIGHT, _GAP = 176.0, 104.0, 56.0, 12.5
+_SAME = 1e-9  # of their size: guesses that are nearer to each other are equal
 Ghosts = Mapping[str, tuple[float, float]]
 """Least and most of each part in planted data of about the same size."""
 
@@ -55,7 +57,7 @@ def _bracket_row(
     name = f"{bracket.part}: {bracket.members}"
     if bracket.part == "alone":
         name = "all, fused" if bracket.members == "fusion" else f"{bracket.members} alone"
-    drawing.text(_LEFT - 10, middle + 4, clipped(name, 32), anchor="end")
+    drawing.text(_LEFT - 10, middle + 4, name, anchor="end", room=_LEFT - 10)
     if bracket.null is not None:
         drawing.bar(scale(0.0), scale(bracket.null), y + 2, 16, "null", "what nothing gives")
     if ghost is not None:
@@ -117,7 +119,7 @@ def kinds_by_data_set(
     drawing.text(WIDTH - margin + 8, 18, "dominant modality", "soft small")
     for number, (name, cells, words) in enumerate(rows):
         y = 26 + number * height
-        drawing.text(left - 8, y + 20, clipped(name, 20), anchor="end")
+        drawing.text(left - 8, y + 20, name, anchor="end", room=left - 8)
         for place, column in enumerate(columns):
             x = left + place * width
             cell = cells.get(column)
@@ -161,14 +163,14 @@ def coefficient_responses(moved: Sequence[Moved], columns: Sequence[str], title:
         title: for those who do not see the picture.
     """
     pitch = _PANEL_HEIGHT + 34
-    drawing = Drawing(44 + pitch * len(moved), title, _PANEL_LEFT + len(columns) * (_PANEL + _GAP))
+    # As wide as other drawings, however few columns there are: the page gives all of them its own width.
+    drawing = Drawing(44 + pitch * len(moved), title)
     for place, scale in enumerate(_column_scales(moved, len(columns))):
         x = _PANEL_LEFT + place * (_PANEL + _GAP)
-        drawing.text(x + _PANEL / 2, 14, clipped(columns[place], 18), "small strong", "middle")
+        drawing.text(x + _PANEL / 2, 14, columns[place], "small strong", "middle", _PANEL + _GAP)
         if scale is not None:
-            drawing.text(
-                x + _PANEL / 2, 29, f"{spelled(scale[0])} to {spelled(scale[1])}", "soft small", "middle"
-            )
+            low, high = (spelled(end, scale[1] - scale[0]) for end in scale)
+            drawing.text(x + _PANEL / 2, 29, f"{low} to {high}", "soft small", "middle", _PANEL + _GAP)
         for number, row in enumerate(moved):
             y = 38 + number * pitch
             response = row.responses[place]
@@ -181,9 +183,9 @@ def coefficient_responses(moved: Sequence[Moved], columns: Sequence[str], title:
             _rug(drawing, row, across, x, y + _PANEL_HEIGHT + 4)
     for number, row in enumerate(moved):
         y = 38 + number * pitch
-        drawing.text(_PANEL_LEFT - 8, y + 24, clipped(row.axis.label, 26), "small strong", "end")
+        drawing.text(_PANEL_LEFT - 8, y + 24, row.axis.label, "small strong", "end", _PANEL_LEFT - 8)
         log = ", log" if row.axis.log else ""
-        zero = ", and 0" if row.axis.has_zero else ""
+        zero = ", and 0" if row.axis.has_zero and row.axis.low > 0 else ""
         span = f"{spelled(row.axis.low)} to {spelled(row.axis.high)}{log}{zero}"
         drawing.text(_PANEL_LEFT - 8, y + 40, span, "soft small", "end")
     return drawing.svg()
@@ -198,8 +200,12 @@ def _column_scales(moved: Sequence[Moved], columns: int) -> list[tuple[float, fl
             if response is not None:
                 guesses += [*response.curve, *([response.zero] if response.zero else [])]
         low, high = min((g.low for g in guesses), default=0.0), max((g.high for g in guesses), default=0.0)
-        spare = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
-        found.append((float(f"{low - spare:.3g}"), float(f"{high + spare:.3g}")) if guesses else None)
+        if high - low <= _SAME * abs(high):
+            low, high = low - 0.05 * (abs(low) or 1.0), high + 0.05 * (abs(high) or 1.0)
+        # Outwards to what is a hundredth of their distance at most, so that the ends are short to tell.
+        grain = 10.0 ** (math.floor(math.log10(high - low)) - 1)
+        ends = grain * math.floor(low / grain), grain * math.ceil(high / grain)
+        found.append(ends if guesses else None)
     return found
 
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from mmsa.interface import ReferencePoint
+from mmsa.interface import ReferencePoint, counted
 from mmsa.reports.document import Block, Paragraph, Section, Table
 from mmsa.reports.evidence import Evidence
 from mmsa.reports.path_runs import known_runs
@@ -21,26 +21,31 @@ def next_section(evidence: Evidence, source: Composition | None) -> Section:
     """What the evidence asks for; commands are for the folder of runs that is the default."""
     study = evidence.study
     if evidence.best is None:
-        failed = sum(trial.failed for trial in evidence.trials)
-        words = (
-            f"{failed} trials failed: mend what the section on failures names, then"
-            if failed
-            else "To go on,"
-        )
-        return Section(_TITLE, [Paragraph(f"{words} run the same search again.")] if evidence.trials else [])
+        return Section(_TITLE, [Paragraph(_without_result(evidence))] if evidence.trials else [])
     blocks: list[Block] = []
     if study.remaining:
-        blocks.append(
-            Paragraph(
-                f"Search on: {study.remaining} of {study.asked} trials are left; the same command goes on."
-            )
-        )
+        left = counted(study.remaining, "trial")
+        blocks.append(Paragraph(f"Search on, for {left} of {study.asked}: the same command goes on."))
     if ahead := evidence.ahead:
         blocks.append(Paragraph(_simpler(evidence, ahead[0])))
     blocks += _choice(evidence)
     blocks += _knowledge(evidence, source)
     blocks += _elsewhere(evidence)
     return Section(_TITLE, blocks)
+
+
+def _without_result(evidence: Evidence) -> str:
+    """How to get at a first completed trial."""
+    failed, left = sum(trial.failed for trial in evidence.trials), evidence.study.remaining
+    again = "run the same search again" + ("" if left else " with --retry-failed" if failed else "")
+    if failed:
+        return f"{counted(failed, 'trial')} failed: mend what the section on failures names, then {again}."
+    if left:
+        return f"To go on, {again}."
+    return (
+        "Every trial that was asked for was stopped early: give the scheduler a longer grace, or ask for "
+        "more trials with --trials +N."
+    )
 
 
 def _simpler(evidence: Evidence, point: ReferencePoint) -> str:
@@ -66,7 +71,15 @@ def _choice(evidence: Evidence) -> list[Block]:
         )
         command = f"python launch/compare.py --study {name} --top {min(tied, _MOST_COMPARED)} --seeds 5"
     else:
-        words = "One trial is ahead by more than its standard error. How good it is, say fresh seeds on test:"
+        assert evidence.best is not None
+        first = f"Trial {evidence.best.number} is ahead by more than its standard error."
+        if len(evidence.study.completed(evidence.best.stage)) == 1:
+            first = f"Trial {evidence.best.number} is the only one that has completed."
+        elif evidence.standard_error(evidence.best) is None:
+            first = (
+                f"How surely trial {evidence.best.number} is ahead is not known: it has no standard error."
+            )
+        words = f"{first} How good it is, say fresh seeds on test:"
         command = (
             f"python launch/export.py --study {name} --out {name}-best.yaml\n"
             f"python launch/retrain.py --config {name}-best.yaml --seeds 5"
@@ -115,14 +128,18 @@ def _elsewhere(evidence: Evidence) -> list[Block]:
     if not rows:
         ended = len(evidence.completed) + len(evidence.others)
         words = (
-            f"For the next data set: none of {rest} choices is told from chance by {ended} trials. Begin "
+            f"For the next data set: none of {counted(rest, 'choice')} is told from chance by "
+            f"{counted(ended, 'trial')}. Begin "
             "with the defaults and the point of the best trial, and search the same space."
         )
         return [Paragraph(words)]
+    others = (
+        f" Not told from chance: {counted(rest, 'other choice')}; leave them at the defaults, or search them "
+        "last."
+    )
     caption = (
         "For the next data set: search these first, within what the best quarter of the trials has, and add "
-        f"the best point as a start. The other {rest} choices are not told from chance: leave them at their "
-        "defaults, or search them last. What matters here need not matter there."
+        f"the best point as a start.{others if rest else ''} What matters here need not matter there."
     )
     return [Table(caption, ["choice", "importance", "in the best quarter", "against 0"], rows)]
 

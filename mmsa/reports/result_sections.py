@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from mmsa.data.ledger import LEDGER, Ledger
-from mmsa.interface import VALID, ReferencePoint, direction_of
+from mmsa.interface import VALID, ReferencePoint, counted, direction_of
 from mmsa.reports.document import VERDICT_LENGTH, Block, Paragraph, Picture, Section, Table
 from mmsa.reports.evidence import Evidence
+from mmsa.reports.points import Axis
 from mmsa.reports.search_charts import ScoredLine, best_trials, front_chart
 from mmsa.search.honest import honest_lines, read_estimate
 from mmsa.search.progress import spoken
@@ -34,15 +35,19 @@ def answer(evidence: Evidence) -> str:
             f"{best.values[0]:.4f}"
         ]
     parts.append(_against_references(evidence, best))
-    if evidence.standard_error(best) is not None:
-        tied, rivals = len(evidence.tied) - 1, len(study.completed(best.stage)) - 1
+    rivals = len(study.completed(best.stage)) - 1
+    if not rivals:
+        parts.append("no other trial has completed")
+    elif evidence.standard_error(best) is not None:
+        tied = len(evidence.tied) - 1
         parts.append(
-            f"{tied} of {rivals} others are within its standard error"
+            f"{tied} of {counted(rivals, 'other')} {'is' if tied == 1 else 'are'} within its standard error"
             if tied
             else "no other trial is within its standard error"
         )
     if len(study.directions) > 1:
-        parts.append(f"{len(study.front())} trials on the front of {len(study.directions)} objectives")
+        on_front = counted(len(study.front()), "trial")
+        parts.append(f"{on_front} on the front of {len(study.directions)} objectives")
     shown = ""
     for part in filter(None, parts):
         longer = f"{shown}; {part}" if shown else part
@@ -81,8 +86,10 @@ def _against_references(evidence: Evidence, best: TrialRecord) -> str:
         open_names = [name for name in open_names if name not in {point.spoken for point in ahead}]
         return f"{said}, and it is {_not_surely(open_names)}" if open_names else said
     if not known:
-        return "held against nothing simpler" if not waiting else f"{waiting} references not compared yet"
-    rest = f", {waiting} references not compared yet" if waiting else ""
+        return (
+            f"{counted(waiting, 'reference')} not compared yet" if waiting else "held against nothing simpler"
+        )
+    rest = f", {counted(waiting, 'reference')} not compared yet" if waiting else ""
     if not open_names:
         only = "the constant" if constant is not None else compared[0].spoken
         return f"surely better than {only if known == 1 else f'all {known} references'}{rest}"
@@ -112,6 +119,7 @@ def best_section(evidence: Evidence) -> Section:
     defaults = study.defaults()
     shown = order[:_TOP] + [t for t in order[_TOP:] if defaults is not None and t.number == defaults.number]
     tied = {trial.number for trial in evidence.tied}
+    error, kind = evidence.standard_error(best), "finalist" if best.stage == "finalist" else "trial"
 
     def name(trial: TrialRecord) -> str:
         mark = " (defaults)" if defaults is not None and trial.number == defaults.number else ""
@@ -122,15 +130,14 @@ def best_section(evidence: Evidence) -> Section:
             name(trial),
             f"{trial.values[0]:.4f}",
             _error(evidence, trial),
-            "yes" if trial.number in tied else "no",
+            "-" if error is None else "yes" if trial.number in tied else "no",
             "-" if trial.best_epoch is None else str(trial.best_epoch),
             study.broken(trial) or "-",
         ]
         for trial in shown
     ]
-    error = evidence.standard_error(best)
     caption = (
-        f"The best of {len(order)} completed {'finalists' if best.stage == 'finalist' else 'trials'} by "
+        f"The best of {counted(len(order), f'completed {kind}')} by "
         f"{evidence.metric} "
         f"({study.directions[0]}). Tied: within one standard error of the best, over resampled groups of "
         "valid; "
@@ -180,7 +187,7 @@ def _point(evidence: Evidence, best: TrialRecord) -> list[Block]:
                 axis.name,
                 axis.spoken(axis.of(default)),
                 axis.spoken(axis.of(chosen)),
-                _spread(axis.choices, among, axis.spoken),
+                _spread(axis, among),
             ]
         )
     caption = (
@@ -190,15 +197,15 @@ def _point(evidence: Evidence, best: TrialRecord) -> list[Block]:
     return [Table(caption, ["setting", "default", "best", "among the tied"], rows)] if rows else []
 
 
-def _spread(choices: Sequence[object], among: np.ndarray, spoken_as: object) -> str:
+def _spread(axis: Axis, among: np.ndarray) -> str:
     if not len(among):
         return "-"
-    assert callable(spoken_as)
-    if choices:
+    if axis.choices:
         values, counts = np.unique(among, return_counts=True)
         order = np.argsort(-counts, kind="stable")
-        return ", ".join(f"{spoken_as(float(values[n]))} ×{counts[n]}" for n in order)
-    return f"{spoken_as(float(among.min()))} to {spoken_as(float(among.max()))}"
+        return ", ".join(f"{axis.spoken(float(values[n]))} ×{counts[n]}" for n in order)
+    low, high = axis.spoken(float(among.min())), axis.spoken(float(among.max()))
+    return low if low == high else f"{low} to {high}"
 
 
 def references_section(evidence: Evidence) -> Section:
@@ -265,15 +272,16 @@ def front_section(evidence: Evidence) -> Section:
     front = study.front()
     rows = [[f"trial {t.number}", *(f"{value:.5g}" for value in t.values)] for t in front[:_MOST_ON_FRONT]]
     caption = (
-        f"{len(front)} trials that no other beats in every objective; the first {len(rows)} by {metrics[0]}."
+        f"{counted(len(front), 'trial')} that no other beats in every objective, best {metrics[0]} first"
     )
+    caption += f"; {len(front) - len(rows)} more are left out." if len(front) > len(rows) else "."
     points = [(trial.number, trial.values) for trial in study.completed(evidence.best.stage)]
     numbers = [trial.number for trial in front]
     pictures = [
         Picture(
             front_chart(points, numbers, metrics, other, f"{metrics[0]} against {metrics[other]}"),
             f"{metrics[0]} ({study.directions[0]}) against {metrics[other]} ({study.directions[other]}); the "
-            "front is numbered.",
+            "front is in colour, and numbered where there is room.",
         )
         for other in range(1, len(metrics))
     ]
@@ -292,7 +300,8 @@ def test_section(evidence: Evidence) -> Section:
         means = ", ".join(f"{name} {mean:.4f}" for name, mean in opening.means().items())
         rows.append([opening.date, opening.spoken, str(fresh), means or "nothing was recorded"])
     caption = (
-        f"test: opened {len(openings)} times for this study; means over fresh seeds. What is chosen after "
+        f"test: opened {counted(len(openings), 'time')} for this study; means over fresh seeds. What is "
+        "chosen after "
         "the first look is no longer tested."
     )
     return Section("Test", [*notes, Table(caption, ["date", "what", "fresh seeds", "means"], rows)])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mmsa.interface import Outcome
-from mmsa.reports.drawing import WIDTH, Drawing, Scale, clipped
+from mmsa.reports.drawing import WIDTH, Drawing, Scale
 from mmsa.reports.importance import Importance
 from mmsa.reports.points import TERMS
 from mmsa.reports.surrogate import Guess, Step
@@ -59,7 +59,7 @@ def best_trials(candidates: Sequence[ScoredLine], metric: str, tie: float | None
         drawing.line((scale(tie), 2), (scale(tie), rows + 8), "rule")
     for number, candidate in enumerate(candidates):
         y = 16 + number * _ROW
-        drawing.text(_LEFT - 10, y + 4, clipped(candidate.name, 34), anchor="end")
+        drawing.text(_LEFT - 10, y + 4, candidate.name, anchor="end", room=_LEFT - 10)
         if candidate.error is not None:
             low, high = candidate.value - candidate.error, candidate.value + candidate.error
             drawing.line((scale(low), y), (scale(high), y), "l0" if candidate.is_trial else "lgrey")
@@ -85,7 +85,7 @@ def importance_bars(names: Sequence[str], found: Sequence[Importance], title: st
     drawing.bottom_axis(scale, rows + 8, "share of the importance for being in the best quarter", top=4)
     for number, (name, of) in enumerate(zip(names, found, strict=True)):
         y = 16 + number * _ROW
-        drawing.text(250, y + 4, clipped(name, 42), anchor="end")
+        drawing.text(250, y + 4, name, anchor="end", room=250)
         drawing.bar(scale(0.0), scale(of.share), y - 6, 12, "f0" if of.above_null else "o0")
         drawing.line((scale(of.low), y), (scale(of.high), y), "ink")
         ranks = f"rank {of.first}" if of.first == of.last else f"rank {of.first}–{of.last}"
@@ -114,7 +114,7 @@ def path_chart(
     drawing.bottom_axis(scale, rows + 8, f"{metric}, by the surrogate", top=4)
     for number, (name, guess) in enumerate(zip(names, guesses, strict=True)):
         y = 16 + number * _ROW
-        drawing.text(270, y + 4, clipped(name, 44), anchor="end")
+        drawing.text(270, y + 4, name, anchor="end", room=270)
         drawing.bar(scale(guess.low), scale(guess.high), y - 5, 10, "t0")
         drawing.dot(scale(guess.value), y, 4, "f0")
         if number in known:
@@ -215,7 +215,9 @@ def front_chart(
     other: int,
     title: str,
 ) -> str:
-    """The first objective against another one, with the trials of the Pareto front numbered.
+    """The first objective against another one, with the trials of the Pareto front in colour.
+
+    They are numbered as far as their numbers leave each other room, in the order of the front.
 
     Args:
         points: number and values of each completed trial.
@@ -231,9 +233,12 @@ def front_chart(
     drawing.bottom_axis(across, 274, metrics[0])
     drawing.text(84, 14, metrics[other], "soft small")
     drawing.dots([(across(v[0]), up(v[other])) for n, v in points if n not in front], "rug")
-    for number, values in points:
-        if number in front:
-            x, y = across(values[0]), up(values[other])
-            drawing.dot(x, y, 5, "f1", f"trial {number}")
+    places = {number: (across(values[0]), up(values[other])) for number, values in points if number in front}
+    numbered: list[tuple[float, float]] = []
+    for number in filter(places.__contains__, front):
+        x, y = places[number]
+        drawing.dot(x, y, 5, "f1", f"trial {number}")
+        if all(abs(x - taken_x) > 26 or abs(y - taken_y) > 11 for taken_x, taken_y in numbered):
             drawing.text(x + 8, y - 4, str(number), "small strong")
+            numbered.append((x, y))
     return drawing.svg()

@@ -162,7 +162,7 @@ def ablation_path(
 
     Fawcett and Hoos (2016), on a surrogate as Biedenkapp et al. (2017). Choices that only exist together move
     together, so that every point of the way can be run. A choice without an effect where it is made waits:
-    a forest, which knows it from other points, would guess one.
+    a forest, which knows it from other points, would guess one. What has none up to the end is no step.
 
     Args:
         forest: over ``axes``.
@@ -183,8 +183,9 @@ def ablation_path(
     first = forest.guesses(table_of(axes, [here]))[0]
     while left:
         mute = silent(here)
-        heard = [name for name in left if not all(path.startswith(mute) for path in units[name])]
-        names = heard or left
+        names = [name for name in left if not all(path.startswith(mute) for path in units[name])]
+        if not names:
+            break
         candidates = [moved(here, end, units[name]) for name in names]
         guesses = forest.guesses(table_of(axes, candidates))
         best = min(range(len(names)), key=lambda n: sign * guesses[n].value)

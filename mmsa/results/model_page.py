@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+from mmsa.interface import counted
 from mmsa.results.retrained import RetrainReport
 from mmsa.tracking.notes import metrics_table
 from mmsa.tracking.registered import example_of
@@ -30,7 +31,7 @@ def _verdict(report: RetrainReport) -> str:
     between = _between(interval.low95, interval.high95)
     opened = "the first look at test" if report.earlier == 0 else f"look {report.earlier + 1} at test"
     return (
-        f"**Test {name} {interval.estimate:.4f}{between}** over {len(report.fresh)} fresh seeds; "
+        f"**Test {name} {interval.estimate:.4f}{between}** over {counted(len(report.fresh), 'fresh seed')}; "
         f"the {constant.name} of train {constant.value:.4f}; {opened}."
     )
 

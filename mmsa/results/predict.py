@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _SEED = "seed-"
+_WRITTEN = (".csv", ".json", ".parquet")
 _SPLITS: tuple[SplitName, ...] = ("train", "valid")
 """What a data set is asked for. Test is opened by retrain, once, and written down."""
 
@@ -137,6 +138,7 @@ def write_predictions(columns: Mapping[str, Sequence[Any]], path: Path) -> None:
     """Write columns as csv, json (a list of rows) or parquet, by the ending of ``path``."""
     from pandas import DataFrame
 
+    check_form(path)
     table = DataFrame(dict(columns))
     path.parent.mkdir(parents=True, exist_ok=True)
     match path.suffix.lower():
@@ -144,12 +146,19 @@ def write_predictions(columns: Mapping[str, Sequence[Any]], path: Path) -> None:
             table.to_csv(path, index=False)
         case ".json":
             table.to_json(path, orient="records", indent=1)
-        case ".parquet":
+        case _:
             table.to_parquet(path, index=False)
-        case ending:
-            raise DataError(
-                f"{path}: {ending or 'no ending'} is no form of a table: write .csv, .json or .parquet"
-            )
+
+
+def check_form(path: Path) -> None:
+    """Refuse a table that ``write_predictions`` could not write, before anything is predicted for it.
+
+    Raises:
+        DataError: for another ending than those of tables.
+    """
+    if path.suffix.lower() not in _WRITTEN:
+        ending = path.suffix or "no ending"
+        raise DataError(f"{path}: {ending} is no form of a table: write {' or '.join(_WRITTEN)}")
 
 
 def _table(path: Path, read: Callable[[Path], DataFrame]) -> DataFrame:
@@ -164,6 +173,8 @@ def _table(path: Path, read: Callable[[Path], DataFrame]) -> DataFrame:
             f"{path}: has the columns {', '.join(map(str, table.columns))}; a table has a column for each "
             f"modality that the model reads, of {', '.join(MODALITIES)}"
         )
+    if not len(table):
+        raise DataError(f"{path}: has columns and no rows; give a row for each prediction")
     return table
 
 

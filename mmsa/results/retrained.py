@@ -12,7 +12,7 @@ from mmsa.data.ledger import Opening
 from mmsa.data.target_spec import TargetSpec
 from mmsa.experiment import RunConfig, TrainConfig
 from mmsa.information.target import Decomposition
-from mmsa.interface import VALID, SplitCard, direction_of
+from mmsa.interface import VALID, SplitCard, counted, direction_of
 from mmsa.measurement import Measurement
 from mmsa.results.by_label import LabelResult, label_lines
 from mmsa.results.exported import Exported
@@ -120,7 +120,8 @@ class RetrainReport:
 
     def text(self) -> str:
         """The report as text for a terminal or a log."""
-        title = f"test: {len(self.fresh)} fresh seeds, {self.num_rows} rows of {self.num_groups} groups"
+        fresh = counted(len(self.fresh), "fresh seed")
+        title = f"test: {fresh}, {self.num_rows} rows of {self.num_groups} groups"
         seeds = "".join(f"{_head(result):>16}" for result in self.seeds)
         constants = "".join(f"{name:>12}" for name in self.constants)
         bounds = f"{'mean ± sd':>18}{'90 % interval':>20}{'95 % interval':>20}"

@@ -80,8 +80,8 @@ class Location:
         Raises:
             ConfigError: for an address that is not one of an MLflow store.
         """
-        named_by = "--mlflow-uri" if uri else VARIABLE
-        uri = uri or os.environ.get(VARIABLE, "").strip()
+        named_by = "--mlflow-uri" if uri and uri.strip() else VARIABLE
+        uri = (uri or "").strip() or os.environ.get(VARIABLE, "").strip()
         if uri:
             _check(uri, named_by)
         else:

@@ -14,27 +14,13 @@ import yaml
 from compose_file import DOCKER, services
 from containers import Container, name_hosts, wait_until
 from networks import networks
+from planted_space import planted_space
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(1200)]
 
 # Nobody's: neither who runs the tests nor an account of this machine, as a container's user may be
 USER = 54321
-SPACE = {
-    "study": "services",
-    "base": {
-        "data": {"name": "planted", "rows_train": 400, "rows_valid": 60},
-        "model": {"name": "late_fusion"},
-        "train": {"epochs": 25, "batch_size": 10, "device": "cpu", "threads": 1},
-    },
-    "search": {
-        "parameters": {"optim.lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}},
-        "objectives": [{"metric": "valid/mae", "direction": "minimize"}],
-        "trials": 4,
-        "references": "constant",
-        "sampler": {"name": "random"},
-        "scheduler": {"name": "none"},
-    },
-}
+SPACE = planted_space("services", 4, epochs=25, batch_size=10)
 STARTED = 300.0  # seconds; a busy machine needs most of them
 EXPERIMENTS = "http://mlflow:5000/api/2.0/mlflow/experiments/search?max_results=9"
 _ASK = """

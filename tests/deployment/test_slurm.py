@@ -16,28 +16,14 @@ import pytest
 import yaml
 from compose_file import ROOT
 from containers import wait_until
+from planted_space import planted_space
 from slurm_cluster import Slurm
 
 from mmsa.search.study.view import read_study
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(1200)]
 TRIALS = 4
-SPACE = {
-    "study": "queued",
-    "base": {
-        "data": {"name": "planted", "rows_train": 400, "rows_valid": 60},
-        "model": {"name": "late_fusion"},
-        "train": {"epochs": 25, "batch_size": 10, "device": "cpu", "threads": 1},
-    },
-    "search": {
-        "parameters": {"optim.lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}},
-        "objectives": [{"metric": "valid/mae", "direction": "minimize"}],
-        "trials": TRIALS,
-        "references": "constant",
-        "sampler": {"name": "random"},
-        "scheduler": {"name": "none"},
-    },
-}
+SPACE = planted_space("queued", TRIALS, epochs=25, batch_size=10)
 
 
 @pytest.fixture

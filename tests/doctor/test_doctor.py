@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -141,3 +142,10 @@ def test_the_exit_code_is_that_of_what_is_wrong(tmp_path, monkeypatch, capsys) -
     (tmp_path / "file").write_text("")
     assert launched(monkeypatch, "doctor.py", "--runs", str(tmp_path / "file")) == 1
     assert "would hinder a search" in capsys.readouterr().out
+
+
+def test_an_error_of_ours_is_told_with_its_own_advice(tmp_path: Path) -> None:
+    (found,) = examined("MLflow", partial(services.mlflow, tmp_path, "ftp://x"))
+    assert found.verdict == "wrong"
+    assert "names no MLflow store" in found.advice
+    assert "unexpected" not in str(found)

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 from cluster import Cluster
+from planted_space import planted_space
 
 from mmsa.errors import StudyError
 from mmsa.search.execution.trial import CHECKPOINT, LOCK
@@ -23,22 +24,13 @@ NUM_TRIALS = 7
 GRACE = 4
 FEWEST_EPOCHS = NUM_TRIALS * GRACE
 """That a search reports, however many trials are pruned."""
-SPACE: Mapping[str, Any] = {
-    "study": NAME,
-    "base": {
-        "data": {"name": "planted", "rows_train": 400, "rows_valid": 60},
-        "model": {"name": "late_fusion"},
-        "train": {"epochs": 9, "batch_size": 20, "device": "cpu", "threads": 1},
-    },
-    "search": {
-        "parameters": {"optim.lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}},
-        "objectives": [{"metric": "valid/mae", "direction": "minimize"}],
-        "trials": NUM_TRIALS,
-        "references": "constant",
-        "sampler": {"name": "random"},
-        "scheduler": {"name": "asha", "grace": GRACE, "reduction": 2},
-    },
-}
+SPACE: Mapping[str, Any] = planted_space(
+    NAME,
+    NUM_TRIALS,
+    epochs=9,
+    batch_size=20,
+    scheduler={"name": "asha", "grace": GRACE, "reduction": 2},
+)
 _DRIVER = Path(__file__).with_name("driver.py")
 _MOST_SECONDS = 900.0
 

@@ -17,8 +17,9 @@ from mmsa.errors import StudyError
 from mmsa.information.target import Decomposition
 from mmsa.information.target.decomposition import Quantity
 from mmsa.information.target.quantities import atoms, pairs_of, quantities, subsets_of
-from mmsa.reports.across import _order, across_report, cells_of
+from mmsa.reports.across import _order, across_report, cells_of, page_across
 from mmsa.reports.composition import (
+    bound_of_nothing,
     brackets_of,
     dominant_modality,
     named_in,
@@ -237,3 +238,17 @@ def test_a_damaged_decomposition_says_what_to_do(three: Path) -> None:
     (three / "one" / MEASURED).write_text("{}", encoding="utf-8")
     with pytest.raises(StudyError, match="remove it, and measure again with --measure"):
         decomposition_of(read_study("one", three), three)
+
+
+def test_a_value_is_not_held_against_the_null_of_another_reading() -> None:
+    tested = measured(0.3)
+    assert bound_of_nothing(tested) == tested.null_bound == 0.02
+    assert bound_of_nothing(replace(tested, value=0.01)) is None  # it passed, so what passed was not this
+    assert bound_of_nothing(replace(tested, value=0.01, status="below_null")) == 0.02
+
+
+def test_the_page_of_many_studies_has_a_name_that_files_may_have() -> None:
+    assert page_across(["one", "two"]) == "across-one-two.html"
+    many = [f"{'x' * 100}{number}" for number in range(9)]
+    assert len(page_across(many)) < 200
+    assert page_across(many) != page_across([*many, "more"])

@@ -60,6 +60,8 @@ def test_a_choice_without_an_effect_where_it_is_made_waits() -> None:
 
     assert ablation_path(forest, axes, SPACE, start, end, "minimize")[1][0].name == "optim.lr"
     assert ablation_path(forest, axes, SPACE, start, end, "minimize", silent)[1][0].name == WEIGHT
+    never = ablation_path(forest, axes, SPACE, start, end, "minimize", lambda point: ("optim.",))[1]
+    assert [step.name for step in never] == [WEIGHT]
 
 
 def test_curves_follow_what_was_planted() -> None:

@@ -12,6 +12,7 @@ from reports_cases import HOSTILE, config_of, searched
 
 from mmsa.interface import PairedDifference, ReferencePoint
 from mmsa.reports.document import VERDICT_LENGTH, Document, Paragraph, Section, Table
+from mmsa.reports.drawing import Drawing
 from mmsa.reports.study_report import study_report
 from mmsa.search.records import Ending
 from mmsa.search.study.view import StudyView, read_study
@@ -113,7 +114,7 @@ def test_it_says_the_answer_first_and_everything_that_was_planted(told: StudyVie
     assert ":quantile" not in html
     assert "levels/specific.text" in html
     assert "+ cpc.weight" in html  # the first step of the way
-    assert "4 trials ended without a result, for 1 reasons" in html
+    assert "4 trials ended without a result, for 1 reason;" in html
     assert "test: never opened for this study" in html
     assert html == study_report(read_study("told", told_runs), told_runs).html()
 
@@ -209,7 +210,7 @@ def test_references_that_are_not_compared_yet_are_counted_not_beaten(tmp_path: P
     with searched(tmp_path, config, 1) as study:
         for reference in (point("ridge/text", 0.1), point("alone/text", None)):
             study.remember_reference(reference)
-        assert "surely better than ridge on text, 1 references not compared yet" in _verdict(tmp_path)
+        assert "surely better than ridge on text, 1 reference not compared yet" in _verdict(tmp_path)
         study.remember_reference(point("alone/text", -0.1))
         assert "not surely better than text alone" in _verdict(tmp_path)
 
@@ -235,3 +236,69 @@ def test_it_says_what_to_do_next_here_and_on_the_next_data_set(told: StudyView, 
     assert "python launch/report.py --study told --measure" in section
     assert re.search(r"\| cpc.weight +\| .* \| 0 is better", section)
     assert "optim.lr" not in section  # it is not told from chance
+
+
+def test_one_trial_is_ahead_of_nobody(tmp_path: Path) -> None:
+    with searched(tmp_path, config_of(search={"trials": 1}), 1):
+        document = study_report(read_study("told", tmp_path), tmp_path)
+    assert document.verdict.endswith("; no other trial has completed.")
+    assert "Trial 0 is the only one that has completed." in document.markdown()
+
+
+def test_equal_results_make_no_choice_important(tmp_path: Path) -> None:
+    objectives = [
+        {"metric": "valid/mae", "direction": "minimize"},
+        {"metric": "valid/acc7", "direction": "maximize"},
+    ]
+
+    def end(number: int, point: object) -> Ending:
+        return Ending("completed", {"valid/mae": 1e9, "valid/acc7": 0.4}, best_epoch=1)
+
+    search = {"objectives": objectives, "scheduler": {"name": "none"}, "trials": 20}
+    with searched(tmp_path, config_of(search=search), 20, end):
+        document = study_report(read_study("told", tmp_path), tmp_path)
+    assert "All 20 trials that ended came to the same, whatever they chose." in document.markdown()
+    assert document.html().count("small strong") < 20  # trials at one place have one number
+    assert_is_safe(document.html())
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.01, 1.0])
+def test_results_far_from_0_are_drawn_apart(tmp_path: Path, apart: float) -> None:
+    def end(number: int, point: object) -> Ending:
+        return Ending("completed", {"valid/mae": 1000 + apart * number, "valid/acc7": 0.4}, best_epoch=1)
+
+    with searched(tmp_path, config_of(search={"trials": 20, "scheduler": {"name": "none"}}), 20, end):
+        html = study_report(read_study("told", tmp_path), tmp_path).html()
+    assert_is_safe(html)
+    (low, high), *_ = re.findall(r">(\d[\d.]*) to (\d[\d.]*)</text>", html)
+    assert float(low) < float(high)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "advice"),
+    [
+        ("pruned", "was stopped early: give the scheduler a longer grace, or ask for more trials"),
+        (
+            "failed",
+            "2 trials failed: mend what the section on failures names, then run the same search again with",
+        ),
+    ],
+)
+def test_without_a_result_it_says_how_to_get_one(tmp_path: Path, outcome: str, advice: str) -> None:
+    def end(number: int, point: object) -> Ending:
+        return Ending(outcome, {"valid/mae": 0.5} if outcome == "pruned" else {}, reason="x")  # type: ignore[arg-type]
+
+    with searched(tmp_path, config_of(search={"trials": 2}), 2, end):
+        assert advice in study_report(read_study("told", tmp_path), tmp_path).markdown()
+
+
+def test_words_fit_into_their_room() -> None:
+    drawing = Drawing(100, "room")
+    for letter in "imW数":
+        drawing.text(0, 10, letter * 100, "small strong", room=110.0)
+    drawing.text(0, 10, "objective.terms.cpc.weight", room=400.0)
+    shown = re.findall(r">([^<]*)</text>", drawing.svg())
+    assert [len(words) for words in shown[:4]] == sorted((len(words) for words in shown[:4]), reverse=True)
+    assert all(words.startswith("…") for words in shown[:4])
+    assert len(shown[2]) <= len(shown[3]) + 1 <= 11
+    assert shown[4] == "objective.terms.cpc.weight"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,12 @@ def _mmsa_table(rows: Sequence[Recording]) -> dict[str, Any]:
 
 def write_misa(path: Path, rows: Sequence[Recording], hazards: Collection[str] = ()) -> None:
     """Write the folder of MISA's train.pkl, dev.pkl and test.pkl; ids are ``video[k]``."""
+    _write_misa(path, rows, lambda label: np.array([[label]], np.float32))
+
+
+def _write_misa(
+    path: Path, rows: Sequence[Recording], labels: Callable[[float], NDArray[np.float32]]
+) -> None:
     path.mkdir(parents=True, exist_ok=True)
     numbers = {
         word: number + 2 for number, word in enumerate(sorted({w for r in rows for w in r.text.split()}))
@@ -53,8 +59,7 @@ def write_misa(path: Path, rows: Sequence[Recording], hazards: Collection[str] =
         for row in chosen:
             words = row.text.split()
             ids_T = np.array([numbers[word] for word in words], np.int64)
-            label_11 = np.array([[row.label]], np.float32)
-            content.append(((ids_T, row.vision, row.audio, words), label_11, misa_id(row)))
+            content.append(((ids_T, row.vision, row.audio, words), labels(row.label), misa_id(row)))
         _dump(path / f"{_DEV[split]}.pkl", content, 3)
 
 
@@ -65,20 +70,13 @@ def misa_id(row: Recording) -> str:
 
 def write_misa_mosei(path: Path, rows: Sequence[Recording], hazards: Collection[str] = ()) -> None:
     """Write the same folder with the seven labels of CMU-MOSEI, and 35 columns of vision."""
-    write_misa(path, rows)
-    for split, chosen in of_split(rows).items():
-        file = path / f"{_DEV[split]}.pkl"
-        content = [
-            (parts, _seven(row.label)[None], name)
-            for row, (parts, _, name) in zip(chosen, pickle.loads(file.read_bytes()), strict=True)  # noqa: S301 - ours
-        ]
-        _dump(file, content, 3)
+    _write_misa(path, rows, _seven)
 
 
 def _seven(label: float) -> NDArray[np.float32]:
-    """Sentiment, and six emotions: happy follows it, sad and anger follow its opposite."""
+    """(1, 7) sentiment, and six emotions: happy follows it, sad and anger follow its opposite."""
     return np.array(
-        [label, max(label, 0), max(-label, 0), max(-label - 1, 0), 0, max(-label - 2, 0), 0], np.float32
+        [[label, max(label, 0), max(-label, 0), max(-label - 1, 0), 0, max(-label - 2, 0), 0]], np.float32
     )
 
 
@@ -121,7 +119,12 @@ def write_mult(path: Path, rows: Sequence[Recording], hazards: Collection[str] =
 
     With ``zero_text``, the word vectors of a row are all zeros.
     """
-    content = {}
+    _dump(path, _mult_tables(rows, hazards), 2)
+
+
+def _mult_tables(rows: Sequence[Recording], hazards: Collection[str] = ()) -> dict[str, dict[str, Any]]:
+    """What MulT's file holds of each split."""
+    content: dict[str, dict[str, Any]] = {}
     for split, chosen in of_split(rows).items():
         steps = max(len(row.text.split()) for row in chosen)
         text_NTD = _padded([word_vectors(row.text) for row in chosen], steps, left=True)
@@ -134,13 +137,12 @@ def write_mult(path: Path, rows: Sequence[Recording], hazards: Collection[str] =
             "labels": np.array([row.label for row in chosen], np.float32)[:, None, None],
             "id": np.array([[mmim_id(row).encode()] for row in chosen]),
         }
-    _dump(path, content, 2)
+    return content
 
 
 def write_iemocap(path: Path, rows: Sequence[Recording], hazards: Collection[str] = ()) -> None:
     """Write a file as MulT's ``iemocap_data.pkl``: four pairs for labels, and no ids."""
-    write_mult(path, rows)
-    content = pickle.loads(path.read_bytes())  # noqa: S301 - ours
+    content = _mult_tables(rows)
     for table in content.values():
         del table["id"]
         labels_N = table["labels"].reshape(-1)
@@ -151,8 +153,7 @@ def write_iemocap(path: Path, rows: Sequence[Recording], hazards: Collection[str
 
 def write_multibench(path: Path, rows: Sequence[Recording], hazards: Collection[str] = ()) -> None:
     """Write a file as MultiBench's ``sarcasm.pkl``: two classes for labels, ids of strings."""
-    write_mult(path, rows, hazards)
-    content = pickle.loads(path.read_bytes())  # noqa: S301 - ours
+    content = _mult_tables(rows, hazards)
     for split, chosen in of_split(rows).items():
         content[split]["labels"] = np.array([[row.label > 0] for row in chosen], np.int64)
         content[split]["id"] = np.array([mmim_id(row) for row in chosen])
