@@ -176,6 +176,17 @@ class Features(_Arrays):
         values.reshape(-1)[self.holes] = mean_D[self.holes % self.dim]
         return Features(values, self.offsets, holes=self.holes)
 
+    def flagged(self) -> Features:
+        """With one more column: the part of each frame in whose place something else stands."""
+        dim, filled_L = self.dim, np.zeros(len(self.values), np.int64)
+        holes = self.holes
+        if holes is not None:
+            frames_K, columns_K = np.divmod(holes, dim)
+            filled_L = np.bincount(frames_K, minlength=len(self.values))
+            holes = frames_K * (dim + 1) + columns_K
+        share_L1 = (filled_L / dim).astype(np.float32)[:, None]
+        return Features(np.concatenate([self.values, share_L1], axis=1), self.offsets, holes=holes)
+
     def lengths(self) -> NDArray[np.int64]:
         """Number of frames of each row, (N,)."""
         return np.diff(self.offsets)

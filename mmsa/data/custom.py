@@ -57,8 +57,8 @@ class CustomFileConfig(FileConfig):
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
         for name in self.targets:
-            if not name or "/" in name or len(name) > 100:
-                rule = "must be a name without '/', of at most 100 characters"
+            if not name.strip() or "/" in name or not name.isprintable() or len(name) > 100:
+                rule = "must be a name that can be printed, without '/', of at most 100 characters"
                 raise refuse(name, rule, at=("targets", name))
         for part in ("audio", "vision", "interviewer"):
             if len(names := self.arrays.get(part, ("one",))) > 1:

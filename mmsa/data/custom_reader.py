@@ -262,21 +262,36 @@ class CustomReader(ColumnsReader):
             return np.asarray(found, np.float32)
 
     def _column(self, name: str, target: CustomTarget, column: str, chosen_N: Chosen) -> NDArray[Any]:
+        spec = target.spec(name)
+        classes, first = spec.classes, spec.low if spec.kind == "ordinal" else 0
+        values = {text: first + number for number, text in enumerate(classes)}
+        # Names that are numbers, such as 1 to 3, are names wherever they stand: taken for positions, they
+        # would be those of other classes.
+        by_number = bool(classes) and all(map(_is_integer, classes))
         if self._table.kind(column) != "text":
-            return self._table.numbers(column, chosen_N)
-        classes = target.spec(name).classes
+            numbers = self._table.numbers(column, chosen_N)
+            if not by_number or numbers.ndim != 1 or spec.kind not in ("binary", "multiclass"):
+                return numbers
+            known = {float(text): value for text, value in values.items()}
+            self._refuse_unknown(
+                name, classes, [f"{n:g}" for n in numbers.tolist() if n == n and n not in known]
+            )
+            return np.array([known.get(number, np.nan) for number in numbers.tolist()])
         texts = self._table.text(column, chosen_N)
         if not classes:
             return self._written_numbers(name, column, texts)
-        place = {text: float(number) for number, text in enumerate(classes)}
-        place |= {str(number): float(number) for number in range(len(classes))} | {"": np.nan}
-        unknown = sorted({text for text in texts.tolist() if text.strip() not in place})
+        place = {} if by_number else {f"{value:g}": value for value in values.values()}
+        place |= values | {"": np.nan}
+        self._refuse_unknown(name, classes, [text for text in texts.tolist() if text.strip() not in place])
+        return np.array([place[text.strip()] for text in texts.tolist()])
+
+    def _refuse_unknown(self, name: str, classes: Sequence[str], found: Sequence[str]) -> None:
+        unknown = sorted(set(found))
         if unknown:
             rule = f"is none of the classes {', '.join(classes)}"
             advice = did_you_mean(unknown[0], classes)
             problem = Problem(f"data.targets.{name}.classes", first_few(map(shown, unknown)), rule, advice)
             raise_data_error(str(self.path), [problem])
-        return np.array([place[text.strip()] for text in texts.tolist()])
 
     def _written_numbers(self, name: str, column: str, texts: NDArray[np.str_]) -> NDArray[Any]:
         try:
@@ -294,6 +309,10 @@ _HOW_TO_SPLIT = (
     "No column is called so: add `split` with train, valid and test, name one in data.split, "
     "or have folds dealt with data.folds."
 )
+
+
+def _is_integer(text: str) -> bool:
+    return text.removeprefix("-").isdecimal()
 
 
 def _is_number(text: str) -> bool:

@@ -13,7 +13,7 @@ from mmsa.data.corpus import Corpus, DataSet, SplitName, Strings, imputed
 from mmsa.data.folds import present_splits
 from mmsa.data.hazards import warn_about_features, warn_about_labels
 from mmsa.data.isolation import read_apart
-from mmsa.data.nonfinite import imputed_notes, without_holes
+from mmsa.data.nonfinite import flag_notes, imputed_notes, with_flags, without_holes
 from mmsa.data.published import identify
 from mmsa.data.readers import LAYOUTS, FileConfig, Reader
 from mmsa.data.readers.sniffing import recognise
@@ -59,7 +59,7 @@ class FileDataSet(DataSet):
         path = self._path()
         self._identify(path)
         reader = self._reader(path)
-        impute = self.config.nonfinite == "impute"
+        impute = self.config.nonfinite != "zero"
         # Means are those of the rows that are trained on, whichever split they stand in; in a search by folds
         # each fold takes its own again.
         learned: tuple[SplitName, ...] = ("train",) if impute else ()
@@ -95,6 +95,10 @@ class FileDataSet(DataSet):
                 "%s has no test split: what is found can be searched, but not retrained", path.name
             )
         opened = opened if impute or holes else without_holes(opened)
+        if self.config.nonfinite == "flag":  # last, for what was said above is of columns of the file
+            opened = with_flags(opened)
+            for note in flag_notes(opened, path.name):
+                logger.warning("%s", note)
         for name, split in opened.items():
             split.know_digest(digests.get(name))
         return Corpus(self.name, targets[0].scale, opened, targets[0].suite, outlines, targets), refused

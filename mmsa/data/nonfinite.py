@@ -30,6 +30,39 @@ def without_holes(splits: Mapping[SplitName, Split]) -> dict[SplitName, Split]:
     return found
 
 
+def with_flags(splits: Mapping[SplitName, Split]) -> dict[SplitName, Split]:
+    """The splits with a column in each modality of features: the part of a frame that is not from the file.
+
+    It is there whether or not something is missing: the width of a modality goes by the setting alone.
+    """
+    return {
+        name: replace(
+            split,
+            **{
+                str(modality): features.flagged()
+                for modality, features in split.modalities().items()
+                if isinstance(features, Features)
+            },  # type: ignore[arg-type]
+        )
+        for name, split in splits.items()
+    }
+
+
+def flag_notes(splits: Mapping[SplitName, Split], source: str) -> list[str]:
+    """Of each modality in which something was filled in, which column says so, and of how many rows."""
+    notes = []
+    for name, split in splits.items():
+        for modality, features in split.modalities().items():
+            if isinstance(features, Features) and features.holes is not None:
+                frames_K = features.holes // features.dim
+                rows = np.unique(np.searchsorted(features.offsets, frames_K, side="right"))
+                notes.append(
+                    f"{source} {name} {modality}: column {features.dim - 1} is the part of a frame that was "
+                    f"filled in, which is above 0 in {len(rows)} of {len(features)} rows"
+                )
+    return notes
+
+
 def imputed_notes(splits: Mapping[SplitName, Split], source: str) -> list[str]:
     """Of each modality, how many values are means."""
     return [

@@ -130,6 +130,9 @@ def _width_problems(splits: Mapping[SplitName, Outline]) -> list[Problem]:
             problems.append(
                 Problem(modality, found, rule, "Take the features of all splits from one source.")
             )
+        elif 0 in widths.values():
+            advice = f"Leave {modality} out of data.modalities, or read it from another file."
+            problems.append(Problem(modality, 0, "frames must have a column at least", advice))
     return problems
 
 

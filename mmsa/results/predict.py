@@ -78,8 +78,8 @@ def rows_to_predict(
     read = _TABLES.get(Path(path).suffix.lower())
     if read is None:
         learned_on = predictor.config.data
-        if getattr(learned_on, "nonfinite", "zero") == "impute":
-            changes = {"data.nonfinite": "impute", **changes}
+        if (filled := getattr(learned_on, "nonfinite", "zero")) != "zero":
+            changes = {"data.nonfinite": filled, **changes}
         corpus = open_corpus(data_config(path, name, changes), _SPLITS)
         for split in _SPLITS:
             rows = _with_means(corpus[split], predictor.inputs)

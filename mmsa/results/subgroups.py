@@ -133,7 +133,9 @@ class SubgroupTable:
     ) -> dict[str, object]:
         bounds = (None,) * 3 if interval is None else (interval.estimate, interval.low95, interval.high95)
         named = dict(zip(("mean", "low95", "high95"), bounds, strict=True))
-        return {self.by: value, **counts, "metric": metric, **named}
+        told = {**counts, "metric": metric, **named}
+        # A column of one's own may be called `groups` or `metric`, and would be lost under these.
+        return {f"value of {self.by}" if self.by in told else self.by: value, **told}
 
     def _gap_name(self) -> str:
         return f"{self.parts[0].name} less {self.parts[1].name}"
@@ -159,7 +161,7 @@ def columns_to_tell_by(corpus: Corpus, wanted: Collection[str] | None = None) ->
     ]
     if problems:
         raise ConfigError("retrain", problems)
-    return tuple(known[name] for name in wanted)
+    return tuple(known[name] for name in dict.fromkeys(wanted))
 
 
 def by_subgroup(

@@ -21,6 +21,7 @@ from mmsa.data.generated.interviews import write_daic_person, write_edaic_person
 from mmsa.data.generated.videos import write_gcnet
 from mmsa.data.generated.vlogs import write_arrays
 from mmsa.data.readers import LAYOUTS
+from mmsa.data.readers.base import pseudonym
 from mmsa.data.store import write_store
 from mmsa.errors import DataError
 from mmsa.testing import Case, ReaderContract, Recording
@@ -300,15 +301,23 @@ class TestCremaD(ReaderContract):
     def kept(self, row: Recording) -> Recording:
         rows = self.rows()
         name, actor = crema_names(rows)[[other.id for other in rows].index(row.id)]
-        return replace(row, id=name, group=actor, label=3.0 if row.label > 0 else 5.0)
+        shown = pseudonym(name, b"crema_d")
+        return replace(row, id=shown, group=actor, label=3.0 if row.label > 0 else 5.0)
 
     def cut(self, path: Path) -> Path:
         return path / "summaryTable.csv"
 
+    @pytest.mark.parametrize("pseudonyms", [True, False])
+    def test_ids_tell_the_emotion_only_where_names_are_asked_for(
+        self, case: Case, path: Path, pseudonyms: bool
+    ) -> None:
+        ids = self.reader(case, path, pseudonyms=pseudonyms).outlines()["test"].ids
+        assert any("HAP" in name or "SAD" in name for name in ids.tolist()) is not pseudonyms
+
     def test_a_sealed_test_split_changes_nothing_that_a_search_sees(
         self, case: Case, path: Path, tmp_path: Path
     ) -> None:
-        """Frames of test are others; its labels are those of its names."""
+        """Frames of test are others; its labels are those of the names of its clips."""
         rows = [replace(row, audio=-row.audio) if row.split == "test" else row for row in self.rows()]
         self.write(case, tmp_path / "other", rows)
         ours, other = (self.reader(case, file) for file in (path, tmp_path / "other"))

@@ -69,6 +69,31 @@ def test_settings_say_what_is_what(tmp_path: Path) -> None:
     assert chosen.target.name == "binary"
 
 
+def test_names_of_levels_begin_at_the_lowest(tmp_path: Path) -> None:
+    np.savez(tmp_path / "f.npz", **columns(level=np.array(["mild", "hard", "2"] * 4)))
+    levels = {"kind": "ordinal", "low": 1, "high": 2, "classes": ["mild", "hard"]}
+    corpus = open_corpus(config(tmp_path / "f.npz", **SETTINGS | {"targets": {"level": levels}}))
+    assert corpus["train"].labels.tolist() == [1, 2, 2, 1, 2, 2]
+
+
+@pytest.mark.parametrize("written", [np.arange(ROWS) % 3 + 1, np.array(["1", "2", "3"] * 4)])
+def test_classes_that_are_called_by_numbers_are_found_by_these_and_not_by_position(
+    written: np.ndarray, tmp_path: Path
+) -> None:
+    """Text and a column of numbers alike: taken for positions, 1 would be the class 2."""
+    np.savez(tmp_path / "f.npz", **columns(level=written))
+    settings = {**SETTINGS, "targets": {"level": {"kind": "multiclass", "classes": ["1", "2", "3"]}}}
+    corpus = open_corpus(config(tmp_path / "f.npz", **settings))
+    assert corpus["train"].labels.tolist() == [0, 1, 2, 0, 1, 2]
+    levels = {"kind": "ordinal", "low": 1, "high": 3}
+    settings["targets"] = {"level": {**levels, "classes": ["1", "2", "3"]}}
+    corpus = open_corpus(config(tmp_path / "f.npz", **settings))
+    assert corpus["train"].labels.tolist() == [1, 2, 3, 1, 2, 3]
+    settings["targets"] = {"level": {"kind": "multiclass", "classes": ["0", "1", "2"]}}
+    with pytest.raises(DataError, match=r"3.*\s+is none of the classes 0, 1, 2"):
+        open_corpus(config(tmp_path / "f.npz", **settings))
+
+
 def test_classes_are_read_by_name_or_number_and_labels_by_column(tmp_path: Path) -> None:
     lines = ["id,split,emotion,happy,sad,text,group"]
     for row in range(ROWS):

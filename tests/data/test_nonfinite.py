@@ -153,3 +153,35 @@ def test_inspect_and_check_name_the_columns(file: Path) -> None:
     assert any("zeros outside of a column" in finding for finding in found)
     look = opened_to_look(config(file, nonfinite="impute"))
     assert not [finding for finding in findings(look.path, look.corpus, None, {}) if "zeros" in str(finding)]
+
+
+def test_a_flag_tells_what_part_of_a_frame_is_a_mean_whatever_a_file_lacks(
+    file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for settings in ({}, {"folds": {"k": 4, "stratify": []}}):
+        plain, flagged = (
+            open_corpus(config(file, nonfinite=setting, **settings)) for setting in ("impute", "flag")
+        )
+        assert plain.digest != flagged.digest
+        if settings:
+            plain, flagged = plain.fold(1), flagged.fold(1)
+        for name, split in flagged.splits.items():
+            whole = values()[[int(row[1:]) for row in split.ids]]
+            audio = split.audio.values.reshape(-1, 3, 4)
+            np.testing.assert_allclose(audio[..., 3], (~np.isfinite(whole)).mean(axis=2), rtol=1e-6)
+            np.testing.assert_array_equal(audio[..., :3], audio_of(plain[name]))
+    assert "train audio: column 3 is the part of a frame that was filled in, which is above 0 in 7 of 24" in (
+        caplog.text
+    )
+    whole = tmp_path / "whole.npz"
+    np.savez(whole, split=SPLITS, label=np.arange(ROWS, dtype=np.float32), audio=np.nan_to_num(values()))
+    corpus = open_corpus(config(whole, nonfinite="flag"), ("train", "test"))
+    assert [split.audio.dim for split in corpus.splits.values()] == [4, 4]  # type: ignore[union-attr]
+    assert not corpus["test"].audio.values[:, 3].any()  # type: ignore[union-attr]
+
+
+def test_a_store_has_the_same_flags_as_the_file(file: Path, tmp_path: Path) -> None:
+    convert(config(file), tmp_path / "store")
+    settings = {"path": str(tmp_path / "store"), "modalities": ["audio"], "nonfinite": "flag"}
+    kept = open_corpus(parse(DATA_SETS["custom"].Config, settings, "test"))
+    assert kept.digest == open_corpus(config(file, nonfinite="flag")).digest

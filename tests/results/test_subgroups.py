@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -99,11 +100,21 @@ def test_rows_without_a_value_are_counted():
     assert "3 rows have no gender" in "\n".join(found.lines())
 
 
+@pytest.mark.parametrize("name", ["groups", "metric", "mean", "rows"])
+def test_a_column_that_is_called_as_one_of_the_table_keeps_its_values(name: str):
+    test, predictions_SN = people([0.0, 1.0] * 10)
+    test = replace(test, further_targets={name: test.further_targets["gender"]})
+    records = by_subgroup(SCORE, test, predictions_SN, replace(GENDER, name=name)).rows()
+    assert {record[f"value of {name}"] for record in records if record["rows"]} == {"female", "male"}
+    assert {record["groups"] for record in records if record["rows"]} == {10}
+
+
 def test_columns_to_tell_by_are_taken_by_themselves_and_others_by_name():
     test = people([0.0, 1.0])[0]
     corpus = Corpus("made", (0, 24), {"train": test}, targets=(SCORE, DEPRESSED, GENDER))
     assert columns_to_tell_by(corpus) == (GENDER,)
     assert columns_to_tell_by(corpus, ["depressed"]) == (DEPRESSED,)
+    assert columns_to_tell_by(corpus, ["depressed", "depressed"]) == (DEPRESSED,)
     with pytest.raises(ConfigError, match="is no column with classes of made") as refused:
         columns_to_tell_by(corpus, ["gendre"])
     assert "gender" in str(refused.value)

@@ -45,12 +45,14 @@ EDAIC_HAZARDS: dict[str, Hazard] = {
     "other_columns": Hazard(
         "confidence as one of the features", "columns of features, and the published files 49", stops=True
     ),
-    "lost_face": Hazard("frames in which no face was found, all zeros", ""),
+    "lost_face": Hazard("frames in which no face was found, all zeros", "no face was found in"),
 }
 DAIC_HAZARDS: dict[str, Hazard] = {
     **_EITHER,
     "interviewer_shortcut": Hazard("a question that is asked of depressed people only", ""),
-    "no_interviewer": Hazard("transcripts without the interviewer's lines", ""),
+    "no_interviewer": Hazard(
+        "transcripts without the interviewer's lines", "have no line of the interviewer"
+    ),
 }
 
 
@@ -82,7 +84,7 @@ def write_edaic(path: Path, people: Sequence[Person], hazards: Collection[str] =
                 times[:] = times[::-1].copy()
         times, frames = track(person, 30.0, 49, person.face, seed)
         if "lost_face" in hazards:
-            frames[5:10] = 0
+            frames[5:10] = frames[::40] = 0  # amid turns, too
         said = [(turn.start, turn.end, turn.text) for turn in person.turns if turn.participant]
         others = ("face_confidence",) if number == 2 and "other_columns" in hazards else ()
         if number == 0 and "missing_file" in hazards:

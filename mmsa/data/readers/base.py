@@ -90,9 +90,11 @@ class FileConfig(Block):
     that no paper cuts into seven, five, three or two classes are ``regression``."""
     allow_shared_groups: bool = False
     """Accept a video or speaker whose rows lie in several splits, where the published split is like that."""
-    nonfinite: Literal["zero", "impute"] = "zero"
+    nonfinite: Literal["zero", "impute", "flag"] = "zero"
     """What stands for -inf, inf and NaN in features: 0, or the mean of the column over finite values of the
-    rows that are trained on (in folds, of each fold's own). 0 may be no value that the column ever has."""
+    rows that are trained on (in folds, of each fold's own). 0 may be no value that the column ever has.
+    ``flag`` is ``impute`` with one more column in each modality of features: the part of a frame that is
+    such a mean, so that a model can learn what it means that something was missing."""
     folds: FoldsConfig | None = None
     """Search by folds of the rows of train and valid together; null searches on valid."""
 

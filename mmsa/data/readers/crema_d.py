@@ -10,8 +10,9 @@ audio/<clip>.npy, vision/<clip>.npy    frames (T, D), or one vector, which users
 =====================================  =====================================================================
 
 A clip is called ``<actor>_<sentence>_<emotion>_<level>``, such as ``1001_DFA_ANG_XX``. The emotion that was
-acted is the primary target. Ids therefore tell it, those of test too. There is no published split by actor:
-actors are dealt to train, valid and test by digests of their numbers, seven, one and two tenths of them.
+acted is the primary target, so that a name tells it, and ids are digests: a search knows those of a closed
+test split, too. There is no published split by actor: actors are dealt to train, valid and test by digests of
+their numbers, seven, one and two tenths of them.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 
 from mmsa.data.corpus import SPLITS, Features, SplitName
 from mmsa.data.known_targets import ACTED, GENDER, VOTES
-from mmsa.data.readers.base import FileConfig
+from mmsa.data.readers.base import FileConfig, pseudonym
 from mmsa.data.readers.columns import Column, Columns, ColumnsReader, InputName, Labels, ragged
 from mmsa.data.readers.delimited import needed, read_texts
 from mmsa.data.readers.npy import array_in
@@ -45,6 +46,9 @@ _DEMOGRAPHICS = "VideoDemographics.csv"
 _CLIP = re.compile(r"([0-9]+)_([A-Z]{3})_([A-Z]{3})_([A-Z]{2})")
 _CODES = ("ANG", "DIS", "FEA", "HAP", "NEU", "SAD")  # in the order of the classes
 _LETTERS = "ADFHNS"
+# All names are published, so no key could hide whose digest it is; and a clip shall have one id with whatever
+# features.
+_KEY = b"crema_d"
 _VOTE_COLUMNS = dict(
     zip((vote.name for vote in VOTES), ("VoiceVote", "FaceVote", "MultiModalVote"), strict=True)
 )
@@ -122,7 +126,8 @@ class CremaReader(ColumnsReader):
         }
         for target, name in _VOTE_COLUMNS.items():
             labels[target] = partial(self._votes, rows, name)
-        return Columns(np.array(names, np.str_), actors, labels, inputs)
+        ids = [pseudonym(name, _KEY) for name in names] if self.config.pseudonyms else names
+        return Columns(np.array(ids, np.str_), actors, labels, inputs)
 
     @cached_property
     def _widths(self) -> Mapping[InputName, int]:

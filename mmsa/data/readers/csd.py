@@ -160,11 +160,13 @@ class CsdReader(ColumnsReader):
             raise DataError(f"{where}: must have features and intervals, and has {first_few(parts)}")
         features = array_of(parts["features"], where, "SO" if role == "strings" else "biuf")
         intervals = array_of(parts["intervals"], where).astype(np.float64)
-        if features.ndim != 2 or intervals.shape != (len(features), 2):
+        if features.ndim != 2 or not features.shape[1] or intervals.shape != (len(features), 2):
             raise DataError(
                 f"{where}: features {features.shape} with intervals {intervals.shape}; "
-                "must be (n, d) and (n, 2)"
+                "must be (n, d) and (n, 2), with a column at least"
             )
+        if role == "strings" and features.shape[1] != 1:
+            raise DataError(f"{where}: {features.shape[1]} columns of words; must be one")
         return features, intervals
 
     def _width(self, role: str) -> int:
@@ -209,6 +211,11 @@ class CsdReader(ColumnsReader):
                 f"{file}: {shown(str(error), 200)}; must be lists of videos by train, valid and test"
             ) from None
         homes = {video: split for video, split in named if split}
+        if videos and not videos & homes.keys():
+            raise DataError(
+                f"{file}: none of the {len(videos)} videos, such as {first_few(sorted(videos))}, stands in a "
+                f"list of train, valid or test; it has {first_few(map(shown, lists)) or 'no list'}"
+            )
         if shared := sorted({video for video, split in named if split and split != homes[video]}):
             rule = "a video must lie in one split, or scores measure recognition of the speaker"
             raise DataError(f"{file}: {first_few(shared)} stand in several lists; {rule}")

@@ -153,7 +153,9 @@ class InterviewReader(ColumnsReader):
         return b""
 
     def _wanted(self, person: str) -> list[Turn]:
-        turns = self.turns(person)
+        return self._chosen(self.turns(person))
+
+    def _chosen(self, turns: list[Turn]) -> list[Turn]:
         if self.config.speech == "all" or not self.TELLS_SPEAKERS:
             return turns
         return [turn for turn in turns if turn.speaker == self.config.speech]
@@ -177,23 +179,37 @@ class InterviewReader(ColumnsReader):
         }
 
     def _texts(self, people: Sequence[str], source: str) -> Strings:
-        texts = [" ".join(turn.text for turn in self._wanted(person) if turn.text) for person in people]
+        texts, unasked = [], 0
+        for person in people:
+            turns = self.turns(person)
+            texts.append(" ".join(turn.text for turn in self._chosen(turns) if turn.text))
+            unasked += bool(turns) and all(turn.speaker == "participant" for turn in turns)
+        if unasked:
+            logger.warning("%s: %d transcripts have no line of the interviewer", source, unasked)
         return Strings(strings(texts, f"{source} transcripts"))
 
     def _frames(self, people: Sequence[str], modality: ModalityName, width: int, source: str) -> Features:
-        rows, silent, not_finite = [], 0, 0
+        rows, silent, not_finite, frames, faceless = [], 0, 0, 0, 0
         for person in people:
             stream = self.stream(person, modality)
             if stream is None or not len(stream.times):
                 rows.append(np.empty((0, width), np.float32))
                 continue
             not_finite += int((~np.isfinite(stream.values[stream.valid])).sum())
+            frames += len(stream.times)
+            faceless += int((~stream.valid).sum()) if modality == "vision" else 0
             if self.config.normalise == "participant":
                 stream = standardised_stream(stream)
             spoken = np.array([(turn.start, turn.end) for turn in self._wanted(person)]).reshape(-1, 2)
             silent += not len(spoken)
             rows.append(self._cut(stream, spoken)[: self.config.most_windows])
-        self._tell(people, rows, silent, not_finite, f"{source} {modality}")
+        self._tell(silent, not_finite, f"{source} {modality}")
+        if faceless:
+            left_out = "" if self.config.window == "none" else "; means and deviations leave them out"
+            logger.warning(
+                "%s vision: no face was found in %d of %d frames (%.2g%%)%s",
+                *(source, faceless, frames, 100 * faceless / frames, left_out),
+            )
         return ragged(rows, width, f"{source} {modality}")
 
     def _cut(self, stream: Stream, spoken_W2: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -212,9 +228,7 @@ class InterviewReader(ColumnsReader):
             inside, spans_W2[last_W > first_W]
         )  # windows in which only the other one speaks
 
-    def _tell(
-        self, people: Sequence[str], rows: Sequence[Any], silent: int, not_finite: int, source: str
-    ) -> None:
+    def _tell(self, silent: int, not_finite: int, source: str) -> None:
         if silent:
             logger.warning(
                 "%s: %d people have no utterance of whom data.speech names; their recordings are one turn",

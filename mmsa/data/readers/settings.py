@@ -110,6 +110,8 @@ class CremaConfig(FileConfig):
 
     modalities: Annotated[tuple[ModalityName, ...], Field(strict=False, min_length=1)] = ("audio", "vision")
     """Which modalities are used; text is the same in all emotions and is not read."""
+    pseudonyms: bool = True
+    """Whether clips are called by digests and not by their names, which hold the emotion that was acted."""
 
 
 class MustardConfig(ContextConfig):

@@ -141,7 +141,7 @@ class VlogReader(ColumnsReader):
         return ragged(rows, self._width(name), f"{source} {name}")
 
     def _pooled(self, frames: NDArray[np.float32], name: InputName) -> NDArray[np.float32]:
-        # A second without a face is zeros; so is a mean of nothing, and only the share of valid frames tells.
+        # A second without a face is zeros, which have no part in means.
         stream = Stream(np.arange(len(frames), dtype=float), frames, (frames != 0).any(axis=1))
         if self.config.normalise == "participant":
             stream = standardised_stream(stream)

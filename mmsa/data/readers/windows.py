@@ -37,7 +37,8 @@ class Stream:
 def pooled_windows(stream: Stream, spans_W2: NDArray[np.float64]) -> NDArray[np.float32]:
     """(W, 2 D + 1): mean and standard deviation of the valid frames in each span, and their share.
 
-    A span without a valid frame has zeros, and a share of 0 that tells it from a mean of 0.
+    A column without a known value in a span is NaN, for which a reader puts 0 or a mean as the user chose;
+    the share of a span without a valid frame is 0.
 
     Args:
         stream: the frames.
@@ -59,13 +60,14 @@ def pooled_windows(stream: Stream, spans_W2: NDArray[np.float64]) -> NDArray[np.
         found: NDArray[np.float64] = total[last_W] - total[first_W]
         return found
 
-    known_WD = np.maximum(sums(known_TD), 1)
+    known_WD = sums(known_TD)
+    unknown_WD, known_WD = known_WD == 0, np.maximum(known_WD, 1)
     mean_WD = sums(off_TD) / known_WD
     variance_WD = np.maximum(sums(off_TD**2) / known_WD - mean_WD**2, 0)
     valid_W, frames_W = sums(stream.valid), np.maximum(last_W - first_W, 1)
     result = np.empty((len(spans_W2), 2 * dim + 1), np.float32)
-    result[:, :dim] = np.where(sums(known_TD) > 0, mean_WD + centre_D, 0)
-    result[:, dim : 2 * dim] = np.sqrt(variance_WD)
+    result[:, :dim] = np.where(unknown_WD, np.nan, mean_WD + centre_D)
+    result[:, dim : 2 * dim] = np.where(unknown_WD, np.nan, np.sqrt(variance_WD))
     result[:, -1] = valid_W / frames_W
     return result
 

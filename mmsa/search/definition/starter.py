@@ -57,6 +57,8 @@ def starter_space(corpus: Corpus, data: Named, file: str) -> str:
     task, metric = _SUITES[corpus.target.suite]
     few = len(train.ids) < _FEW_ROWS
     settings = data.model_dump(mode="json", exclude_defaults=True) | {"name": data.name}
+    if "valid" not in corpus.splits and settings.get("folds") is None:
+        settings["folds"] = {"k": 5}
     terms = _terms(list(encoders))
     base: dict[str, Any] = {
         "data": dict(sorted(settings.items(), key=lambda item: item[0] != "name")),
@@ -111,4 +113,7 @@ def _terms(modalities: list[str]) -> dict[str, Any]:
     terms: dict[str, Any] = {"cpc": {"weight": 0.0} | ({"fusion": absent} if absent else {})}
     if len(modalities) > 1:
         terms |= {"infonce": {"weight": 0.0}, "coral": {"weight": 0.0}}
+    if len(modalities) == 2 and "text" in modalities:
+        # By default it aligns audio with vision alone, one of which is not there.
+        terms["coral"] |= {"_".join(modalities): 1.0, "audio_vision": 0.0}
     return terms

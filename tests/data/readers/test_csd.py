@@ -61,6 +61,36 @@ def test_files_by_video_are_cut_at_the_intervals_of_the_labels(
     assert "1 -inf set to 0" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("name", "root", "features", "message"),
+    [
+        ("w", "words", np.zeros((2, 0), "S3"), r"features \(2, 0\) .* with a column at least"),
+        ("w", "words", np.array([[b"so", b"x"], [b"good", b"y"]]), "2 columns of words; must be one"),
+        ("a", "COVAREP", np.zeros((2, 0), np.float32), "with a column at least"),
+    ],
+)
+def test_features_without_a_column_and_words_with_several_are_refused(
+    name: str, root: str, features: np.ndarray, message: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("h5py")
+    from mmsa.data.generated.csd import write_sequence
+
+    labels = {"v": (np.array([[1.0], [-2.0]]), spans(0, 3, 5))}
+    write_sequence(tmp_path / "l.csd", "CMU_MOSI_Opinion_Labels", labels)
+    write_sequence(tmp_path / f"{name}.csd", root, {"v": (features, spans(0, 2, 4))})
+    with pytest.raises(DataError, match=message):
+        reader(tmp_path, modalities=["text" if name == "w" else "audio"]).read(("train",))
+
+
+@pytest.mark.parametrize("lists", ['{"trian": ["-v_1"]}', '{"train": "-v_1"}', "{}"])
+def test_folds_that_name_no_video_are_refused_by_the_name_of_their_file(lists: str, tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    by_video(tmp_path)
+    (tmp_path / "folds.json").write_text(lists)
+    with pytest.raises(DataError, match=r"folds.json: none of the 1 videos, such as -v_1, stands in a list"):
+        reader(tmp_path).read(("train",))
+
+
 def test_folders_without_labels_and_choices_that_are_not_made_are_refused(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mmsa.config import parse
+from mmsa.data import DATA_SETS, Features, open_corpus
 from mmsa.data.generated.interviews import write_daic, write_daic_person, write_edaic, write_table
 from mmsa.data.generated.people import invent_people
 from mmsa.data.readers import LAYOUTS
@@ -49,8 +51,8 @@ def test_pooling_is_mean_deviation_and_the_share_of_valid_frames() -> None:
     for row, (start, end) in zip(found, spans, strict=True):
         inside = (times >= start) & (times < end)
         known = [column[np.isfinite(column)] for column in values[inside & valid].astype(float).T]
-        means = [column.mean() if len(column) else 0 for column in known]
-        deviations = [column.std() if len(column) else 0 for column in known]
+        means = [column.mean() if len(column) else np.nan for column in known]
+        deviations = [column.std() if len(column) else np.nan for column in known]
         np.testing.assert_allclose(row[:3], means, rtol=1e-6)
         np.testing.assert_allclose(row[3:6], deviations, atol=1e-4)
         assert row[6] == pytest.approx(valid[inside].mean() if inside.any() else 0)
@@ -210,3 +212,33 @@ def test_a_damaged_table_is_refused(tmp_path: Path, content: bytes, message: str
     (tmp_path / "f.csv").write_bytes(content)
     with pytest.raises(DataError, match=message):
         read_numbers(tmp_path / "f.csv", ",")
+
+
+def test_a_column_without_a_known_value_in_a_window_is_filled_as_the_user_chose(tmp_path: Path) -> None:
+    """Face and voice are lost in one turn of one person; 0 would be a value that the columns never have."""
+    write_edaic(tmp_path, PEOPLE)
+    person = next(person for person in PEOPLE if person.split == "train")
+    turn = next(turn for turn in person.turns if turn.participant)
+    file = tmp_path / f"{person.id}_P" / "features" / f"{person.id}_OpenFace2.1.0_Pose_gaze_AUs.csv"
+    header, *lines = file.read_text().splitlines()
+    cells = [line.split(",") for line in lines]
+    lost = [
+        [*row[:2], *["0"] * (len(row) - 2)] if turn.start <= float(row[1]) < turn.end else row
+        for row in cells
+    ]
+    file.write_text("\n".join([header, *map(",".join, lost)]) + "\n")
+
+    def vision(setting: str) -> np.ndarray:
+        config = parse(DATA_SETS["edaic"].Config, {"path": str(tmp_path), "nonfinite": setting}, "test")
+        features = open_corpus(config, ("train",))["train"].vision
+        assert isinstance(features, Features)
+        return features.values
+
+    zero, impute, flag = map(vision, ("zero", "impute", "flag"))
+    assert (zero[0] == 0).all()
+    np.testing.assert_allclose(impute[0, :98], zero[1:, :98].mean(axis=0), rtol=1e-4)
+    assert impute[0, 98] == 0
+    np.testing.assert_array_equal(impute[1:], zero[1:])
+    np.testing.assert_array_equal(flag[:, :99], impute)
+    assert flag[0, 99] == pytest.approx(98 / 99)
+    assert not flag[1:, 99].any()
