@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO, cast
 
+from typing_extensions import override
+
 from mmsa.errors import ConfigError, MmsaError, Problem, shortened
 from mmsa.masking import masked_in, refusal_of_url
 from mmsa.yaml_text import read_yaml
@@ -209,11 +211,30 @@ def exit_code(command: Callable[[], int], *, prints_its_result: bool = False) ->
         return code
 
 
+class _Once(logging.Filter):
+    """Lets a note on data through once, however often a command opens a file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: set[str] = set()
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith("mmsa.data."):
+            return True
+        message = record.getMessage()
+        is_new = message not in self._told
+        self._told.add(message)
+        return is_new
+
+
 def _exit_code(command: Callable[[], int]) -> int:
     # Read when torch is loaded, which commands do inside. Threads that wait would spin: on a machine with
     # other work, several threads are then slower than one by orders of magnitude.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    logging.basicConfig(format="note: %(message)s")
+    notes = logging.StreamHandler()
+    notes.addFilter(_Once())
+    logging.basicConfig(format="note: %(message)s", handlers=[notes])
     logging.getLogger("mmsa").setLevel(logging.INFO)
     try:
         return command()

@@ -70,3 +70,18 @@ def test_a_path_that_cannot_be_used_is_named_without_a_traceback(tmp_path, capsy
     assert capsys.readouterr().err == f"error: {tmp_path}/file/folder: Not a directory\n"
     assert exit_code((tmp_path / ("x" * 300)).mkdir) == USER_ERROR  # type: ignore[arg-type]
     assert "xxx...: File name too long" in capsys.readouterr().err
+
+
+def test_a_note_on_data_is_told_once_and_others_as_often_as_they_come():
+    code = (
+        "import logging, sys\n"
+        "from mmsa.cli import exit_code\n"
+        "def main():\n"
+        "    for name in ('mmsa.data.hazards', 'mmsa.search.progress') * 2:\n"
+        "        logging.getLogger(name).warning('told by %s', name)\n"
+        "    return 0\n"
+        "sys.exit(exit_code(main))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr
+    assert said.count("note: told by mmsa.data.hazards\n") == 1
+    assert said.count("note: told by mmsa.search.progress\n") == 2
