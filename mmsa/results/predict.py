@@ -104,10 +104,15 @@ def _with_means(rows: Split, inputs: InputSpec) -> Split:
 def predict_rows(
     models: Mapping[str, Predictor], parts: Iterable[tuple[Mapping[str, Sequence[Any]], Split]]
 ) -> dict[str, list[Any]]:
-    """A table of predictions: what names the rows, and the columns of ``predictions``."""
+    """A table of predictions: what names the rows, and the columns of ``predictions``.
+
+    A given column that is called as one of these stays, as ``given <name>``.
+    """
     table: dict[str, list[Any]] = {}
     for named, rows in parts:
-        for name, column in {**named, **predictions(models, rows)}.items():
+        told = predictions(models, rows)
+        given = {f"given {name}" if name in told else name: column for name, column in named.items()}
+        for name, column in {**given, **told}.items():
             table.setdefault(name, []).extend(column)
     return table
 

@@ -33,7 +33,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         config = parse(RunConfig, {**CONFIG, "seed": seed}, "test")
         corpus = open_corpus(config.data)
         save_bundle(run(config, corpus), runs / "retrained" / "mine-0a1b2c" / f"seed-{seed}")
-    rows: list[dict[str, Any]] = [{"id": name, "speaker": 7} for name in ("a", "b", "c")]
+    rows: list[dict[str, Any]] = [{"id": name, "speaker": 7, "sd": 9} for name in ("a", "b", "c")]
     for name, modality in corpus["valid"].modalities().items():
         cells = np.split(modality.values, modality.offsets[1:-1])
         for row, cell in zip(rows, cells, strict=False):
@@ -57,6 +57,7 @@ def test_a_table_in_every_form_gives_what_each_model_says(
     table = read(out)
     assert table["id"].tolist() == ["a", "b", "c"]
     assert table["speaker"].tolist() == [7, 7, 7]
+    assert table["given sd"].tolist() == [9, 9, 9]
     models = models_of(find_models("mine", runs))
     assert list(models) == ["1", "22"]
     valid = open_corpus(models["1"].config.data)["valid"]
