@@ -31,15 +31,12 @@ import numpy as np
 import torch
 from figures import Figure, record
 from scipy.stats import binomtest
-from threadpoolctl import threadpool_limits
 
 sys.path.append(str(Path(__file__).with_name("headline")))
-from compositions import Composition, planted_as, private_modality, synergy_of
+from compositions import Composition, decomposed, private_modality, synergy_of
 
-from mmsa.config import parse
-from mmsa.data.planted import Planted
 from mmsa.information.target import Decomposition
-from mmsa.reports.composition import brackets_of, decompose_features, named_in, without_fusion
+from mmsa.reports.composition import brackets_of, named_in, without_fusion
 from mmsa.reports.naming import Kind
 
 COMPOSITIONS: Mapping[str, Composition] = {
@@ -55,14 +52,6 @@ GOAL_RIGHT = {2000: 0.8}
 CALIBRATION = Path(__file__).parents[1] / "mmsa" / "reports" / "calibration.json"
 Draws = Mapping[tuple[str, int, int], Decomposition]
 """By composition, rows and draw."""
-
-
-def features_of(name: str, rows: int, draw: int) -> Decomposition:
-    data = planted_as(COMPOSITIONS[name], rows, draw)
-    # A word of text is no feature: what is decomposed are numbers of one frame each, as many as the rows.
-    train = Planted(parse(Planted.Config, data, name)).open(("train",))["train"]
-    with threadpool_limits(1):
-        return decompose_features(train)
 
 
 def is_right(name: str, draw: int, named: tuple[Kind, str] | None) -> bool:
@@ -159,7 +148,8 @@ def main() -> None:
     for key in keys:
         path = args.out / "{}-{}-{}.json".format(*key)
         if not path.exists() and time.monotonic() < deadline:
-            found = features_of(*key)
+            name, rows, draw = key
+            found = decomposed(COMPOSITIONS[name], rows, draw)
             partial = path.with_suffix(".partial")
             partial.write_text(json.dumps(found.to_dict()) + "\n", encoding="utf-8")
             partial.replace(path)

@@ -10,9 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from mmsa.config import parse
 from mmsa.data.corpus import MODALITIES, ModalityName
 from mmsa.data.planted import Planted
+from mmsa.information.target import Decomposition
+from mmsa.reports.composition import decompose_features
 from mmsa.reports.naming import KINDS, Kind
 
 WIDTH = 16
@@ -79,6 +83,16 @@ def planted_as(composition: Composition, rows: int, draw: int) -> dict[str, Any]
         **{f"{name}_frames": [1, 1] for name in MODALITIES},
         "seed": draw,
     }
+
+
+def decomposed(composition: Composition, rows: int, draw: int) -> Decomposition:
+    """What the features of train say about its labels, as a report decomposes them; with one thread."""
+    # A word of text is no feature: what is decomposed are numbers of one frame each, as many as the rows.
+    train = Planted(parse(Planted.Config, planted_as(composition, rows, draw), "draw")).open(("train",))[
+        "train"
+    ]
+    with threadpool_limits(1):
+        return decompose_features(train)
 
 
 def truth(family: str, draw: int) -> dict[str, float]:

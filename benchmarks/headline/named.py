@@ -18,18 +18,15 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from scipy.stats import binomtest
-from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from compositions import FAMILIES, planted
+from compositions import FAMILIES, decomposed
 from figures import Figure, record
+from studies import SIZES
 
-from mmsa.config import parse
-from mmsa.data.planted import Planted
-from mmsa.reports.composition import decompose_features, named_in
+from mmsa.reports.composition import named_in
 from mmsa.reports.naming import Kind
 
-SIZES = (686, 2000)
 DRAWS = range(5, 10)
 GOAL_RIGHT = {686: 0.6, 2000: 0.8}
 GOAL_WRONG = 0.05
@@ -37,9 +34,8 @@ GOAL_WRONG = 0.05
 
 def named(key: tuple[str, int, int]) -> tuple[Kind, str] | None:
     """What is named of a draw (family, rows, number): the kind, and the modalities that have most of it."""
-    train = Planted(parse(Planted.Config, planted(*key), "draw")).open(("train",))["train"]
-    with threadpool_limits(1):
-        return named_in(decompose_features(train))
+    family, rows, draw = key
+    return named_in(decomposed(FAMILIES[family], rows, draw))
 
 
 def part(hits: int, draws: int, what: str) -> tuple[float, str]:
