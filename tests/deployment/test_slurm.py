@@ -96,7 +96,10 @@ def test_a_job_queues_again_and_ends_with_exactly_its_trials(
     assert not Path(f"/tmp/mmsa-{job}").exists()  # its own Ray is gone
     before = read_study("queued", runs)
     assert before.finished < TRIALS
-    slurm.run("scontrol", "update", f"JobId={job}", "StartTime=now")  # Slurm itself waits two minutes
+    # Slurm itself waits two minutes. A start in the second in which the job was ended would have a credential
+    # as old as the one that is void since, and Slurm would fail the job ("Job credential revoked").
+    time.sleep(2)
+    slurm.run("scontrol", "update", f"JobId={job}", "StartTime=now")
     wait_until(lambda: slurm.state(job) in ("COMPLETED", "FAILED"), 240, told)
     assert slurm.state(job) == "COMPLETED", told()
     study = read_study("queued", runs)
