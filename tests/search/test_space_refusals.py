@@ -208,6 +208,8 @@ OBJECTIVES = [
         "not a metric",
         "Did you mean 'valid/mae'?",
     ),
+    ([{"metric": "valid/mea"}], "search.objectives.0.metric", "not a metric", "Did you mean 'valid/mae'?"),
+    ([{"metric": "valid/gold"}], "search.objectives.0.metric", "not a metric", ""),
     ([{"metric": "information/target/fusion"}], "search.objectives.0.direction", "is required", ""),
     (
         [{"metric": "valid/mae", "direction": "min"}],

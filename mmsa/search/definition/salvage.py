@@ -17,7 +17,7 @@ from mmsa.config import problems_of
 from mmsa.errors import Problem
 
 _ROUNDS = 20
-_SUGGESTION = re.compile(r"Did you mean '(\w+)'\?")
+_SUGGESTION = re.compile(r"Did you mean '([\w/]+)'\?")
 _PARAMETERS = "search.parameters"
 _OBJECTIVE = {"metric": "valid/mae", "direction": "minimize"}
 _BASE: Mapping[str, Any] = {"data": {"name": "planted"}, "model": {"name": "late_fusion"}}
@@ -166,6 +166,8 @@ def _stems_from(problem: Problem, gone: str) -> bool:
     searched = problem.path.startswith(_PARAMETERS)  # its range is wrong beside any default
     if place.startswith(f"{gone}.") or (place == gone and not searched):
         return True
+    if place.endswith(".direction") and gone == place.removesuffix("direction") + "metric":
+        return True  # a metric decides the direction
     reads = place.startswith(_READERS) or ".when." in place or place.endswith(".same_as")
     # As a whole path, or the beginning of one, in the place as well: a start has names of parameters there.
     whole = rf"(?<![\w.]){re.escape(gone)}(?!\w)"
