@@ -90,12 +90,17 @@ def standardise(features_ND: Tensor) -> Tensor:
 
 
 def search_points(features_ND: Tensor, seed: int) -> Tensor:
-    """Prepare features for a search of neighbours: standardised, and without ties if there is only one."""
+    """Prepare features for a search of neighbours: standardised, and rows of few values without ties.
+
+    Few values have one feature, such as a score, and several that take few values together: half of the rows
+    or more are equal to another one, as those of a class are.
+    """
     points_ND = standardise(features_ND)
-    if features_ND.shape[1] > 1:
+    if features_ND.shape[1] > 1 and 2 * len(points_ND.unique(dim=0)) > len(points_ND):
         return points_ND
-    # Labels have few values. Without noise, all anchors with one label would get the same few x; a thousandth
-    # of the deviation gives equal labels random neighbours among themselves and changes no other order.
+    # Without noise, all anchors with one label would get the same few x; a thousandth of the deviation gives
+    # equal labels random neighbours among themselves, a permutation within the class, and changes no other
+    # order.
     noise_ND = torch.randn(points_ND.shape, generator=torch.Generator().manual_seed(seed))
     return points_ND + _TIE_NOISE * noise_ND.to(points_ND)
 

@@ -20,6 +20,7 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
+from torch.special import entr
 
 from mmsa.data.target_spec import TargetSpec
 
@@ -84,6 +85,27 @@ def output_of(target: TargetSpec, raw: Tensor) -> Tensor:
     if target.kind == "ordinal":
         return target.low + raw.sigmoid().sum(-1)
     return raw.softmax(-1) if target.kind == "multiclass" else raw.sigmoid()
+
+
+def entropy_of(target: TargetSpec, raw: Tensor) -> Tensor:
+    """(B,) entropy of what is predicted, in nats; of several labels the sum. A number has none.
+
+    Examples:
+        >>> target = TargetSpec(name="pain", kind="binary", classes=("no", "yes"))
+        >>> entropy_of(target, torch.tensor([0.0, 8.0]))
+        tensor([0.6931, 0.0030])
+    """
+    if target.kind == "multiclass":
+        shares = raw.softmax(-1)
+    elif (
+        target.kind == "ordinal"
+    ):  # of each level: what lies between the probabilities to be above it and below
+        ends = raw.new_ones(len(raw), 1), raw.new_zeros(len(raw), 1)
+        shares = -torch.cat([ends[0], raw.sigmoid(), ends[1]], 1).diff(dim=1)
+    else:
+        shares = torch.stack([raw.sigmoid(), (-raw).sigmoid()], -1)
+    entropies: Tensor = entr(shares).sum(-1)
+    return entropies.sum(-1) if target.kind == "multilabel" else entropies
 
 
 def output_shape(target: TargetSpec, rows: int) -> tuple[int, ...]:

@@ -12,12 +12,13 @@ from mmsa.config import Named, one_of
 from mmsa.data.batches import Batch
 from mmsa.data.corpus import ModalityName
 from mmsa.data.inputs import FeatureInput, InputSpec, TextInput
+from mmsa.errors import ConfigError, Problem
 from mmsa.models.base import Encoded, Model, RepresentationDims, Representations
 from mmsa.models.encoders import ENCODERS, TEXT_ENCODERS, Encoder, LSTMEncoder
 from mmsa.models.framewise import Framewise as Framewise
-from mmsa.models.fusions import FUSIONS, MLPFusion
-from mmsa.models.fusions.base import refused
-from mmsa.models.heads import build_head, raw_output
+from mmsa.models.fusions import FUSIONS, AverageFusion, MLPFusion
+from mmsa.models.fusions.base import Fused, refused
+from mmsa.models.heads import build_head, entropy_of, raw_output
 from mmsa.models.layers import standardised_by_row
 from mmsa.models.pretrained import layers_above
 from mmsa.models.text import FrozenText, PretrainedConfig, PretrainedText, UpperText, does_not_read
@@ -71,7 +72,7 @@ class MultimodalModel(Model):
             self.encoders[name] = encoder
             widths[name] = encoder.output
         self.fusion = FUSIONS[config.fusion.name](config.fusion, widths)
-        if config.presence and self.fusion.mixture is not None:
+        if config.presence and self.fusion.averages:
             rule = "leaves absent modalities out of its average, so there is no vector to learn for them"
             raise refused(config.fusion, rule, "Write model.presence: false.")
         # From zero, so that learning starts where it starts without them.
@@ -81,9 +82,14 @@ class MultimodalModel(Model):
         self.numbers_per_row = self.fusion.numbers_per_row
         self.targets = inputs.targets
         primary, *others = inputs.targets
+        self._by_entropy = isinstance(self.fusion, AverageFusion) and self.fusion.by_entropy
+        if self._by_entropy and primary.kind == "regression":
+            rule = f"weighs by the entropy of predicted classes, and {primary.name} is a number"
+            advice = "Write model.fusion.weights: learnt."
+            raise ConfigError("model", [Problem("model.fusion.weights", "entropy", rule, advice)])
         self.predict = build_head(primary, self.fusion.output)
         self.further = nn.ModuleList(build_head(other, self.fusion.output) for other in others)
-        mixture = 0 if self.fusion.mixture is None else len(widths)
+        mixture = len(widths) if self.fusion.averages else 0
         self.dims = RepresentationDims(
             widths, self.fusion.output, self.fusion.extra, mixture, primary.concept_width
         )
@@ -91,11 +97,11 @@ class MultimodalModel(Model):
     def forward(self, batch: Batch) -> Representations:
         """Compute representations and prediction of a batch, which may lack modalities of the model."""
         encoded = {name: self._encode(name, batch) for name in self.dims.unimodal}
-        fused = self.fusion(self._filled(encoded))
+        fused = self._fused(encoded)
         unimodal = {name: part.vector for name, part in encoded.items()}
         extra = dict(fused.extra)
         if self.training and "shuffled" in self.requested:
-            extra["shuffled"] = self.fusion(self._filled(_shuffled(encoded))).vector
+            extra["shuffled"] = self._fused(_shuffled(encoded)).vector
         primary, *others = self.targets
         further = {
             other.name: raw_output(other, cast(nn.Linear, head), fused.vector)
@@ -104,10 +110,17 @@ class MultimodalModel(Model):
         prediction = raw_output(primary, self.predict, fused.vector)
         return Representations(unimodal, fused.vector, prediction, extra, further)
 
-    def _filled(self, encoded: Mapping[ModalityName, Encoded]) -> Mapping[ModalityName, Encoded]:
-        if not self.absent:
-            return encoded
-        return {name: part.filled(self.absent[name]) for name, part in encoded.items()}
+    def _fused(self, encoded: Mapping[ModalityName, Encoded]) -> Fused:
+        if self.absent:
+            encoded = {name: part.filled(self.absent[name]) for name, part in encoded.items()}
+        if not self._by_entropy:
+            fused: Fused = self.fusion(encoded)
+            return fused
+        primary = self.targets[0]
+        # Read and not trained: a modality must not learn to look sure.
+        parts = [raw_output(primary, self.predict, part.vector).detach() for part in encoded.values()]
+        weighed: Fused = self.fusion(encoded, torch.stack([entropy_of(primary, raw) for raw in parts], 1))
+        return weighed
 
     def _encode(self, name: ModalityName, batch: Batch) -> Encoded:
         sequence = getattr(batch, name)

@@ -101,8 +101,9 @@ class AlternatingStrategy(Strategy):
     """MLA: each batch trains one modality after the other through the common head, never all together.
 
     Zhang et al., "Multimodal Representation Learning by Alternating Unimodal Adaptation", CVPR 2024. MLA
-    classifies, and weighs predictions by their entropy. Here a second pass fits the weights of the fusion
-    ``average``, one for each modality, and leaves everything else as it is.
+    classifies, and weighs predictions by their entropy: ``weights: entropy`` of the fusion ``average``. For
+    numbers, which have none, a second pass fits learnt weights of it, one for each modality, and leaves
+    everything else as it is.
     """
 
     class Config(Named):

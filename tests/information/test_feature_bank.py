@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mmsa.errors import DataError
-from mmsa.information.neighbours import FeatureBank
+from mmsa.information.neighbours import FeatureBank, standardise
 
 WIDTHS = {"text": 3, "audio": 2, "label": 1}
 CONDITIONS = {
@@ -57,6 +57,18 @@ def test_equal_labels_are_neighbours_at_random():
     nearest = bank.nearest("label", 2)
     assert (given["label"][nearest] == given["label"][:, None]).all()
     assert len(nearest.unique()) > 100
+
+
+def test_classes_of_several_numbers_are_no_other_than_numbered_ones():
+    """One-hot rows of a class are equal: the same two of them would stand for the whole class."""
+    bank, given = FeatureBank(WIDTHS | {"label": 4}, seed=5), columns(200)
+    classes = torch.arange(200) % 4
+    bank.remember(given | {"label": torch.nn.functional.one_hot(classes).float()})
+    bank.turn_over()
+    nearest = bank.nearest("label", 2)
+    assert (classes[nearest] == classes[:, None]).all()
+    assert len(nearest.unique()) > 100
+    assert torch.equal(bank.search_points("text"), standardise(given["text"]))  # which has no ties
 
 
 def test_rows_are_those_of_the_epoch_before():

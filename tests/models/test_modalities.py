@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.distributions import Categorical
 
 from mmsa.config import parse
 from mmsa.data import Corpus, open_corpus
@@ -52,6 +53,26 @@ def test_the_average_predicts_the_average_of_what_modalities_predict_alone(corpu
     alone = [model(batch.only(name)).prediction for name in ("text", "audio", "vision")]
     weights = model.fusion.mixture.softmax(0)
     torch.testing.assert_close(model(batch).prediction, torch.stack(alone, 1) @ weights)
+
+
+def test_whoever_is_sure_counts_where_weights_come_from_entropies(corpus: Corpus) -> None:
+    """MLA: softmax of minus the entropy of what the head predicts from each modality of a row."""
+    classes = open_corpus(Planted.Config(rows_train=12, kind="multiclass"), ("train",))
+    model, batch = model_of(classes, fusion={"name": "average", "weights": "entropy"}), batch_of(classes)
+    with torch.no_grad():
+        model.predict.weight *= 20  # so that some rows are sure
+        alone = [model(batch.only(name)).prediction for name in ("text", "audio", "vision")]
+        entropies = [Categorical(logits=logits).entropy() for logits in alone]
+        weights = torch.softmax(-torch.stack(entropies), 0)
+        expected = sum(weight[:, None] * logits for weight, logits in zip(weights, alone, strict=True))
+        torch.testing.assert_close(model(batch).prediction, expected)
+    assert weights.max() > 0.6
+    assert not model.parameter_groups()["mixture"]  # nothing is left for the second pass of ``alternating``
+
+
+def test_a_number_has_no_entropy_to_weigh_by(corpus: Corpus) -> None:
+    with pytest.raises(ConfigError, match=r"(?s)model.fusion.weights.*label is a number.*learnt"):
+        model_of(corpus, fusion={"name": "average", "weights": "entropy"})
 
 
 def test_an_average_of_different_widths_is_refused(corpus: Corpus) -> None:

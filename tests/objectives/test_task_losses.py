@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.distributions import Bernoulli, Categorical
 from torch.nn import functional
 
 from mmsa.config import parse
@@ -17,7 +18,7 @@ from mmsa.data.target_spec import TargetSpec
 from mmsa.data.targets import Targets, TrainTargets
 from mmsa.errors import ConfigError
 from mmsa.models.base import RepresentationDims, Representations
-from mmsa.models.heads import build_head, output_of, raw_output
+from mmsa.models.heads import build_head, entropy_of, output_of, raw_output
 from mmsa.objectives.base import TASKS
 from mmsa.objectives.losses import balanced
 from mmsa.objectives.objective import Objective, ObjectiveConfig
@@ -104,6 +105,20 @@ def test_cumulative_logits_are_the_probability_of_the_level() -> None:
     expected = -(torch.log(above[0] - above[1]) + torch.log(1 - above[0])) / 2
     torch.testing.assert_close(loss_of("ordinal", LEVEL)(raw, torch.tensor([1.0, 0.0])), expected)
     assert output_of(LEVEL, raw)[0] == pytest.approx(float(above.sum()))
+
+
+def test_entropies_are_those_of_the_distributions_that_are_predicted() -> None:
+    raw = torch.tensor([[2.0, 0.5, -1.0], [9.0, -9.0, -30.0]], dtype=torch.float64)
+    above = torch.cat([torch.ones(2, 1), raw.sigmoid(), torch.zeros(2, 1)], 1)
+    expected = {
+        LEVEL: Categorical(probs=above[:, :-1] - above[:, 1:]).entropy(),
+        MOOD: Categorical(logits=raw).entropy(),
+        DEPRESSED: Bernoulli(logits=raw[:, 0]).entropy(),
+        LABELS: Bernoulli(logits=raw[:, :2]).entropy().sum(1),
+    }
+    shown = {DEPRESSED: raw[:, 0], LABELS: raw[:, :2]}
+    for target, entropy in expected.items():
+        torch.testing.assert_close(entropy_of(target, shown.get(target, raw)), entropy)
 
 
 def test_levels_that_are_predicted_wrongly_for_sure_still_have_a_gradient() -> None:

@@ -40,7 +40,8 @@ class Fusion(nn.Module, ABC):
     Attributes:
         output: D.
         extra: Width of each further vector that it offers.
-        mixture: Its weights, if the fused vector is a weighted average of the modality vectors.
+        averages: Whether the fused vector is a weighted average of the modality vectors.
+        mixture: The weights of that average, if they are learnt.
         fewest: The fewest modalities with which it makes sense.
         numbers_per_row: Numbers that its largest product holds for each row of a batch, beside all vectors.
 
@@ -51,6 +52,7 @@ class Fusion(nn.Module, ABC):
     output: int
     extra: Mapping[str, int]
     mixture: nn.Parameter | None
+    averages: ClassVar[bool] = False
     fewest: ClassVar[int] = 1
     numbers_per_row: int = 0
 

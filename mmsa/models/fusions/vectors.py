@@ -12,7 +12,7 @@ from typing import Annotated, Literal, cast
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from mmsa.config import Named
@@ -62,23 +62,26 @@ class MLPFusion(Fusion):
 
 @FUSIONS.register("average")
 class AverageFusion(Fusion):
-    """sum_m w_m h_m, w the softmax of a learnt scalar over the modalities that a row has.
+    """sum_m w_m h_m, where the weights of the modalities that a row has add up to 1.
 
     A linear head on it predicts the same average of what it predicts from each modality: late fusion with one
-    head that all have in common, as MLA needs it (strategy ``alternating``). MLA weighs the predictions of a
-    classifier by their entropy, which a regression does not have.
+    head that all have in common, as MLA needs it (strategy ``alternating``).
     """
 
     class Config(Named):
-        """No settings."""
+        """Where the weights come from."""
 
         name: Literal["average"] = "average"
+        weights: Literal["learnt", "entropy"] = "learnt"
+        """``learnt``: the softmax of a scalar for each modality, the same for all rows. ``entropy``: MLA's,
+        w_m proportional to exp(-H_m), H_m the entropy of what the head predicts from modality m of the row:
+        whoever is sure counts. A number that is predicted has no entropy."""
 
-    mixture: nn.Parameter
+    averages = True
     fewest = 2
 
     def __init__(self, config: Config, widths: Mapping[ModalityName, int]):
-        """Equal weights.
+        """Equal weights, if they are learnt.
 
         Raises:
             ConfigError: for modality vectors of different widths.
@@ -88,13 +91,18 @@ class AverageFusion(Fusion):
             rule = f"averages vectors of one width, and these are of {dict(widths)}"
             raise refused(config, rule, "Give the output of every encoder of the model one value.")
         self.output = next(iter(widths.values()))
-        self.mixture = nn.Parameter(torch.zeros(len(widths)))
+        self.by_entropy = config.weights == "entropy"
+        if not self.by_entropy:
+            self.mixture = nn.Parameter(torch.zeros(len(widths)))
 
-    def forward(self, encoded: Mapping[ModalityName, Encoded]) -> Fused:
-        """(B, D); zero for a row without any modality."""
+    def forward(self, encoded: Mapping[ModalityName, Encoded], entropies_BK: Tensor | None = None) -> Fused:
+        """(B, D); zero for a row without any modality. Entropies in nats, where weights come from them."""
         vectors_BKD = torch.stack([part.vector for part in encoded.values()], dim=1)
         there_BK = torch.stack([part.lengths > 0 for part in encoded.values()], dim=1)
-        logits_BK = self.mixture.masked_fill(~there_BK, torch.finfo(self.mixture.dtype).min)
+        if (entropies_BK is not None) != self.by_entropy:
+            raise TypeError("entropies are for weights that come from them")
+        scores = -entropies_BK if entropies_BK is not None else cast(Tensor, self.mixture)
+        logits_BK = scores.masked_fill(~there_BK, torch.finfo(scores.dtype).min)
         return Fused((logits_BK.softmax(1)[..., None] * vectors_BKD).sum(1))
 
 
