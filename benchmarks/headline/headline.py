@@ -319,7 +319,10 @@ def gains(of: Iterable[Mapping[str, Any]], rival: Arm) -> NDArray[np.float64]:
 
 
 def of_gain(draws: Draws, rows: int) -> dict[str, Figure]:
-    """By family, of those rivals that all draws have been compared with."""
+    """By family, of those rivals that all draws have been compared with.
+
+    Keys end with the number of rows; those without it stand for the largest size whose draws are complete.
+    """
     found = {}
     for family, (rival, what) in product(FAMILIES, RIVALS.items()):
         of = [values for (f, n, _), values in draws.items() if (f, n) == (family, rows)]
@@ -327,8 +330,9 @@ def of_gain(draws: Draws, rows: int) -> dict[str, Figure]:
             continue
         mean, low, high = mean_and_interval(gains(of, rival))
         key = f"headline/gain/{family}" + ("" if rival == "none" else f"/over_{rival}")
-        reference = f"{what}; 95 % interval {low:+.4f} to {high:+.4f} over draws: {gain_in_words(low, high)}"
-        found[key + ("" if rows == max(SIZES) else f"/{rows}")] = Figure(round(mean, 4), "MAE", reference)
+        reference = f"{what}; {rows} rows; 95 % interval {low:+.4f} to {high:+.4f} over draws: "
+        figure = Figure(round(mean, 4), "MAE", reference + gain_in_words(low, high))
+        found |= {key: figure, f"{key}/{rows}": figure}
     return found
 
 

@@ -96,7 +96,7 @@ def search_points(features_ND: Tensor, seed: int) -> Tensor:
     or more are equal to another one, as those of a class are.
     """
     points_ND = standardise(features_ND)
-    if features_ND.shape[1] > 1 and 2 * len(points_ND.unique(dim=0)) > len(points_ND):
+    if features_ND.shape[1] > 1 and 2 * len(torch.unique(points_ND, dim=0)) > len(points_ND):
         return points_ND
     # Without noise, all anchors with one label would get the same few x; a thousandth of the deviation gives
     # equal labels random neighbours among themselves, a permutation within the class, and changes no other
