@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -272,6 +272,12 @@ class Split(_Arrays):
         present = {name: getattr(self, name) for name in MODALITIES}
         return {name: modality for name, modality in present.items() if modality is not None}
 
+    def with_features(self, change: Callable[[ModalityName, Features], Features]) -> Split:
+        """The split with each modality of features changed; text that is strings or tokens stays as it is."""
+        parts = self.modalities().items()
+        changed = {str(name): change(name, part) for name, part in parts if isinstance(part, Features)}
+        return replace(self, **changed)  # type: ignore[arg-type]
+
     def take(self, rows: NDArray[np.int64]) -> Split:
         """The split of some rows alone, in the order of ``rows``; nothing is shared with this one."""
         arrays = {name: array[rows] for name, array in self._arrays()}
@@ -332,15 +338,13 @@ def imputed(splits: Mapping[SplitName, Split], learned: Sequence[Split]) -> dict
         splits: to fill.
         learned: what the means are of: their finite values only. A column without any has a mean of 0.
     """
-    found: dict[SplitName, Split] = {}
-    for name, split in splits.items():
-        filled = {
-            str(modality): features.filled(_mean_of_finite([getattr(known, modality) for known in learned]))
-            for modality, features in split.modalities().items()
-            if isinstance(features, Features) and features.holes is not None
-        }
-        found[name] = replace(split, **filled) if filled else split  # type: ignore[arg-type]
-    return found
+
+    def filled(modality: ModalityName, features: Features) -> Features:
+        if features.holes is None:
+            return features
+        return features.filled(_mean_of_finite([getattr(known, modality) for known in learned]))
+
+    return {name: split.with_features(filled) for name, split in splits.items()}
 
 
 def _mean_of_finite(parts: Sequence[Features]) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsa.data.corpus import Features, Split, SplitName
+from mmsa.data.corpus import Features, ModalityName, Split, SplitName
 from mmsa.data.validation import first_few
 
 SETTING = "data.nonfinite: impute"
@@ -19,15 +19,11 @@ SETTING = "data.nonfinite: impute"
 
 def without_holes(splits: Mapping[SplitName, Split]) -> dict[SplitName, Split]:
     """The splits without a note of where something was not finite; nothing else changes."""
-    found: dict[SplitName, Split] = {}
-    for name, split in splits.items():
-        closed = {
-            str(modality): replace(features, holes=None)
-            for modality, features in split.modalities().items()
-            if isinstance(features, Features) and features.holes is not None
-        }
-        found[name] = replace(split, **closed) if closed else split  # type: ignore[arg-type]
-    return found
+
+    def closed(_: ModalityName, features: Features) -> Features:
+        return features if features.holes is None else replace(features, holes=None)
+
+    return {name: split.with_features(closed) for name, split in splits.items()}
 
 
 def with_flags(splits: Mapping[SplitName, Split]) -> dict[SplitName, Split]:
@@ -36,15 +32,7 @@ def with_flags(splits: Mapping[SplitName, Split]) -> dict[SplitName, Split]:
     It is there whether or not something is missing: the width of a modality goes by the setting alone.
     """
     return {
-        name: replace(
-            split,
-            **{
-                str(modality): features.flagged()
-                for modality, features in split.modalities().items()
-                if isinstance(features, Features)
-            },  # type: ignore[arg-type]
-        )
-        for name, split in splits.items()
+        name: split.with_features(lambda _, features: features.flagged()) for name, split in splits.items()
     }
 
 

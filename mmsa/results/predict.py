@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from mmsa.data.catalogue import open_corpus
 from mmsa.data.conversion import data_config
-from mmsa.data.corpus import MODALITIES, Features, Split, SplitName
+from mmsa.data.corpus import MODALITIES, Features, ModalityName, Split, SplitName
 from mmsa.data.inputs import FeatureInput, InputSpec
 from mmsa.errors import DataError, did_you_mean
 from mmsa.results.served import rows_of, told
@@ -92,13 +91,14 @@ def rows_to_predict(
 
 def _with_means(rows: Split, inputs: InputSpec) -> Split:
     """The rows, with the means that a model has learned in the place of what was not finite."""
-    filled = {
-        str(name): features.filled(known.mean)
-        for name, features in rows.modalities().items()
-        if isinstance(features, Features) and isinstance(known := inputs.modalities().get(name), FeatureInput)
-        if features.holes is not None and features.dim == known.dim
-    }
-    return replace(rows, **filled)  # type: ignore[arg-type]
+
+    def filled(name: ModalityName, features: Features) -> Features:
+        known = inputs.modalities().get(name)
+        if features.holes is None or not isinstance(known, FeatureInput) or features.dim != known.dim:
+            return features
+        return features.filled(known.mean)
+
+    return rows.with_features(filled)
 
 
 def predict_rows(
