@@ -8,6 +8,7 @@ import shutil
 import socket
 import stat
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -153,7 +154,7 @@ def disk(runs: Path) -> Iterator[Finding]:
         place = folder.resolve()
         while not place.exists():
             place = place.parent
-        if not os.access(place, os.W_OK | os.X_OK):
+        if not _takes_files(place):
             advice = (
                 "Name another with --runs." if subject == "runs" else "Set RAY_TMPDIR to one that can be."
             )
@@ -169,6 +170,15 @@ def disk(runs: Path) -> Iterator[Finding]:
             yield Finding("disk", "note", told, advice)
         else:
             yield Finding("disk", "ok", told)
+
+
+def _takes_files(folder: Path) -> bool:
+    # Tried and not asked for: root may write everywhere by the rights of a folder, and not into /proc.
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def ports() -> Iterator[Finding]:

@@ -44,6 +44,14 @@ def test_little_shared_memory_is_wrong(tmp_path: Path, monkeypatch: pytest.Monke
     wrong(ray)
 
 
+@pytest.mark.skipif(
+    not Path("/proc/self").is_dir(), reason="needs /proc, which takes files of nobody, root included"
+)
+def test_a_folder_that_takes_no_files_is_told_as_such_and_not_as_a_full_disk() -> None:
+    runs, _ = machine.disk(Path("/proc/self/runs"))
+    wrong(runs, "/proc/self/runs cannot be written", "--runs")
+
+
 def test_more_threads_than_processors_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "4096")
     wrong(only(machine.threads()), "OMP_NUM_THREADS is 4096", "Unset")
