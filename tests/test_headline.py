@@ -66,6 +66,12 @@ def test_strength_is_no_share() -> None:
 
 def test_the_best_quarter_is_rounded_up_and_of_the_lowest_errors() -> None:
     assert best_quarter(np.array([0.9, 0.5, 0.7, 0.8, 0.6])).tolist() == [False, True, False, False, True]
+    # whoever equals the last of them is as good, whatever its number
+    assert best_quarter(np.array([0.9, 0.5, 0.7, 0.7, 0.7])).tolist() == [False, True, True, True, True]
+
+
+def test_trials_that_are_all_as_good_reward_nothing() -> None:
+    assert rewarded_kind(shares("specific"), np.ones(48)) is None
 
 
 def amounts(invariant: float, specific: float, complementary: float, error: float) -> dict[Kind, Amount]:

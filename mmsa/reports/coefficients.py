@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -89,9 +90,10 @@ def preferences(study: StudyView, completed: Sequence[TrialRecord]) -> Preferenc
     if not found or not used_N.any():
         return None
     share_NK = _shares(amount_NK[used_N])
-    place_N = np.flatnonzero(used_N).astype(
-        np.float64
-    )  # the place stands for the error: only the order counts
+    # The place stands for the error, since only the order counts; equal results have one place.
+    results = [(trial.stage, trial.violation, trial.values) for trial in completed]
+    changed = [False, *(before != after for before, after in pairwise(results))]
+    place_N = np.cumsum(changed)[used_N].astype(np.float64)
     best_N = best_quarter(place_N)
     default_K = _shares(np.array([[_amount(c, config.complete({})) for c in found]]))[0]
     best_K = share_NK[0] if used_N[0] else np.zeros(len(found))

@@ -46,9 +46,8 @@ class Amount:
 
 
 def best_quarter(error_N: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which trials are the best quarter, (N,): the lowest errors, rounded up."""
-    chosen_N = np.zeros(len(error_N), bool)
-    chosen_N[np.argsort(error_N, kind="stable")[: math.ceil(len(error_N) / 4)]] = True
+    """Which trials are the best quarter, (N,): the lowest errors, rounded up, and all equal to these."""
+    chosen_N: NDArray[np.bool_] = error_N <= np.sort(error_N)[math.ceil(len(error_N) / 4) - 1]
     return chosen_N
 
 
@@ -64,6 +63,8 @@ def rewarded_kind(share_NK: NDArray[np.float64], error_N: NDArray[np.float64]) -
     if len(error_N) < FEWEST_TRIALS:
         return None
     best_N = best_quarter(error_N)
+    if best_N.all():
+        return None
     for own, kind in enumerate(KINDS):
         # A contrast with each rival: shares add up to 1, so that one that falls lifts all others by itself.
         lead_NR = share_NK[:, [own]] - np.delete(share_NK, own, axis=1)
