@@ -38,15 +38,24 @@ def test_a_change_of_one_setting_writes_no_other(name: str) -> None:
     assert with_overrides(changed, {"train.epochs": base.train.epochs}) == base
 
 
-def test_a_direction_that_nobody_wrote_follows_another_metric() -> None:
+def test_a_direction_follows_another_metric() -> None:
     written = {"metric": "valid/mae", "direction": "minimize"}
-    for train in ({}, {"metric": "valid/mae"}):
+    for train in ({}, {"metric": "valid/mae"}, written):
         changed = with_overrides(run_config(train=train), {"train.metric": "valid/pearson"})
         assert changed.train.direction == "maximize"
         again = with_overrides(changed, {"train.epochs": 3, "train.metric": "valid/mae"})
         assert again.train.direction == "minimize"
-    kept = with_overrides(run_config(train=written), {"train.metric": "valid/pearson"})
-    assert kept.train.direction == "minimize"
+    opposite = run_config(train={**written, "direction": "maximize"})
+    kept = with_overrides(opposite, {"train.metric": "valid/rmse"})
+    assert kept.train.direction == "maximize"
+
+
+def test_a_direction_of_a_stored_configuration_follows_another_metric() -> None:
+    """What a study or an export keeps is complete: it does not tell what somebody wrote."""
+    stored = parse(RunConfig, run_config().model_dump(mode="json"), "stored")
+    assert with_overrides(stored, {"train.metric": "valid/pearson"}).train.direction == "maximize"
+    shipped = load_space(str(SPACES / "edaic.yaml"), {"train.metric": "valid/mae"}).base
+    assert shipped.train.direction == "minimize"
 
 
 def test_a_loss_that_nobody_wrote_stays_unwritten_until_it_is() -> None:
