@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from mmsa.cli import overrides
 from mmsa.config import Block, parse, with_overrides
+from mmsa.errors import ConfigError
 from mmsa.experiment import RunConfig
 from mmsa.search.definition.load import load_space
 
@@ -72,3 +74,13 @@ def test_a_part_of_a_default_is_changed_and_the_rest_of_it_stays() -> None:
     audio = base.model.audio.model_dump() | {"dropout": 0.25}
     assert changed.model.audio.model_dump() == audio
     assert changed.model.vision == base.model.vision
+
+
+@pytest.mark.parametrize(("word", "advice"), [("no", "no and off as false"), ("yes", "yes and on as true")])
+def test_a_word_that_yaml_reads_as_another_thing_is_to_be_quoted(word: str, advice: str) -> None:
+    changes = overrides([f"data.targets={{mood: {{kind: binary, classes: [{word}, sure]}}}}"])
+    base = {"name": "custom", "path": "x.npz"}
+    with pytest.raises(ConfigError) as refused:
+        with_overrides(parse(RunConfig, {"data": base, "model": {"name": "late_fusion"}}, "test"), changes)
+    assert advice in str(refused.value)
+    assert "in quotes" in str(refused.value)
