@@ -111,8 +111,9 @@ def inspect(args: argparse.Namespace) -> int:
         print(f"\n{args.space}: a space to begin with; look at it, then")
         print(f"  python launch/search.py --space {args.space} --dry-run")
         return 0
-    print("\nspaces that fit, and what to --set for them:")
-    for name, setting in fitting_spaces(found.corpus):
+    fitting = list(fitting_spaces(found.corpus))
+    print("\nspaces that fit, and what to --set for them:" if fitting else "\nno shipped space fits")
+    for name, setting in fitting:
         print(f"  {name}: {setting}")
     print("--space FILE writes one for these data")
     return 0

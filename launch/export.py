@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from mmsa.cli import add_runs_argument, exit_code
+from mmsa.interface import decimals
 
 
 def arguments() -> argparse.Namespace:
@@ -28,7 +29,7 @@ def main() -> int:
     exported = export(study, args.out, args.trial)
     known = exported.provenance
     assert known is not None
-    print(f"{args.out}: trial {known.trial} of {known.study}, {known.metric} {known.value:.4f}")
+    print(f"{args.out}: trial {known.trial} of {known.study}, {known.metric} {decimals(known.value)}")
     if known.breaks:
         print(f"note: trial {known.trial} {known.breaks}")
     for line in known.tested:

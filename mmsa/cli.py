@@ -220,7 +220,7 @@ class _Once(logging.Filter):
 
     @override
     def filter(self, record: logging.LogRecord) -> bool:
-        if not record.name.startswith("mmsa.data."):
+        if not f"{record.name}.".startswith("mmsa.data."):
             return True
         message = record.getMessage()
         is_new = message not in self._told

@@ -95,6 +95,9 @@ def _taught(detail: Any, fields: Mapping[str, Any]) -> InitErrorDetails:
         words = _QUOTED.findall(rule) if detail["type"] == "literal_error" else []
         close = nearest(detail["input"], words)
         next_step = f"Did you mean {close!r}?" if close else without_dot(detail["input"])
+    elif not next_step and detail["type"] == "string_type" and isinstance(detail["input"], bool):
+        read = "yes and on as true" if detail["input"] else "no and off as false"
+        next_step = f"YAML reads {read}; put the word in quotes."
     value = detail["input"]
     if detail["type"] == "missing":
         value, rule = None, "is required"

@@ -101,11 +101,14 @@ class TrainConfig(Block):
     @model_validator(mode="wrap")
     @classmethod
     def _direction_of_the_metric(cls, values: Any, handler: Any) -> Any:
-        unwritten = isinstance(values, Mapping) and "direction" not in values
-        if not (unwritten and isinstance(values.get("metric"), str)):
+        if not (isinstance(values, Mapping) and isinstance(values.get("metric"), str)):
             return handler(values)
-        config = handler({**values, "direction": direction_of(values["metric"])})
-        config.model_fields_set.discard("direction")  # a change of the metric changes it again
+        own = direction_of(values["metric"])
+        config = handler({"direction": own, **values})
+        if config.direction == own:
+            # A change of the metric changes it again. Stored configurations are complete, and do not tell
+            # who wrote it; nobody means to keep the direction of one metric for another.
+            config.model_fields_set.discard("direction")
         return config
 
 

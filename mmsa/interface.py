@@ -113,6 +113,20 @@ class SplitCard:
 
 
 @dataclass(frozen=True)
+class DataNature:
+    """What decides which commands make sense of a study.
+
+    Attributes:
+        has_test: whether there is a test split.
+        can_be_divided: whether what modalities share and have alone can be told: of several of them, about a
+            target that is not several labels at once.
+    """
+
+    has_test: bool = True
+    can_be_divided: bool = True
+
+
+@dataclass(frozen=True)
 class StudyCard:
     """A study as observers see it before its first trial.
 
@@ -232,6 +246,25 @@ def counted(number: int, thing: str) -> str:
 def short(value: Scalar) -> str:
     """Format a sampled value for people: floats to four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+_SMALLEST_WITH_DECIMALS = 1e-3
+
+
+def decimals(value: float, sign: str = "") -> str:
+    """Format a metric for people: four decimals, or two significant digits of what would be lost in them.
+
+    Args:
+        value: of the metric, or a difference of two.
+        sign: ``+`` shows that of what is positive, too.
+    """
+    small = 0 < abs(value) < _SMALLEST_WITH_DECIMALS
+    return f"{value:{sign}.2g}" if small else f"{value:{sign}.4f}"
+
+
+def signed(value: float) -> str:
+    """Format a difference of two values of a metric for people."""
+    return decimals(value, "+")
 
 
 class Observer(Protocol):

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from mmsa.cli import overrides
 from mmsa.config import Block, parse, with_overrides
+from mmsa.errors import ConfigError
 from mmsa.experiment import RunConfig
 from mmsa.search.definition.load import load_space
 
@@ -38,15 +40,24 @@ def test_a_change_of_one_setting_writes_no_other(name: str) -> None:
     assert with_overrides(changed, {"train.epochs": base.train.epochs}) == base
 
 
-def test_a_direction_that_nobody_wrote_follows_another_metric() -> None:
+def test_a_direction_follows_another_metric() -> None:
     written = {"metric": "valid/mae", "direction": "minimize"}
-    for train in ({}, {"metric": "valid/mae"}):
+    for train in ({}, {"metric": "valid/mae"}, written):
         changed = with_overrides(run_config(train=train), {"train.metric": "valid/pearson"})
         assert changed.train.direction == "maximize"
         again = with_overrides(changed, {"train.epochs": 3, "train.metric": "valid/mae"})
         assert again.train.direction == "minimize"
-    kept = with_overrides(run_config(train=written), {"train.metric": "valid/pearson"})
-    assert kept.train.direction == "minimize"
+    opposite = run_config(train={**written, "direction": "maximize"})
+    kept = with_overrides(opposite, {"train.metric": "valid/rmse"})
+    assert kept.train.direction == "maximize"
+
+
+def test_a_direction_of_a_stored_configuration_follows_another_metric() -> None:
+    """What a study or an export keeps is complete: it does not tell what somebody wrote."""
+    stored = parse(RunConfig, run_config().model_dump(mode="json"), "stored")
+    assert with_overrides(stored, {"train.metric": "valid/pearson"}).train.direction == "maximize"
+    shipped = load_space(str(SPACES / "edaic.yaml"), {"train.metric": "valid/mae"}).base
+    assert shipped.train.direction == "minimize"
 
 
 def test_a_loss_that_nobody_wrote_stays_unwritten_until_it_is() -> None:
@@ -63,3 +74,13 @@ def test_a_part_of_a_default_is_changed_and_the_rest_of_it_stays() -> None:
     audio = base.model.audio.model_dump() | {"dropout": 0.25}
     assert changed.model.audio.model_dump() == audio
     assert changed.model.vision == base.model.vision
+
+
+@pytest.mark.parametrize(("word", "advice"), [("no", "no and off as false"), ("yes", "yes and on as true")])
+def test_a_word_that_yaml_reads_as_another_thing_is_to_be_quoted(word: str, advice: str) -> None:
+    changes = overrides([f"data.targets={{mood: {{kind: binary, classes: [{word}, sure]}}}}"])
+    base = {"name": "custom", "path": "x.npz"}
+    with pytest.raises(ConfigError) as refused:
+        with_overrides(parse(RunConfig, {"data": base, "model": {"name": "late_fusion"}}, "test"), changes)
+    assert advice in str(refused.value)
+    assert "in quotes" in str(refused.value)

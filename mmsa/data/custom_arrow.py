@@ -39,9 +39,20 @@ class Folder:
         return "{" in name or self._inside(f"{name}.npy").is_file() or self._inside(name).is_dir()
 
     def whole(self, name: str) -> Path | None:
-        """The file of all rows, if that is how they lie."""
-        path = self._inside(f"{name}.npy")
-        return path if "{" not in name and path.is_file() else None
+        """The file of all rows, if that is how they lie.
+
+        Raises:
+            DataError: where files of single rows lie beside it.
+        """
+        path, single = self._inside(f"{name}.npy"), self._inside(name)
+        if "{" in name or not path.is_file():
+            return None
+        if single.is_dir() and any(single.glob("*.npy")):
+            raise DataError(
+                f"{path} has all rows of {shown(name)}, and {single}/ has files of single rows; remove one "
+                f"of them, or name the latter by their pattern, {shown(name + '/{id}.npy')}, in data.arrays"
+            )
+        return path
 
     def of_row(self, name: str, row_id: str) -> Path | None:
         """The file of a row; None where it lacks the modality."""

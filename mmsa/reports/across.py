@@ -12,17 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
+from mmsa.interface import decimals
 from mmsa.measurement import ABSENT, Measurement
 from mmsa.reports.coefficients import Preferences, preferences
 from mmsa.reports.composition import (
     DECOMPOSED,
+    FEWEST_ROWS,
     amounts_in,
     brackets_of,
     dominant_modality,
     entropy_bits,
     largest,
     spoken_dominance,
-    spoken_kind,
 )
 from mmsa.reports.document import VERDICT_LENGTH, Block, Document, Paragraph, Picture, Section, Table
 from mmsa.reports.evidence import Evidence
@@ -70,7 +71,7 @@ class _Line:
     @cached_property
     def kind(self) -> str:
         """The kind that is named, in words."""
-        return spoken_kind(None if self.source is None else self.source.decomposition)
+        return "not measured" if self.source is None else self.source.kind
 
     @cached_property
     def modality(self) -> str:
@@ -161,14 +162,14 @@ def _summary(lines: Sequence[_Line]) -> Block:
     rows = []
     for line in lines:
         evidence = line.evidence
-        best = "-" if evidence.best is None else f"{evidence.best.values[0]:.4f}"
+        best = "-" if evidence.best is None else decimals(evidence.best.values[0])
         constant = evidence.study.constant(evidence.metric)
-        floor = "-" if constant is None else f"{constant.value:.4f}"
+        floor = "-" if constant is None else decimals(constant.value)
         source = (
             "no decomposition" if line.source is None else f"{line.source.origin} ({line.source.rows} rows)"
         )
         data = evidence.study.config.base.data.name
-        simple = "-" if line.rival is None else f"{line.rival[0]} {line.rival[1]:.4f}"
+        simple = "-" if line.rival is None else f"{line.rival[0]} {decimals(line.rival[1])}"
         rows.append([line.name, data, evidence.metric, best, simple, floor, line.kind, line.modality, source])
     head = [
         "study",
@@ -182,9 +183,9 @@ def _summary(lines: Sequence[_Line]) -> Block:
         "decomposition of",
     ]
     caption = (
-        "A kind is named where the shares of the best trials and the decomposition agree, or one is silent; "
-        "a modality "
-        "where it adds most to all others with a probability of .95 over other groups. Scores are of valid."
+        f"A kind is named that is surely more than both others together, of features and {FEWEST_ROWS} rows "
+        "or more; a modality where it adds most to all others with a probability of .95 over other groups. "
+        "Scores are of valid."
     )
     return Table(caption, head, rows)
 
@@ -250,7 +251,9 @@ def _cell(amount: Amount, entropy: float) -> Cell:
 
 def _missing(lines: Sequence[_Line]) -> list[Block]:
     found: list[Block] = []
-    lacking = [line.name for line in lines if line.source is None]
+    lacking = [
+        line.name for line in lines if line.source is None and line.evidence.study.nature.can_be_divided
+    ]
     if lacking:
         found.append(
             Paragraph(

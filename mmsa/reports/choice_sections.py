@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from mmsa.interface import decimals, signed
 from mmsa.reports.document import Block, Paragraph, Picture, Section, Table
 from mmsa.reports.evidence import Evidence
 from mmsa.reports.importance import Importance
@@ -106,10 +107,10 @@ def _ablations(evidence: Evidence) -> list[Block]:
     rows = [
         [
             of.axis.label,
-            f"{of.off.mean():.4f} ({len(of.off)})",
-            f"{of.on.mean():.4f} ({len(of.on)})",
-            f"{of.on.mean() - of.off.mean():+.4f}",
-            f"{of.low:+.4f} to {of.high:+.4f}" if math.isfinite(of.low) else "-",
+            f"{decimals(of.off.mean())} ({len(of.off)})",
+            f"{decimals(of.on.mean())} ({len(of.on)})",
+            signed(of.on.mean() - of.off.mean()),
+            f"{signed(of.low)} to {signed(of.high)}" if math.isfinite(of.low) else "-",
             of.told,
         ]
         for of in evidence.ablations
@@ -140,7 +141,7 @@ def path_section(evidence: Evidence) -> Section:
         known[0] = defaults.values[0]
     if best.finalist_of is None:
         known[len(steps)] = best.values[0]
-    rows = [["0", "the defaults", "-", f"{first.value:.4f}", _run(known, 0)]]
+    rows = [["0", "the defaults", "-", decimals(first.value), _run(known, 0)]]
     before = first.value
     for number, step in enumerate(steps, 1):
         moves = "; ".join(
@@ -152,7 +153,7 @@ def path_section(evidence: Evidence) -> Section:
                 str(number),
                 step.name.removeprefix(TERMS),
                 moves or "-",
-                f"{step.guess.value:.4f} ({step.guess.value - before:+.4f})",
+                f"{decimals(step.guess.value)} ({signed(step.guess.value - before)})",
                 _run(known, number),
             ]
         )
@@ -169,7 +170,7 @@ def path_section(evidence: Evidence) -> Section:
 
 
 def _run(known: Mapping[int, float], number: int) -> str:
-    return f"{known[number]:.4f}" if number in known else "-"
+    return decimals(known[number]) if number in known else "-"
 
 
 def response_section(evidence: Evidence) -> Section:

@@ -15,19 +15,19 @@ from itertools import combinations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.stats import norm
 
 from mmsa.data.corpus import MODALITIES, Features, Split
+from mmsa.data.target_spec import TargetKind
 from mmsa.errors import DataError
-from mmsa.information.measure_panel import principal_directions
-from mmsa.information.target import FAST, Decomposition, decompose
+from mmsa.information.target import Decomposition
 from mmsa.information.target.decomposition import as_measurements
 from mmsa.information.target.mimrl import FUSION
 from mmsa.measurement import ABSENT, CLAIMS, Measurement
 from mmsa.reports.naming import Amount, Kind, held_kind
+from mmsa.results.test_information import decomposed
 from mmsa.seeding import derive_seed
-from mmsa.training.ridge import pooled
+from mmsa.training.ridge import Floats, pooled
 
 Part = Literal["alone", "redundancy", "unique", "synergy", "total"]
 DECOMPOSED = "decomposition/"
@@ -67,7 +67,7 @@ class Bracket:
     saturated: bool = False
 
 
-def decompose_features(split: Split) -> Decomposition:
+def decompose_features(split: Split, kind: TargetKind = "regression") -> Decomposition:
     """What the features of a split say about its labels, without any training: cross-fitted within the split.
 
     Frames are averaged, as for the ridges, and of wide features the principal directions are taken. It
@@ -75,20 +75,26 @@ def decompose_features(split: Split) -> Decomposition:
 
     Args:
         split: whose text is encoded, if it has any.
+        kind: of the target.
 
     Raises:
-        DataError: where no modality has features.
+        DataError: where no modality has features, or the target is several labels at once.
     """
     parts = {name: part for name, part in split.modalities().items() if isinstance(part, Features)}
     if not parts:
         raise DataError("there is no modality with features; text is encoded by a frozen `pretrained` model")
-    vectors: dict[str, ArrayLike] = {}
+    vectors: dict[str, Floats] = {}
     for name, part in parts.items():
         mean_ND = pooled(part)
         gone_N = np.isnan(mean_ND).any(1)
         mean_ND[gone_N] = mean_ND[~gone_N].mean(0)  # a row without frames says nothing of its own
-        vectors[name] = principal_directions(mean_ND)
-    return decompose(vectors, split.labels, split.groups, effort=FAST)
+        vectors[name] = mean_ND
+    found = decomposed(vectors, split, kind)
+    if found is None:
+        raise DataError(
+            "information about several labels at once is not decomposed; choose a target of one label"
+        )
+    return found
 
 
 def brackets_of(measured: Mapping[str, Measurement]) -> list[Bracket]:
@@ -193,9 +199,15 @@ def named_in(found: Decomposition) -> tuple[Kind, str] | None:
     return None if kind is None else (kind, largest(amounts[kind])[0])
 
 
-def spoken_kind(found: Decomposition | None) -> str:
-    """What is named, in words; ``undecided`` where nothing is, or nothing was measured."""
-    named = None if found is None else named_in(found)
+def spoken_kind(found: Decomposition) -> str:
+    """What is named of a decomposition of features, in words, or why none is."""
+    if found.status != "ok":
+        return "not measured"
+    if len(found.modalities) < 2:
+        return f"undecided ({found.modalities[0]} alone)"
+    if found.num_samples < FEWEST_ROWS:
+        return f"undecided ({found.num_samples} rows, fewer than {FEWEST_ROWS})"
+    named = named_in(found)
     return "undecided" if named is None else f"{named[0]} ({named[1].replace(',', ', ')})"
 
 

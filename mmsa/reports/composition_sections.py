@@ -15,10 +15,10 @@ from mmsa.reports.composition import (
     dominant_modality,
     entropy_bits,
     spoken_dominance,
-    spoken_kind,
 )
 from mmsa.reports.document import Block, Paragraph, Picture, Section, Table
 from mmsa.reports.information_charts import rewarded_information
+from mmsa.reports.naming import FEWEST_TRIALS
 from mmsa.reports.sources import Composition, ghosts_for
 
 
@@ -44,29 +44,43 @@ def levels_section(found: Preferences | None) -> Section:
         "estimators, and compare with themselves only."
     )
     head = ["coefficient", "level", "raises", "default", "best", "best quarter", "90 %", "others"]
-    words = (
-        f"By shares alone, the best trials have surely more {found.rewarded} information."
-        if found.rewarded
-        else "Shares alone do not name a kind of information: the best quarter has of none surely more than "
-        "the others."
-    )
+    if found.rewarded:
+        words = f"By shares alone, the best trials have surely more {found.rewarded} information."
+    elif found.trials < FEWEST_TRIALS:
+        words = (
+            "Whether good trials have more of one kind of information takes "
+            f"{FEWEST_TRIALS} completed trials with coefficients to say."
+        )
+    else:
+        words = (
+            "Shares alone do not name a kind of information: the best quarter has of none surely more than "
+            "the others."
+        )
     return Section("Coefficients by level", [Table(caption, head, rows), Paragraph(words)])
 
 
 def composition_section(
-    source: Composition | None, found: Preferences | None, best: Mapping[str, Measurement], study: str
+    source: Composition | None,
+    found: Preferences | None,
+    best: Mapping[str, Measurement],
+    study: str,
+    can_be_divided: bool = True,
 ) -> Section:
     """What the data set rewards: by decomposition where there is one, else what each modality says alone."""
     title = "Information of the data set"
     if source is None:
         brackets = _alone(best)
-        command = Paragraph(f"python launch/report.py --study {study} --measure", is_code=True)
-        how = Paragraph(
-            "Which information modalities share, and which they have alone or together, needs a "
-            "decomposition: half a minute for 1,000 rows."
-        )
+        how: list[Block] = [
+            Paragraph(
+                "Which information modalities share, and which they have alone or together, needs a "
+                "decomposition: half a minute for 1,000 rows."
+            ),
+            Paragraph(f"python launch/report.py --study {study} --measure", is_code=True),
+        ]
+        if not can_be_divided:
+            how = [Paragraph("Of one modality, or about several labels at once, no information is divided.")]
         if not brackets:
-            return Section(title, [how, command] if best else [])
+            return Section(title, how if best else [])
         most = max(bracket.high for bracket in brackets) * 1.05
         picture = rewarded_information(
             brackets, {}, "information about the label, nats", "what each vector says", most
@@ -75,7 +89,7 @@ def composition_section(
             "What each vector of the best trial says about the label, by the copula of its features, with 90 "
             "% intervals. Hollow: not more than nothing. Grey: what nothing gives."
         )
-        return Section(title, [Picture(picture, text), *_measured(best), how, command])
+        return Section(title, [Picture(picture, text), *_measured(best), *how])
     measured = source.measured
     brackets, entropy = brackets_of(measured), entropy_bits(measured)
     if not brackets or entropy is None:
@@ -122,7 +136,7 @@ def _named(source: Composition, found: Preferences | None) -> str:
     """Which kind and which modality are named, and what good trials have more of."""
     dominant = spoken_dominance(dominant_modality(source.measured), source.measured)
     told = [
-        f"Dominant kind: {spoken_kind(source.decomposition)}.",
+        f"Dominant kind: {source.kind}.",
         f"Dominant modality, by what it adds to all others: {dominant}.",
     ]
     if found is not None and found.rewarded:

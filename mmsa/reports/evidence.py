@@ -187,20 +187,21 @@ class Evidence:
         best = self.best if self.best.finalist_of is None else study.trial(self.best.finalist_of)
         config = study.space_versions[-1].config
         start, end = config.complete({}), study.point(best)
-        weights = {name: term.weight for name, term in config.base.objective.terms.items()}
-
-        def silent(point: Mapping[str, Scalar]) -> tuple[str, ...]:
-            # The weight itself is what can be heard.
-            return tuple(
-                f"{TERMS}{name}.{setting}"
-                for name, weight in weights.items()
-                if point.get(f"{TERMS}{name}.weight", weight) == 0
-                for setting in type(config.base.objective.terms[name]).model_fields
-                if setting != "weight"
-            )
-
-        first, steps = ablation_path(forest, self.axes, config.space, start, end, study.directions[0], silent)
+        first, steps = ablation_path(
+            forest, self.axes, config.space, start, end, study.directions[0], self.silent
+        )
         return AblationPath(start, end, first, steps)
+
+    def silent(self, point: Mapping[str, Scalar]) -> tuple[str, ...]:
+        """The settings at a point that change nothing, since their term has the weight 0."""
+        terms = self.study.space_versions[-1].config.base.objective.terms
+        return tuple(
+            f"{TERMS}{name}.{setting}"
+            for name, term in terms.items()
+            if point.get(f"{TERMS}{name}.weight", term.weight) == 0
+            for setting in type(term).model_fields
+            if setting != "weight"  # the weight itself is what can be heard
+        )
 
     @cached_property
     def coefficient_axes(self) -> list[int]:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from mmsa.interface import ReferencePoint, counted
+from mmsa.interface import ReferencePoint, counted, decimals, signed
 from mmsa.reports.document import Block, Paragraph, Section, Table
 from mmsa.reports.evidence import Evidence
 from mmsa.reports.path_runs import known_runs
@@ -51,11 +51,11 @@ def _without_result(evidence: Evidence) -> str:
 def _simpler(evidence: Evidence, point: ReferencePoint) -> str:
     """What to think of a reference with a better value than the best trial, which valid chose."""
     gain, value = point.gains.get(evidence.metric), point.metrics[evidence.metric]
-    told = f"Look at what is simpler first: {point.spoken} has {value:.4f}, better than the best trial"
+    told = f"Look at what is simpler first: {point.spoken} has {decimals(value)}, better than the best trial"
     assert evidence.best is not None
     if gain is None or point.compared_with != evidence.best.number:
         return f"{told}. Until their rows are compared, more trials are worth less than finding out why."
-    span = f"{gain.low:+.4f} to {gain.high:+.4f}"
+    span = f"{signed(gain.low)} to {signed(gain.high)}"
     if gain.high < 0:
         return f"{told}, and surely so (gain {span}): more trials are worth less than finding out why."
     return f"{told}; rows of valid do not tell the two apart (gain {span}), so that the simpler one will do."
@@ -64,12 +64,19 @@ def _simpler(evidence: Evidence, point: ReferencePoint) -> str:
 def _choice(evidence: Evidence) -> list[Block]:
     """Which configuration to take."""
     name, tied = evidence.study.name, len(evidence.tied)
+    has_test = evidence.study.nature.has_test
+    only = "" if has_test else " --valid-only"
     if tied > 1:
+        once = (
+            ", and test is opened once, for all of them."
+            if has_test
+            else " on valid; there is no test split."
+        )
         words = (
             f"Valid cannot tell {tied} trials apart. Fresh seeds can: the best ones and the defaults are "
-            "trained anew and compared, and test is opened once, for all of them."
+            f"trained anew and compared{once}"
         )
-        command = f"python launch/compare.py --study {name} --top {min(tied, _MOST_COMPARED)} --seeds 5"
+        command = f"python launch/compare.py --study {name} --top {min(tied, _MOST_COMPARED)} --seeds 5{only}"
     else:
         assert evidence.best is not None
         first = f"Trial {evidence.best.number} is ahead by more than its standard error."
@@ -79,18 +86,22 @@ def _choice(evidence: Evidence) -> list[Block]:
             first = (
                 f"How surely trial {evidence.best.number} is ahead is not known: it has no standard error."
             )
-        words = f"{first} How good it is, say fresh seeds on test:"
+        where = "on test" if has_test else "on valid, which chose it; there is no test split"
+        words = f"{first} How good it is, say fresh seeds {where}:"
         command = (
             f"python launch/export.py --study {name} --out {name}-best.yaml\n"
             f"python launch/retrain.py --config {name}-best.yaml --seeds 5"
         )
+        if not has_test:
+            command = f"python launch/compare.py --study {name} --top 1 --seeds 5{only}"
     return [Paragraph(words), Paragraph(command, is_code=True)]
 
 
 def _knowledge(evidence: Evidence, source: Composition | None) -> list[Block]:
     """What can be known for a little more computing."""
     name, wanted = evidence.study.name, []
-    if source is None and any(trial.information for trial in evidence.completed):
+    informed = any(trial.information for trial in evidence.completed)
+    if source is None and informed and evidence.study.nature.can_be_divided:
         wanted.append(f"python launch/report.py --study {name} --measure")
     path = evidence.path
     if path is not None and len(path.steps) > 1:

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from mmsa.errors import StudyError, TrainingDiverged
-from mmsa.interface import Scalar
+from mmsa.interface import Scalar, decimals
 from mmsa.models.text_input import encode_text
 from mmsa.reports.study_data import open_as_searched
 from mmsa.reports.surrogate import Step, moved
@@ -88,7 +88,7 @@ def run_steps(
     for number, point in enumerate(points_along(start, end, steps), 1):
         name = f"step {number} ({steps[number - 1].name})"
         if (key := _key(_basis(study), point)) in known:
-            say(f"{name}: run before, {metric} {known[key]:.4f}")
+            say(f"{name}: run before, {metric} {decimals(known[key])}")
             continue
         if not config.allows(point):
             say(f"{name}: not run, a constraint of the space forbids this point")
@@ -104,7 +104,7 @@ def run_steps(
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"key": key, "metric": metric, "value": value}) + "\n")
-        say(f"{name}: {metric} {value:.4f}")
+        say(f"{name}: {metric} {decimals(value)}")
 
 
 def _basis(study: StudyView) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from mmsa.data.ledger import LEDGER, Ledger
-from mmsa.interface import VALID, ReferencePoint, counted, direction_of
+from mmsa.interface import VALID, ReferencePoint, Scalar, counted, decimals, direction_of, signed
 from mmsa.reports.document import VERDICT_LENGTH, Block, Paragraph, Picture, Section, Table
 from mmsa.reports.evidence import Evidence
 from mmsa.reports.points import Axis
@@ -28,11 +29,11 @@ def answer(evidence: Evidence) -> str:
     if best is None:
         return _without_result(evidence)
     soon = " so far" if study.remaining else ""
-    parts = [f"trial {best.number} is best{soon}: {evidence.metric} {best.values[0]:.4f}"]
+    parts = [f"trial {best.number} is best{soon}: {evidence.metric} {decimals(best.values[0])}"]
     if best.violation:
         parts = [
             f"every trial breaks a bound; trial {best.number} does by least: {evidence.metric} "
-            f"{best.values[0]:.4f}"
+            f"{decimals(best.values[0])}"
         ]
     parts.append(_against_references(evidence, best))
     rivals = len(study.completed(best.stage)) - 1
@@ -82,7 +83,7 @@ def _against_references(evidence: Evidence, best: TrialRecord) -> str:
     if ahead := evidence.ahead:
         first, further = ahead[0], f" and {len(ahead) - 1} more" if len(ahead) > 1 else ""
         verb = "are" if further else "is"
-        said = f"{first.spoken} ({first.metrics[evidence.metric]:.4f}){further} {verb} ahead of it"
+        said = f"{first.spoken} ({decimals(first.metrics[evidence.metric])}){further} {verb} ahead of it"
         open_names = [name for name in open_names if name not in {point.spoken for point in ahead}]
         return f"{said}, and it is {_not_surely(open_names)}" if open_names else said
     if not known:
@@ -128,7 +129,7 @@ def best_section(evidence: Evidence) -> Section:
     rows = [
         [
             name(trial),
-            f"{trial.values[0]:.4f}",
+            decimals(trial.values[0]),
             _error(evidence, trial),
             "-" if error is None else "yes" if trial.number in tied else "no",
             "-" if trial.best_epoch is None else str(trial.best_epoch),
@@ -170,7 +171,7 @@ def best_section(evidence: Evidence) -> Section:
 
 def _error(evidence: Evidence, trial: TrialRecord) -> str:
     error = evidence.standard_error(trial)
-    return "-" if error is None else f"{error:.4f}"
+    return "-" if error is None else decimals(error)
 
 
 def _point(evidence: Evidence, best: TrialRecord) -> list[Block]:
@@ -179,20 +180,21 @@ def _point(evidence: Evidence, best: TrialRecord) -> list[Block]:
     searched = study.trial(best.finalist_of) if best.finalist_of is not None else best
     default, chosen = study.config.complete({}), study.point(searched)
     tied = [study.point(t) for t in evidence.tied if t.finalist_of is None]
+
+    def heard(axis: Axis, point: Mapping[str, Scalar]) -> float:
+        """The value of a choice at a point; NaN where it changes nothing."""
+        mute = all(path.startswith(evidence.silent(point)) for path in axis.paths)
+        return math.nan if mute else axis.of(point)
+
     rows = []
     for axis in evidence.axes:
-        among = np.array([value for point in tied if not np.isnan(value := axis.of(point))])
-        rows.append(
-            [
-                axis.name,
-                axis.spoken(axis.of(default)),
-                axis.spoken(axis.of(chosen)),
-                _spread(axis, among),
-            ]
-        )
+        among = np.array([value for point in tied if not np.isnan(value := heard(axis, point))])
+        own = axis.spoken(heard(axis, default)), axis.spoken(heard(axis, chosen))
+        if {*own} != {"-"} or len(among):
+            rows.append([axis.name, *own, _spread(axis, among)])
     caption = (
         f"What trial {best.number} chose. The wider the tied trials lie, the less the choice matters or is "
-        "known."
+        "known. A setting of a term whose weight is 0 changes nothing, and has no value (-)."
     )
     return [Table(caption, ["setting", "default", "best", "among the tied"], rows)] if rows else []
 
@@ -221,7 +223,7 @@ def references_section(evidence: Evidence) -> Section:
                 if _surely_beats_constant(evidence, best, constant.value)
                 else "not surely better"
             )
-        rows.append([f"constant ({constant.name} of train)", f"{constant.value:.4f}", "-", "-", words])
+        rows.append([f"constant ({constant.name} of train)", decimals(constant.value), "-", "-", words])
     for point in study.references():
         rows.append([point.spoken, *_reference_cells(point, evidence)])
     if not rows:
@@ -248,12 +250,12 @@ def _reference_cells(point: ReferencePoint, evidence: Evidence) -> list[str]:
     if point.outcome != "completed":
         reason = point.reason.strip().splitlines()[-1] if point.reason.strip() else ""
         return ["-", "-", "-", f"{spoken(point.outcome)}: {reason}"]
-    shown = "-" if value is None else f"{value:.4f}"
+    shown = "-" if value is None else decimals(value)
     if gain is None or best is None or point.compared_with != best.number:
         behind = "behind by value, " if point in evidence.ahead else ""
         return [shown, "-", "-", f"{behind}not compared row by row"]
     word = "surely better" if gain.low > 0 else "surely worse" if gain.high < 0 else "not surely better"
-    return [shown, f"{gain.value:+.4f}", f"{gain.low:+.4f} to {gain.high:+.4f}", word]
+    return [shown, signed(gain.value), f"{signed(gain.low)} to {signed(gain.high)}", word]
 
 
 def honest_section(evidence: Evidence) -> Section:
@@ -297,7 +299,7 @@ def test_section(evidence: Evidence) -> Section:
     rows = []
     for opening in openings:
         fresh = len(opening.seeds) - (opening.selected is not None)
-        means = ", ".join(f"{name} {mean:.4f}" for name, mean in opening.means().items())
+        means = ", ".join(f"{name} {decimals(mean)}" for name, mean in opening.means().items())
         rows.append([opening.date, opening.spoken, str(fresh), means or "nothing was recorded"])
     caption = (
         f"test: opened {counted(len(openings), 'time')} for this study; means over fresh seeds. What is "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mmsa.interface import Outcome
+from mmsa.interface import Outcome, decimals
 from mmsa.reports.drawing import WIDTH, Drawing, Scale
 from mmsa.reports.importance import Importance
 from mmsa.reports.points import TERMS
@@ -67,7 +67,7 @@ def best_trials(candidates: Sequence[ScoredLine], metric: str, tie: float | None
             drawing.dot(scale(candidate.value), y, 4.5, "f0" if candidate.is_tied else "o0")
         else:
             drawing.bar(scale(candidate.value) - 4, scale(candidate.value) + 4, y - 4, 8, "grey")
-        drawing.text(_RIGHT + 8, y + 4, f"{candidate.value:.4f}", "soft small")
+        drawing.text(_RIGHT + 8, y + 4, decimals(candidate.value), "soft small")
     return drawing.svg()
 
 
@@ -121,7 +121,7 @@ def path_chart(
             x = scale(known[number])
             diamond = [(x, y - 6), (x + 6, y), (x, y + 6), (x - 6, y)]
             drawing.path(diamond, "f1", closed=True)
-        shown = f"{known[number]:.4f} run" if number in known else f"{guess.value:.4f}"
+        shown = f"{decimals(known[number])} run" if number in known else decimals(guess.value)
         drawing.text(_RIGHT + 6, y + 4, shown, "soft small")
     return drawing.svg()
 

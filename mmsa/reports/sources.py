@@ -15,7 +15,7 @@ from mmsa.information.target import Decomposition
 from mmsa.information.target.decomposition import as_measurements
 from mmsa.measurement import ABSENT, Measurement
 from mmsa.models.text_input import encode_text
-from mmsa.reports.composition import DECOMPOSED, decompose_features
+from mmsa.reports.composition import DECOMPOSED, decompose_features, spoken_kind
 from mmsa.reports.study_data import open_as_searched
 from mmsa.results.test_information import INFORMATION
 from mmsa.search.study.view import StudyView
@@ -34,6 +34,8 @@ class Composition:
         rows: that were measured.
         groups: of these.
         decomposition: the whole record; None where a trial kept the measurements alone.
+        of_features: whether it is of the data's own features. What networks made of them names no kind
+            (``benchmarks/headline``).
     """
 
     origin: str
@@ -41,6 +43,14 @@ class Composition:
     rows: int
     groups: int
     decomposition: Decomposition | None = None
+    of_features: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The kind that is named of the data, in words."""
+        if self.decomposition is None or not self.of_features:
+            return "undecided (only features name a kind)"
+        return spoken_kind(self.decomposition)
 
 
 def decomposition_of(study: StudyView, runs: Path) -> Composition | None:
@@ -59,7 +69,9 @@ def _sources(study: StudyView, runs: Path) -> Iterator[Composition]:
     known = runs / study.name / MEASURED
     if is_measured(study, runs):
         split = json.loads(known.read_text(encoding="utf-8"))["split"]
-        yield _whole(f"features of {split}", _read(known))
+        whole = _read(known)
+        if whole is not None:
+            yield _whole(f"features of {split}", whole, of_features=True)
     for trial in [*study.completed("finalist"), *study.completed("search")]:
         measured = {name: m for name, m in trial.information.items() if name.startswith(DECOMPOSED)}
         first = next(iter(measured.values()), None)
@@ -69,16 +81,22 @@ def _sources(study: StudyView, runs: Path) -> Iterator[Composition]:
             )
     for path in sorted((runs / "retrained").glob(f"{study.name}-*/{INFORMATION}")):
         if len(path.parent.name) == len(study.name) + 13:  # a dash and twelve letters: no other study's name
-            yield _whole("vectors of the retrained model on test", _read(path))
+            found = _read(path)
+            if found is not None:
+                yield _whole("vectors of the retrained model on test", found)
 
 
-def _whole(origin: str, found: Decomposition) -> Composition:
-    return Composition(origin, as_measurements(found), found.num_samples, found.num_groups, found)
+def _whole(origin: str, found: Decomposition, of_features: bool = False) -> Composition:
+    return Composition(
+        origin, as_measurements(found), found.num_samples, found.num_groups, found, of_features
+    )
 
 
-def _read(path: Path) -> Decomposition:
+def _read(path: Path) -> Decomposition | None:
+    """The decomposition in a file; None where none was made, as of several labels at once."""
     try:
-        return Decomposition.from_dict(json.loads(path.read_text(encoding="utf-8"))["decomposition"])
+        content = json.loads(path.read_text(encoding="utf-8"))["decomposition"]
+        return None if content is None else Decomposition.from_dict(content)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise _damaged(path, error) from error
 
@@ -114,7 +132,7 @@ def measure_composition(study: StudyView, runs: Path, split: SplitName) -> None:
     """
     base, digest = study.config.base, study.attributes.get("corpus_digest")
     raw = open_as_searched(study.name, base.data, digest)
-    found = decompose_features(encode_text(raw, base.model, runs / "cache")[split])
+    found = decompose_features(encode_text(raw, base.model, runs / "cache")[split], raw.target.kind)
     content = {"corpus_digest": digest, "split": split, "decomposition": found.to_dict()}
     path = runs / study.name / MEASURED
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -50,7 +50,7 @@ def study_report(study: StudyView, runs: Path) -> Document:
         references_section(evidence),
         honest_section(evidence),
         front_section(evidence),
-        composition_section(source, shares, best, study.name),
+        composition_section(source, shares, best, study.name, study.nature.can_be_divided),
         levels_section(shares),
         importance_section(evidence),
         path_section(evidence),

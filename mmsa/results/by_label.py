@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsa.data.target_spec import TargetSpec
+from mmsa.interface import decimals
 from mmsa.training.metrics import evaluate
 
 
@@ -37,7 +38,7 @@ class LabelResult:
 
     def line(self, width: int) -> str:
         """One row of a table."""
-        told = "".join(f"{'-' if value is None else f'{value:.4f}':>12}" for value in self._values())
+        told = "".join(f"{'-' if value is None else decimals(value):>12}" for value in self._values())
         return f"  {self.name:<{width}}{self.positives:>9} of {self.rows:<6}{told}"
 
     def _values(self) -> tuple[float | None, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mmsa.interface import PairedDifference
+from mmsa.interface import PairedDifference, decimals, signed
 from mmsa.results.retrained import opening_lines
 from mmsa.results.verdict import RACE_AFTER, Verdict
 from mmsa.tracking.compared import ComparisonCard
@@ -212,27 +212,28 @@ class Comparison:
             return
         yield f"{len(config.seeds)}" + (", left the race" if config.left_race else "")
         values, mean = config.by_seed[self.metric], config.means[self.metric]
-        yield f"{mean.value:.4f} ± {np.std(values, ddof=1):.4f}"
-        yield f"{mean.low:.4f} to {mean.high:.4f}"
+        yield f"{decimals(mean.value)} ± {decimals(float(np.std(values, ddof=1)))}"
+        yield f"{decimals(mean.low)} to {decimals(mean.high)}"
         rival = self.verdict.rivals.get(config.name)
         yield "-" if rival is None else _signed(rival.gain.paired())
         yield "-" if rival is None else "{:.0%} [{:.0%}, {:.0%}]".format(*rival.improvement)
-        yield "-" if config.searched is None else f"{config.searched:.4f}"
+        yield "-" if config.searched is None else decimals(config.searched)
         overtuning = self.overtuning(config)
-        yield "-" if overtuning is None else f"{overtuning:+.4f}"
+        yield "-" if overtuning is None else signed(overtuning)
 
     def _notes(self) -> Iterator[str]:
         verdict = self.verdict
         nearest = next(iter(verdict.rivals))
         gain = verdict.rivals[nearest].gain
         yield (
-            f"- These seeds and videos resolve a difference of {gain.resolution:.4f} between {verdict.best} "
-            f"and {nearest} (in 80 of 100 such studies); that of {gain.value:+.4f} was found."
+            f"- These seeds and videos resolve a difference of {decimals(gain.resolution)} between "
+            f"{verdict.best} and {nearest} (in 80 of 100 such studies); "
+            f"that of {signed(gain.value)} was found."
         )
         floor = gain.groups_error / gain.error if gain.error else 0.0
         yield (
             f"- The videos alone make {floor**2:.0%} of its variance: with any number of seeds the "
-            f"resolution stays above {gain.resolution * floor:.4f}."
+            f"resolution stays above {decimals(gain.resolution * floor)}."
         )
         if self.constant is not None:
             best = next(config for config in self.configs if config.name == verdict.best)
@@ -243,14 +244,15 @@ class Comparison:
                 f"- {verdict.best} is {floor_text}."
                 if floor_text
                 else f"- The best constant, the {self.constant.name} of train for every row, has "
-                f"{self.constant.value:.4f}."
+                f"{decimals(self.constant.value)}."
             )
         meters = {config.name: self.overtuning(config) for config in self.configs}
         known = [value for value in meters.values() if value is not None]
         if known:
             yield (
-                f"- Overtuning: what the search saw was better than fresh seeds by {np.mean(known):+.4f} on "
-                "average. Epochs are chosen on valid here too, for all alike; how good they are, test says."
+                f"- Overtuning: what the search saw was better than fresh seeds by "
+                f"{signed(float(np.mean(known)))} on average. "
+                "Epochs are chosen on valid here too, for all alike; how good they are, test says."
             )
         for config in self.configs:
             if config.params:
@@ -283,12 +285,15 @@ class Comparison:
         rows = [
             [
                 name,
-                *(f"{mean.value:.4f} [{mean.low:.4f}, {mean.high:.4f}]" for mean in means.values()),
+                *(
+                    f"{decimals(mean.value)} [{decimals(mean.low)}, {decimals(mean.high)}]"
+                    for mean in means.values()
+                ),
                 _signed(test.gains[name][self.metric]) if name in test.gains else "-",
             ]
             for name, means in test.means.items()
         ]
-        constants = [f"{test.constants[m].value:.4f}" if m in test.constants else "-" for m in head[1:-1]]
+        constants = [decimals(test.constants[m].value) if m in test.constants else "-" for m in head[1:-1]]
         yield from _table(head, [*rows, ["best constant", *constants, "-"]])
         yield ""
         yield from (f"- {line}." for line in self._audit(test))
@@ -304,10 +309,10 @@ class Comparison:
         single = test.by_seed[name][self.metric][position]
         sign = 1.0 if self.lower else -1.0
         yield (
-            f"What choosing on test would have claimed: {self.metric} {by_mean:.4f} by {test.chosen_on_test} "
-            f"and {single:.4f} by the best single model ({name}, seed {seed}), which is "
-            f"{sign * (honest - by_mean):+.4f} and {sign * (honest - single):+.4f} better than what "
-            f"{test.take}, chosen on valid, has: {honest:.4f}"
+            f"What choosing on test would have claimed: {self.metric} {decimals(by_mean)} by "
+            f"{test.chosen_on_test} and {decimals(single)} by the best single model ({name}, seed {seed}), "
+            f"which is {signed(sign * (honest - by_mean))} and {signed(sign * (honest - single))} "
+            f"better than what {test.take}, chosen on valid, has: {decimals(honest)}"
         )
 
 
@@ -317,7 +322,7 @@ def _by_study(test: OpenedTest) -> dict[str | None, int]:
 
 
 def _signed(difference: PairedDifference) -> str:
-    return f"{difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
+    return f"{signed(difference.value)} [{signed(difference.low)}, {signed(difference.high)}]"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

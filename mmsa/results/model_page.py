@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from mmsa.interface import counted
+from mmsa.interface import counted, decimals
 from mmsa.results.retrained import RetrainReport
 from mmsa.tracking.notes import metrics_table
 from mmsa.tracking.registered import example_of
@@ -31,13 +31,14 @@ def _verdict(report: RetrainReport) -> str:
     between = _between(interval.low95, interval.high95)
     opened = "the first look at test" if report.earlier == 0 else f"look {report.earlier + 1} at test"
     return (
-        f"**Test {name} {interval.estimate:.4f}{between}** over {counted(len(report.fresh), 'fresh seed')}; "
-        f"the {constant.name} of train {constant.value:.4f}; {opened}."
+        f"**Test {name} {decimals(interval.estimate)}{between}** over "
+        f"{counted(len(report.fresh), 'fresh seed')}; "
+        f"the {constant.name} of train {decimals(constant.value)}; {opened}."
     )
 
 
 def _between(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f" ({low:.4f} to {high:.4f})"
+    return "" if low is None or high is None else f" ({decimals(low)} to {decimals(high)})"
 
 
 def _about(report: RetrainReport) -> str:
@@ -54,7 +55,7 @@ def _about(report: RetrainReport) -> str:
 
 def _rows(table: Sequence[Mapping[str, object]]) -> list[str]:
     def cell(value: object) -> str:
-        return f"{value:.4f}" if isinstance(value, float) else "-"
+        return decimals(value) if isinstance(value, float) else "-"
 
     head = ("mean", "sd of seeds", "95 % interval", "best constant")
     rows = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,12 +107,19 @@ def predict_rows(
 ) -> dict[str, list[Any]]:
     """A table of predictions: what names the rows, and the columns of ``predictions``.
 
-    A given column that is called as one of these stays, as ``given <name>``.
+    A given column that is called as one of these stays, as ``given <name>``, and as ``given given <name>``
+    where that is a column already, of an earlier prediction for instance.
     """
     table: dict[str, list[Any]] = {}
     for named, rows in parts:
         told = predictions(models, rows)
-        given = {f"given {name}" if name in told else name: column for name, column in named.items()}
+        given: dict[str, Sequence[Any]] = {}
+        kept = {name for name in named if name not in told}
+        for name, column in named.items():
+            as_called = name
+            while as_called in told or (as_called != name and as_called in kept | given.keys()):
+                as_called = f"given {as_called}"
+            given[as_called] = column
         for name, column in {**given, **told}.items():
             table.setdefault(name, []).extend(column)
     return table
@@ -140,7 +148,11 @@ def predictions(models: Mapping[str, Predictor], rows: Split) -> dict[str, list[
 
 
 def write_predictions(columns: Mapping[str, Sequence[Any]], path: Path) -> None:
-    """Write columns as csv, json (a list of rows) or parquet, by the ending of ``path``."""
+    """Write columns as csv, json (a list of rows) or parquet, by the ending of ``path``.
+
+    Raises:
+        DataError: for another ending, or columns that parquet cannot hold.
+    """
     from pandas import DataFrame
 
     check_form(path)
@@ -152,7 +164,12 @@ def write_predictions(columns: Mapping[str, Sequence[Any]], path: Path) -> None:
         case ".json":
             table.to_json(path, orient="records", indent=1)
         case _:
-            table.to_parquet(path, index=False)
+            try:
+                table.to_parquet(path, index=False)
+            except (ValueError, TypeError) as error:  # of pyarrow alike: values of several kinds in a column
+                raise DataError(
+                    f"{path}: parquet does not take such columns: {error}; write .csv or .json"
+                ) from error
 
 
 def check_form(path: Path) -> None:
@@ -184,20 +201,33 @@ def _table(path: Path, read: Callable[[Path], DataFrame]) -> DataFrame:
 
 
 def _read_csv(path: Path) -> DataFrame:
-    """A csv file, whose cells of frames are JSON."""
-    from pandas import read_csv
+    """A csv file, whose cells of frames are JSON. Numbers are read as such where that loses nothing.
 
-    table = read_csv(path)
-    for name in set(MODALITIES) & set(table.columns):
-        table[name] = [_cell(cell) for cell in table[name]]
+    What was said may be ``42`` or ``None``, and an id ``0012``.
+    """
+    from pandas import read_csv, to_numeric
+
+    table = read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
+    for name in table.columns:
+        if name in MODALITIES:
+            table[name] = [_cell(cell, name == "text") for cell in table[name]]
+        elif not table[name].str.fullmatch(r"[+-]?0\d+", na=False).any():
+            with suppress(ValueError):  # a column of text
+                table[name] = to_numeric(table[name])
     return table
 
 
-def _cell(cell: object) -> object:
-    """A cell of csv: frames or tokens if it looks like a list, nothing if it is empty, and text otherwise."""
-    if isinstance(cell, str):
-        return json.loads(cell) if cell.startswith("[") else cell
-    return None
+def _cell(cell: object, may_be_text: bool) -> object:
+    """A cell of csv: frames or tokens if it is a list, nothing if it is empty, and text otherwise."""
+    if not isinstance(cell, str):
+        return None
+    if cell.startswith("["):
+        try:
+            return json.loads(cell)
+        except ValueError:
+            if not may_be_text:  # as "[laughs] well" is
+                raise
+    return cell
 
 
 def _read_json(path: Path) -> DataFrame:

@@ -43,7 +43,7 @@ from mmsa.results.sealed import (
 from mmsa.results.seeds import Watcher, train_seed
 from mmsa.results.statistics import cluster_bootstrap
 from mmsa.results.subgroups import by_subgroup, columns_to_tell_by
-from mmsa.results.test_information import INFORMATION, decompose_test, measure_test, save_information
+from mmsa.results.test_information import INFORMATION, decomposed, measure_test, save_information
 from mmsa.seeding import derive_seed
 from mmsa.training.bundle import load_bundle
 from mmsa.training.constants import constant_metrics
@@ -267,7 +267,7 @@ def _with_information(
                 )
                 for result in report.seeds
             )
-            decomposition = decompose_test(vectors[report.best_on_valid.seed][0], test, kind)
+            decomposition = decomposed(vectors[report.best_on_valid.seed][0], test, kind)
     except DataError as error:
         say(f"information on test was not measured: {error}")
         return report

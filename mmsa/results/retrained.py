@@ -12,7 +12,7 @@ from mmsa.data.ledger import Opening
 from mmsa.data.target_spec import TargetSpec
 from mmsa.experiment import RunConfig, TrainConfig
 from mmsa.information.target import Decomposition
-from mmsa.interface import VALID, SplitCard, counted, direction_of
+from mmsa.interface import VALID, SplitCard, counted, decimals, direction_of
 from mmsa.measurement import Measurement
 from mmsa.results.by_label import LabelResult, label_lines
 from mmsa.results.exported import Exported
@@ -176,12 +176,12 @@ class RetrainReport:
 
     def _row(self, metric: str) -> str:
         interval, deviation = self.intervals[metric], self.deviation(metric)
-        values = "".join(f"{result.test[metric]:>16.4f}" for result in self.seeds)
-        spread = "" if deviation is None else f" ± {deviation:.4f}"
-        mean = f"{interval.estimate:.4f}{spread}"
+        values = "".join(f"{decimals(result.test[metric]):>16}" for result in self.seeds)
+        spread = "" if deviation is None else f" ± {decimals(deviation)}"
+        mean = f"{decimals(interval.estimate)}{spread}"
         bounds = [_bounds(interval.low90, interval.high90), _bounds(interval.low95, interval.high95)]
         constants = "".join(
-            f"{metrics[metric]:>12.4f}" if metric in metrics else f"{'-':>12}"
+            f"{decimals(metrics[metric]):>12}" if metric in metrics else f"{'-':>12}"
             for metrics in self.constants.values()
         )
         return f"{metric:<28}{values}{mean:>18}{bounds[0]:>20}{bounds[1]:>20}{constants}"
@@ -194,7 +194,7 @@ class RetrainReport:
             # Beaten for sure is beaten by the worse end of the interval, not by the mean.
             worse_end = interval.high95 if direction_of(metric) == "minimize" else interval.low95
             verdict = short_of(metric, interval.estimate, worse_end, constant)
-            lines += [f"  {metric} {interval.estimate:.4f} is {verdict}"] if verdict else []
+            lines += [f"  {metric} {decimals(interval.estimate)} is {verdict}"] if verdict else []
         return lines
 
 
@@ -237,4 +237,4 @@ def best_on_valid(train: TrainConfig, seeds: Sequence[SeedResult]) -> SeedResult
 
 
 def _bounds(low: float | None, high: float | None) -> str:
-    return "-" if low is None or high is None else f"{low:.4f} to {high:.4f}"
+    return "-" if low is None or high is None else f"{decimals(low)} to {decimals(high)}"

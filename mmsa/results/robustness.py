@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mmsa.data.corpus import Corpus, Features, Split
 from mmsa.data.inputs import FeatureInput
 from mmsa.data.presence import subsets, with_noise, with_only
+from mmsa.interface import decimals
 from mmsa.training.metrics import evaluate
 from mmsa.training.predictor import Predictor
 
@@ -49,7 +50,7 @@ class Robustness:
         head = "".join(f"{name:>{wide}}" for name, wide in zip(shown, widths, strict=True))
         rows = [
             f"  {given:<{width}}"
-            + "".join(f"{metrics[name]:>{wide}.4f}" for name, wide in zip(shown, widths, strict=True))
+            + "".join(f"{decimals(metrics[name]):>{wide}}" for name, wide in zip(shown, widths, strict=True))
             for given, metrics in self.given.items()
         ]
         title = "given, to every row (mean over fresh seeds; noise in deviations of train)"

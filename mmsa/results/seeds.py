@@ -12,6 +12,7 @@ import numpy as np
 from mmsa.data.corpus import Corpus
 from mmsa.errors import TrainingDiverged
 from mmsa.experiment import RunConfig
+from mmsa.interface import decimals
 from mmsa.results.entrants import KeptSeed
 from mmsa.results.sealed import Say
 from mmsa.training.bundle import save_bundle
@@ -64,7 +65,10 @@ def train_seed(
 
     def tell(progress: Progress) -> None:
         value, best = progress.metrics[metric], progress.best[metric]
-        say(f"{prefix} epoch {progress.epoch}: {metric} {value:.4f} (best {best:.4f}, {progress.best_epoch})")
+        say(
+            f"{prefix} epoch {progress.epoch}: {metric} {decimals(value)} "
+            f"(best {decimals(best)}, {progress.best_epoch})"
+        )
         if watch is not None:
             watch.epoch(config.seed, progress.epoch, progress.metrics)
 
@@ -101,7 +105,7 @@ def kept_seed(
 
 
 def _told(kept: KeptSeed, config: RunConfig) -> str:
-    return kept.diverged or f"{kept.metrics[config.train.metric]:.4f}"
+    return kept.diverged or decimals(kept.metrics[config.train.metric])
 
 
 def _identity(config: RunConfig, corpus: Corpus) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from mmsa.data.corpus import Corpus, Split
 from mmsa.data.known_targets import ABOUT_PEOPLE
 from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import ConfigError, Problem, did_you_mean
+from mmsa.interface import decimals
 from mmsa.results.statistics import Interval, group_resamples, interval_of
 from mmsa.training.metrics import metrics_of, on_scale, weighted_metrics
 from mmsa.training.row_weights import Floats, RowWeights, ratio
@@ -253,5 +254,5 @@ def _shown(interval: Interval | None) -> str:
     if interval is None:
         return "-"
     if interval.low95 is None or interval.high95 is None:
-        return f"{interval.estimate:.4f}"
-    return f"{interval.estimate:.4f} ({interval.low95:.4f} to {interval.high95:.4f})"
+        return decimals(interval.estimate)
+    return f"{decimals(interval.estimate)} ({decimals(interval.low95)} to {decimals(interval.high95)})"

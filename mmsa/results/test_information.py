@@ -26,7 +26,7 @@ INFORMATION = "information.json"
 """Name of the file, beside the models, with all measurements of information on test."""
 
 Information = Mapping[str, Measurement]
-Vectors = Mapping[str, NDArray[np.float32]]
+Vectors = Mapping[str, NDArray[np.floating[Any]]]
 
 
 def measure_test(
@@ -34,7 +34,7 @@ def measure_test(
 ) -> dict[str, Measurement]:
     """Measure on test what a run measures on valid, in nats.
 
-    Without the decomposition, which ``decompose_test`` computes for one seed only, and without a time budget.
+    Without the decomposition, which ``decomposed`` computes for one seed only, and without a time budget.
 
     Args:
         vectors: (N, D) of each modality and of the ``fusion``.
@@ -46,18 +46,28 @@ def measure_test(
     return measure_panel(vectors, test.labels, test.groups, families, estimator=config.estimator, kind=kind)
 
 
-def decompose_test(vectors: Vectors, test: Split, kind: TargetKind = "regression") -> Decomposition | None:
-    """Decompose the information about the labels over sets of modalities, in nats.
+def decomposed(vectors: Vectors, split: Split, kind: TargetKind = "regression") -> Decomposition | None:
+    """Decompose the information about the labels over sets of modalities.
 
-    Representations are projected on their principal directions first, as on valid. It is None of several
-    labels at once.
+    Vectors are projected on their principal directions first, as on valid.
+
+    Args:
+        vectors: (N, D) of each modality and, where there is one, of the ``fusion``.
+        split: the rows.
+        kind: of the target.
+
+    Returns:
+        None of several labels at once.
+
+    Raises:
+        DataError: for labels of which nothing can be told.
     """
     if kind == "multilabel":
         return None
-    labels = test.labels if kind in SCALES else test.labels.astype(np.int64)
+    labels = split.labels if kind in SCALES else split.labels.astype(np.int64)
     directions = {name: principal_directions(values) for name, values in vectors.items()}
-    fusion = directions.pop(FUSION)
-    return decompose(directions, labels, test.groups, fusion=fusion, effort=FAST)
+    fusion = directions.pop(FUSION, None)
+    return decompose(directions, labels, split.groups, fusion=fusion, effort=FAST)
 
 
 def save_information(

@@ -13,7 +13,17 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from mmsa.interface import NOTHING, BestEpoch, Outcome, ReferencePoint, Scalar, Stage, StudyCard, TrialCard
+from mmsa.interface import (
+    NOTHING,
+    BestEpoch,
+    Outcome,
+    ReferencePoint,
+    Scalar,
+    Stage,
+    StudyCard,
+    TrialCard,
+    decimals,
+)
 from mmsa.measurement import Measurement
 from mmsa.ranking import ranked
 
@@ -117,7 +127,9 @@ class ProgressDisplay:
         line = Text(f"{done:>9}  {kind} {trial.number:<4} ")
         line.append(f"{spoken(trial.outcome):<13}", _STYLES[trial.outcome])
         line.append(f" epoch {epoch:<3} ")
-        measured = [f"{metric} {value:.4f}" for metric, value in trial.best(self._study.metrics).items()]
+        measured = [
+            f"{metric} {decimals(value)}" for metric, value in trial.best(self._study.metrics).items()
+        ]
         objectives = len(self._study.metrics)
         line.append("  ".join(measured[:objectives]))
         if self._best is trial:
@@ -133,7 +145,7 @@ class ProgressDisplay:
         paused = f"paused {len(self._paused)}  " if self._paused else ""
         parts = [f"running {len(self._epochs) - len(self._paused)}{self._running()}  {paused}{counts}"]
         if self._best is not None:
-            value = f"{self._best.values[0]:.4f}{_spread(self._best)}"
+            value = f"{decimals(self._best.values[0])}{_spread(self._best)}"
             parts.append(f"best {self._study.metrics[0]} {value} (trial {self._best.number})")
         parts += self._pace()
         return Text(" | ".join(parts), no_wrap=True, overflow="ellipsis")

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from textwrap import shorten
 
-from mmsa.interface import VALID, Outcome, ReferencePoint, Scalar, direction_of, short
+from mmsa.interface import VALID, Outcome, ReferencePoint, Scalar, decimals, direction_of, short, signed
 from mmsa.masking import masked
 from mmsa.measurement import ABSENT, CLAIMS, Measurement
 from mmsa.search.honest import honest_lines
@@ -57,7 +57,7 @@ class BestTrial:
 
     def at_its_best(self) -> list[str]:
         """A line with the other metrics of its best epoch; no line without any."""
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items())
+        shown = ", ".join(f"{name} {decimals(value)}" for name, value in self.metrics.items())
         return [f"          in epoch {self.best_epoch}: {shown}"] if shown else []
 
     def measured(self) -> list[str]:
@@ -80,7 +80,7 @@ class BestTrial:
         """The trial in a few words."""
         origin = "" if self.finalist_of is None else f" (finalist, trial {self.finalist_of} of the search)"
         broken = f"; it {self.breaks}" if self.breaks else ""
-        return f"trial {self.number}{origin}, {metric} {self.value:.4f}{broken}"
+        return f"trial {self.number}{origin}, {metric} {decimals(self.value)}{broken}"
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,7 @@ class SearchSummary:
         honest: the value of what is chosen, less the optimism of the choice; None without folds.
         fidelity: how well the search foretold its finalists; None without at least two of them.
         default_finalist: the finalist that ran the defaults again; None without one.
+        has_test: whether the data have a test split, without which nothing is retrained.
     """
 
     study: str
@@ -148,6 +149,7 @@ class SearchSummary:
     presence: tuple[PatternResult, ...] = ()
     fidelity: Fidelity | None = None
     default_finalist: BestTrial | None = None
+    has_test: bool = True
 
     @property
     def done(self) -> bool:
@@ -211,7 +213,7 @@ class SearchSummary:
     def _defaults(self) -> list[str]:
         if self.default_number is None:
             return ["defaults: not tried yet"]
-        default = "without a result" if self.default is None else f"{self.metric} {self.default:.4f}"
+        default = "without a result" if self.default is None else f"{self.metric} {decimals(self.default)}"
         line = f"defaults: trial {self.default_number}, {default}"
         again = self.default_finalist
         return [line if again is None else f"{line}; as a finalist {again.text(self.metric)}"]
@@ -223,7 +225,7 @@ class SearchSummary:
         metric, error = self.metric.removeprefix(VALID), best.standard_error
         away = _TWO_SIDED_95 if direction_of(metric) == "minimize" else -_TWO_SIDED_95
         worse_end = None if error is None else best.value + away * error
-        line = f"constant: {self.metric} {self.constant.value:.4f} (the {self.constant.name} of train)"
+        line = f"constant: {self.metric} {decimals(self.constant.value)} (the {self.constant.name} of train)"
         verdict = short_of(metric, best.value, worse_end, self.constant)
         others = {name.removeprefix(VALID): value for name, value in best.metrics.items()}
         beaten = beaten_by(others, self.constants)
@@ -271,7 +273,10 @@ class SearchSummary:
         storage = "" if self.storage is None else f" --storage {shlex.quote(self.storage)}"
         return [
             f"python launch/export.py --study {self.study}{runs}{storage}{chosen} --out {best}",
-            f"python launch/retrain.py --config {best}{runs} --seeds 3",
+            f"python launch/retrain.py --config {best}{runs} --seeds 3"
+            if self.has_test
+            else f"python launch/compare.py --study {self.study}{runs}{storage} --valid-only"
+            "  # there is no test split",
         ]
 
 
@@ -316,6 +321,7 @@ def summary_of(
         versions=_versions(study),
         fidelity=fidelity(study),
         default_finalist=next((_best(study, trial) for trial in again), None),
+        has_test=study.nature.has_test,
     )
 
 
@@ -372,10 +378,10 @@ def _reference(point: ReferencePoint, metric: str, best: int | None) -> str:
     if value is None:
         return f"{metric} is not measured"
     if best is None:
-        return f"{value:.4f}"
+        return decimals(value)
     if gain is None or point.compared_with != best:
-        return f"{value:.4f}  not compared row by row: the predictions of trial {best} are not kept"
-    return f"{value:.4f}  {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
+        return f"{decimals(value)}  not compared row by row: the predictions of trial {best} are not kept"
+    return f"{decimals(value)}  {signed(gain.value)} [{signed(gain.low)}, {signed(gain.high)}]"
 
 
 def _listed(names: Sequence[str]) -> str:

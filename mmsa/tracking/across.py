@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from mmsa.interface import decimals
 from mmsa.tracking.artifacts import table_csv
 from mmsa.tracking.location import Location, all_pages
 from mmsa.tracking.notes import changed_note, table_lines
@@ -111,4 +112,4 @@ def _note(card: AcrossCard, report: str, pages: Mapping[str, str]) -> str:
 
 
 def _cell(value: object) -> str:
-    return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+    return "-" if value is None else decimals(value) if isinstance(value, float) else str(value)

@@ -44,6 +44,8 @@ _FILE = "file:"
 _SQLITE = "sqlite"
 _SERVERS = ("http", "https", "databricks")
 _DATABASES = (_SQLITE, "postgresql", "mysql", "mssql")
+_OWN_RISK = "MLFLOW_ALLOW_FILE_STORE"
+"""With this variable MLflow 3.17 still opens a folder."""
 _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # by default a dead server blocks each call for four minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
@@ -307,6 +309,11 @@ def _check(uri: str, named_by: str) -> None:
     kind, rule = _kind(uri), ""
     if kind not in (*_SERVERS, *_DATABASES, "file"):
         rule = f"names no MLflow store; the address of one begins with {', '.join((*_SERVERS, *_DATABASES))}"
+    elif kind == "file" and os.environ.get(_OWN_RISK, "").strip().lower() not in ("true", "1"):
+        rule = (
+            "is a folder or file, and MLflow keeps nothing in folders any more; `mlflow migrate-filestore` "
+            "brings what one holds into a database"
+        )
     elif kind in _DATABASES:
         try:
             if make_url(uri).database in (None, "", ":memory:") and kind == _SQLITE:

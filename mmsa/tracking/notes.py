@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from mmsa.interface import VALID, ReferencePoint, StudyCard, TrialCard, short
+from mmsa.interface import VALID, ReferencePoint, StudyCard, TrialCard, decimals, short, signed
 from mmsa.ranking import ranked, references_ahead
 from mmsa.tracking.artifacts import count_outcomes
 
@@ -53,16 +53,16 @@ def verdict(study: StudyCard, trials: Sequence[TrialCard]) -> str:
     if best is None:
         return f"**No trial has completed yet** by {metric}."
     value = best.values[0]
-    said = f"**Best: trial {best.number}, {metric} {value:.4f}**"
+    said = f"**Best: trial {best.number}, {metric} {decimals(value)}**"
     if best.violation:
-        said = f"**No trial keeps the bounds.** Nearest: trial {best.number}, {metric} {value:.4f}"
+        said = f"**No trial keeps the bounds.** Nearest: trial {best.number}, {metric} {decimals(value)}"
     if best.standard_error is not None:
         said += f" ± {_TWO_SIDED_95 * best.standard_error:.2g}"
     constant = study.constants.get(metric)
     if constant is not None:
-        said += f", a constant {constant:.4f}"
+        said += f", a constant {decimals(constant)}"
     ahead = references_ahead(study.references, metric, study.directions[0], value)
-    rival = f", behind {ahead[0].spoken} {ahead[0].metrics[metric]:.4f}" if ahead else ""
+    rival = f", behind {ahead[0].spoken} {decimals(ahead[0].metrics[metric])}" if ahead else ""
     rival = rival or _rival(study.references, metric, best.number)
     return f"{said}{rival}."
 
@@ -122,13 +122,13 @@ def study_note(study: StudyCard, trials: Sequence[TrialCard], pages: Mapping[str
 def _trial_row(trial: TrialCard) -> str:
     error = "" if trial.standard_error is None else f" ± {_TWO_SIDED_95 * trial.standard_error:.2g}"
     params = ", ".join(f"`{path}` {short(value)}" for path, value in trial.params.items())
-    return _row(trial.number, f"{trial.values[0]:.4f}{error}", trial.best_epoch or "", params)
+    return _row(trial.number, f"{decimals(trial.values[0])}{error}", trial.best_epoch or "", params)
 
 
 def _reference_row(point: ReferencePoint, metric: str) -> str:
     value, gain = point.metrics.get(metric), point.gains.get(metric)
-    shown = point.outcome if value is None else f"{value:.4f}"
-    gained = "" if gain is None else f"{gain.value:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})"
+    shown = point.outcome if value is None else decimals(value)
+    gained = "" if gain is None else f"{signed(gain.value)} ({signed(gain.low)} to {signed(gain.high)})"
     return _row(point.spoken, shown, gained)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from mmsa.interface import ReferencePoint, StudyCard, TrialCard
+from mmsa.interface import ReferencePoint, StudyCard, TrialCard, signed
 from mmsa.masking import masked_message
 from mmsa.ranking import front_of, ranked
 from mmsa.tracking.abandoned import end_abandoned
@@ -282,7 +282,7 @@ class StudyRuns:
             said["mmsa.reason"] = point.reason[:_TAG_LENGTH]
             first = self.study.metrics[0]
             if (gain := point.gains.get(first)) is not None:
-                said["mmsa.gain"] = f"{gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
+                said["mmsa.gain"] = f"{signed(gain.value)} [{signed(gain.low)}, {signed(gain.high)}]"
             known = {name: point.metrics[name] for name in self.study.metrics if name in point.metrics}
             measured = of_best({**known, **point.metrics})
             self._client.log_batch(

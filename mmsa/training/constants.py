@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsa.data.target_spec import TargetSpec
-from mmsa.interface import direction_of
+from mmsa.interface import decimals, direction_of
 from mmsa.training.metrics import evaluate, on_scale, own_classes
 
 Values = NDArray[np.floating[Any]]
@@ -100,7 +100,7 @@ def short_of(metric: str, value: float, worse_end: float | None, constant: Const
         constant: the best one by this metric.
         level: of the interval, in percent.
     """
-    floor = f"{constant.value:.4f}, the {constant.name} of train for every row"
+    floor = f"{decimals(constant.value)}, the {constant.name} of train for every row"
     if not better(metric, value, constant.value):
         return f"no better than {floor}"
     if worse_end is not None and not better(metric, worse_end, constant.value):
@@ -119,7 +119,7 @@ def beaten_by(metrics: Mapping[str, float], constants: Mapping[str, Constant]) -
         constants: the best one by each metric.
     """
     worse = [
-        f"{name} {value:.4f} ({constants[name].name} of train {constants[name].value:.4f})"
+        f"{name} {decimals(value)} ({constants[name].name} of train {decimals(constants[name].value)})"
         for name, value in metrics.items()
         if name in constants and not better(name, value, constants[name].value)
     ]

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from mmsa.data.corpus import Corpus
 from mmsa.information.groups import bootstrap_weights
+from mmsa.interface import decimals
 from mmsa.training.folded import NOT_POOLED, by_repeat
 from mmsa.training.metrics import weighted_metrics
 from mmsa.training.row_weights import Floats, RowWeights
@@ -68,9 +69,9 @@ class HonestEstimate:
     def text(self) -> str:
         """The estimate in words."""
         return (
-            f"{self.metric} {self.value:.4f} [{self.low:.4f}, {self.high:.4f}], 90 % over "
+            f"{self.metric} {decimals(self.value)} [{decimals(self.low)}, {decimals(self.high)}], 90 % over "
             f"{self.groups} groups; the best of {self.trials} trials and their epochs reaches "
-            f"{self.naive:.4f} on the rows that chose it"
+            f"{decimals(self.naive)} on the rows that chose it"
         )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mmsa.data.corpus import Corpus, Split
 from mmsa.data.presence import patterns
+from mmsa.interface import decimals
 from mmsa.training.constants import Constant, best_constants, constant_metrics
 from mmsa.training.metrics import evaluate
 
@@ -42,8 +43,8 @@ class PatternResult:
         if metric not in self.metrics:
             return f"{head}  too few to tell"
         constant = self.constants.get(metric)
-        beside = "" if constant is None else f"  constant {constant.value:.4f}"
-        return f"{head}  {metric} {self.metrics[metric]:.4f}{beside}"
+        beside = "" if constant is None else f"  constant {decimals(constant.value)}"
+        return f"{head}  {metric} {decimals(self.metrics[metric])}{beside}"
 
 
 def by_presence(

@@ -136,6 +136,11 @@ def test_npy_files_beside_a_table(tmp_path: Path) -> None:
         assert valid.vision is not None
         assert valid.vision.lengths().tolist() == [1, 0, 1, 1]
         np.testing.assert_array_equal(valid.vision.values, whole[[8, 10, 11]])
+    (tmp_path / "vision").mkdir()
+    assert open_corpus(config(tmp_path, **settings))  # an empty folder beside the file says nothing else
+    np.save(tmp_path / "vision" / "p0.npy", whole[0])
+    with pytest.raises(DataError, match=r"vision\.npy has all rows of 'vision', and .*vision/ has files of"):
+        open_corpus(config(tmp_path, **settings))
     with pytest.raises(DataError, match="outside of the folder"):
         open_corpus(config(tmp_path, arrays={"audio": "../{id}.npy"}))
 

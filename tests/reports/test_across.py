@@ -13,7 +13,8 @@ import pytest
 from launched import launched
 from reports_cases import config_of, measured, searched
 
-from mmsa.errors import StudyError
+from mmsa.data import open_corpus
+from mmsa.errors import DataError, StudyError
 from mmsa.information.target import Decomposition
 from mmsa.information.target.decomposition import Quantity
 from mmsa.information.target.quantities import atoms, pairs_of, quantities, subsets_of
@@ -21,9 +22,11 @@ from mmsa.reports.across import _order, across_report, cells_of, page_across
 from mmsa.reports.composition import (
     bound_of_nothing,
     brackets_of,
+    decompose_features,
     dominant_modality,
     named_in,
     spoken_dominance,
+    spoken_kind,
     without_fusion,
 )
 from mmsa.reports.sources import (
@@ -35,6 +38,7 @@ from mmsa.reports.sources import (
     measure_composition,
 )
 from mmsa.reports.study_report import study_report
+from mmsa.results.test_information import INFORMATION
 from mmsa.search.study.cards import study_card
 from mmsa.search.study.view import StudyView, read_study
 from mmsa.tracking import Location, rebuild
@@ -94,6 +98,42 @@ def test_few_rows_name_nothing() -> None:
     found = decomposition(0.1, 2.0, 0.1)
     assert named_in(found) == ("specific", "audio")
     assert named_in(replace(found, num_samples=499)) is None
+    assert spoken_kind(replace(found, num_samples=499)) == "undecided (499 rows, fewer than 500)"
+    assert spoken_kind(replace(found, modalities=("audio",))) == "undecided (audio alone)"
+
+
+def test_what_networks_made_of_features_names_no_kind() -> None:
+    found = decomposition(0.1, 2.0, 0.1)
+    measured = without_fusion(found)
+    assert Composition("features", measured, 500, 50, found, of_features=True).kind == "specific (audio)"
+    for kept in (found, None):
+        vectors = Composition("vectors", measured, 500, 50, kept)
+        assert vectors.kind == "undecided (only features name a kind)"
+
+
+def test_a_retrained_model_is_no_source_of_a_kind(three: Path) -> None:
+    """Nor does a retraining of several labels, of which nothing is decomposed, damage a report."""
+    for name, found in (("0" * 12, None), ("1" * 12, decomposition(0.1, 2.0, 0.1).to_dict())):
+        folder = three / "retrained" / f"three-{name}"
+        folder.mkdir(parents=True)
+        (folder / INFORMATION).write_text(json.dumps({"decomposition": found}), encoding="utf-8")
+    study = read_study("three", three)
+    source = decomposition_of(study, three)
+    assert source is not None
+    assert source.origin == "vectors of the retrained model on test"
+    assert source.kind.startswith("undecided")
+    assert "Dominant kind: undecided (only features" in study_report(study, three).markdown()
+
+
+def test_classes_are_decomposed_as_classes_and_several_labels_not_at_all(small: StudyView) -> None:
+    split = open_corpus(small.config.base.data)["train"]
+    # Twice as many rows in one class as there are in the bins of numbers, and names that are far apart.
+    classes = replace(split, labels=np.where(split.labels > 0, 40.0, 0.0).astype(np.float32))
+    found = decompose_features(classes, "binary")
+    assert (found.num_classes, found.binned) == (2, False)
+    several = replace(split, labels=np.ones((len(split), 2), np.float32))
+    with pytest.raises(DataError, match="several labels at once"):
+        decompose_features(several, "multilabel")
 
 
 def test_wide_intervals_name_nothing() -> None:
@@ -170,7 +210,7 @@ def test_studies_stand_in_one_table_and_one_picture(three: Path) -> None:
     assert [row["kind"] for row in report.rows] == [
         "invariant (text, audio)",
         "specific (audio)",
-        "undecided",
+        "not measured",
     ]
     assert report.rows[0]["redundancy"] == pytest.approx(2.0 / 3.2)
     assert report.rows[2]["redundancy"] is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -10,7 +11,8 @@ from xml.etree import ElementTree
 import pytest
 from reports_cases import HOSTILE, config_of, searched
 
-from mmsa.interface import PairedDifference, ReferencePoint
+from mmsa.interface import DataNature, PairedDifference, ReferencePoint, Scalar
+from mmsa.reports.across import across_report
 from mmsa.reports.document import VERDICT_LENGTH, Document, Paragraph, Section, Table
 from mmsa.reports.drawing import Drawing
 from mmsa.reports.study_report import study_report
@@ -302,3 +304,49 @@ def test_words_fit_into_their_room() -> None:
     assert all(words.startswith("…") for words in shown[:4])
     assert len(shown[2]) <= len(shown[3]) + 1 <= 11
     assert shown[4] == "objective.terms.cpc.weight"
+
+
+def test_what_a_term_without_weight_chose_is_not_shown(tmp_path: Path) -> None:
+    """The shares of a term that nothing weighs have no value in the best trial."""
+    config = config_of()
+    term = "objective.terms.mimrl.weight"
+    parameters = config.model_dump(mode="json")["search"]["parameters"]
+    zero = {"type": "float", "low": 0.1, "high": 1.0, "zero": 0.5}
+    search = {"trials": 12, "scheduler": {"name": "none"}, "parameters": {**parameters, term: zero}}
+
+    def came_to(number: int, point: Mapping[str, Scalar]) -> Ending:
+        return Ending("completed", {"valid/mae": 0.1 + float(point[term])}, best_epoch=1, seconds=1.0)
+
+    with searched(tmp_path, config_of(search=search), 12, came_to):
+        pass
+    text = study_report(read_study("told", tmp_path), tmp_path).markdown()
+    table = text.partition("What trial")[2].partition("##")[0]
+    best = {
+        cells[1].strip(): cells[3].strip() for row in table.splitlines() if len(cells := row.split("|")) > 4
+    }
+    assert best[term] == "0"
+    assert best["objective.terms.mimrl.estimator.name"] == "-"
+    assert best["levels"] == "-"
+    assert best["optim.lr"] != "-"
+
+
+def test_without_a_test_split_or_several_modalities_nothing_is_proposed_that_is_refused(
+    tmp_path: Path,
+) -> None:
+    for name, nature in (("most", DataNature()), ("few", DataNature(False, False))):
+        with searched(tmp_path, config_of(study=name), 20) as study:
+            study.bind_corpus("d" * 64, nature=nature)
+        view = read_study(name, tmp_path)
+        text = study_report(view, tmp_path).markdown()
+        most = name == "most"
+        assert ("--measure" in text) == most
+        assert ("--valid-only" in text) == (not most)
+        assert ("--measure" in across_report([view], tmp_path).document.markdown()) == most
+
+
+def test_few_trials_are_no_evidence_that_no_kind_is_rewarded(tmp_path: Path) -> None:
+    with searched(tmp_path, config_of(), 8):
+        pass
+    text = study_report(read_study("told", tmp_path), tmp_path).markdown()
+    assert "takes 16 completed trials with coefficients to say" in text
+    assert "has of none surely more" not in text

@@ -15,7 +15,15 @@ from mmsa.config import parse
 from mmsa.data import open_corpus
 from mmsa.errors import DataError
 from mmsa.experiment import RunConfig
-from mmsa.results.predict import check_form, find_models, models_of, rows_to_predict
+from mmsa.results.predict import (
+    _read_csv,
+    check_form,
+    find_models,
+    models_of,
+    predict_rows,
+    rows_to_predict,
+    write_predictions,
+)
 from mmsa.training import run, save_bundle
 
 CONFIG = {
@@ -88,3 +96,36 @@ def test_what_is_no_table_or_no_model_says_so(runs: Path, tmp_path: Path) -> Non
         find_models("min", runs)
     with pytest.raises(DataError, match="no model bundle"):
         models_of(tmp_path)
+
+
+def test_cells_of_csv_mean_what_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text('id,speaker,text,audio\n0012,7,42,"[[1.5]]"\n0013,8,None,\n0014,9,[laughs] well,\n')
+    table = _read_csv(path)
+    assert table["id"].tolist() == ["0012", "0013", "0014"]
+    assert table["speaker"].tolist() == [7, 8, 9]
+    assert table["text"].tolist() == ["42", "None", "[laughs] well"]
+    assert table["audio"].tolist() == [[[1.5]], None, None]
+    path.write_text('id,audio\n1,"[[1.5]"\n')
+    with pytest.raises(ValueError, match="Expecting"):
+        _read_csv(path)
+
+
+def test_no_given_column_is_lost_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a table of predictions that are predicted again."""
+    monkeypatch.setattr("mmsa.results.predict.predictions", lambda models, rows: {"prediction": [0.5]})
+    for names in (["given prediction", "prediction"], ["prediction", "given prediction"]):
+        given = {name: [name] for name in names}
+        table = predict_rows({}, [(given, None)])  # type: ignore[list-item]
+        assert table == {
+            "given prediction": ["given prediction"],
+            "given given prediction": ["prediction"],
+            "prediction": [0.5],
+        }
+
+
+def test_columns_that_parquet_does_not_hold_are_refused_with_what_does(tmp_path: Path) -> None:
+    columns = {"id": [1, "a"], "prediction": [0.1, 0.2]}
+    with pytest.raises(DataError, match=r"write \.csv or \.json"):
+        write_predictions(columns, tmp_path / "out.parquet")
+    write_predictions(columns, tmp_path / "out.csv")

@@ -163,7 +163,7 @@ def test_what_cannot_be_measured_costs_no_opening(
     def refuse(*arguments: Any) -> None:
         raise DataError("the target has the same value in all rows")
 
-    monkeypatch.setattr("mmsa.results.retrain.decompose_test", refuse)
+    monkeypatch.setattr("mmsa.results.retrain.decomposed", refuse)
     result, said = again(exported, tmp_path)
     assert said[-1] == "information on test was not measured: the target has the same value in all rows"
     assert Ledger(tmp_path / LEDGER).openings()[0].metrics == [dict(seed.test) for seed in result.seeds]

@@ -52,7 +52,7 @@ def test_the_model_that_is_kept_has_learned_from_all_rows(tmp_path: Path) -> Non
 
 
 def test_the_models_of_the_folds_can_be_kept_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mmsa.results.retrain, "decompose_test", lambda *_: None)  # seconds of networks
+    monkeypatch.setattr(mmsa.results.retrain, "decomposed", lambda *_: None)  # seconds of networks
     monkeypatch.setattr(mmsa.results.retrain, "save_information", lambda *_: None)
     report, _ = retrained(tmp_path, {"data.folds.final": "bag", "information.quantities": ["target"]})
     (result,) = report.seeds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from mmsa.config import parse
 from mmsa.data import DATA_SETS, open_corpus
+from mmsa.data.target_spec import TargetSpec
+from mmsa.search.definition.fitting import fitting_spaces
 from mmsa.search.definition.load import load_space
 from mmsa.search.definition.misfits import refuse_misfits
 from mmsa.search.definition.starter import starter_space
@@ -82,3 +85,34 @@ def test_a_written_space_fits_text_beside_one_modality_and_rows_without_a_valid(
     space.write_text(starter_space(open_corpus(data, split_names), data, str(space)), encoding="utf-8")
     config = load_space(space)
     assert not dict(refuse_misfits(config, open_corpus(config.base.data)).idle)
+
+
+def test_a_written_space_proposes_no_retraining_without_a_test_split(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for name, splits in (("with", ["train", "valid", "test"]), ("without", ["train", "train", "valid"])):
+        path = tmp_path / f"{name}.npz"
+        np.savez(path, audio=random.normal(size=(ROWS, 4)), y=np.arange(ROWS), split=np.repeat(splits, 20))
+        settings = {"path": str(path), "targets": {"y": {}}, "modalities": ["audio"]}
+        data: Any = parse(DATA_SETS["custom"].Config, settings, "test")
+        text = starter_space(open_corpus(data), data, "ours.yaml")
+        assert ("launch/retrain.py" in text) == (name == "with")
+        assert ("--valid-only" in text) == (name == "without")
+
+
+def test_shipped_spaces_are_offered_to_data_of_their_task_only() -> None:
+    corpus = open_corpus(parse(DATA_SETS["planted"].Config, {"rows_train": 20, "rows_valid": 20}, "test"))
+
+    def offered(**settings: Any) -> set[str]:
+        target = TargetSpec("y", **settings)
+        other = replace(corpus, name="custom", suite=target.suite, targets=(target,))
+        return {name for name, _ in fitting_spaces(other)}
+
+    sentiment, depression = {"mosi.yaml", "mosei.yaml", "sims.yaml"}, {"edaic.yaml", "daic.yaml"}
+    scores = offered(low=0.0, high=24.0, threshold=10.0, suite="phq8")
+    assert depression <= scores
+    assert not sentiment & scores
+    numbers = offered()
+    assert sentiment <= numbers
+    assert not depression & numbers
+    assert "dvlog.yaml" in offered(kind="binary")
+    assert not offered(kind="multiclass", classes=("a", "b", "c"))

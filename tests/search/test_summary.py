@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mmsa.information.copula_panel import CopulaPanel
+from mmsa.interface import decimals, signed
 from mmsa.measurement import not_measured
 from mmsa.search.summary import BestTrial, SearchSummary
 from mmsa.training.constants import Constant
@@ -41,6 +42,28 @@ def test_a_finished_study_shows_the_best_against_the_defaults_and_what_is_next()
         "  mlflow ui --backend-store-uri sqlite:///x",
     ]
     assert DONE.successful
+
+
+def test_without_a_test_split_a_retraining_is_not_proposed():
+    text = replace(DONE, has_test=False).text()
+    assert "retrain.py" not in text
+    assert "python launch/compare.py --study tried --valid-only" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "shown", "with_sign"),
+    [
+        (0.41234, "0.4123", "+0.4123"),
+        (0.0, "0.0000", "+0.0000"),
+        (1e-7, "1e-07", "+1e-07"),
+        (-0.000456, "-0.00046", "-0.00046"),
+        (0.001, "0.0010", "+0.0010"),
+    ],
+)
+def test_a_small_metric_keeps_digits(value, shown, with_sign):
+    assert (decimals(value), signed(value)) == (shown, with_sign)
+    best = replace(DONE, best=replace(DONE.best, value=value)).text()
+    assert f"best:     trial 3, valid/mae {shown}\n" in best
 
 
 def test_what_is_to_be_known_of_the_data_stands_beside_the_values():

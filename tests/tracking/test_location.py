@@ -189,6 +189,8 @@ class TestWhichStore:
         [
             ("localhost:5000", "names no MLflow store"),
             ("u:hidden@host/db", "names no MLflow store"),
+            ("runs/mlflow", "nothing in folders any more; `mlflow migrate-filestore`"),
+            ("file:///tmp/mlruns", "nothing in folders any more"),
             ("sqlite://", "in memory"),
             ("sqlite:///:memory:", "in memory"),
             ("postgresql://u:hidden@host:port/db", "cannot be read as the address of a database"),

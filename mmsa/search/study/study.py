@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 
 from mmsa.data.rows import Rows
 from mmsa.errors import StudyError, shortened
-from mmsa.interface import Metrics, Outcome, ReferencePoint, Scalar, SplitCard, Stage
+from mmsa.interface import DataNature, Metrics, Outcome, ReferencePoint, Scalar, SplitCard, Stage
 from mmsa.search.costs import CostMeter, Share
 from mmsa.search.definition.search_config import MOST_TRIALS
 from mmsa.search.definition.study_config import StudyConfig
@@ -137,6 +137,7 @@ class Study(StudyView):
         seen: Rows | None = None,
         constants: Mapping[str, Mapping[str, float]] | None = None,
         splits: Sequence[SplitCard] = (),
+        nature: DataNature | None = None,
     ) -> None:
         """Remember the data that the study is about.
 
@@ -145,6 +146,7 @@ class Study(StudyView):
             seen: the rows that its trials train on or are compared on.
             constants: metrics of constant predictors on valid, see ``constant_metrics``.
             splits: what observers are told of the data.
+            nature: what decides which commands make sense of the study.
 
         Raises:
             StudyError: if the study is about other data.
@@ -164,6 +166,8 @@ class Study(StudyView):
             self._store.remember(seen=seen.to_dict())
         if splits and "splits" not in self.attributes:
             self._store.remember(splits=[asdict(split) for split in splits])
+        if nature is not None and "nature" not in self.attributes:
+            self._store.remember(nature=asdict(nature))
 
     def remember_reference(self, point: ReferencePoint) -> None:
         """Remember a reference point, in place of what was known of it; see ``references``."""

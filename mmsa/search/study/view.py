@@ -17,7 +17,7 @@ from mmsa.config import with_overrides
 from mmsa.data.rows import Rows
 from mmsa.errors import StudyError, did_you_mean, shortened
 from mmsa.experiment import RunConfig
-from mmsa.interface import VALID, Outcome, ReferencePoint, Scalar, Stage
+from mmsa.interface import VALID, DataNature, Outcome, ReferencePoint, Scalar, Stage
 from mmsa.ranking import front_of, ranked
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.records import Cost, Suggestion, TrialRecord, TrialTarget
@@ -247,6 +247,12 @@ class StudyView:
         if self.config.search.references == "none":
             return {}
         return best_constants(self.attributes.get("constants", {}))
+
+    @property
+    def nature(self) -> DataNature:
+        """Of the data; of a study that does not know it, what most data are."""
+        known = self.attributes.get("nature")
+        return DataNature() if known is None else DataNature(**known)
 
     @property
     def priors(self) -> Mapping[str, list[Point]]:
