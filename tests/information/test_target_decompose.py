@@ -83,12 +83,12 @@ class WeightedSum(GaussianSources):
 def test_every_subset_of_three_sources_is_read_in_its_place(linear):
     """All seven informations differ, from 0.1 bits of vision to 1.3 of all three."""
     bed = WeightedSum()
-    sample = bed.sample(1000, seed=1)
+    sample = bed.sample(500, seed=1)
     found = decompose(sample.sources, sample.target, effort=QUICK, bins=4)
     names = tuple(sample.sources)
     for subset in subsets_of(names):
         read = found[f"information/{label(subset, names)}"]
-        assert read.raw == pytest.approx(bed.information(subset, 4) / math.log(2), abs=0.06), subset
+        assert read.raw == pytest.approx(bed.information(subset, 4) / math.log(2), abs=0.08), subset
         assert read.status == "ok", subset
     assert all(found[f"gain/{name}"].status == "ok" for name in names)
 
@@ -189,7 +189,7 @@ def test_a_private_bit_is_not_hidden_by_bins():
 
 
 def test_refits_of_permuted_targets_stay_near_zero(linear):
-    found = decompose_planted(["text"], effort=Effort(3, 1, 19, 200))["information/text"]
+    found = decompose_planted(["text"], effort=Effort(2, 1, 19, 200))["information/text"]
     assert -0.1 < found.null_mean <= found.null_bound < 0.1
     assert found.p_value == 0.05
     assert found.status == "ok"
@@ -200,7 +200,7 @@ def test_gains_are_refitted_with_the_modality_permuted(linear):
     generator = np.random.default_rng(0)
     x = {name: generator.standard_normal((200, 3)) for name in ("text", "audio")}
     target = (x["text"][:, 0] + 0.5 * generator.standard_normal(200) > 0).astype(np.int64)
-    found = decompose(x, target, np.arange(200) // 5, effort=Effort(3, 1, 19, 200))
+    found = decompose(x, target, np.arange(200) // 5, effort=Effort(2, 1, 19, 200))
     for name, status in (("text", "ok"), ("audio", "below_null")):
         gain = found[f"gain/{name}"]
         assert gain.status == status, name
