@@ -126,7 +126,7 @@ class TermContract(Contract):
     def test_loss_and_gradients_are_finite(self, case: Case) -> None:
         for rows, labels in BATCHES:
             term, given, wanted = build_term(case), representations(rows), targets(rows, labels)
-            for _ in range(3):
+            for _ in range(2):  # without and with what it remembers of the batch
                 loss = term(given, wanted).loss
                 loss.backward()
                 assert loss.isfinite(), (rows, labels)
@@ -210,6 +210,8 @@ class TermContract(Contract):
             loss.backward()
             optimiser.step()
             losses.append(float(loss.detach()))
+            if losses[-1] < losses[0] - 0.02 * abs(losses[0]):
+                break
         assert min(losses) < losses[0] - 0.02 * abs(losses[0])
 
     def test_monitors_are_detached_scalars(self, case: Case) -> None:

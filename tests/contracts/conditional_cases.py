@@ -48,7 +48,7 @@ def chain(count: int, seed: int, markov: bool = False) -> Triples:
     return Triples(x, z, y) if markov else Triples(x, y, z)
 
 
-STEPS = {"cmi_cross_entropy": 200, "cmi_difference": 250}
+STEPS = {"cmi_cross_entropy": 120, "cmi_difference": 160}
 READINGS_OF_ONE = ("cmi_knn_dv", "cmi_knn_nwj", "cmi_knn_mimrl_code")
 """Trained as ``cmi_knn`` is, which a test proves step by step; what is fitted to the chain is fitted once."""
 
@@ -60,8 +60,8 @@ def fitted(case: str, markov: bool = False, batch: int = 48) -> ConditionalEstim
     if case in READINGS_OF_ONE:
         estimator.load_state_dict(fitted("cmi_knn", markov).state_dict())
         return estimator.eval()
-    bank, steps = chain(2000, 1, markov), STEPS.get(CASES[case]["name"], 400)
-    optimiser = torch.optim.Adam(estimator.parameters(), lr=6e-3, fused=True)
+    bank, steps = chain(2000, 1, markov), STEPS.get(CASES[case]["name"], 250)
+    optimiser = torch.optim.Adam(estimator.parameters(), lr=1e-2, fused=True)
     schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, steps)
     for step in range(steps):
         fit_step(estimator, optimiser, chain(batch, 100 + step, markov), bank)

@@ -18,6 +18,11 @@ class TestEstimators(EstimatorContract):
         "flo": 0.35,  # of the same training, with a second head
         "ksg": 0.4,  # neighbours in 64 rows
     }
+    TRAINED_AS = {
+        "gan_dime": "jsd",
+        "jsd_lb": "jsd",
+        "barber_agakov/diagonal-kde": "barber_agakov",
+    }
     # CLUB's own limit is not the information but half of the Jeffreys divergence on top of it.
     UPPER = {"club": 2 * 0.9**2 / (1 - 0.9**2), "l1out": TRUTH + 0.15}
 

@@ -10,7 +10,7 @@ from two_processes import WORLD, in_two_processes
 
 from mmsa.information import ESTIMATORS, GradientNormaliser, Triples
 
-ROWS, STEPS = 11, 3
+ROWS, STEPS = 11, 2
 FIRST_ROWS = 7  # the two parts differ in size
 PAIRS = [
     case
@@ -24,7 +24,7 @@ BANK = Triples(*(value.double() for value in conditional_cases.chain(50, 1)))
 
 
 def trace(case, rows, group):
-    """Values and parameter gradients of three steps; gradients are averaged as training averages them."""
+    """Values and parameter gradients of two steps; gradients are averaged as training averages them."""
     conditional = case in TRIPLES
     source = conditional_cases if conditional else surrogate_cases if case in SURROGATES else estimator_cases
     estimator = source.build(case).double().spread_over(group)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,20 @@ def corpus() -> Corpus:
 def trainer_of(case: str, corpus: Corpus, changes: dict[str, Any] | None = None) -> Trainer:
     config = with_overrides(parse(RunConfig, BASE, case), CASES[case])
     return Trainer(with_overrides(config, changes or {}), corpus)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(corpus: Corpus) -> Callable[[str], Trainer]:
+    """The trainer of a case after all its epochs, trained once."""
+
+    @cache
+    def trained(case: str) -> Trainer:
+        trainer = trainer_of(case, corpus)
+        while not trainer.finished:
+            trainer.train_epoch()
+        return trainer
+
+    return trained
 
 
 def parameters_of(trainer: Trainer) -> dict[str, Tensor]:
@@ -112,7 +128,7 @@ def test_overfits_one_batch(case: str, corpus: Corpus) -> None:
 @cases
 @pytest.mark.parametrize("steps", [1, 4, 8])
 def test_a_checkpoint_between_two_steps_continues_alike(
-    case: str, steps: int, corpus: Corpus, tmp_path: Path
+    case: str, steps: int, corpus: Corpus, uninterrupted: Callable[[str], Trainer], tmp_path: Path
 ) -> None:
     trainer = trainer_of(case, corpus)
     for _ in islice(trainer.steps(), steps):
@@ -123,8 +139,6 @@ def test_a_checkpoint_between_two_steps_continues_alike(
     again.resume(tmp_path / "checkpoint")
     while not again.finished:
         again.train_epoch()
-    whole = trainer_of(case, corpus)
-    while not whole.finished:
-        whole.train_epoch()
+    whole = uninterrupted(case)
     assert again.history == whole.history
     assert not moved(parameters_of(whole), parameters_of(again))

@@ -27,7 +27,7 @@ def pool(labels: np.ndarray, groups: np.ndarray, folds: np.ndarray | None = None
     return Corpus("tiny", (-9.0, 99.0), {"train": split})
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 99), st.integers(2, 6), st.integers(1, 3), st.booleans())
 def test_every_row_is_held_out_once_a_repeat_by_a_fold_without_its_group(
     seed: int, k: int, repeats: int, stratified: bool

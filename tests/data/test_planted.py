@@ -20,7 +20,7 @@ sizes = st.floats(0.0, 1.6)
 @given(
     sizes, sizes, sizes, sizes, sizes, st.sampled_from([("text", "audio"), ("audio", "vision"), MODALITIES])
 )
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_every_subset_holds_the_bits_that_were_asked_for(
     shared: float, text: float, audio: float, vision: float, synergy: float, of: tuple[str, ...]
 ) -> None:

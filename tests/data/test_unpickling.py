@@ -57,12 +57,14 @@ leaves = (
     )
 )
 values = st.recursive(
-    leaves, lambda inner: st.lists(inner) | st.dictionaries(keys, inner) | st.tuples(inner, inner)
+    leaves,
+    lambda inner: st.lists(inner) | st.dictionaries(keys, inner) | st.tuples(inner, inner),
+    max_leaves=12,
 )
 
 
 @given(values, st.sampled_from(PROTOCOLS))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_reads_what_pickle_writes(file: Path, value: Any, protocol: int) -> None:
     assert same(loaded(file, pickle.dumps(value, protocol)), value)
 

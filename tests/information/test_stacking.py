@@ -14,7 +14,7 @@ pytestmark = pytest.mark.long
 PRODUCTS = 8
 
 
-def held_out(count, folds=5):
+def held_out(count, folds=3):
     """Pairs of each fold, of which networks say nothing."""
     rows = np.array_split(np.random.default_rng(0).permutation(count), folds)
     return [

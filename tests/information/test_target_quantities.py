@@ -38,7 +38,7 @@ def pair_table(joint, pair):
 
 
 @given(st.integers(0, 10**6), st.floats(0.05, 2.0))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_brackets_hold_the_broja_atoms_of_any_joint_distribution(seed, concentration):
     joint = np.random.default_rng(seed).gamma(concentration, size=(2, 3, 2, 2)) + 1e-9
     joint /= joint.sum()

@@ -115,14 +115,12 @@ def breaking_labels(random: np.random.Generator, rows: int) -> Tensor:
 
 
 @pytest.mark.parametrize(("dim", "projection"), BREAKING_DIMS)
-def test_four_hundred_breaking_batches_give_finite_entropies_and_gradients(
-    dim: int, projection: Projection
-) -> None:
+def test_breaking_batches_give_finite_entropies_and_gradients(dim: int, projection: Projection) -> None:
     random = np.random.default_rng(dim)
     subject = entropy_of(dim, projection, memory=1)
     counted = 0
-    for step in range(400):
-        if step % 40 == 0:
+    for step in range(120):
+        if step % 20 == 0:
             subject.forget()
         rows = int(random.choice([1, 2, 4, 16, 32, 64]))
         vectors = breaking_vectors(random, rows, dim).requires_grad_()
@@ -132,4 +130,4 @@ def test_four_hundred_breaking_batches_give_finite_entropies_and_gradients(
         if entropy.requires_grad:
             (gradient,) = torch.autograd.grad(entropy, vectors)
             assert gradient.isfinite().all(), (step, rows)
-    assert counted > 50  # or the test would be about batches that are all skipped
+    assert counted > 15  # or the test would be about batches that are all skipped

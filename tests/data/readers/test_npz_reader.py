@@ -97,7 +97,7 @@ def stream_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     st.data(),
     st.booleans(),
 )
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=75)
 def test_streaming_rows_equals_indexing(
     stream_file: Path, array: np.ndarray, data: st.DataObject, compressed: bool
 ) -> None:
