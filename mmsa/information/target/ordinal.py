@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from sklearn.linear_model import RidgeCV
 from torch import Tensor
 
 from mmsa.information.groups import Rows
@@ -38,6 +37,8 @@ def ordered_probit(x_ND: Floats, class_N: Rows, fold_N: Rows) -> PredictiveDistr
         class_N: The target as 0 .. C - 1, in the order of the classes.
         fold_N: Fold of each row.
     """
+    from sklearn.linear_model import RidgeCV
+
     # The indices of all folds are brought to one scale and have no intercept. The penalty of each fold would
     # make a scale of its own; and the mean of the other folds' classes is high where that of the fold is low,
     # so that a slope fitted to such indices would tell the fold of a row and not its class.
