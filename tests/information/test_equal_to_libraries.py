@@ -1,10 +1,12 @@
-"""Ranks are those of SciPy, whose import workers are spared."""
+"""What is computed here as in SciPy and scikit-learn, so that no worker imports these for it."""
 
 import numpy as np
 import pytest
 from scipy.stats import rankdata
+from sklearn.model_selection import GroupKFold
 
 from mmsa.information.copula import average_ranks
+from mmsa.information.groups import group_folds
 
 _RANDOM = np.random.default_rng(0)
 
@@ -24,3 +26,11 @@ _RANDOM = np.random.default_rng(0)
 )
 def test_ranks_are_those_of_scipy(values):
     np.testing.assert_array_equal(average_ranks(values), rankdata(values, axis=0))
+
+
+@pytest.mark.parametrize(("num_groups", "num_folds"), [(40, 5), (7, 3), (3, 3)])
+def test_folds_are_those_of_scikit_learn(num_groups, num_folds):
+    group_N = _RANDOM.permutation(np.arange(60) % num_groups)
+    splitter = GroupKFold(num_folds, shuffle=True, random_state=7)
+    for fold, (_, rows) in enumerate(splitter.split(group_N, groups=group_N)):
+        np.testing.assert_array_equal(np.flatnonzero(group_folds(group_N, num_folds, seed=7) == fold), rows)

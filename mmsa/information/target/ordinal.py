@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from torch import Tensor
 
+from mmsa.eager import LBFGS
 from mmsa.information.groups import Rows
 from mmsa.information.target.predictive import PredictiveDistribution, log_frequencies, standardised
 
@@ -71,9 +72,7 @@ def _link(index_N: Tensor, classes: Tensor, num_classes: int) -> tuple[Tensor, T
     slope = torch.zeros((), dtype=torch.float64, requires_grad=True)
     first = start_C[:1].clone().requires_grad_()
     log_gaps = start_C.diff().clamp(min=1e-6).log().requires_grad_()
-    optimiser = torch.optim.LBFGS(
-        [slope, first, log_gaps], max_iter=_ITERATIONS, line_search_fn="strong_wolfe"
-    )
+    optimiser = LBFGS([slope, first, log_gaps], max_iter=_ITERATIONS, line_search_fn="strong_wolfe")
 
     def thresholds() -> Tensor:
         return torch.cat([first, first + log_gaps.exp().cumsum(0)])
