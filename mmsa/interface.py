@@ -29,6 +29,11 @@ References = Literal["none", "constant", "ridge", "all"]
 """How much the trials of a study are compared with; each kind includes those before it."""
 VALID = "valid/"
 """Prefix of the metrics of the valid split."""
+COST_SECONDS = "cost/seconds"
+"""Metric of a trial: its seconds over all launches, evaluation included."""
+COST_PARAMETERS = "cost/parameters"
+"""Metric of a trial: its number of trained weights."""
+COSTS = (COST_PARAMETERS, COST_SECONDS)
 Direction = Literal["minimize", "maximize"]
 _ERRORS = ("mae", "rmse")
 

@@ -24,7 +24,6 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from scipy.optimize import brentq
 from scipy.special import entr
 
 from mmsa.config import Named, refuse
@@ -334,6 +333,8 @@ def _bits_of(bits: float, seen_by: tuple[ModalityName, ...], shares: bool) -> li
 
 def _flip_for(bits: float) -> float:
     """Flip probability p in [0, 1/2] of the binary symmetric channel of capacity 1 - h(p) = ``bits``."""
+    from scipy.optimize import brentq
+
     return float(
         brentq(lambda p: (math.log(2) - entr(p) - entr(1 - p)) / math.log(2) - bits, 0.0, 0.5, xtol=1e-15)
     )

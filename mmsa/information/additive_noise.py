@@ -13,9 +13,6 @@ import math
 import warnings
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
-from sklearn.decomposition import FastICA
-from sklearn.exceptions import ConvergenceWarning
 
 from mmsa.information.copula import Array
 from mmsa.information.copula_critics import whitening
@@ -42,6 +39,9 @@ class _IndependentFeatures:
     """The density of features (N, D) that become independent when they are turned."""
 
     def __init__(self, values_ND: Array, seed: int):
+        from sklearn.decomposition import FastICA
+        from sklearn.exceptions import ConvergenceWarning
+
         self._mean_D, self._weights = values_ND.mean(0), whitening(values_ND)
         white_ND = (values_ND - self._mean_D) @ self._weights
         turn = FastICA(whiten=False, max_iter=_STEPS, tol=1e-3, random_state=seed % 2**32)
@@ -68,6 +68,8 @@ class _GridDensity:
     """Log density of one variable: a histogram of many cells, smoothed."""
 
     def __init__(self, values_N: Array):
+        from scipy.ndimage import gaussian_filter1d
+
         low, high = values_N.min(), values_N.max()
         margin = _BEYOND * (high - low)
         counts_C, edges = np.histogram(values_N, _CELLS, (low - margin, high + margin))

@@ -12,14 +12,15 @@ Shapes: N rows, B rows of a block, S products of each row, J joint and P product
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import SplineTransformer
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 Floats = NDArray[np.float64]
 Blocks = list[Tensor]
@@ -65,6 +66,10 @@ def products(block_BB: Tensor, most: int = _PRODUCTS_PER_ROW) -> Floats:
 
 def _curve(joint_J: Floats, product_P: Floats) -> LogisticRegression:
     """Score to log ratio: a broken line between quantiles of the scores, fitted by logistic regression."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import SplineTransformer
+
     quantiles = np.concatenate(
         [np.quantile(joint_J, _KNOTS_OF_JOINT), np.quantile(product_P, _KNOTS_OF_PRODUCT)]
     )

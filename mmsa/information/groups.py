@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student
-from sklearn.model_selection import GroupKFold
+from scipy.special import stdtrit
 
 from mmsa.errors import DataError
 
@@ -67,9 +66,10 @@ def group_folds(group_N: Rows, num_folds: int, seed: int) -> Rows:
             f"{num_groups} groups cannot fill {num_folds} folds; use at most {num_groups}, or more data"
         )
     fold_N = np.empty(len(group_N), dtype=np.int64)
-    splitter = GroupKFold(num_folds, shuffle=True, random_state=seed)
-    for fold, (_, rows) in enumerate(splitter.split(group_N, groups=group_N)):
-        fold_N[rows] = fold
+    # As scikit-learn's GroupKFold shuffles, which every trial that measures would import for this.
+    shuffled = np.random.RandomState(seed).permutation(np.unique(group_N))
+    for fold, members in enumerate(np.array_split(shuffled, num_folds)):
+        fold_N[np.isin(group_N, members)] = fold
     return fold_N
 
 
@@ -156,7 +156,7 @@ def interval_of_mean(terms_N: Floats, group_N: Rows, level: float) -> tuple[floa
     num_groups = len(size_G)
     error = math.sqrt(num_groups / (num_groups - 1) * float((deviation_G**2).sum())) / len(terms_N)
     freedom = max(1.0, effective_groups(group_N) - 1)
-    half = float(student.ppf(0.5 + level / 2, freedom)) * error
+    half = float(stdtrit(freedom, 0.5 + level / 2)) * error
     return mean - half, mean + half
 
 

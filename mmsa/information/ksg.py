@@ -14,7 +14,6 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.spatial import KDTree
 from scipy.special import digamma
 from torch import Tensor
 
@@ -82,6 +81,8 @@ class NeighbourLine:
 
 def _terms(x_ND: Array, y_ND: Array, z_ND: Array | None, reaches: Sequence[int]) -> Array:
     """Terms (K, N) for each number of neighbours."""
+    from scipy.spatial import KDTree
+
     if len(x_ND) <= max(reaches):
         raise DataError(
             f"{len(x_ND)} samples have no {max(reaches)} neighbours each; lower k or bring more samples"
@@ -105,6 +106,8 @@ def _without_ties(values_ND: Array, name: str) -> Array:
 
 def _digamma_of_counts(points_ND: Array, radius_NK: Array) -> Array:
     """Digamma (K, N) of the number of points nearer than each radius, the point itself included."""
+    from scipy.spatial import KDTree
+
     tree, inside = KDTree(points_ND), np.nextafter(radius_NK, 0).T
     counts = [tree.query_ball_point(points_ND, radius_N, p=np.inf, return_length=True) for radius_N in inside]
     terms_KN: Array = digamma(np.stack(counts))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from mmsa.information.groups import group_codes, group_folds, interval_of_mean, permuted_rows
 from mmsa.information.ksg import NEIGHBOURS, NeighbourLine
@@ -162,7 +162,7 @@ def _half_width_from_parts(sample: Sample, seed: int) -> float:
     deviation = np.std(
         [NeighbourLine.of(*sample.rows(rows_N).scores()).terms.mean() for rows_N in parts], ddof=1
     )
-    return float(student.ppf(0.5 + _LEVEL / 2, len(parts) - 1) * deviation / math.sqrt(len(parts)))
+    return float(stdtrit(len(parts) - 1, 0.5 + _LEVEL / 2) * deviation / math.sqrt(len(parts)))
 
 
 def _null(value: float, sample: Sample, folds: int, permutations: int, seed: int) -> Null:

@@ -15,9 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import SplineTransformer
+from scipy.special import gammaincinv
 
 from mmsa.information.copula import Array
 from mmsa.information.copula_critics import whitening
@@ -56,6 +54,8 @@ def pairwise_ratios(
 
     x_ND, y_ND: normal scores, or variates of about unit variance.
     """
+    from sklearn.linear_model import LogisticRegression
+
     functions = [_functions(values_N) for values_N in x_ND.T], [_functions(values_N) for values_N in y_ND.T]
     selected = _selected(*functions, np.unique(known.x_rows))
     known_PQ, sought_PQ = (_features(*functions, selected, pairs) for pairs in (known, sought))
@@ -76,6 +76,8 @@ def pairwise_ratios(
 
 def _functions(values_N: Array) -> Array:
     """(N, S) uncorrelated functions of one feature, of unit variance."""
+    from sklearn.preprocessing import SplineTransformer
+
     splines = SplineTransformer(degree=2, knots=_KNOTS[:, None], extrapolation="linear", include_bias=False)
     functions_NS = splines.fit_transform(values_N[:, None])
     whitened_NS: Array = (functions_NS - functions_NS.mean(0)) @ whitening(functions_NS)
@@ -88,7 +90,7 @@ def _selected(x: Sequence[Array], y: Sequence[Array], known_K: Rows) -> list[tup
     for i, x_NS in enumerate(x):
         for j, y_NS in enumerate(y):
             covariance_SS = x_NS[known_K].T @ y_NS[known_K] / len(known_K)
-            chance = chi2.ppf(1 - _LEVEL, covariance_SS.size)
+            chance = 2 * gammaincinv(covariance_SS.size / 2, 1 - _LEVEL)  # a quantile of chi-squared
             excess[i, j] = len(known_K) * float((covariance_SS**2).sum()) - chance
     strongest = sorted(excess, key=lambda pair: -excess[pair])[:_MOST_SELECTED]
     return [pair for pair in strongest if excess[pair] > 0] or strongest[:1]

@@ -31,6 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from mmsa.eager import AdamW
 from mmsa.information import bounds
 from mmsa.information.calibration import Blocks, calibrated, calibrated_pairs, products
 from mmsa.information.copula import Array
@@ -62,7 +63,7 @@ class _Member:
         self.steps = max(10, min(100, len(fold.train) // 60))
         self.average = AveragedModel(critic, multi_avg_fn=get_ema_multi_avg_fn(1 - 1 / self.steps))  # type: ignore[no-untyped-call]
         self.noise: float = 0.8 * len(fold.train) ** -0.2  # shrinks as a kernel's bandwidth does
-        self.optimiser = torch.optim.AdamW(
+        self.optimiser = AdamW(
             critic.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, foreach=True
         )
         self.generator = torch.Generator().manual_seed(seed)

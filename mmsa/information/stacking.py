@@ -20,16 +20,11 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.mixture import GaussianMixture
-from sklearn.preprocessing import RobustScaler
 from threadpoolctl import threadpool_limits
 
 from mmsa.information.additive_noise import additive_noise_ratios
@@ -38,6 +33,9 @@ from mmsa.information.copula_critics import whitening
 from mmsa.information.groups import Rows
 from mmsa.information.pairwise import Pairs, pairwise_ratios
 from mmsa.seeding import derive_seed
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
 
 Mask = NDArray[np.bool_]
 
@@ -80,6 +78,8 @@ def other_ratios(x_ND: Array, y_ND: Array, folds: Sequence[HeldOut], seed: int) 
 
 
 def _other_ratios(x_ND: Array, y_ND: Array, folds: Sequence[HeldOut], seed: int) -> dict[str, list[Array]]:
+    from sklearn.preprocessing import RobustScaler
+
     x_scores, y_scores = normal_scores(x_ND), normal_scores(y_ND)
     few = x_ND.shape[1] + y_ND.shape[1] <= _MOST_FEATURES
     parts = [(x_scores, y_scores)] * len(folds)
@@ -116,6 +116,8 @@ def _other_ratios(x_ND: Array, y_ND: Array, folds: Sequence[HeldOut], seed: int)
 
 def _tree_ratios(features: Sequence[Array], folds: Sequence[HeldOut], fold: int, seed: int) -> Array:
     """Log ratios (P,) of one fold from features (P, Q) of all."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     others = [k for k in range(len(folds)) if k != fold]
     is_joint = np.concatenate([np.arange(len(folds[k].scores)) < folds[k].joint for k in others])
     trees = HistGradientBoostingClassifier(
@@ -132,6 +134,8 @@ def _tree_ratios(features: Sequence[Array], folds: Sequence[HeldOut], fold: int,
 
 def _weighted_sum(scores: Sequence[Array], folds: Sequence[HeldOut], fold: int) -> Array:
     """Log ratios (P,) of one fold: a sum of scores (P, Q), weighted as suits the other folds."""
+    from sklearn.linear_model import LogisticRegression
+
     others = [k for k in range(len(folds)) if k != fold]
     is_joint = np.concatenate([np.arange(len(folds[k].scores)) < folds[k].joint for k in others])
     weights = np.where(is_joint, 1.0, is_joint.sum() / (~is_joint).sum())
@@ -244,6 +248,9 @@ def _mixture_ratios(parts: Sequence[tuple[Array, Array]], folds: Sequence[HeldOu
 
 
 def _mixture(points_NR: Array, shape: str, components: int, seed: int) -> GaussianMixture:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
     model = GaussianMixture(
         components,
         covariance_type=shape,
@@ -257,6 +264,8 @@ def _mixture(points_NR: Array, shape: str, components: int, seed: int) -> Gaussi
 
 def _log_density(points: Array, model: GaussianMixture, part: slice) -> Array:
     """(N,) of some of the features, up to a constant that each feature adds."""
+    from scipy.linalg import solve_triangular
+
     covariances = model.covariances_
     if model.covariance_type == "tied":
         covariances = [covariances] * model.n_components

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import f as f_distribution
+from scipy.special import fdtri
 
 from mmsa.information.copula import Array, normal_scores
 from mmsa.information.groups import Rows
@@ -73,7 +73,7 @@ def less_offsets(values_ND: Array, group_N: Rows) -> Array:
     left_D = (less_group_means(scores_ND, group_N) ** 2).sum(0)
     between_D = (scores_ND**2).sum(0) - left_D
     ratio_D = between_D * (count - num_groups) / np.maximum(left_D, np.finfo(np.float64).tiny)
-    critical = f_distribution.ppf(1 - _LEVEL, num_groups - 1, count - num_groups)
+    critical = fdtri(num_groups - 1, count - num_groups, 1 - _LEVEL)
     shifted_D = ratio_D > critical * (num_groups - 1)
     if not shifted_D.any():
         return values_ND

@@ -22,8 +22,7 @@ from mmsa.reports.importance import Importance, ImportanceTable
 from mmsa.reports.points import TERMS, Axis, Floats, axes_of, table_of
 from mmsa.reports.surrogate import FEWEST_POINTS, Forest, Guess, Step, ablation_path
 from mmsa.search.definition.levels import searched_coefficients
-from mmsa.search.records import TrialRecord
-from mmsa.search.stops import STANDARD_ERRORS
+from mmsa.search.records import STANDARD_ERRORS, TrialRecord
 from mmsa.search.study.view import StudyView
 
 SCORED = ("target/", "fusion/", "invariant/", "mimrl/")

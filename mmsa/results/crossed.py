@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from mmsa.data.target_spec import TargetSpec
 from mmsa.information.groups import bootstrap_weights, effective_groups
@@ -49,13 +49,13 @@ class CrossedEstimate:
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Confidence interval by Student's t."""
-        half = float(student.ppf(0.5 + level / 2, self.freedom)) * self.error
+        half = float(stdtrit(self.freedom, 0.5 + level / 2)) * self.error
         return self.value - half, self.value + half
 
     @property
     def resolution(self) -> float:
         """The smallest true difference that a 95 % interval would exclude 0 for in 80 of 100 studies."""
-        quantiles = student.ppf(0.975, self.freedom) + student.ppf(_POWER, self.freedom)
+        quantiles = stdtrit(self.freedom, 0.975) + stdtrit(self.freedom, _POWER)
         return float(quantiles) * self.error
 
     def paired(self, level: float = 0.95) -> PairedDifference:

@@ -10,6 +10,9 @@ from typing import Any
 from mmsa.interface import Metrics, Outcome, Scalar, Stage
 from mmsa.measurement import Measurement
 
+STANDARD_ERRORS = "standard_errors"
+"""Note of a completed trial: the standard error of each of its valid metrics."""
+
 
 @dataclass(frozen=True)
 class Cost:

@@ -5,34 +5,31 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import Field
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from typing_extensions import override
 
 from mmsa.config import Block, Named
 from mmsa.errors import Problem
 from mmsa.interface import Scalar
 from mmsa.registry import Registry
-from mmsa.search.records import TrialRecord
+from mmsa.search.records import STANDARD_ERRORS, TrialRecord
 from mmsa.search.samplers.unit import to_unit
 from mmsa.search.space.parameters import GATE
 from mmsa.search.space.shares import QUANTILE
 from mmsa.search.space.space import Space
 from mmsa.seeding import derive_seed
 
+if TYPE_CHECKING:
+    from sklearn.gaussian_process import GaussianProcessRegressor
+
 Floats = NDArray[np.float64]
 
 STOPS: Registry[StopRule] = Registry("stop rule")
-
-STANDARD_ERRORS = "standard_errors"
-"""Note of a completed trial: the standard error of each of its valid metrics."""
 
 _MISSING = 0.5  # stands for a parameter that does not exist at a point
 _DELTA = 0.1  # probability that the bounds do not hold
@@ -167,6 +164,10 @@ def regret_bound(points_NP: Floats, values_N: Floats, space: Space) -> float:
 
 def _fit(points_NP: Floats, values_N: Floats) -> GaussianProcessRegressor:
     """A Gaussian process whose deviations are those of a point's mean, without the noise of one trial."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
     num_columns = points_NP.shape[1]
     shape = ConstantKernel(1.0, (0.05, 20.0)) * Matern(np.full(num_columns, 0.5), (0.05, 20.0), nu=2.5)
     with warnings.catch_warnings():

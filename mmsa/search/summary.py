@@ -15,8 +15,7 @@ from mmsa.masking import masked
 from mmsa.measurement import ABSENT, CLAIMS, Measurement
 from mmsa.search.honest import honest_lines
 from mmsa.search.progress import ENDS, spoken
-from mmsa.search.records import Cost, TrialRecord, shown_params
-from mmsa.search.stops import STANDARD_ERRORS
+from mmsa.search.records import STANDARD_ERRORS, Cost, TrialRecord, shown_params
 from mmsa.search.study.fidelity import Fidelity, fidelity
 from mmsa.search.study.view import StudyView
 from mmsa.tracking.location import DEFAULT_RUNS

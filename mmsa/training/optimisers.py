@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, MultiStepLR, ReduceLROnPlateau
 
+from mmsa.eager import Adam, AdamW
 from mmsa.experiment import OptimConfig, TrainConfig
 from mmsa.models.base import Model
 from mmsa.objectives.objective import Objective
 
 GROUPS = ("main", "pretrained", "mixture", "estimator")
 _PLATEAU_FACTOR = 0.5
-_CLASSES: Mapping[str, type[torch.optim.Adam]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+_CLASSES: Mapping[str, type[torch.optim.Adam]] = {"adam": Adam, "adamw": AdamW}
 
 
 def trained_parameters(model: Model, objective: Objective) -> dict[str, list[nn.Parameter]]:

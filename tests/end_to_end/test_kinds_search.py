@@ -6,14 +6,13 @@ Labels are drawn with probabilities that are known, so that the ceiling of a met
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from launched import LAUNCH
+from launched import launched
 
 from mmsa.config import dump_yaml
 from mmsa.data.target_spec import TargetSpec
@@ -73,18 +72,27 @@ def planted(kind: str, path: Path) -> tuple[dict[str, Any], dict[str, float]]:
     return settings, ceilings
 
 
-def command(folder: Path, script: str, *arguments: str) -> str:
-    called = [sys.executable, str(LAUNCH / script), *arguments]
-    done = subprocess.run(called, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """A script of ``launch/`` in an empty folder: what it prints."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(script: str, *arguments: str) -> str:
+        assert launched(monkeypatch, script, *arguments) == 0
+        return capsys.readouterr().out
+
+    return run
 
 
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("kind", PRIMARY)
-def test_a_search_on_data_of_ones_own_reaches_nine_tenths_of_the_ceiling(kind: str, tmp_path: Path) -> None:
+def test_a_search_on_data_of_ones_own_reaches_nine_tenths_of_the_ceiling(
+    kind: str, tmp_path: Path, command: Callable[..., str], ray_session: None
+) -> None:
     metric = f"valid/{PRIMARY[kind]}"
     targets, ceilings = planted(kind, tmp_path / "own.npz")
     data = {"name": "custom", "path": "own.npz", "modalities": ["audio", "vision"], "targets": targets}
@@ -108,7 +116,6 @@ def test_a_search_on_data_of_ones_own_reaches_nine_tenths_of_the_ceiling(kind: s
         space["base"]["objective"] = {"tasks": {"ill": {"name": "default"}}}  # type: ignore[index]
     (tmp_path / "space.yaml").write_text(dump_yaml(space))
     said = command(
-        tmp_path,
         "search.py",
         "--space",
         "space.yaml",
@@ -119,8 +126,8 @@ def test_a_search_on_data_of_ones_own_reaches_nine_tenths_of_the_ceiling(kind: s
         "constant",
     )
     assert "study kinds: 3 of 3 trials ended" in said
-    command(tmp_path, "export.py", "--study", "kinds", "--out", "best.yaml")
-    told = command(tmp_path, "retrain.py", "--config", "best.yaml", "--seeds", "2", "--no-mlflow")
+    command("export.py", "--study", "kinds", "--out", "best.yaml")
+    told = command("retrain.py", "--config", "best.yaml", "--seeds", "2", "--no-mlflow")
     assert "is reproduced exactly" in told
     asked = [PRIMARY[kind], *(["ill/f1_macro"] if kind == "two" else [])]
     for name in asked:

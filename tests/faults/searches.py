@@ -16,6 +16,7 @@ from planted_space import planted_space
 
 from mmsa.errors import StudyError
 from mmsa.search.execution.trial import CHECKPOINT, LOCK
+from mmsa.search.study.journal import JOURNAL
 from mmsa.search.study.view import StudyView, read_study
 from mmsa.training.checkpoint import read_checkpoint
 
@@ -59,6 +60,7 @@ class Search:
         self._command += ["--storage", storage] if storage else []
         self._log = folder / "driver.log"
         self._deadline = time.monotonic() + _MOST_SECONDS
+        self._counted: tuple[int | None, int] = None, 0
         self.launches = 0
         self.launch()
 
@@ -101,10 +103,18 @@ class Search:
             time.sleep(0.05)
 
     def _num_epochs(self) -> int:
-        try:
-            return sum(len(trial.epochs) for trial in self.study().trials())
-        except StudyError:  # there is none yet
-            return 0
+        """Counted again once the file has grown: to read it takes longer than the pause between two looks."""
+        written = (self.runs / NAME / JOURNAL).stat().st_size if self._in_file() else None
+        if written is None or written != self._counted[0]:
+            try:
+                number = sum(len(trial.epochs) for trial in self.study().trials())
+            except StudyError:  # there is none yet
+                number = 0
+            self._counted = written, number
+        return self._counted[1]
+
+    def _in_file(self) -> bool:
+        return self._storage is None and (self.runs / NAME / JOURNAL).exists()
 
     def workers(self, title: str) -> list[int]:
         """The processes of its trials; waits until there are some."""

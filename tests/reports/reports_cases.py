@@ -12,8 +12,7 @@ from mmsa.config import parse
 from mmsa.interface import Scalar
 from mmsa.measurement import Measurement, not_measured
 from mmsa.search.definition.study_config import StudyConfig
-from mmsa.search.records import Ending
-from mmsa.search.stops import STANDARD_ERRORS
+from mmsa.search.records import STANDARD_ERRORS, Ending
 from mmsa.search.study.study import Study
 
 TERM = "objective.terms.mimrl"

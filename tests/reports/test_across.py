@@ -15,7 +15,7 @@ from reports_cases import config_of, measured, searched
 
 from mmsa.data import open_corpus
 from mmsa.errors import DataError, StudyError
-from mmsa.information.target import Decomposition
+from mmsa.information.target import Decomposition, Effort
 from mmsa.information.target.decomposition import Quantity
 from mmsa.information.target.quantities import atoms, pairs_of, quantities, subsets_of
 from mmsa.reports.across import _order, across_report, cells_of, page_across
@@ -262,7 +262,10 @@ def test_a_decomposition_of_other_data_is_none(three: Path) -> None:
     assert decomposition_of(read_study("one", three), three) is None
 
 
-def test_features_are_decomposed_without_any_training(small: StudyView, tmp_path: Path) -> None:
+def test_features_are_decomposed_without_any_training(
+    small: StudyView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmsa.reports.composition.FAST", Effort(2, 1, permutations=0, resamples=20))
     assert not is_measured(small, tmp_path)
     measure_composition(small, tmp_path, "train")
     assert is_measured(small, tmp_path)

@@ -111,7 +111,7 @@ def test_information_on_test_has_a_name_that_says_so(
     x, y = np.random.default_rng(0).standard_normal((2, 80))
     panel = CopulaPanel({"x": x, "twin": x + 0.5 * y, "y": y})
     found = {"target/text": panel.measure("x", "twin"), "target/audio": panel.measure("x", "y")}
-    decomposed = decompose({"text": x}, x + y, fusion=x, effort=Effort(2, 1, permutations=2, resamples=20))
+    decomposed = decompose({"text": x}, x + y, fusion=x, effort=Effort(2, 1, permutations=1, resamples=20))
     measured = replace(
         report,
         seeds=tuple(replace(seed, information=found) for seed in report.seeds),

@@ -129,7 +129,7 @@ def test_constants_stand_beside_every_result_and_are_told_where_they_win(
 def test_information_is_measured_on_test_for_every_seed(
     exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmsa.results.test_information.FAST", Effort(2, 1, permutations=2, resamples=20))
+    monkeypatch.setattr("mmsa.results.test_information.FAST", Effort(2, 1, permutations=0, resamples=20))
     more_rows = {"data.rows_test": 80, "data.modalities": ["text", "audio"]}
     result, _ = again(exported, tmp_path, overrides=more_rows)
     for seed in result.seeds:

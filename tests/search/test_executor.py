@@ -1,4 +1,7 @@
-"""Searches on a real Ray: warm processes, five ways to end, pruning, continuing, sealed and shared data."""
+"""On a real Ray: warm processes, five ways to end, pruning, continuing, sealed and shared data, nodes.
+
+All tests of Ray that are not slow are here: a file is given to one process, and each starts a Ray of its own.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import math
 import os
 import shutil
 import signal
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +19,9 @@ from typing import Any
 import pytest
 import ray
 import too_wide
+from handing import ROOM, Handing
+from ray import tune
+from ray.tune.search import Searcher
 from witness import Witness
 
 from mmsa.data import Corpus, open_corpus
@@ -22,9 +30,13 @@ from mmsa.data.rows import Rows
 from mmsa.errors import DataError, SealedTest, StudyError
 from mmsa.search.corpora import Corpora
 from mmsa.search.costs import SearchBudget
+from mmsa.search.execution import nodes
 from mmsa.search.execution.callback import MOST_FAILURES_IN_A_ROW
 from mmsa.search.execution.trial import CHECKPOINT, Assignment, TrialRun, WorkerContext
+from mmsa.search.execution.tune import TuneScheduler
+from mmsa.search.execution.tune_trials import StudyTrials
 from mmsa.search.records import Cost
+from mmsa.search.schedulers import NoScheduler
 from mmsa.training import run
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
@@ -87,6 +99,7 @@ def test_only_the_best_checkpoint_is_kept(finished):
     assert not (summary.runs / "tried" / "ray").exists()
 
 
+@pytest.mark.slow
 def test_two_trials_run_at_once(launch, make_study_config, witness):
     """No trial ends before the other one runs, however long that takes."""
     running: set[int] = set()
@@ -292,12 +305,14 @@ def test_workers_share_one_copy_of_the_corpus_and_leave_it_as_it_is(ray_session,
         outcomes = [trial.advance().outcome for _ in range(2)]
         arrays = [split.audio.values for split in corpora[1].splits.values()]
         copied = [array.flags.owndata or array.flags.writeable for array in arrays]
-        return {"outcomes": outcomes, "copied": any(copied), "corpus": corpora[1]}
+        needless = {"optuna", "sklearn", "scipy.stats", "torch._dynamo"} & sys.modules.keys()
+        return {"outcomes": outcomes, "copied": any(copied), "corpus": corpora[1], "needless": needless}
 
     shared = ray.put((corpus, corpus))
     for worker in ray.get([train_in_worker.remote(shared, number) for number in range(2)]):
         assert worker["outcomes"] == ["running", "completed"]
         assert not worker["copied"]
+        assert not worker["needless"], "each worker imports these for seconds"
         assert digest_anew(worker["corpus"]) == corpus.digest
     assert digest_anew(ray.get(shared)[1]) == corpus.digest
 
@@ -337,3 +352,59 @@ def test_a_study_that_another_driver_has_is_refused(launch, make_study_config, t
     config = small(make_study_config)
     with Study.open(config, tmp_path / "runs"), pytest.raises(StudyError, match="is searching this study"):
         launch(config)
+
+
+def test_real_nodes_answer(ray_session, tmp_path):
+    (found,) = nodes.ask_nodes(tmp_path, [tmp_path, Path("/nowhere")])
+    assert (found.folder, list(found.unseen)) == ("", ["/nowhere"])
+    assert abs(found.ahead) < 5
+    assert list(tmp_path.iterdir()) == []  # nothing is left behind
+    nodes.check_nodes(pytest.fail, tmp_path)
+
+
+def test_a_process_that_starts_is_kept_while_another_serves_the_trials(ray_session, tmp_path):
+    """Trials are shorter than the start of a process, which Tune would end where another one is free.
+
+    There are trials until two processes have served one, however long a start takes on this machine.
+    """
+    first = tmp_path / "first"
+    served, begun = tmp_path / "served", tmp_path / "begun"
+    served.mkdir()
+    begun.mkdir()
+
+    class UntilTwoServed(Handing):
+        def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+            if len(list(served.iterdir())) == 2:
+                return str(Searcher.FINISHED)
+            return super().suggest(trial_id)
+
+    class SlowToStart(tune.Trainable):
+        def setup(self, config: dict[str, Any]) -> None:
+            (begun / str(os.getpid())).touch()
+            try:
+                first.touch(exist_ok=False)
+            except FileExistsError:
+                time.sleep(2.0)
+
+        def reset_config(self, new_config: dict[str, Any]) -> bool:
+            return True
+
+        def step(self) -> dict[str, Any]:
+            time.sleep(0.05)
+            (served / str(os.getpid())).touch()
+            return {"done": True}
+
+    # By a clock that stands: on a busy machine a process may take longer to start than it is waited for.
+    scheduler = TuneScheduler(NoScheduler(NoScheduler.Config(), 1, "minimize"), lambda: 0.0)
+    tune.run(
+        SlowToStart,
+        num_samples=-1,
+        search_alg=StudyTrials(UntilTwoServed(*range(20_000)), 2),
+        scheduler=scheduler,
+        resources_per_trial=ROOM,
+        reuse_actors=True,
+        storage_path=str(tmp_path),
+        verbose=0,
+    )
+    assert len(list(served.iterdir())) == 2
+    assert len(list(begun.iterdir())) == 2

@@ -79,11 +79,12 @@ def test_trials_of_a_gang_are_pruned_diverge_and_lack_memory_and_it_stays(launch
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("rank", [0, 1])
-@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize(("rank", "fault"), [(0, signal.SIGSTOP), (1, signal.SIGKILL)], ids=["hangs", "dies"])
 def test_a_trial_goes_on_from_its_checkpoint_when_one_of_its_processes_is_lost(
     launch, configure, witness, tmp_path, rank, fault
 ):
+    """Any may die or hang in ``tests/faults``; what becomes of the trial and of the gang is seen here."""
+
     def strike_once(number: int, epoch: int, *_: Any) -> None:
         if (number, epoch) == (1, 2):
             witness.on.clear()

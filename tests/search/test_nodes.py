@@ -68,13 +68,3 @@ def test_a_node_with_other_code_is_refused(monkeypatch):
 def test_a_clock_that_is_off_is_a_note(monkeypatch):
     (note,) = told(monkeypatch, answer(), replace(answer(), ahead=-73.4))
     assert "73 s behind" in note
-
-
-@pytest.mark.ray
-@pytest.mark.usefixtures("ray_session")
-def test_real_nodes_answer(tmp_path, monkeypatch):
-    (found,) = nodes.ask_nodes(tmp_path, [tmp_path, Path("/nowhere")])
-    assert (found.folder, list(found.unseen)) == ("", ["/nowhere"])
-    assert abs(found.ahead) < 5
-    assert list(tmp_path.iterdir()) == []  # nothing is left behind
-    nodes.check_nodes(pytest.fail, tmp_path)

@@ -20,9 +20,9 @@ from mmsa.ranking import front_of, ranked
 from mmsa.reports.study_report import study_report
 from mmsa.results.export import export
 from mmsa.results.exported import load_export
-from mmsa.search.records import Ending, TrialRecord
+from mmsa.search.records import STANDARD_ERRORS, Ending, TrialRecord
 from mmsa.search.samplers.proposals import CONSTRAINT, PastTrial, Proposals
-from mmsa.search.stops import STANDARD_ERRORS, Noise
+from mmsa.search.stops import Noise
 from mmsa.search.study.cards import study_card, trial_card
 from mmsa.search.study.opening import best_points
 from mmsa.search.study.study import Study, read_study

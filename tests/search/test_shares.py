@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.samplers import RandomSampler
+from optuna.trial import FixedTrial
 from scipy.stats import kstest
 
 from mmsa.config import dump_yaml, parse, with_overrides
@@ -27,6 +28,7 @@ from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.preview import dry_run
 from mmsa.search.records import Ending, shown_params
 from mmsa.search.samplers.priors import Density, PriorSampler
+from mmsa.search.samplers.unit import from_cube
 from mmsa.search.space.parameters import CategoricalParameter
 from mmsa.search.space.shares import QUANTILE, Shares
 from mmsa.search.space.space import Space
@@ -43,8 +45,10 @@ def shares(of: Any = ("a", "b", "c"), total: Any = TOTAL, **more: Any) -> Shares
 
 
 def drawn(space: Space, count: int) -> list[dict[str, Any]]:
-    study = optuna.create_study(sampler=RandomSampler(seed=0))
-    return [space.suggest(study.ask()) for _ in range(count)]
+    """Points of uniform parameters, without a study, which would take most of the time."""
+    random, distributions = np.random.default_rng(1), space.distributions()
+    params = (from_cube(distributions, row) for row in random.random((count, len(distributions))))
+    return [space.suggest(FixedTrial(one)) for one in params]
 
 
 ZERO = st.none() | st.floats(0.01, 0.95)

@@ -13,7 +13,7 @@ from mmsa.errors import ConfigError, StudyError
 from mmsa.results.export import export
 from mmsa.results.exported import load_export
 from mmsa.search.execution.trial import CHECKPOINT, PEAK_MEMORY
-from mmsa.search.stops import STANDARD_ERRORS
+from mmsa.search.records import STANDARD_ERRORS
 from mmsa.training import run
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]

@@ -10,10 +10,10 @@ import optuna
 import pytest
 from optuna.samplers import RandomSampler
 
-from mmsa.search.records import TrialRecord
+from mmsa.search.records import STANDARD_ERRORS, TrialRecord
 from mmsa.search.space.parameters import CategoricalParameter, FloatParameter, IntParameter
 from mmsa.search.space.space import Space
-from mmsa.search.stops import STANDARD_ERRORS, STOPS, Never, Noise, embed, regret_bound
+from mmsa.search.stops import STOPS, Never, Noise, embed, regret_bound
 
 SPACE = Space(
     {

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import time
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
+from handing import ROOM, Handing
 from ray import tune
 from ray.tune.experiment import Experiment, Trial
 from ray.tune.search import Searcher
@@ -16,28 +12,9 @@ from mmsa.search.execution.tune import LONGEST_START, TuneScheduler
 from mmsa.search.execution.tune_trials import StudyTrials
 from mmsa.search.schedulers import NoScheduler
 
-ROOM = tune.PlacementGroupFactory([{"CPU": 1}])
-
 
 class Idle(tune.Trainable):
     """Never runs."""
-
-
-class Handing(Searcher):
-    """Hands out ``numbers``; None is none before another report."""
-
-    def __init__(self, *numbers: int | None):
-        super().__init__()
-        self._numbers = list(numbers)
-
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        if not self._numbers:
-            return str(Searcher.FINISHED)
-        number = self._numbers.pop(0)
-        return None if number is None else {"assignment": SimpleNamespace(number=number)}
-
-    def on_trial_complete(self, trial_id: str, result: object = None, error: bool = False) -> None:
-        pass
 
 
 @pytest.fixture
@@ -106,51 +83,3 @@ def test_a_trial_whose_process_does_not_come_gets_one_that_is_free():
     assert scheduler.choose_trial_to_run(None) is second
     second.status = Trial.TERMINATED
     assert scheduler.choose_trial_to_run(None) is None
-
-
-@pytest.mark.ray
-@pytest.mark.timeout(600)
-def test_a_process_that_starts_is_kept_while_another_serves_the_trials(ray_session, tmp_path):
-    """Trials are shorter than the start of a process, which Tune would end where another one is free.
-
-    There are trials until two processes have served one, however long a start takes on this machine.
-    """
-    first = tmp_path / "first"
-    served, begun = tmp_path / "served", tmp_path / "begun"
-    served.mkdir()
-    begun.mkdir()
-
-    class UntilTwoServed(Handing):
-        def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-            if len(list(served.iterdir())) == 2:
-                return str(Searcher.FINISHED)
-            return super().suggest(trial_id)
-
-    class SlowToStart(tune.Trainable):
-        def setup(self, config: dict[str, Any]) -> None:
-            (begun / str(os.getpid())).touch()
-            try:
-                first.touch(exist_ok=False)
-            except FileExistsError:
-                time.sleep(2.0)
-
-        def reset_config(self, new_config: dict[str, Any]) -> bool:
-            return True
-
-        def step(self) -> dict[str, Any]:
-            time.sleep(0.05)
-            (served / str(os.getpid())).touch()
-            return {"done": True}
-
-    tune.run(
-        SlowToStart,
-        num_samples=-1,
-        search_alg=StudyTrials(UntilTwoServed(*range(2000)), 2),
-        scheduler=TuneScheduler(NoScheduler(NoScheduler.Config(), 1, "minimize")),
-        resources_per_trial=ROOM,
-        reuse_actors=True,
-        storage_path=str(tmp_path),
-        verbose=0,
-    )
-    assert len(list(served.iterdir())) == 2
-    assert len(list(begun.iterdir())) == 2

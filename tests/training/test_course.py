@@ -13,12 +13,13 @@ from mmsa.experiment import RunConfig
 from mmsa.training import epochs, run
 from mmsa.training.trainer import Trainer
 
+SHORT = {"train.batch_size": 30}  # three batches a pass
 CHANGES = {"optim.lr": 0.02, "optim.weight_decay": 0.3, "objective.terms.cpc.weight": 0.7}
 COURSE = [{"after": 1, "set": CHANGES}, {"after": 2, "set": {"optim.lr": 0.005, "optim.clip_norm": 0.1}}]
 SCHEDULES: dict[str, dict[str, Any]] = {
     "constant": {},
     "warm-up and cosine": {"optim.schedule": "cosine", "optim.warmup": 0.5},
-    "plateau": {"optim.schedule": "plateau", "train.patience": 1},
+    "plateau": {"optim.schedule": "plateau", "train.patience": 1, "train.batch_size": 16},  # gets better
     "milestones": {"optim.schedule": "multi_step", "optim.milestones": [1]},
     "own rates": {"optim.lr_audio": 0.004, "course": [{"after": 2, "set": {"optim.lr_audio": 0.04}}]},
 }
@@ -29,7 +30,7 @@ def test_a_checkpoint_of_before_a_change_goes_on_as_the_run_that_changes(
     configure, corpus, tmp_path, schedule
 ):
     """What a run did before, it did without knowing of the change."""
-    changing = configure({"course": COURSE, **SCHEDULES[schedule]})
+    changing = configure({**SHORT, "course": COURSE, **SCHEDULES[schedule]})
     last = changing.course[-1].after
     before = changing.model_copy(update={"course": changing.course[:-1]})
     next(islice(epochs(before, corpus), last - 1, None)).save(tmp_path / "checkpoint")
@@ -41,7 +42,7 @@ def test_a_checkpoint_of_before_a_change_goes_on_as_the_run_that_changes(
 
 @pytest.mark.parametrize("steps", [1, 5])
 def test_between_two_steps_after_a_change(configure, corpus, tmp_path, steps):
-    config = configure({"course": COURSE})
+    config = configure({**SHORT, "course": COURSE})
     trainer = Trainer(config, corpus)
     trainer.train_epoch()
     list(islice(trainer.steps(), steps))
@@ -50,7 +51,7 @@ def test_between_two_steps_after_a_change(configure, corpus, tmp_path, steps):
 
 
 def test_every_setting_of_a_course_is_what_the_steps_read(configure, corpus):
-    trainer = Trainer(configure({"course": [{"after": 1, "set": CHANGES}]}), corpus)
+    trainer = Trainer(configure({**SHORT, "course": [{"after": 1, "set": CHANGES}]}), corpus)
     trainer.train_epoch()
     list(islice(trainer.steps(), 1))
     main = next(group for group in trainer.optimiser.param_groups if group["name"] == "main")
@@ -60,15 +61,17 @@ def test_every_setting_of_a_course_is_what_the_steps_read(configure, corpus):
 
 def test_rates_keep_their_place_in_the_schedule(configure, corpus):
     plain, changed = (
-        run(configure({"optim.schedule": "linear", **course}), corpus).history[-1]["train/lr"]
+        run(configure({**SHORT, "optim.schedule": "linear", **course}), corpus).history[-1]["train/lr"]
         for course in ({}, {"course": [{"after": 1, "set": {"optim.lr": 0.002}}]})
     )
     assert changed == pytest.approx(2 * plain)
 
 
 def test_a_checkpoint_of_another_course_is_refused(configure, corpus, tmp_path):
-    next(islice(epochs(configure({"course": COURSE}), corpus), 1, None)).save(tmp_path / "checkpoint")
-    other = configure({"course": [{"after": 1, "set": {"optim.lr": 0.5}}]})
+    next(islice(epochs(configure({**SHORT, "course": COURSE}), corpus), 1, None)).save(
+        tmp_path / "checkpoint"
+    )
+    other = configure({**SHORT, "course": [{"after": 1, "set": {"optim.lr": 0.5}}]})
     with pytest.raises(CheckpointError, match=r"settings changed in another course before epoch 2"):
         next(epochs(other, corpus, resume=tmp_path / "checkpoint"))
 
@@ -95,7 +98,7 @@ def test_a_course_that_cannot_be_run_is_refused(configure, case):
 
 
 def test_what_holds_in_an_epoch(configure):
-    config = configure({"course": COURSE})
+    config = configure({**SHORT, "course": COURSE})
     assert [config.at_epoch(epoch).optim.lr for epoch in (1, 2, 3)] == [1e-3, 0.02, 0.005]
     assert config.at_epoch(3).optim.weight_decay == 0.3
     assert config.at_epoch(3).course == ()

@@ -27,6 +27,7 @@ from mmsa.training.trainer import Trainer
 FOLDS = {
     "data": {"name": "planted", "rows_train": 90, "rows_valid": 40, "folds": {"k": 3}},
     "information.budget": None,  # or the clock decides what is measured
+    "train.batch_size": 30,
 }
 
 

@@ -138,7 +138,8 @@ class TestDeterminism:
             "from mmsa.experiment import RunConfig; from mmsa.training import run\n"
             "config = parse(RunConfig, json.loads(sys.argv[1]), 'argument')\n"
             "history = run(config, open_corpus(config.data)).history\n"
-            "heavy = {'ray', 'optuna', 'mlflow', 'transformers', 'torchmetrics'} & set(sys.modules)\n"
+            "heavy = {'ray', 'optuna', 'mlflow', 'transformers', 'torchmetrics', 'sklearn', 'scipy.stats'}\n"
+            "heavy = (heavy | {'torch._dynamo'}) & set(sys.modules)\n"
             "print(json.dumps([history, sorted(heavy)]))"
         )
         command = [sys.executable, "-c", code, config.model_dump_json()]

@@ -25,7 +25,7 @@ from mmsa.training.predictor import represent
 from mmsa.training.trainer import Trainer
 
 Configure = Callable[..., RunConfig]
-ENOUGH = {"data.rows_valid": 120, "information.budget": None}
+ENOUGH = {"data.rows_valid": 120, "information.budget": None, "train.batch_size": 30}
 
 
 def config_and_corpus(

@@ -121,7 +121,8 @@ class TestGroups:
         model.head(torch.ones(2, 4)).sum().backward()
         optimiser.step()
         changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
-        assert type(optimiser) is kind
+        assert isinstance(optimiser, kind)
+        assert isinstance(optimiser, torch.optim.AdamW) == (name == "adamw")
         assert changed == {"head.weight", "head.bias"}
 
 
@@ -220,3 +221,30 @@ def test_clipping_cuts_entries_then_scales_to_the_limit_and_zero_is_no_limit():
     assert clipped(clip_norm=100.0) == clipped(clip_norm=0.0) == pytest.approx((math.sqrt(50),) * 2)
     assert clipped(clip_norm=0.0, clip_value=1.0) == pytest.approx((2.0, 2.0))
     assert clipped(clip_norm=1.0, clip_value=1.0) == pytest.approx((2.0, 1.0), rel=1e-5)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
+def test_steps_and_states_are_those_of_torch(name, kind):
+    """Ours are torch's without the wrappers for its compiler, which a process would load for them."""
+    model, reference = Stacked(), Stacked()
+    reference.load_state_dict(model.state_dict())
+    config = OptimConfig(name=name, weight_decay=0.1)
+    ours = build_optimiser(
+        config, model, {"main": list(model.parameters()), "pretrained": [], "mixture": [], "estimator": []}
+    )
+    theirs = kind(reference.parameters(), lr=config.lr, weight_decay=0.1, fused=True)
+    assert isinstance(ours, kind)
+    for _ in range(2):
+        for _ in range(2):
+            for stacked, optimiser in ((model, ours), (reference, theirs)):
+                optimiser.zero_grad()
+                sum((parameter**3).sum() for parameter in stacked.parameters()).backward()
+                optimiser.step()
+        ours.load_state_dict(copy.deepcopy(ours.state_dict()))
+    for one, other in zip(model.parameters(), reference.parameters(), strict=True):
+        assert one.requires_grad
+        assert torch.equal(one, other)
+    for one, other in zip(
+        ours.state_dict()["state"].values(), theirs.state_dict()["state"].values(), strict=True
+    ):
+        assert all(torch.equal(one[key], other[key]) for key in other)

@@ -21,8 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
-from scipy.stats import t as student
+from scipy.special import ndtri, stdtrit
 
 from mmsa.errors import DataError
 from mmsa.information.groups import (
@@ -279,7 +278,7 @@ class _Fit:
     def _widened(self, values_R: Floats) -> Floats:
         """The resamples as far from the value as those of Student's t, with as many groups as there are."""
         freedom = max(effective_groups(self.group_N) - 1, 1.0)
-        factor = student.ppf(_TAILS[1], freedom) / ndtri(_TAILS[1]) * math.sqrt((freedom + 1) / freedom)
+        factor = stdtrit(freedom, _TAILS[1]) / ndtri(_TAILS[1]) * math.sqrt((freedom + 1) / freedom)
         widened_R: Floats = values_R[0] + (values_R - values_R[0]) * factor
         return widened_R
 

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from sklearn.linear_model import RidgeCV
 from torch import Tensor
 
+from mmsa.eager import LBFGS
 from mmsa.information.groups import Rows
 from mmsa.information.target.predictive import PredictiveDistribution, log_frequencies, standardised
 
@@ -38,6 +38,8 @@ def ordered_probit(x_ND: Floats, class_N: Rows, fold_N: Rows) -> PredictiveDistr
         class_N: The target as 0 .. C - 1, in the order of the classes.
         fold_N: Fold of each row.
     """
+    from sklearn.linear_model import RidgeCV
+
     # The indices of all folds are brought to one scale and have no intercept. The penalty of each fold would
     # make a scale of its own; and the mean of the other folds' classes is high where that of the fold is low,
     # so that a slope fitted to such indices would tell the fold of a row and not its class.
@@ -70,9 +72,7 @@ def _link(index_N: Tensor, classes: Tensor, num_classes: int) -> tuple[Tensor, T
     slope = torch.zeros((), dtype=torch.float64, requires_grad=True)
     first = start_C[:1].clone().requires_grad_()
     log_gaps = start_C.diff().clamp(min=1e-6).log().requires_grad_()
-    optimiser = torch.optim.LBFGS(
-        [slope, first, log_gaps], max_iter=_ITERATIONS, line_search_fn="strong_wolfe"
-    )
+    optimiser = LBFGS([slope, first, log_gaps], max_iter=_ITERATIONS, line_search_fn="strong_wolfe")
 
     def thresholds() -> Tensor:
         return torch.cat([first, first + log_gaps.exp().cumsum(0)])

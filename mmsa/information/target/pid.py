@@ -21,8 +21,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import rel_entr, xlogy
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 
 from mmsa.errors import DataError
 from mmsa.information.groups import Rows
@@ -169,6 +167,9 @@ def most_cells(num_rows: int, num_classes: int) -> int:
 
 def cells(predicted: PredictiveDistribution, num_cells: int, seed: int) -> Rows:
     """Put rows with alike predictions into cells, (N,), by k-means on Hellinger's distance."""
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
     moved_NC = np.exp(0.5 * predicted.conditional) - np.exp(0.5 * predicted.marginal)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different predictions than cells

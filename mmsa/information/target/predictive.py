@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 from torch import Tensor, nn
 
+from mmsa.eager import AdamW
 from mmsa.information.critics import MLPConfig, mlp
 from mmsa.information.groups import Rows
 from mmsa.information.target.quantities import Subset, closure
@@ -170,7 +171,7 @@ class _Training:
             torch.manual_seed(derive_seed("networks", seed))
             members = [_Bent(x.shape[1], marginal_KC.shape[1]) for _ in self.train]
         self.stack = _Stack(members)
-        self.optimiser = torch.optim.AdamW(
+        self.optimiser = AdamW(
             self.stack.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, fused=True
         )
         self.rows = min(map(len, self.train))

@@ -9,12 +9,12 @@ from pydantic import Field, ValidationError, WrapValidator, field_validator, mod
 
 from mmsa.config import Block, Named, one_of, problems_of, refuse, refuse_all
 from mmsa.errors import Problem, did_you_mean
-from mmsa.interface import VALID, Direction, References, direction_of
+from mmsa.interface import COSTS, VALID, Direction, References, direction_of
 from mmsa.search.definition.files import OTHER_TYPES
 from mmsa.search.definition.finalists import Finalists
 from mmsa.search.samplers import SAMPLERS, TreeParzenEstimator
 from mmsa.search.schedulers import SCHEDULERS, SuccessiveHalving
-from mmsa.search.space.checks import COSTS, Start, metric_problem
+from mmsa.search.space.checks import Start, metric_problem
 from mmsa.search.space.constraints import parse_constraint
 from mmsa.search.space.parameters import PARAMETER_TYPES, RangedParameter, TiedParameter
 from mmsa.search.space.shares import Shares

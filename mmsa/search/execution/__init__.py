@@ -8,7 +8,7 @@ from importlib import import_module
 _collects = gc.isenabled()
 gc.disable()
 try:
-    for _library in ("torch", "ray.tune", "scipy.optimize", "scipy.stats", "sklearn.metrics"):
+    for _library in ("torch", "ray.tune", "mmsa.training"):
         import_module(_library)
     gc.freeze()
 finally:

@@ -27,16 +27,14 @@ from ray import tune
 from mmsa.data.corpus import Corpus
 from mmsa.errors import CheckpointError, MmsaError, TrainingDiverged, WorkerLost
 from mmsa.experiment import RunConfig
-from mmsa.interface import Metrics, Outcome, Scalar
+from mmsa.interface import COST_PARAMETERS, Metrics, Outcome, Scalar
 from mmsa.measurement import Measurement
 from mmsa.provenance import Code, running_code
 from mmsa.search.corpora import Corpora
 from mmsa.search.execution.memory import peak_memory
 from mmsa.search.execution.nodes import refuse_other_code
 from mmsa.search.locks import ProcessLock
-from mmsa.search.records import Ending
-from mmsa.search.space.checks import COST_PARAMETERS
-from mmsa.search.stops import STANDARD_ERRORS
+from mmsa.search.records import STANDARD_ERRORS, Ending
 from mmsa.training.folded import HELD_OUT
 from mmsa.training.loop import Progress, epochs
 from mmsa.training.parallel import ALONE, Team

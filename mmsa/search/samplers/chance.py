@@ -8,7 +8,6 @@ from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
-from scipy.stats.qmc import Sobol
 from typing_extensions import override
 
 from mmsa.config import Named
@@ -60,6 +59,8 @@ class _SobolSampler(BaseSampler):  # type: ignore[misc]
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
+        from scipy.stats.qmc import Sobol
+
         if not search_space:
             return {}
         turn, refused = self._turns.next(trial)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import cmaes
 import numpy as np
 from optuna import Study
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -32,6 +31,9 @@ from mmsa.search.samplers.base import (
 from mmsa.search.samplers.unit import from_cube, to_unit
 from mmsa.search.space.space import Space
 from mmsa.seeding import derive_seed
+
+if TYPE_CHECKING:
+    import cmaes
 
 
 @SAMPLERS.register("cmaes")
@@ -107,6 +109,8 @@ class _EvolutionSampler(BaseSampler):  # type: ignore[misc]
 
     def _replayed(self, study: Study, seed: int) -> cmaes.CMA:
         """The strategy after all trials so far; ``seed`` is for the points it is asked for."""
+        import cmaes  # brings all of scipy.stats, which other samplers do without
+
         size = len(self._numbers)
         strategy = cmaes.CMA(
             mean=np.full(size, 0.5),

@@ -22,7 +22,6 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from scipy.stats import mannwhitneyu, truncnorm
 from typing_extensions import override
 
 from mmsa.interface import Scalar
@@ -77,6 +76,8 @@ class Density:
         """Draw a value of the Optuna parameter ``name``; all parameters of a point share one ``seed``."""
         random = np.random.default_rng((seed, derive_seed(name)))
         centre = self._centres[seed % len(self._centres)].get(name)
+        from scipy.stats import truncnorm
+
         zero = self._space.zero_below(name) if name.endswith((GATE, QUANTILE)) else 0.0
         discrete = isinstance(distribution, CategoricalDistribution) or zero > 0
         if centre is None or (discrete and random.random() < 1 / (len(self._centres) + 1)):
@@ -190,6 +191,8 @@ class PriorSampler(SamplerWrapper):
 
 def trust(prior: Sequence[float], sampler: Sequence[float]) -> float:
     """``min(1, 2 P)`` of ``PriorSampler`` for values of which smaller ones are better."""
+    from scipy.stats import mannwhitneyu
+
     if not prior or not sampler or len({*prior, *sampler}) == 1:
         return 1.0
     worse = mannwhitneyu(prior, sampler, alternative="greater", method="asymptotic").pvalue

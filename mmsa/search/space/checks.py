@@ -12,7 +12,7 @@ from mmsa.data.target_spec import SUITES
 from mmsa.errors import ConfigError, Problem, did_you_mean, nearest
 from mmsa.experiment import RunConfig
 from mmsa.information.panel import FAMILIES, METRIC, names
-from mmsa.interface import Scalar
+from mmsa.interface import COSTS, Scalar
 from mmsa.search.space.shares import Shares, SharesStart
 from mmsa.search.space.space import Searched, Space, Written, expanded, place_of, sound
 from mmsa.training.metrics import metric_names
@@ -25,12 +25,6 @@ _FIXED = {
     "information": "trials are compared by what is measured of all of them",
 }
 
-
-COST_SECONDS = "cost/seconds"
-"""Metric of a trial: its seconds over all launches, evaluation included."""
-COST_PARAMETERS = "cost/parameters"
-"""Metric of a trial: its number of trained weights."""
-COSTS = (COST_PARAMETERS, COST_SECONDS)
 
 Start = Mapping[str, Scalar | SharesStart]
 """A point to try first, as a space file writes it: by path, or by name of shares."""

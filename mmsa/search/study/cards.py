@@ -10,8 +10,7 @@ from mmsa.config import dump_yaml
 from mmsa.data.corpus import MODALITIES
 from mmsa.interface import Scalar, SplitCard, StudyCard, TrialCard
 from mmsa.search.definition.levels import searched_coefficients
-from mmsa.search.records import TrialRecord, shown_params
-from mmsa.search.stops import STANDARD_ERRORS
+from mmsa.search.records import STANDARD_ERRORS, TrialRecord, shown_params
 from mmsa.search.study.view import StudyView
 
 _EPOCHS = "train.epochs"

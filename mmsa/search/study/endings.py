@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from mmsa.information.panel import METRIC as INFORMATION
+from mmsa.interface import COST_SECONDS
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.records import Cost, Ending
-from mmsa.search.space.checks import COST_SECONDS
 from mmsa.search.study.stored import finite_metrics
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scipy.stats import kendalltau
-
 from mmsa.search.study.view import StudyView
 
 _FEWEST = 5  # of four trials no order is rarer by chance than 1 in 24, and one exchange makes it 4 in 24
@@ -52,6 +50,8 @@ class Fidelity:
 
 def fidelity(study: StudyView) -> Fidelity | None:
     """Compare the finalists of a study with the trials that they run again; None for fewer than two."""
+    from scipy.stats import kendalltau
+
     pairs = [
         (study.trial(finalist.finalist_of).values[0], finalist.values[0])
         for finalist in study.completed("finalist")

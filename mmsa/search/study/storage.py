@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from optuna.storages import BaseStorage, RDBStorage
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import create_engine, make_url
 from sqlalchemy.pool import NullPool
 
 from mmsa.errors import StudyError
@@ -58,11 +58,13 @@ class DriverStorage:
         return journal.replayed()
 
     def _open_database(self, url: str, study: str, opening: ExitStack) -> BaseStorage:
-        database, leases = open_database(url), open_database(url)
-        for opened in (database, leases):
-            opening.callback(opened.engine.dispose)
+        database = open_database(url)
+        opening.callback(database.engine.dispose)
         with _explained(url):
-            rows = SqlLease(leases.engine, study)
+            # The lease writes while the study does, so its connections are its own.
+            leases = create_engine(database.url, **_engine_settings(url))
+            opening.callback(leases.dispose)
+            rows = SqlLease(leases, study)
             lease = Lease(rows)
         opening.callback(lease.release)
         rows.fence(database.engine, lease.token)
