@@ -265,7 +265,7 @@ def test_a_decomposition_of_other_data_is_none(three: Path) -> None:
 def test_features_are_decomposed_without_any_training(
     small: StudyView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmsa.reports.composition.FAST", Effort(2, 1, permutations=0, resamples=20))
+    monkeypatch.setattr("mmsa.results.test_information.FAST", Effort(2, 1, permutations=0, resamples=20))
     assert not is_measured(small, tmp_path)
     measure_composition(small, tmp_path, "train")
     assert is_measured(small, tmp_path)
