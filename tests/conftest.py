@@ -23,6 +23,10 @@ torch.set_num_threads(1)
 threadpool_limits(1)
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of the processes that tests start
 os.environ.pop("MMSA_RUNS", None)  # the runs of whoever started the tests are none of theirs
+# Nor is the terminal: on a dumb one, or where colours are forbidden, Rich draws something else.
+os.environ["TERM"] = "xterm-256color"
+for _setting in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    os.environ.pop(_setting, None)
 
 # The same examples in each run, and no verdict on the speed of the machine: red means that something changed.
 settings.register_profile(
