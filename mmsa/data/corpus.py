@@ -431,6 +431,11 @@ class Corpus:
         """The primary target."""
         return self.targets[0]
 
+    @property
+    def has_test(self) -> bool:
+        """Whether the data have a test split, sealed or open."""
+        return "test" in self.splits or "test" in self.outlines
+
     def __getitem__(self, name: SplitName) -> Split:
         """The split of that name.
 

@@ -98,8 +98,7 @@ def starter_space(corpus: Corpus, data: Named, file: str) -> str:
         "scheduler": {"name": "asha", "grace": 8 if few else 4, "reduction": 3},
     }
     space = {"study": study, "base": base, "search": search, "resources": {"cpus_per_worker": 1}}
-    has_test = "test" in corpus.splits or "test" in corpus.outlines
-    then = (_WITH_TEST if has_test else _WITHOUT_TEST).format(study=study)
+    then = (_WITH_TEST if corpus.has_test else _WITHOUT_TEST).format(study=study)
     return _HEADER.format(file=file, then=then) + dump_yaml(space, compact=True)
 
 

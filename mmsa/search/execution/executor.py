@@ -178,7 +178,7 @@ def run_search(
         constants = constant_metrics(*labels, raw.target)
         splits = [split_card(raw, "train"), split_card(raw, "valid")]
         nature = DataNature(
-            "test" in raw.outlines or "test" in raw.splits,
+            raw.has_test,
             raw.target.kind != "multilabel" and len(raw["train"].modalities()) > 1,
         )
         study.bind_corpus(raw.digest, Rows.of(raw, "train", "valid"), constants, splits, nature)
