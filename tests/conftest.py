@@ -83,6 +83,14 @@ def pytest_runtest_setup() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _little_to_collect() -> Iterator[None]:
+    """Nor does its duration: what files before it have loaded is looked at by no collection of its own."""
+    yield
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _stores_of_their_own() -> Iterator[None]:
     """No test writes into the MLflow of the user, or of a test that used ``mlflow.set_tracking_uri``."""

@@ -177,10 +177,9 @@ class ArrowTable(ColumnTable):
 
     def width(self, name: str) -> int:
         """D, by the first row that has any."""
-        if name not in self._table.column_names:
-            whole = self._beside.whole(name)
-            if whole is not None:
-                return int(self._beside.header(whole).shape[-1])
+        whole = self._whole(name)
+        if whole is not None:
+            return int(self._beside.header(whole).shape[-1])
         if name not in self._table.column_names or self.kind(name) == "text":
             for path in self._files(name, np.ones(self._table.num_rows, bool)):
                 if path is not None:
@@ -190,12 +189,12 @@ class ArrowTable(ColumnTable):
 
     def frames(self, name: str, chosen_N: Chosen, source: str) -> Features:
         """A column of lists, a column of names of npy files, or npy files beside the table."""
-        listed = name in self._table.column_names
-        if listed and self.kind(name) == "frames":
+        whole = self._whole(name)
+        if whole is not None:
+            return self._of_whole(whole, name, chosen_N, source)
+        if name in self._table.column_names and self.kind(name) == "frames":
             values, lengths_N, _ = _list_rows(self._column(name).filter(chosen_N), self.path, name)
             return finite_features(float32(values), offsets_of(lengths_N), source)
-        if not listed and (whole := self._beside.whole(name)) is not None:
-            return self._of_whole(whole, name, chosen_N, source)
         width, rows = self.width(name), []
         for path in self._files(name, chosen_N):
             if path is None:
@@ -209,6 +208,14 @@ class ArrowTable(ColumnTable):
             rows.append(float32(values))
         features = Features.from_rows(rows, width)
         return finite_features(np.array(features.values), features.offsets, source)
+
+    def _whole(self, name: str) -> Path | None:
+        path = self._beside.whole(name)
+        if path is not None and name in self._table.column_names:
+            raise DataError(
+                f"{self.path}: has a column {shown(name)}, and {path} lies beside it; remove or rename one"
+            )
+        return path
 
     def _of_whole(self, path: Path, name: str, chosen_N: Chosen, source: str) -> Features:
         headers = {name: self._beside.header(path)}

@@ -89,7 +89,7 @@ class TargetSpec:
             "needs a name without '/'": not self.name or "/" in self.name,
             f"its classes must differ from each other: {', '.join(self.classes)}": len(set(self.classes))
             != count,
-            f"is {self.kind} and needs the names of {fewest} classes or more": count < fewest,
+            f"is {self.kind} and needs the names of its classes, at least {fewest}": count < fewest,
             f"has {count} classes; more than {MOST_CLASSES} are refused": count > MOST_CLASSES,
             f"is binary and has {count} classes, not 2": self.kind == "binary" and count != 2,
             f"is {self.kind} and has a scale, so it has no classes": self.kind == "regression" and count > 0,

@@ -16,7 +16,7 @@ from mmsa.errors import ConfigError, Problem
 from mmsa.models.base import Encoded, Model, RepresentationDims, Representations
 from mmsa.models.encoders import ENCODERS, TEXT_ENCODERS, Encoder, LSTMEncoder
 from mmsa.models.framewise import Framewise as Framewise
-from mmsa.models.fusions import FUSIONS, AverageFusion, MLPFusion
+from mmsa.models.fusions import FUSIONS, MLPFusion
 from mmsa.models.fusions.base import Fused, refused
 from mmsa.models.heads import build_head, entropy_of, raw_output
 from mmsa.models.layers import standardised_by_row
@@ -82,8 +82,7 @@ class MultimodalModel(Model):
         self.numbers_per_row = self.fusion.numbers_per_row
         self.targets = inputs.targets
         primary, *others = inputs.targets
-        self._by_entropy = isinstance(self.fusion, AverageFusion) and self.fusion.by_entropy
-        if self._by_entropy and primary.kind == "regression":
+        if self.fusion.by_entropy and primary.kind == "regression":
             rule = f"weighs by the entropy of predicted classes, and {primary.name} is a number"
             advice = "Write model.fusion.weights: learnt."
             raise ConfigError("model", [Problem("model.fusion.weights", "entropy", rule, advice)])
@@ -113,7 +112,7 @@ class MultimodalModel(Model):
     def _fused(self, encoded: Mapping[ModalityName, Encoded]) -> Fused:
         if self.absent:
             encoded = {name: part.filled(self.absent[name]) for name, part in encoded.items()}
-        if not self._by_entropy:
+        if not self.fusion.by_entropy:
             fused: Fused = self.fusion(encoded)
             return fused
         primary = self.targets[0]

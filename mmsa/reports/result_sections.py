@@ -146,7 +146,10 @@ def best_section(evidence: Evidence) -> Section:
     )
     blocks: list[Block] = [
         Table(
-            caption, ["trial", evidence.metric, "± SE", "tied", "best epoch", "bounds"], rows, frozenset({0})
+            caption,
+            ["trial", evidence.metric, "standard error", "tied", "best epoch", "bounds"],
+            rows,
+            frozenset({0}),
         )
     ]
     if error is not None:

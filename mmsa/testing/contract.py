@@ -15,6 +15,7 @@ TestT = TypeVar("TestT", bound=Callable[..., None])
 Applies = Callable[[Any, "Case"], bool]
 """Whether a test of a suite makes sense for a case."""
 _APPLIES: dict[Any, Applies] = {}
+_NONE = pytest.param(None, marks=pytest.mark.skip(reason="no case of this suite is of the kind it is about"))
 
 
 # Compared by identity, so that what was fitted for a case can be kept for all tests of it.
@@ -60,7 +61,7 @@ class Contract:
         if "case" in metafunc.fixturenames:
             applies = _APPLIES.get(metafunc.function)
             cases = [case for case in self.cases() if applies is None or applies(self, case)]
-            metafunc.parametrize("case", cases, ids=[case.id for case in cases])
+            metafunc.parametrize("case", cases or [_NONE], ids=[case.id for case in cases] or ["none"])
 
 
 def only(applies: Applies) -> Callable[[TestT], TestT]:

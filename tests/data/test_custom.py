@@ -143,6 +143,10 @@ def test_npy_files_beside_a_table(tmp_path: Path) -> None:
         open_corpus(config(tmp_path, **settings))
     with pytest.raises(DataError, match="outside of the folder"):
         open_corpus(config(tmp_path, arrays={"audio": "../{id}.npy"}))
+    (tmp_path / "rows.csv").write_text("\n".join([f"{lines[0]},vision", *(f"{line}," for line in lines[1:])]))
+    (tmp_path / "vision" / "p0.npy").unlink()
+    with pytest.raises(DataError, match=r"has a column 'vision', and .*vision\.npy lies beside it"):
+        open_corpus(config(tmp_path, **settings))
 
 
 @pytest.mark.parametrize(

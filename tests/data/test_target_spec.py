@@ -29,7 +29,7 @@ def split(labels: Any, **further: Any) -> Split:
 @pytest.mark.parametrize(
     ("values", "rule"),
     [
-        ({"kind": "multiclass", "classes": ("a",)}, "2 classes or more"),
+        ({"kind": "multiclass", "classes": ("a",)}, "at least 2"),
         ({"kind": "multiclass", "classes": ("a", "a")}, "must differ"),
         ({"kind": "binary", "classes": ("a", "b", "c")}, "3 classes, not 2"),
         ({"kind": "ordinal", "low": 0.5, "high": 3.0}, "whole numbers"),

@@ -42,6 +42,8 @@ class Fusion(nn.Module, ABC):
         extra: Width of each further vector that it offers.
         averages: Whether the fused vector is a weighted average of the modality vectors.
         mixture: The weights of that average, if they are learnt.
+        by_entropy: Whether they come from the entropy of what the head predicts from each modality, which
+            ``forward`` then takes as well, (B, K) in nats.
         fewest: The fewest modalities with which it makes sense.
         numbers_per_row: Numbers that its largest product holds for each row of a batch, beside all vectors.
 
@@ -53,6 +55,7 @@ class Fusion(nn.Module, ABC):
     extra: Mapping[str, int]
     mixture: nn.Parameter | None
     averages: ClassVar[bool] = False
+    by_entropy: bool = False
     fewest: ClassVar[int] = 1
     numbers_per_row: int = 0
 
