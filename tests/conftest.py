@@ -80,7 +80,7 @@ def pytest_collection_finish() -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
     """What a test draws does not depend on the tests that its process ran before."""
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)  # torch.manual_seed takes milliseconds to see to devices as well
 
 
 @pytest.fixture(autouse=True, scope="module")

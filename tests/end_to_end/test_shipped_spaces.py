@@ -141,12 +141,8 @@ def test_all_spaces_are_here() -> None:
     assert len(published) == len(ALL) - len(DATA_SETS) - len(PEOPLE) == 30
 
 
-def at_once(*names: str) -> list[Any]:
-    """All spaces; those that are not named are tried with the heavy tests."""
-    return [pytest.param(name, marks=[] if name in names else pytest.mark.shipped) for name in ALL]
-
-
-@pytest.mark.parametrize("name", at_once("demo.yaml", "published/mimrl_mosi_readme.yaml"))
+@pytest.mark.shipped
+@pytest.mark.parametrize("name", ALL)
 def test_a_dry_run_builds_it(
     name: str, command: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -94,6 +94,7 @@ def test_the_suites_pass_what_the_page_shows_and_notice_what_is_wrong(package: P
     assert len(suites) == len(WRONG)
 
 
+@pytest.mark.slow
 def test_a_space_names_what_the_package_adds(package: Path) -> None:
     told = run(package, str(ROOT / "launch/search.py"), "--space", "gated.yaml", "--dry-run")
     assert (told.returncode, told.stderr) == (0, "")

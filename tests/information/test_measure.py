@@ -181,6 +181,7 @@ def test_saturated():
     assert measure(x, x + 1e-3 * x[:, ::-1] ** 2, folds=2, **FAST).status == "saturated"
 
 
+@pytest.mark.slow
 def test_same_seed_same_measurement():
     assert small(100) == small.__wrapped__(100)
 

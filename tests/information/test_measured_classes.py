@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from mmsa.information.measure_panel import measure_panel
 
@@ -18,6 +19,7 @@ def classes_and_sources(seed: int = 0) -> tuple[np.ndarray, dict[str, np.ndarray
     return ids, {"text": text, "audio": audio, "fusion": text + 0.1 * rng.normal(size=text.shape)}
 
 
+@pytest.mark.slow
 def test_what_a_modality_says_about_classes_is_found() -> None:
     ids, sources = classes_and_sources()
     found = measure_panel(sources, ids, np.arange(ROWS), ("target", "fusion"), kind="multiclass")

@@ -224,6 +224,7 @@ def test_an_unknown_override_names_the_nearest(exported: Exported, tmp_path: Pat
         again(exported, tmp_path, overrides={"optim.lrr": 0.1})
 
 
+@pytest.mark.slow
 def test_retraining_needs_neither_search_library_nor_mlflow() -> None:
     code = (
         "import sys, mmsa.results.retrain, mmsa.results.exported, mmsa.results.publish\n"

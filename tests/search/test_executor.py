@@ -362,6 +362,7 @@ def test_real_nodes_answer(ray_session, tmp_path):
     nodes.check_nodes(pytest.fail, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_process_that_starts_is_kept_while_another_serves_the_trials(ray_session, tmp_path):
     """Trials are shorter than the start of a process, which Tune would end where another one is free.
 

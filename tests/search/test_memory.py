@@ -31,6 +31,7 @@ def _looks() -> None:
         shared.unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel does not tell shared memory apart")
 def test_what_a_process_held_stays_counted_and_shared_memory_does_not():
     # In a process of its own: this one may have held more before.

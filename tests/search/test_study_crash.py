@@ -78,6 +78,7 @@ def space(tmp_path, make_values) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_trials_of_a_killed_driver_are_adopted(tmp_path, space, make_study_config):
     config = make_study_config(trials=5)
     with driver(HOLD_TWO_TRIALS, space, tmp_path) as process:

@@ -17,7 +17,7 @@ from mmsa.measurement import Measurement
 from mmsa.tracking import MirrorProcess
 from mmsa.tracking.location import Location
 
-pytestmark = pytest.mark.timeout(300)  # each loads MLflow in a process of its own
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # each loads MLflow in a process of its own
 
 DRIVER = """
 import sys, time
@@ -108,7 +108,6 @@ def test_the_search_is_told_once_that_the_process_died(study: StudyCard, locatio
     assert "launch/report.py --study planted-mmim --rebuild" in line
 
 
-@pytest.mark.slow
 def test_it_ends_with_a_driver_that_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", DRIVER, str(tmp_path)], stdout=subprocess.PIPE, text=True
