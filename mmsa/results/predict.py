@@ -191,13 +191,13 @@ def _table(path: Path, read: Callable[[Path], DataFrame]) -> DataFrame:
         raise DataError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:  # of pandas, json and pyarrow alike
         raise DataError(f"{path}: cannot be read as {path.suffix[1:]}: {error}") from error
+    if not len(table):
+        raise DataError(f"{path}: has no rows; give one for each prediction")
     if not set(table.columns) & set(MODALITIES):
         raise DataError(
             f"{path}: has the columns {', '.join(map(str, table.columns))}; a table has a column for each "
             f"modality that the model reads, of {', '.join(MODALITIES)}"
         )
-    if not len(table):
-        raise DataError(f"{path}: has columns and no rows; give a row for each prediction")
     return table
 
 

@@ -92,7 +92,8 @@ def test_what_is_no_table_or_no_model_says_so(runs: Path, tmp_path: Path) -> Non
     assert "cannot be read as json" in refused("rows.json", "[1, 2")
     assert "a column for each modality" in refused("rows.csv", "words\nhello\n")
     assert "cannot be read as parquet" in refused("rows.parquet", "PAR1")
-    assert "columns and no rows" in refused("head.csv", "text,audio,vision\n")
+    assert "has no rows" in refused("head.csv", "text,audio,vision\n")
+    assert "has no rows" in refused("nothing.json", "[]")
     assert "cannot be read as csv" in refused("cells.csv", 'id,audio\na,"[[1.0, 2.0"\n')
     with pytest.raises(DataError, match="xls is no form of a table"):
         check_form(tmp_path / "out.xls")
