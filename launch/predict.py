@@ -44,7 +44,8 @@ def main() -> int:
     models = models_of(folder, args.runs / "cache")
     table = predict_rows(models, rows_to_predict(args.data, next(iter(models.values())), args.name, changes))
     write_predictions(table, args.out)
-    print(f"{args.out}: {len(table['prediction'])} rows, predicted by {len(models)} models of {folder}")
+    num_rows = len(next(iter(table.values())))
+    print(f"{args.out}: {num_rows} rows, predicted by {len(models)} models of {folder}")
     return 0
 
 

@@ -76,13 +76,16 @@ class OptimConfig(Named):
         return self
 
 
+_METRIC = "valid/mae"
+
+
 class TrainConfig(Block):
     """The loop: how long, on what, and what decides."""
 
     epochs: Epochs = 40
     batch_size: Annotated[int, Field(ge=2, le=1_000_000)] = 32
     eval_batch_size: PositiveInt = 256
-    metric: str = "valid/mae"
+    metric: str = _METRIC
     """What early stopping and the choice of the best epoch look at. Only valid metrics are allowed."""
     direction: Direction = "minimize"
     """Which way ``metric`` is better: follows from it, and need not be written."""
@@ -101,9 +104,10 @@ class TrainConfig(Block):
     @model_validator(mode="wrap")
     @classmethod
     def _direction_of_the_metric(cls, values: Any, handler: Any) -> Any:
-        if not (isinstance(values, Mapping) and isinstance(values.get("metric"), str)):
+        metric = values.get("metric", _METRIC) if isinstance(values, Mapping) else None
+        if not isinstance(metric, str):
             return handler(values)
-        own = direction_of(values["metric"])
+        own = direction_of(metric)
         config = handler({"direction": own, **values})
         if config.direction == own:
             # A change of the metric changes it again. Stored configurations are complete, and do not tell

@@ -254,17 +254,22 @@ def short(value: Scalar) -> str:
 
 
 _SMALLEST_WITH_DECIMALS = 1e-3
+_LARGEST_WITH_DECIMALS = 1e5
 
 
 def decimals(value: float, sign: str = "") -> str:
-    """Format a metric for people: four decimals, or two significant digits of what would be lost in them.
+    """Format a metric for people: four decimals where they say something, and so 12 characters at most.
+
+    Two significant digits of what would be lost in four decimals, six of what has more than five before them.
 
     Args:
-        value: of the metric, or a difference of two.
+        value: of the metric, or a difference of two; a zero has no sign, whichever way it was taken.
         sign: ``+`` shows that of what is positive, too.
     """
-    small = 0 < abs(value) < _SMALLEST_WITH_DECIMALS
-    return f"{value:{sign}.2g}" if small else f"{value:{sign}.4f}"
+    if 0 < abs(value) < _SMALLEST_WITH_DECIMALS:
+        return f"{value:{sign}.2g}"
+    form = ".4f" if abs(value) < _LARGEST_WITH_DECIMALS else ".6g"
+    return f"{value + 0.0:{sign}{form}}"  # -0.0 + 0.0 is 0.0
 
 
 def signed(value: float) -> str:

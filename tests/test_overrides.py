@@ -42,7 +42,7 @@ def test_a_change_of_one_setting_writes_no_other(name: str) -> None:
 
 def test_a_direction_follows_another_metric() -> None:
     written = {"metric": "valid/mae", "direction": "minimize"}
-    for train in ({}, {"metric": "valid/mae"}, written):
+    for train in ({}, {"metric": "valid/mae"}, {"direction": "minimize"}, written):
         changed = with_overrides(run_config(train=train), {"train.metric": "valid/pearson"})
         assert changed.train.direction == "maximize"
         again = with_overrides(changed, {"train.epochs": 3, "train.metric": "valid/mae"})

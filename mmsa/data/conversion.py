@@ -32,13 +32,14 @@ from mmsa.errors import ConfigError, DataError, Problem
 logger = logging.getLogger("mmsa.data")
 
 
-def data_config(path: str, name: str | None, changes: Mapping[str, Any]) -> Named:
+def data_config(path: str, name: str | None, changes: Mapping[str, Any], like: Named | None = None) -> Named:
     """The block ``data`` for a file or folder that is named on a command line.
 
     Args:
         path: as in ``data.path``.
         name: of the data set; None is what the file is known as.
         changes: values by dotted paths that begin with ``data.``.
+        like: its other settings are taken, if it is of the same data set.
 
     Raises:
         ConfigError: for settings that the data set does not have.
@@ -55,7 +56,10 @@ def data_config(path: str, name: str | None, changes: Mapping[str, Any]) -> Name
     values: dict[str, Any] = {"name": name, "path": path}
     if (invented := invented_layout(expand_path(path))) is not None and invented.data_set == name:
         values |= invented.settings
-    base = parse(DATA_SETS[name].Config, values, "command line")  # type: ignore[attr-defined]
+    if like is not None and like.name == name:
+        base = with_overrides(like, values, "command line")
+    else:
+        base = parse(DATA_SETS[name].Config, values, "command line")  # type: ignore[attr-defined]
     found: Named = with_overrides(
         base, {key.removeprefix("data."): value for key, value in changes.items()}, "command line"
     )

@@ -5,6 +5,7 @@ Of test nothing is shown but the number of its rows and groups.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +122,7 @@ def _labels(split: Split, target: TargetSpec) -> str:
         values = split.labels[np.isfinite(split.labels)]
         if not len(values):
             return "none"
-        text = f"{values.min():g} to {values.max():g}, mean {values.mean():.2f}, sd {values.std():.2f}"
+        text = f"{values.min():g} to {values.max():g}, mean {values.mean():.4g}, sd {values.std():.4g}"
         if target.threshold is not None:
             text += f", {(values >= target.threshold).sum()} positive"
         return text
@@ -149,8 +150,9 @@ def histogram(labels: NDArray[np.float32], target: TargetSpec) -> list[str]:
             bars = [(f"{value:g}", int(count)) for value, count in zip(distinct, counts, strict=True)]
         else:
             counts, edges = np.histogram(values, _BARS)
+            places = max(0, 1 - math.floor(math.log10(np.ptp(values) / _BARS)))  # two digits tell bars apart
             bars = [
-                (f"{low:.2f} to {high:.2f}", int(count))
+                (f"{low:.{places}f} to {high:.{places}f}", int(count))
                 for low, high, count in zip(edges, edges[1:], counts, strict=False)
             ]
     if missing:

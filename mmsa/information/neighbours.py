@@ -92,8 +92,8 @@ def standardise(features_ND: Tensor) -> Tensor:
 def search_points(features_ND: Tensor, seed: int) -> Tensor:
     """Prepare features for a search of neighbours: standardised, and rows of few values without ties.
 
-    Few values have one feature, such as a score, and several that take few values together: half of the rows
-    or more are equal to another one, as those of a class are.
+    Few values have one feature, such as a score, and several that take few values together: half as many as
+    there are rows or fewer, as classes do.
     """
     points_ND = standardise(features_ND)
     # Without noise, all anchors with one label would get the same few x; a thousandth of the deviation gives
@@ -107,7 +107,7 @@ def search_points(features_ND: Tensor, seed: int) -> Tensor:
 
 
 def _mostly_tied(points_ND: Tensor) -> Tensor:
-    """Whether half of the rows or more equal another one, on the device: a step must not wait for it."""
+    """Whether rows take few values for their number, found on the device: a step must not wait for it."""
     columns = torch.arange(1, points_ND.shape[1] + 1, device=points_ND.device)
     sums_N = (points_ND * columns.sqrt()).sum(1).sort().values  # the same of equal rows, and hardly of others
     return 2 * (1 + (sums_N.diff() != 0).sum()) <= len(points_ND)

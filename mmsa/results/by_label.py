@@ -73,7 +73,7 @@ def label_lines(results: Sequence[LabelResult]) -> list[str]:
     """A table for people; no lines without results."""
     if not results:
         return []
-    width = max(len(result.name) for result in results) + 2
+    width = max(len("label"), *(len(result.name) for result in results)) + 2
     head = f"  {'label':<{width}}{'positive rows':<19}{'f1':>12}{'f1 of all':>12}{'auc':>12}"
     return ["by label (mean over fresh seeds; f1 of all: if every row is given it)", head] + [
         result.line(width) for result in results

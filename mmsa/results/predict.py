@@ -68,7 +68,8 @@ def rows_to_predict(
         path: a table (csv, json, jsonl, parquet) with a column for each modality and any others, whose cells
             are text or arrays, in csv as JSON; or a file or folder of a data set.
         predictor: whose inputs the rows shall have.
-        name: of the data set, as in ``data.name``; None is what the file is known as.
+        name: of the data set, as in ``data.name``; None is what the file is known as. One that the model
+            learned on is read with the settings that it had then.
         changes: settings of the data by dotted path.
 
     Raises:
@@ -80,8 +81,8 @@ def rows_to_predict(
         learned_on = predictor.config.data
         if (filled := getattr(learned_on, "nonfinite", "zero")) != "zero":
             changes = {"data.nonfinite": filled, **changes}
-        corpus = open_corpus(data_config(path, name, changes), _SPLITS)
-        for split in _SPLITS:
+        corpus = open_corpus(data_config(path, name, changes, like=learned_on), _SPLITS)
+        for split in _SPLITS[:1] if corpus.folds else _SPLITS:  # with folds both hold all rows
             rows = _with_means(corpus[split], predictor.inputs)
             yield {"id": rows.ids.tolist(), "split": [split] * len(rows)}, rows
         return
@@ -190,20 +191,20 @@ def _table(path: Path, read: Callable[[Path], DataFrame]) -> DataFrame:
         raise DataError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:  # of pandas, json and pyarrow alike
         raise DataError(f"{path}: cannot be read as {path.suffix[1:]}: {error}") from error
+    if not len(table):
+        raise DataError(f"{path}: has no rows; give one for each prediction")
     if not set(table.columns) & set(MODALITIES):
         raise DataError(
             f"{path}: has the columns {', '.join(map(str, table.columns))}; a table has a column for each "
             f"modality that the model reads, of {', '.join(MODALITIES)}"
         )
-    if not len(table):
-        raise DataError(f"{path}: has columns and no rows; give a row for each prediction")
     return table
 
 
 def _read_csv(path: Path) -> DataFrame:
     """A csv file, whose cells of frames are JSON. Numbers are read as such where that loses nothing.
 
-    What was said may be ``42`` or ``None``, and an id ``0012``.
+    What was said may be ``42`` or ``None``, and an id ``0012``, ``1.10`` or one of 20 digits.
     """
     from pandas import read_csv, to_numeric
 
@@ -211,9 +212,11 @@ def _read_csv(path: Path) -> DataFrame:
     for name in table.columns:
         if name in MODALITIES:
             table[name] = [_cell(cell, name == "text") for cell in table[name]]
-        elif not table[name].str.fullmatch(r"[+-]?0\d+", na=False).any():
-            with suppress(ValueError):  # a column of text
-                table[name] = to_numeric(table[name])
+            continue
+        with suppress(ValueError):  # a column of text
+            numbers = to_numeric(table[name])
+            if (numbers.astype(str) == table[name]).all():
+                table[name] = numbers
     return table
 
 

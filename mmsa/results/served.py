@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsa.data.corpus import MODALITIES, Features, Modality, Split, Strings, Tokens
-from mmsa.data.inputs import FeatureInput, InputSpec
+from mmsa.data.inputs import FeatureInput, InputSpec, TextInput
 from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import DataError
 from mmsa.training.bundle import load_bundle
@@ -96,27 +96,39 @@ def rows_of(table: DataFrame, inputs: InputSpec) -> Split:
     Raises:
         DataError: for cells of another shape, or with numbers that are not finite.
     """
-    cells = {name: table[name].tolist() for name in MODALITIES if name in table}
+    cells = {name: [*map(_given, table[name])] for name in MODALITIES if name in table}
     read = inputs.modalities().items()
     dims = {name: expected.dim for name, expected in read if isinstance(expected, FeatureInput)}
     return Split(
         ids=np.arange(len(table)).astype(np.str_),
         groups=np.arange(len(table)).astype(np.str_),
         labels=np.zeros(len(table), np.float32),
-        text=_text(cells["text"], dims.get("text", 0)) if "text" in cells else None,
+        text=_text(cells["text"], inputs.text) if "text" in cells else None,
         audio=_features("audio", cells["audio"], dims.get("audio", 0)) if "audio" in cells else None,
         vision=_features("vision", cells["vision"], dims.get("vision", 0)) if "vision" in cells else None,
     )
 
 
-def _text(cells: Sequence[Any], dim: int) -> Modality:
-    if all(isinstance(cell, str) for cell in cells):
-        return Strings(np.array(cells, np.str_))
+def _given(cell: Any) -> Any:
+    """A cell, and None for what pandas has in the place of one that is not there."""
+    return None if isinstance(cell, float) and np.isnan(cell) else cell
+
+
+def _text(cells: Sequence[Any], expected: TextInput | FeatureInput | None) -> Modality:
+    """Strings, token ids or features, whichever the cells are; of cells without text what the model reads.
+
+    Strings may be given where features are read: the encoder is frozen then.
+    """
+    given = [cell for cell in cells if cell is not None]
+    if all(isinstance(cell, str) for cell in given) and (given or expected == TextInput("strings")):
+        return Strings(np.array([cell or "" for cell in cells], np.str_))
     arrays = [_array("text", row, cell) for row, cell in enumerate(cells)]
-    if all(array.ndim == 1 for array in arrays):
+    # Whole numbers and not integers: JSON has doubles.
+    are_ids = all(array.ndim == 1 and (array % 1 == 0).all() for array in arrays)
+    if are_ids and (given or expected == TextInput("tokens")):
         offsets = np.cumsum([0, *(len(array) for array in arrays)])
         return Tokens(np.concatenate(arrays).astype(np.int64), offsets.astype(np.int64))
-    return _features("text", cells, dim)
+    return _features("text", cells, expected.dim if isinstance(expected, FeatureInput) else 0)
 
 
 def _features(name: str, cells: Sequence[Any], dim: int) -> Features:

@@ -47,8 +47,9 @@ def metric_problem_of(path: str, metric: str, corpus: Corpus, trained: Collectio
         return Problem(path, metric, rule, f"Write objective.tasks: {{{of_target}: {{name: default}}}}.")
     rule = f"is not a metric of {corpus.name}, which is scored with {', '.join(known)}"
     close = nearest(metric.removeprefix(PREFIX), [other.removeprefix(PREFIX) for other in known])
-    advice = f"Did you mean {PREFIX + close!r}? " if close else ""
-    return Problem(path, metric, rule, f"{advice}data.metrics says what the data are scored with.")
+    advice = f"Did you mean {PREFIX + close!r}?" if close else f"Write {known[0]}, or another of these."
+    decides = "data.metrics" if corpus.target.is_plain else f"The kind of {corpus.target.name}"
+    return Problem(path, metric, rule, f"{advice} {decides} says what the data are scored with.")
 
 
 def check_metric(metric: str, corpus: Corpus, trained: Collection[str] = ()) -> None:

@@ -14,7 +14,7 @@ from mmsa.data.catalogue import DATA_SETS
 from mmsa.data.checks import findings, store_findings
 from mmsa.data.conversion import convert, data_config
 from mmsa.data.generated import LAYOUTS, make
-from mmsa.data.inspection import inspection_lines, opened_to_look
+from mmsa.data.inspection import histogram, inspection_lines, opened_to_look
 from mmsa.data.leaks import leak_findings
 from mmsa.data.target_spec import TargetSpec
 
@@ -95,6 +95,12 @@ def test_planted_hazards_are_named(layout: str, tmp_path: Path) -> None:
     assert "train and valid share groups" in [finding.what for finding in told]
     assert "test   30    " in text
     assert str(found.corpus.outlines["test"].ids[0]) not in text
+
+
+@pytest.mark.parametrize(("scale", "first"), [(2e-6, "0.0000000 to 0.0000020"), (2e6, "0 to 2000000")])
+def test_bars_of_any_scale_are_told_apart(scale: float, first: str) -> None:
+    bars = histogram(np.linspace(0, 12 * scale, 100, dtype=np.float32), TargetSpec("score"))
+    assert bars[0].split("#")[0].strip() == first
 
 
 def test_the_commands_and_their_exit_codes(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score
@@ -26,6 +28,7 @@ def test_each_label_has_its_own_f1_and_auc_over_seeds() -> None:
     lines = label_lines([happy, sad, never])
     assert [line.split()[0] for line in lines[2:]] == ["happy", "sad", "never"]
     assert lines[4].split()[1:] == ["0", "of", "60", "-", "-", "-"]
+    assert label_lines([replace(sad, name="x")])[1].split()[:2] == ["label", "positive"]
 
 
 def test_labels_of_further_targets_bear_their_name_and_other_kinds_have_none() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,13 @@ import pytest
 from launched import launched
 
 from mmsa.config import parse
-from mmsa.data import open_corpus
+from mmsa.data import Features, Strings, Tokens, open_corpus
+from mmsa.data.inputs import FeatureInput, InputSpec, TextInput
 from mmsa.errors import DataError
 from mmsa.experiment import RunConfig
 from mmsa.results.predict import (
     _read_csv,
+    _read_json,
     check_form,
     find_models,
     models_of,
@@ -24,6 +27,7 @@ from mmsa.results.predict import (
     rows_to_predict,
     write_predictions,
 )
+from mmsa.results.served import rows_of
 from mmsa.training import run, save_bundle
 
 CONFIG = {
@@ -88,7 +92,8 @@ def test_what_is_no_table_or_no_model_says_so(runs: Path, tmp_path: Path) -> Non
     assert "cannot be read as json" in refused("rows.json", "[1, 2")
     assert "a column for each modality" in refused("rows.csv", "words\nhello\n")
     assert "cannot be read as parquet" in refused("rows.parquet", "PAR1")
-    assert "columns and no rows" in refused("head.csv", "text,audio,vision\n")
+    assert "has no rows" in refused("head.csv", "text,audio,vision\n")
+    assert "has no rows" in refused("nothing.json", "[]")
     assert "cannot be read as csv" in refused("cells.csv", 'id,audio\na,"[[1.0, 2.0"\n')
     with pytest.raises(DataError, match="xls is no form of a table"):
         check_form(tmp_path / "out.xls")
@@ -100,15 +105,75 @@ def test_what_is_no_table_or_no_model_says_so(runs: Path, tmp_path: Path) -> Non
 
 def test_cells_of_csv_mean_what_is_written(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
-    path.write_text('id,speaker,text,audio\n0012,7,42,"[[1.5]]"\n0013,8,None,\n0014,9,[laughs] well,\n')
+    path.write_text(
+        "id,speaker,take,clip,text,audio\n"
+        '0012,7,1.10,12345678901234567890,42,"[[1.5]]"\n0013,8,1.1,1,None,\n0014,9,,2,[laughs] well,\n'
+    )
     table = _read_csv(path)
     assert table["id"].tolist() == ["0012", "0013", "0014"]
     assert table["speaker"].tolist() == [7, 8, 9]
+    assert table["take"].tolist()[:2] == ["1.10", "1.1"]
+    assert table["clip"].tolist() == [12345678901234567890, 1, 2]
     assert table["text"].tolist() == ["42", "None", "[laughs] well"]
     assert table["audio"].tolist() == [[[1.5]], None, None]
     path.write_text('id,audio\n1,"[[1.5]"\n')
     with pytest.raises(ValueError, match="Expecting"):
         _read_csv(path)
+
+
+def test_a_row_without_words_lacks_the_text(tmp_path: Path) -> None:
+    """Whether its cell is empty, null or, beside rows that have the key, not there at all."""
+    strings = InputSpec((-3, 3), TextInput("strings"), audio=FeatureInput.standardised(1))
+    (tmp_path / "rows.csv").write_text('text,audio\nwell,"[[1.5]]"\n,"[[2.5]]"\n')
+    (tmp_path / "rows.json").write_text('[{"text": "well", "audio": [[1.5]]}, {"audio": [[2.5]]}]')
+    (tmp_path / "rows.jsonl").write_text(
+        '{"text": "well", "audio": [[1.5]]}\n{"text": null, "audio": [[2.5]]}'
+    )
+    for name, read in (("rows.csv", _read_csv), ("rows.json", _read_json), ("rows.jsonl", _read_json)):
+        rows = rows_of(read(tmp_path / name), strings)
+        assert isinstance(rows.text, Strings)
+        assert rows.text.values.tolist() == ["well", ""]
+    silent = pd.DataFrame({"text": [None, None], "audio": [[[1.5]], np.nan]})
+    for expected, kind in (
+        (TextInput("strings"), Strings),
+        (TextInput("tokens"), Tokens),
+        (FeatureInput.standardised(3), Features),
+    ):
+        rows = rows_of(silent, InputSpec((-3, 3), expected, audio=FeatureInput.standardised(1)))
+        assert isinstance(rows.text, kind)
+        assert rows.text.lengths().tolist() == [0, 0]
+        assert rows.audio is not None
+        assert rows.audio.lengths().tolist() == [1, 0]
+
+
+def test_data_of_the_kind_that_a_model_learned_on_are_read_as_those_were(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    arrays = {
+        "mood": np.arange(12) % 2,
+        "audio": random.normal(size=(12, 3)),
+        "who": (np.arange(12) // 2).astype(str),
+    }
+    np.savez(tmp_path / "rows.npz", allow_pickle=False, fold=np.arange(12) // 4, **arrays)
+    data = {
+        "name": "custom",
+        "path": "elsewhere.npz",
+        "modalities": ["audio"],
+        "groups": "who",
+        "targets": {"mood": {"kind": "binary", "classes": ["calm", "glad"]}},
+        "folds": {"array": "fold"},
+    }
+    config = parse(RunConfig, {**CONFIG, "data": data}, "test")
+    predictor = SimpleNamespace(config=config, inputs=InputSpec((0, 1), audio=FeatureInput.standardised(3)))
+    parts = list(rows_to_predict(str(tmp_path / "rows.npz"), predictor, None, {}))  # type: ignore[arg-type]
+    assert [len(rows) for _, rows in parts] == [12]  # train and valid are the same rows
+    assert parts[0][1].groups.tolist() == [str(row // 2) for row in range(12)]
+
+
+def test_several_labels_have_no_single_prediction(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmsa.results.predict.predict_rows", lambda *_: {"id": ["a"], "probability/x": [0.5]})
+    options = ("--study", "mine", "--runs", str(runs), "--data", str(runs / "rows.json"))
+    assert launched(monkeypatch, "predict.py", *options, "--out", str(runs / "labels.csv")) == 0
+    assert (runs / "labels.csv").read_text() == "id,probability/x\na,0.5\n"
 
 
 def test_no_given_column_is_lost_to_another(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,11 +59,12 @@ def test_a_written_space_fits_the_data(tmp_path: Path, kind: str) -> None:
     assert not dict(outlook.idle)
 
 
-@pytest.mark.parametrize("given", ["text", "no valid"])
+@pytest.mark.parametrize("given", ["text", "no valid", "vision that no row has"])
 def test_a_written_space_fits_text_beside_one_modality_and_rows_without_a_valid(
     tmp_path: Path, given: str
 ) -> None:
     """Alignment of audio with vision lacks one of them; without valid rows a search is one by folds."""
+    names = {"text": ["text", "audio"], "vision that no row has": ["audio", "vision"]}
     columns: dict[str, Any] = {
         "audio": np.random.default_rng(0).normal(size=(ROWS, 5, 4)),
         "y": np.linspace(0, 1, ROWS),
@@ -71,17 +72,19 @@ def test_a_written_space_fits_text_beside_one_modality_and_rows_without_a_valid(
     }
     if given == "text":
         columns["text"] = np.random.default_rng(1).normal(size=(ROWS, 3))
-    else:
+    elif given == "no valid":
         columns["split"] = np.repeat(["train", "test"], 30)
+    else:
+        columns["vision"] = np.full((ROWS, 3), np.nan)
     np.savez(tmp_path / "ours.npz", **columns)
     settings = {
         "path": str(tmp_path / "ours.npz"),
         "targets": {"y": {"low": 0, "high": 1}},
-        "modalities": ["text", "audio"] if given == "text" else ["audio"],
+        "modalities": names.get(given, ["audio"]),
     }
     data: Any = parse(DATA_SETS["custom"].Config, settings, "test")
     space = tmp_path / "ours.yaml"
-    split_names: Any = ("train", "valid") if given == "text" else ("train",)
+    split_names: Any = ("train",) if given == "no valid" else ("train", "valid")
     space.write_text(starter_space(open_corpus(data, split_names), data, str(space)), encoding="utf-8")
     config = load_space(space)
     assert not dict(refuse_misfits(config, open_corpus(config.base.data)).idle)

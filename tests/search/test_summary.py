@@ -58,9 +58,12 @@ def test_without_a_test_split_a_retraining_is_not_proposed():
         (1e-7, "1e-07", "+1e-07"),
         (-0.000456, "-0.00046", "-0.00046"),
         (0.001, "0.0010", "+0.0010"),
+        (-0.0, "0.0000", "+0.0000"),
+        (-1.5e20, "-1.5e+20", "-1.5e+20"),
+        (1234567.0, "1.23457e+06", "+1.23457e+06"),
     ],
 )
-def test_a_small_metric_keeps_digits(value, shown, with_sign):
+def test_a_metric_keeps_the_digits_that_say_something(value, shown, with_sign):
     assert (decimals(value), signed(value)) == (shown, with_sign)
     best = replace(DONE, best=replace(DONE.best, value=value)).text()
     assert f"best:     trial 3, valid/mae {shown}\n" in best

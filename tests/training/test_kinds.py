@@ -115,7 +115,7 @@ def test_two_targets_are_trained_at_once_and_either_may_choose(tmp_path: Path) -
         ("sign/f1_macro", "not trained.*objective.tasks: {sign: {name: default}}"),
         ("sing/f1_macro", "is not a metric of planted"),
         ("label/ccc", "without the name of its target.*valid/ccc"),
-        ("acc2", "is not a metric of planted"),
+        ("acc2", "is not a metric of planted.*Write valid/mae, or another of these. data.metrics"),
     ],
 )
 def test_a_metric_that_no_epoch_will_have_is_refused(metric: str, rule: str) -> None:

@@ -57,12 +57,15 @@ def starter_space(corpus: Corpus, data: Named, file: str) -> str:
         re.sub("[^a-z0-9]+", "-", file.rpartition("/")[2].removesuffix(".yaml").lower()).strip("-") or "own"
     )
     train = corpus["train"]
-    encoders = {name: _encoder(inputs) for name, inputs in train.modalities().items()}
+    there = {name: inputs for name, inputs in train.modalities().items() if inputs.lengths().any()}
+    encoders = {name: _encoder(inputs) for name, inputs in there.items()}
     task, metric = CHOICES_OF_SUITE[corpus.target.suite]
     few = len(train.ids) < _FEW_ROWS
     settings = data.model_dump(mode="json", exclude_defaults=True) | {"name": data.name}
     if "valid" not in corpus.splits and settings.get("folds") is None:
         settings["folds"] = {"k": 5}
+    if len(there) < len(train.modalities()):  # a model of what no row has would be refused
+        settings["modalities"] = list(there)
     terms = _terms(list(encoders))
     base: dict[str, Any] = {
         "data": dict(sorted(settings.items(), key=lambda item: item[0] != "name")),
