@@ -152,8 +152,8 @@ def test_a_document_escapes_everything_it_is_given() -> None:
     [
         (0, "completed", "no trial has begun; 40 are asked for."),
         (1, "completed", "trial 0 is best so far: valid/mae 0.5"),
-        (3, "failed", "no trial has completed: 3 failed, 1 running."),
-        (3, "diverged", "no trial has completed: 3 diverged, 1 running."),
+        (3, "failed", "no trial has completed: 3 failed, 1 running or interrupted."),
+        (3, "diverged", "no trial has completed: 3 diverged, 1 running or interrupted."),
     ],
 )
 def test_it_is_one_on_every_state_of_a_study(tmp_path: Path, trials: int, outcome: str, verdict: str) -> None:
