@@ -23,11 +23,12 @@ def next_section(evidence: Evidence, source: Composition | None) -> Section:
     if evidence.best is None:
         return Section(_TITLE, [Paragraph(_without_result(evidence))] if evidence.trials else [])
     blocks: list[Block] = []
-    if study.remaining:
-        left = counted(study.remaining, "trial")
-        blocks.append(Paragraph(f"Search on, for {left} of {study.asked}: the same command goes on."))
     if ahead := evidence.ahead:
         blocks.append(Paragraph(_simpler(evidence, ahead[0])))
+    if study.remaining:
+        left = counted(study.remaining, "trial")
+        begin = "Then search on" if ahead else "Search on"  # what is simpler comes first, as it says itself
+        blocks.append(Paragraph(f"{begin}, for {left} of {study.asked}: the same command goes on."))
     blocks += _choice(evidence)
     blocks += _knowledge(evidence, source)
     blocks += _elsewhere(evidence)
