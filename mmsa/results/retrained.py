@@ -211,7 +211,7 @@ def opening_lines(study: str | None, earlier: int, elsewhere: Mapping[str | None
         lines = [f"test was opened for the first time for {subject}"]
     else:
         lines = [
-            f"test had been opened {earlier} times before for {subject}: "
+            f"test had been opened {counted(earlier, 'time')} before for {subject}: "
             "whatever was chosen after the first look is no longer a test of it"
         ]
     if elsewhere:
@@ -220,7 +220,7 @@ def opening_lines(study: str | None, earlier: int, elsewhere: Mapping[str | None
             for other, count in elsewhere.items()
         )
         lines.append(
-            f"rows of this test split had been opened {sum(elsewhere.values())} times before for "
+            f"rows of this test split had been opened {counted(sum(elsewhere.values()), 'time')} before for "
             f"others ({by_study}): what was learned there may have found its way here"
         )
     return lines

@@ -177,7 +177,7 @@ def test_every_further_opening_is_held_against_the_study(
     result, _ = again(exported, tmp_path, overrides={"optim.lr": 0.01})
     assert result.earlier == 1
     assert result.reproduced is None
-    assert "had been opened 1 times before for study small" in result.text()
+    assert "had been opened 1 time before for study small" in result.text()
     text = study_report(study, tmp_path).markdown()
     assert "test: opened 2 times for this study" in text
     assert re.search(r"\| trial 1, optim.lr=0.01 +\| +1 \| mae 0", text)
