@@ -130,8 +130,10 @@ def check(args: argparse.Namespace) -> int:
     found = opened_to_look(data_config(args.path, args.name, overrides(args.assignments) | allowed))
     told = findings(found.path, found.corpus, found.refused, found.interviewer)
     told += store_findings(found.path) if is_store(found.path) else []
-    for note in column_notes(found.corpus, found.path):
-        print(f"noted: {note}")
+    in_findings = "\n".join(map(str, told))
+    for note in dict.fromkeys([*found.notes, *column_notes(found.corpus, found.path)]):
+        if note not in in_findings:
+            print(f"noted: {note}")
     for finding in told:
         print(f"found: {finding}")
     if not told:

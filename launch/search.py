@@ -111,7 +111,7 @@ def main() -> int:
     from mmsa.tracking import Location, MirrorProcess
 
     if args.dry_run:
-        for paragraph in dry_run(config, args.runs, args.storage):
+        for paragraph in dry_run(config, args.runs, args.storage, args.trials):
             print(paragraph, flush=True)
         return 0
     console = Console()

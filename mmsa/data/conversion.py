@@ -165,21 +165,31 @@ def _statistics(corpus: Corpus, texts: dict[SplitName, dict[str, Modality]]) -> 
     }
 
 
-class _Notes(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(record.getMessage())
-
-
 @contextmanager
-def noted() -> Iterator[list[str]]:
-    """Collect what is logged of data at the level of a warning; it is logged as before, too."""
-    handler = _Notes()
-    logger.addHandler(handler)
+def noted(held_back: bool = False) -> Iterator[list[str]]:
+    """Collect what is logged of data at the level of a warning.
+
+    Args:
+        held_back: it is not logged besides, for whoever collects it tells it, unless an error ends the
+            reading: then nobody would.
+    """
+    records: list[logging.LogRecord] = []
+    messages: list[str] = []
+
+    def collect(record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        records.append(record)
+        messages.append(record.getMessage())
+        return not held_back
+
+    logger.addFilter(collect)
     try:
-        yield handler.messages
+        yield messages
+    except BaseException:
+        logger.removeFilter(collect)
+        for record in records if held_back else ():
+            logger.handle(record)
+        raise
     finally:
-        logger.removeHandler(handler)
+        logger.removeFilter(collect)

@@ -280,6 +280,10 @@ class CustomReader(ColumnsReader):
         texts = self._table.text(column, chosen_N)
         if not classes:
             return self._written_numbers(name, column, texts)
+        if spec.kind == "multilabel":
+            # A name of a label is none of its values: as a position among the labels it would be a 0 or 1.
+            self._refuse_named_labels(name, column, classes, texts)
+            return self._written_numbers(name, column, texts)
         place = {} if by_number else {f"{value:g}": value for value in values.values()}
         place |= values | {"": np.nan}
         self._refuse_unknown(name, classes, [text for text in texts.tolist() if text.strip() not in place])
@@ -291,6 +295,16 @@ class CustomReader(ColumnsReader):
             rule = f"is none of the classes {', '.join(classes)}"
             advice = did_you_mean(unknown[0], classes)
             problem = Problem(f"data.targets.{name}.classes", first_few(map(shown, unknown)), rule, advice)
+            raise_data_error(str(self.path), [problem])
+
+    def _refuse_named_labels(
+        self, name: str, column: str, classes: Sequence[str], texts: NDArray[np.str_]
+    ) -> None:
+        named = [text for text in dict.fromkeys(texts.tolist()) if not _is_number(text)]
+        if named:
+            rule = "is text, and several labels have a column each, of 0 and 1"
+            advice = f"Write these columns, and name them: data.targets.{name}.column=[{', '.join(classes)}]."
+            problem = Problem(f"column {column}", first_few(map(shown, named)), rule, advice)
             raise_data_error(str(self.path), [problem])
 
     def _written_numbers(self, name: str, column: str, texts: NDArray[np.str_]) -> NDArray[Any]:

@@ -14,7 +14,7 @@ from mmsa.data.folds import present_splits
 from mmsa.data.hazards import warn_about_features, warn_about_labels
 from mmsa.data.isolation import read_apart
 from mmsa.data.nonfinite import flag_notes, imputed_notes, with_flags, without_holes
-from mmsa.data.published import identify
+from mmsa.data.published import PUBLISHED, identify
 from mmsa.data.readers import LAYOUTS, FileConfig, Reader
 from mmsa.data.readers.sniffing import recognise
 from mmsa.data.target_spec import TargetSpec
@@ -89,7 +89,7 @@ class FileDataSet(DataSet):
             warn_about_features(split, f"{path.name} {name}")
         for name in outlines.keys() - opened.keys():
             for problem in outlines[name].problems:
-                logger.warning("%s %s cannot be opened as it is: %s", path.name, name, problem)
+                logger.warning("%s %s cannot be opened as it is: %s", path.name, name, str(problem).strip())
         if "test" not in outlines:
             logger.warning(
                 "%s has no test split: what is found can be searched, but not retrained", path.name
@@ -147,7 +147,9 @@ class FileDataSet(DataSet):
         if path.is_dir():
             return
         digest, published = identify(path)
-        logger.info("%s: SHA-256 %s, %s", path, digest, published or "not one of the published files")
+        if published or any(known.data_set == self.name for known in PUBLISHED):
+            told = published or "not one of the published files"
+            logger.info("%s: SHA-256 %s, %s", path, digest, told)
         if published and published.data_set != self.name:
             raise DataError(
                 f"{path}: is {published}, but data.name is {self.name!r}; write name: {published.data_set}"

@@ -25,7 +25,7 @@ def warn_about_features(split: Split, source: str) -> None:
             logger.warning("%s: %d of %d rows have no %s", source, absent, len(split), name)
         # What is mapped was looked at when the store was made, and is not to be read at every opening.
         if isinstance(modality, Features) and len(modality.values) and modality.mapped is None:
-            _warn_about_columns(modality, f"{source}: {name}")
+            _warn_about_columns(modality, f"{source} {name}")
 
 
 def warn_about_labels(split: Split, source: str) -> None:

@@ -38,7 +38,7 @@ class Examined:
         path: where it is.
         corpus: train and valid, as far as they are there.
         refused: why a search would refuse it; None if it would not.
-        notes: what was logged while it was read.
+        notes: what would have been logged while it was read, for the caller to tell.
         interviewer: what others than the labelled person said.
     """
 
@@ -58,15 +58,16 @@ def opened_to_look(config: Named) -> Examined:
     data_set = DATA_SETS[config.name](config)
     if not isinstance(data_set, FileDataSet):
         raise DataError(f"{config.name} does not lie in a file")
-    with noted() as notes:
+    with noted(held_back=True) as notes:
         outlines = data_set.examine(("train",))[0].outlines
         splits: tuple[SplitName, ...] = tuple(name for name in SPLITS if name in outlines and name != "test")
         corpus, refused = data_set.examine(splits, holes=True)
+        interviewer = data_set.interviewer(splits)
     path = expand_path(data_set.config.path)
     told = list(dict.fromkeys(notes))
     if is_store(path):
         told += [note for note in read_card(path).notes if note not in told]
-    return Examined(path, corpus, refused, tuple(told), data_set.interviewer(splits))
+    return Examined(path, corpus, refused, tuple(told), interviewer)
 
 
 def inspection_lines(found: Examined) -> list[str]:

@@ -347,8 +347,12 @@ def _order(found: Mapping[str, Measurement]) -> str:
         return "-"
     told = {name: m.value for name, m in known.items() if m.status not in _NOTHING and m.value is not None}
     order = " > ".join(sorted(told, key=lambda name: -told[name]))
-    none = ", ".join(name for name in sorted(known) if name not in told)
-    return "; ".join(filter(None, [order, f"nothing in {none}" if none else ""]))
+    none = ", ".join(name for name in sorted(known) if known[name].status == "below_null")
+    unsure = ", ".join(
+        name for name in sorted(known) if name not in told and known[name].status != "below_null"
+    )
+    parts = [order, f"nothing in {none}" if none else "", f"contradicted: {unsure}" if unsure else ""]
+    return "; ".join(filter(None, parts))
 
 
 def _chosen(lines: Sequence[_Line]) -> list[Block]:

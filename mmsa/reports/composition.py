@@ -54,6 +54,8 @@ class Bracket:
         null: what nothing gives; None if that was not measured.
         told: whether it is more than nothing.
         saturated: whether the truth may lie far above.
+        contradicted: whether it cannot be true beside another estimate, so that it is neither more than
+            nothing nor nothing.
     """
 
     part: Part
@@ -65,6 +67,7 @@ class Bracket:
     null: float | None = None
     told: bool = True
     saturated: bool = False
+    contradicted: bool = False
 
 
 def decompose_features(split: Split, kind: TargetKind = "regression") -> Decomposition:
@@ -129,8 +132,15 @@ def _point(part: Part, members: str, of: Measurement) -> Bracket:
     value, low, high = (_share(end, of) for end in (of.value, of.low, of.high))
     bound = bound_of_nothing(of)
     null = None if bound is None else _share(bound, of)
-    told = of.status not in ("below_null", "incoherent", "disagree")
-    return Bracket(part, members, value, value, low, high, null, told, of.status == "saturated")
+    told, contradicted = told_of(of)
+    saturated = of.status == "saturated"
+    return Bracket(part, members, value, value, low, high, null, told, saturated, contradicted)
+
+
+def told_of(of: Measurement) -> tuple[bool, bool]:
+    """Whether it is more than nothing, and whether another estimate contradicts it."""
+    contradicted = of.status in ("incoherent", "disagree")
+    return of.status != "below_null" and not contradicted, contradicted
 
 
 def bound_of_nothing(of: Measurement) -> float | None:
@@ -148,9 +158,10 @@ def _ends(part: Part, members: str, name: str, known: Mapping[str, Measurement])
     least, most = known.get(f"{name}/least"), known.get(f"{name}/most")
     if least is None or most is None:
         return []
-    told = most.status not in ("below_null", "incoherent", "disagree")
+    told, contradicted = told_of(most)
     ends = _share(least.value, least), _share(most.value, most)
-    return [Bracket(part, members, *ends, _share(least.low, least), _share(most.high, most), told=told)]
+    low, high = _share(least.low, least), _share(most.high, most)
+    return [Bracket(part, members, *ends, low, high, told=told, contradicted=contradicted)]
 
 
 def _share(nats: float | None, of: Measurement) -> float:
@@ -238,8 +249,9 @@ def spoken_dominance(found: tuple[str, float] | None, measured: Mapping[str, Mea
     gain = measured[f"{DECOMPOSED}gain/{name}"]
     if chance < SURE:
         return f"undecided ({name} first with {chance:.0%})"
-    if gain.status in ("below_null", "incoherent"):
-        return f"undecided ({name} first, but {gain.status.replace('_', ' ')})"
+    told, contradicted = told_of(gain)
+    if not told:
+        return f"undecided ({name} first, but {'contradicted' if contradicted else 'below null'})"
     return f"{name} ({chance:.0%})"
 
 

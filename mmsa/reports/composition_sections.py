@@ -15,11 +15,17 @@ from mmsa.reports.composition import (
     dominant_modality,
     entropy_bits,
     spoken_dominance,
+    told_of,
 )
 from mmsa.reports.document import Block, Paragraph, Picture, Section, Table
 from mmsa.reports.information_charts import rewarded_information
 from mmsa.reports.naming import FEWEST_TRIALS
 from mmsa.reports.sources import Composition, ghosts_for
+
+CONTRADICTED = (
+    " Contradicted: together, modalities read less than some of them alone, which cannot be; what is made "
+    "of that is neither told from nothing nor nothing."
+)
 
 
 def levels_section(found: Preferences | None) -> Section:
@@ -117,7 +123,8 @@ def composition_section(
     rows = [[f"{b.part}: {b.members}", *_bracket_cells(b)] for b in brackets]
     table = Table(
         "The same in numbers: shares of H(label). Nothing is less than 0, so estimates below it are shown as "
-        "0. Perhaps: the most is more than nothing, the least is not.",
+        "0. Perhaps: the most is more than nothing, the least is not."
+        + (CONTRADICTED if any(b.contradicted for b in brackets) else ""),
         ["information", "least", "most", "90 % interval", "more than nothing"],
         rows,
     )
@@ -129,7 +136,8 @@ def _bracket_cells(bracket: Bracket) -> list[str]:
     low, high = max(0.0, bracket.low), max(0.0, bracket.high)
     is_point = bracket.part in ("alone", "total")
     sure = "yes" if is_point or bracket.low > 0 else "perhaps"
-    return [f"{least:.3f}", f"{most:.3f}", f"{low:.3f} to {high:.3f}", sure if bracket.told else "no"]
+    verdict = "contradicted" if bracket.contradicted else sure if bracket.told else "no"
+    return [f"{least:.3f}", f"{most:.3f}", f"{low:.3f} to {high:.3f}", verdict]
 
 
 def _named(source: Composition, found: Preferences | None) -> str:
@@ -157,8 +165,9 @@ def _alone(best: Mapping[str, Measurement]) -> list[Bracket]:
             m.low,
             m.high,
             bound_of_nothing(m),
-            m.status not in ("below_null", "disagree"),
+            told_of(m)[0],
             m.status == "saturated",
+            told_of(m)[1],
         )
         for name, m in best.items()
         if name.startswith("target/")

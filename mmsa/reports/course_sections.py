@@ -34,8 +34,7 @@ def course_section(evidence: Evidence) -> Section:
     }
     rows = [
         [
-            # What a search left behind that was stopped looks the same from here.
-            "running, or interrupted" if outcome == "running" else spoken(outcome),
+            spoken(outcome),
             str(len(trials)),
             str(sum(len(t.epochs) for t in trials)),
             _time(trials),

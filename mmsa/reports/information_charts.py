@@ -73,7 +73,9 @@ def _bracket_row(
     else:
         drawing.dot(scale(bracket.most), middle, 5, f"f{hue}" if bracket.told else f"o{hue}", tip)
     end = "→ at least" if bracket.saturated else _span(bracket)
-    drawing.text(_RIGHT + 8, middle + 4, end if bracket.told else "none", "soft small")
+    if not bracket.told:
+        end = "contradicted" if bracket.contradicted else "none"
+    drawing.text(_RIGHT + 8, middle + 4, end, "soft small")
 
 
 def _span(bracket: Bracket) -> str:

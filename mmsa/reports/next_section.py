@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from mmsa.data.ledger import LEDGER, Ledger
 from mmsa.interface import ReferencePoint, counted, decimals, signed
 from mmsa.reports.document import Block, Paragraph, Section, Table
 from mmsa.reports.evidence import Evidence
@@ -23,11 +24,12 @@ def next_section(evidence: Evidence, source: Composition | None) -> Section:
     if evidence.best is None:
         return Section(_TITLE, [Paragraph(_without_result(evidence))] if evidence.trials else [])
     blocks: list[Block] = []
-    if study.remaining:
-        left = counted(study.remaining, "trial")
-        blocks.append(Paragraph(f"Search on, for {left} of {study.asked}: the same command goes on."))
     if ahead := evidence.ahead:
         blocks.append(Paragraph(_simpler(evidence, ahead[0])))
+    if study.remaining:
+        left = counted(study.remaining, "trial")
+        begin = "Then search on" if ahead else "Search on"  # what is simpler comes first, as it says itself
+        blocks.append(Paragraph(f"{begin}, for {left} of {study.asked}: the same command goes on."))
     blocks += _choice(evidence)
     blocks += _knowledge(evidence, source)
     blocks += _elsewhere(evidence)
@@ -64,14 +66,12 @@ def _simpler(evidence: Evidence, point: ReferencePoint) -> str:
 def _choice(evidence: Evidence) -> list[Block]:
     """Which configuration to take."""
     name, tied = evidence.study.name, len(evidence.tied)
-    has_test = evidence.study.nature.has_test
-    only = "" if has_test else " --valid-only"
+    closed = "" if evidence.study.nature.has_test else "there is no test split"
+    if not closed and Ledger(evidence.runs / LEDGER).openings_of(name, ""):
+        closed = "test has been opened for this study, and what is chosen now is no longer tested by it"
+    only = " --valid-only" if closed else ""
     if tied > 1:
-        once = (
-            ", and test is opened once, for all of them."
-            if has_test
-            else " on valid; there is no test split."
-        )
+        once = f" on valid; {closed}." if closed else ", and test is opened once, for all of them."
         words = (
             f"Valid cannot tell {tied} trials apart. Fresh seeds can: the best ones and the defaults are "
             f"trained anew and compared{once}"
@@ -86,13 +86,13 @@ def _choice(evidence: Evidence) -> list[Block]:
             first = (
                 f"How surely trial {evidence.best.number} is ahead is not known: it has no standard error."
             )
-        where = "on test" if has_test else "on valid, which chose it; there is no test split"
+        where = f"on valid, which chose it; {closed}" if closed else "on test"
         words = f"{first} How good it is, say fresh seeds {where}:"
         command = (
             f"python launch/export.py --study {name} --out {name}-best.yaml\n"
             f"python launch/retrain.py --config {name}-best.yaml --seeds 5"
         )
-        if not has_test:
+        if closed:
             command = f"python launch/compare.py --study {name} --top 1 --seeds 5{only}"
     return [Paragraph(words), Paragraph(command, is_code=True)]
 

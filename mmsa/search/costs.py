@@ -112,14 +112,20 @@ class SearchBudget:
     gpu_hours: float | None = None
 
     def spent(self, seconds: float, cost: Cost) -> str:
-        """Say which limit is reached; empty if none is.
+        """Say which limit is reached, and how to go on; empty if none is.
 
         Args:
             seconds: that the launch has taken.
             cost: of the study.
         """
         if self.seconds is not None and seconds >= self.seconds:
-            return f"the time budget of {timedelta(seconds=round(self.seconds))} is spent"
+            budget = timedelta(seconds=round(self.seconds))
+            return (
+                f"the time budget of this launch, {budget}, is spent; to continue, run the same command again"
+            )
         if self.gpu_hours is not None and cost.gpu_seconds >= 3600 * self.gpu_hours:
-            return f"the budget of {self.gpu_hours:g} GPU-hours is spent"
+            return (
+                f"the study's budget of {self.gpu_hours:g} GPU-hours is spent; to continue, run the same "
+                "command with a larger one"
+            )
         return ""

@@ -25,7 +25,9 @@ from mmsa.search.definition.misfits import Outlook, refuse_misfits
 from mmsa.search.definition.references import ReferencePlan, planned_references
 from mmsa.search.definition.reported import reported_lines
 from mmsa.search.definition.study_config import StudyConfig
+from mmsa.search.records import TrialTarget
 from mmsa.search.space.space import setting_of
+from mmsa.search.study.opening import extended
 from mmsa.search.study.view import StudyView, read_study
 from mmsa.training.cost import count_parameters, count_steps, time_step
 from mmsa.training.metrics import lopsided
@@ -35,7 +37,9 @@ _PAIRED = {*MODALITIES, "to"}  # words of names such as text_vision and vision_t
 _CENTURY = 100 * 365.25 * 86400
 
 
-def dry_run(config: StudyConfig, runs: Path, storage: str | None = None) -> Iterator[str]:
+def dry_run(
+    config: StudyConfig, runs: Path, storage: str | None = None, trials: str | None = None
+) -> Iterator[str]:
     """Paragraphs to print, each as soon as it is known: samples and cost first, the base last.
 
     Writes nothing but the cache of encoded text.
@@ -44,18 +48,20 @@ def dry_run(config: StudyConfig, runs: Path, storage: str | None = None) -> Iter
         config: of the study.
         runs: folder of all studies.
         storage: URL of the study's database; an existing study tells what its trials took.
+        trials: how many would be asked for, as ``--trials`` has it; None for as many as so far.
 
     Raises:
+        StudyError: for ``trials`` that are no number of trials.
         DataError: for missing or damaged data, after the paragraphs that do not need them.
         ConfigError: for settings that do not fit each other or the data, at the same point.
     """
-    tied = config.space.tied()
-    yield f"study {config.study}: {config.search.trials:,} trials, on {config.base.data.name}"
+    tied, asked = config.space.tied(), _asked(config, runs, storage, trials)
+    yield f"study {config.study}: {asked:,} trials, on {config.base.data.name}"
     yield f"searched parameters: {len(config.space.parameters) - len(tied)}"
     yield from _sampled(config)
     try:
         corpus = prepare(config.base, runs / "cache")
-        yield from _with_data(config, corpus, runs, storage)
+        yield from _with_data(config, corpus, runs, storage, asked)
     except MmsaError:  # which comes last, after everything that can be said in spite of it
         yield from _without_data(config, MODALITIES)
         raise
@@ -69,7 +75,20 @@ def _sampled(config: StudyConfig) -> Iterator[str]:
         yield f"sampled configuration {position}:\n\n{_indented(text)}\n"
 
 
-def _with_data(config: StudyConfig, corpus: Corpus, runs: Path, storage: str | None) -> Iterator[str]:
+def _asked(config: StudyConfig, runs: Path, storage: str | None, trials: str | None) -> int:
+    """How many trials a search would have; an edited space begins to count anew, as in ``reconcile``."""
+    target, remaining = TrialTarget(config.search.trials), 0
+    with suppress(StudyError):
+        study = read_study(config.study, runs, storage)
+        remaining = study.remaining
+        if study.attributes.get("trials_in_space") == target.asked:
+            target = TrialTarget(**study.attributes["target"])
+    return (target if trials is None else extended(target, trials, remaining)).asked
+
+
+def _with_data(
+    config: StudyConfig, corpus: Corpus, runs: Path, storage: str | None, asked: int
+) -> Iterator[str]:
     """What the trials would cost and have cost, then what the data say about the space."""
     cache, outlook = runs / "cache", refuse_misfits(config, corpus)
     without_idle_coefficients(config, outlook.idle)  # which the search itself would refuse
@@ -83,7 +102,7 @@ def _with_data(config: StudyConfig, corpus: Corpus, runs: Path, storage: str | N
         yield f"not timed: this machine has {machine_memory() / GIB:.3g} GiB of memory"
     else:
         timed = _timed(config, corpus, cache)
-        yield _cost(timed, config.search.trials, share)
+        yield _cost(timed, asked, share)
         yield from _finalists(config, cache, share)
         plan = planned_references(config.search.references, config.base, corpus)
         yield from _references(plan, timed, share)

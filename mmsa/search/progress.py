@@ -179,5 +179,5 @@ def _spread(trial: TrialCard) -> str:
 
 
 def spoken(outcome: Outcome) -> str:
-    """An outcome in words, for people."""
-    return outcome.replace("_", " ")
+    """An outcome in words, for people, of a study that may have been left: its storage does not tell."""
+    return "running or interrupted" if outcome == "running" else outcome.replace("_", " ")

@@ -92,6 +92,7 @@ class SearchSummary:
         storage: URL of the study's database without its password; None for the file in ``runs``.
         counts: finished trials of the study by outcome.
         num_trials: how many the study shall have.
+        begun: trials that have begun and not ended: they were interrupted, or paused.
         launched: trials that ended in this launch, by outcome.
         seconds: that this launch took.
         metric: name of the first objective.
@@ -101,7 +102,7 @@ class SearchSummary:
         stopped: why ``search.stop`` ended the search; empty if it did not.
         interrupted: whether a signal stopped the launch.
         gave_up: why the launch stopped by itself before it was done; empty if it did not.
-        spent: the budget that ran out before it was done, in words; empty if none did.
+        spent: the budget that ran out before it was done, and how to go on, in words; empty if none did.
         cost: of all trials of the study, over all launches.
         versions: a line for each edit of the space since the study began.
         default_number: of the trial that runs the defaults; None before there is one.
@@ -129,6 +130,7 @@ class SearchSummary:
     metric: str
     best: BestTrial | None
     default: float | None
+    begun: int = 0
     searched: BestTrial | None = None
     stopped: str = ""
     interrupted: bool = False
@@ -172,10 +174,11 @@ class SearchSummary:
 
     def _ends(self) -> str:
         counts = ", ".join(f"{self.counts[end]} {spoken(end)}" for end in ENDS if self.counts.get(end))
+        begun = f"; {self.begun} more begun, to go on with the search" if self.begun else ""
         return (
             f"study {self.study}: {sum(self.counts.values())} of {self.num_trials} trials ended"
             f" ({counts or 'none'}); {sum(self.launched.values())} of them in this launch, in "
-            f"{timedelta(seconds=round(self.seconds))}"
+            f"{timedelta(seconds=round(self.seconds))}{begun}"
         )
 
     def _costs(self) -> list[str]:
@@ -258,7 +261,7 @@ class SearchSummary:
         if self.gave_up:
             return [f"stopped: {self.gave_up}"]
         if self.spent and not self.done:
-            return [f"stopped: {self.spent}; to continue, run the same command with a larger one"]
+            return [f"stopped: {self.spent}"]
         if not self.done:
             return ["to continue, run the same command again"]
         if self.best is None:
@@ -302,6 +305,7 @@ def summary_of(
         runs=runs,
         storage=storage and masked(storage),
         counts=counts,
+        begun=study.counts().get("running", 0),
         num_trials=study.asked,
         launched=counts - before,
         seconds=seconds,

@@ -115,6 +115,27 @@ def test_classes_are_read_by_name_or_number_and_labels_by_column(tmp_path: Path)
         open_corpus(config(tmp_path / "rows.csv", **settings))
 
 
+def test_several_labels_in_one_column_of_text_are_refused_with_how_to_write_them(tmp_path: Path) -> None:
+    """Taken for positions among the labels, the names of the first two would be 0 and 1."""
+    moods = np.array(["happy", "sad", ""] * 4)
+    np.savez(tmp_path / "f.npz", **columns(moods=moods, happy=moods, sad=np.ones(ROWS)))
+    for column in (["moods"], ["happy", "sad"]):
+        target = {"kind": "multilabel", "classes": ["happy", "sad"], "column": column}
+        with pytest.raises(
+            DataError, match=r"'happy', 'sad'[\s\S]*of 0 and 1[\s\S]*moods.column=\[happy, sad\]"
+        ):
+            open_corpus(config(tmp_path / "f.npz", **SETTINGS | {"targets": {"moods": target}}))
+
+
+def test_a_file_that_nobody_published_is_not_called_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    np.savez(tmp_path / "f.npz", **columns())
+    with caplog.at_level(logging.INFO, "mmsa.data"):
+        open_corpus(config(tmp_path / "f.npz", **SETTINGS))
+    assert "published" not in caplog.text
+
+
 def test_npy_files_beside_a_table(tmp_path: Path) -> None:
     """One of all rows, one for each row, and one by a pattern; a row without a file lacks the modality."""
     random = np.random.default_rng(0)

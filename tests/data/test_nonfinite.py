@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from launched import launched
 
 from mmsa.config import parse
 from mmsa.data import DATA_SETS, Features, open_corpus
 from mmsa.data.checks import column_notes, findings
-from mmsa.data.conversion import convert
+from mmsa.data.conversion import convert, noted
 from mmsa.data.inspection import inspection_lines, opened_to_look
 from mmsa.data.store import CARD
 from mmsa.errors import DataError
@@ -153,6 +155,25 @@ def test_inspect_and_check_name_the_columns(file: Path) -> None:
     assert any("zeros outside of a column" in finding for finding in found)
     look = opened_to_look(config(file, nonfinite="impute"))
     assert not [finding for finding in findings(look.path, look.corpus, None, {}) if "zeros" in str(finding)]
+
+
+def test_inspect_and_check_say_a_note_once_and_where_reading_fails_it_is_logged(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: Any
+) -> None:
+    settings = ("--name", "custom", "--set", "data.modalities=[audio]")
+    for command, code in (("inspect", 0), ("check", 1)):
+        assert launched(monkeypatch, "data.py", command, str(file), *settings) == code
+        said = capsys.readouterr().out
+        assert said.count("1 of 3 columns are constant: 2") == 2  # of train, and of valid
+        assert said.count("lies outside of all other values") == 2
+        assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    reading = noted(held_back=True)
+    reading.__enter__()
+    logging.getLogger("mmsa.data").warning("odd")
+    assert "odd" not in caplog.messages
+    refused = DataError("cannot be read")
+    assert not reading.__exit__(DataError, refused, None)
+    assert caplog.messages[-1] == "odd"
 
 
 def test_a_flag_tells_what_part_of_a_frame_is_a_mean_whatever_a_file_lacks(

@@ -329,6 +329,7 @@ def test_targets(values, classes, binned):
         (np.zeros((30, 2)), r"\(30, 2\)"),
         ([0.0, np.nan] * 20, "20 rows, first 1"),
         ([0.0, 1.0, 2.0] * 4, "3 values in 12 rows; 15 rows are needed"),
+        (np.arange(12.0), "3 bins in 12 rows; 15 rows are needed"),
     ],
 )
 def test_unusable_targets(values, message):

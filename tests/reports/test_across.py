@@ -29,6 +29,8 @@ from mmsa.reports.composition import (
     spoken_kind,
     without_fusion,
 )
+from mmsa.reports.composition_sections import composition_section
+from mmsa.reports.document import Document
 from mmsa.reports.sources import (
     MEASURED,
     Composition,
@@ -245,6 +247,24 @@ def test_the_command_keeps_it_in_one_run_of_an_experiment_of_its_own(
     told = capsys.readouterr()
     assert "one: invariant" in told.out
     assert "MLflow has nothing of this report" in told.err
+
+
+def test_an_estimate_that_another_contradicts_is_not_called_nothing() -> None:
+    """All modalities read less than two of them: what is made of them may be large all the same."""
+    found = decomposition(0.1, 2.0, 0.1)
+    told = {
+        name: replace(quantity, status="incoherent")
+        if name.startswith(("unique/audio", "gain/audio"))
+        else quantity
+        for name, quantity in found.quantities.items()
+    }
+    measured = without_fusion(replace(found, quantities=told))
+    source = Composition("features", measured, 500, 50, found, of_features=True)
+    text = Document("", "", [composition_section(source, None, {}, "one")]).markdown()
+    (line,) = [line for line in text.splitlines() if line.startswith("| unique: audio")]
+    assert line.endswith("| contradicted      |")
+    assert "Contradicted: together, modalities read less than some of them" in text
+    assert "audio first, but contradicted" in text
 
 
 def test_a_decomposition_is_shown_with_planted_data_of_its_size(three: Path) -> None:

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from reports_cases import HOSTILE, config_of, searched
 
+from mmsa.data.ledger import LEDGER, Ledger, Opening
 from mmsa.interface import DataNature, PairedDifference, ReferencePoint, Scalar
 from mmsa.reports.across import across_report
 from mmsa.reports.document import VERDICT_LENGTH, Document, Paragraph, Section, Table
@@ -152,8 +153,8 @@ def test_a_document_escapes_everything_it_is_given() -> None:
     [
         (0, "completed", "no trial has begun; 40 are asked for."),
         (1, "completed", "trial 0 is best so far: valid/mae 0.5"),
-        (3, "failed", "no trial has completed: 3 failed, 1 running."),
-        (3, "diverged", "no trial has completed: 3 diverged, 1 running."),
+        (3, "failed", "no trial has completed: 3 failed, 1 running or interrupted."),
+        (3, "diverged", "no trial has completed: 3 diverged, 1 running or interrupted."),
     ],
 )
 def test_it_is_one_on_every_state_of_a_study(tmp_path: Path, trials: int, outcome: str, verdict: str) -> None:
@@ -342,6 +343,12 @@ def test_without_a_test_split_or_several_modalities_nothing_is_proposed_that_is_
         assert ("--measure" in text) == most
         assert ("--valid-only" in text) == (not most)
         assert ("--measure" in across_report([view], tmp_path).document.markdown()) == most
+    opening = Opening("planted", "c" * 64, "d" * 64, "most", trial=0, seeds=[1], overrides={})
+    Ledger(tmp_path / LEDGER).open(opening)
+    text = study_report(read_study("most", tmp_path), tmp_path).markdown()
+    assert "--valid-only" in text
+    assert "test has been opened for this study" in text
+    assert "test is opened once" not in text
 
 
 def test_few_trials_are_no_evidence_that_no_kind_is_rewarded(tmp_path: Path) -> None:

@@ -34,9 +34,19 @@ def test_what_a_trial_took_is_counted_over_epochs_launches_and_processes(tmp_pat
     [
         (SearchBudget(), 1e9, 1e9, ""),
         (SearchBudget(seconds=60.0), 59.9, 1e9, ""),
-        (SearchBudget(seconds=60.0), 60.0, 0.0, "the time budget of 0:01:00 is spent"),
+        (
+            SearchBudget(seconds=60.0),
+            60.0,
+            0.0,
+            "the time budget of this launch, 0:01:00, is spent; to continue, run the same command again",
+        ),
         (SearchBudget(gpu_hours=2.0), 1e9, 7199.0, ""),
-        (SearchBudget(gpu_hours=2.0), 0.0, 7200.0, "the budget of 2 GPU-hours is spent"),
+        (
+            SearchBudget(gpu_hours=2.0),
+            0.0,
+            7200.0,
+            "the study's budget of 2 GPU-hours is spent; to continue, run the same command with a larger one",
+        ),
     ],
 )
 def test_budgets(budget, seconds, gpu_seconds, said):

@@ -260,8 +260,9 @@ def test_a_search_that_is_interrupted_or_has_spent_its_budget_is_continued_by_th
     config = small(make_study_config, epochs=8, trials=3)
     spent = launch(config, budget=SearchBudget(seconds=1e-3))
     assert spent.study.trials() == []  # before the first trial
-    assert spent.summary.spent == "the time budget of 0:00:00 is spent"
-    assert "run the same command with a larger one" in spent.summary.text()
+    assert spent.summary.text().endswith(
+        "stopped: the time budget of this launch, 0:00:00, is spent; to continue, run the same command again"
+    )
 
     witness.on["trial_epoch"] = lambda number, epoch, _: epoch == 3 and os.kill(os.getpid(), signal.SIGINT)
     handler = signal.getsignal(signal.SIGINT)
@@ -279,7 +280,7 @@ def test_a_search_that_is_interrupted_or_has_spent_its_budget_is_continued_by_th
     limit = {"reached": False}
     witness.on["trial_epoch"] = lambda number, epoch, _: limit.update(reached=(number, epoch) >= (1, 3))
     stopped = launch(config, witness, checkpoint_seconds=0.0, budget=ByEpoch())
-    assert "1 were interrupted and go on from their checkpoints" in stopped.said[0]
+    assert "1 was interrupted and goes on from its checkpoint" in stopped.said[0]
     assert stopped.study.counts() == {"completed": 1, "running": 1}
     assert not stopped.summary.done
     cost = stopped.study.cost().seconds

@@ -237,3 +237,15 @@ def test_mae_is_refused_for_classes_as_a_choice(make_study_config) -> None:
     config = make_study_config(choices, base=base, objectives=objectives)
     with pytest.raises(ConfigError, match=r"search\.parameters\.objective\.task\.name: 'mae'\n"):
         refuse_misfits(config, in_two_classes(config))
+
+
+def test_a_metric_that_nobody_wrote_is_called_the_default_with_what_to_write(make_study_config) -> None:
+    data = {"name": "planted", "kind": "multiclass", "rows_train": 40, "rows_valid": 20, "rows_test": 20}
+    objectives = [{"metric": "valid/f1_macro"}]
+    for train, advice in (
+        ({"device": "cpu"}, "Nobody wrote it.*write base.train.metric: valid/f1_macro"),
+        ({"device": "cpu", "metric": "valid/mae"}, "data.metrics says"),
+    ):
+        config = make_study_config(base={"data": data, "train": train}, objectives=objectives)
+        with pytest.raises(ConfigError, match=rf"base.train.metric: 'valid/mae'[\s\S]*{advice}"):
+            refuse_misfits(config, open_corpus(config.base.data))

@@ -4,7 +4,7 @@ from collections import deque
 
 import pytest
 
-from mmsa.errors import DataError
+from mmsa.errors import DataError, StudyError
 from mmsa.search.costs import Share
 from mmsa.search.preview import dry_run, samples
 from mmsa.search.records import Ending
@@ -48,6 +48,22 @@ def test_a_dry_run_of_a_study_tells_what_its_trials_took(tmp_path, make_study_co
         "so far: 2 of 4 trials ended, 1 GPU-hours and 4 CPU-hours, 1:00:00 a trial; "
         "the other 2 at that rate: 1 GPU-hours and 4 CPU-hours"
     )
+
+
+def test_a_dry_run_counts_the_trials_that_the_same_command_would_ask_for(tmp_path, make_study_config):
+    config = make_study_config(trials=4)
+
+    def first_line(trials: str | None) -> str:
+        return next(dry_run(config, tmp_path, trials=trials))
+
+    assert first_line("9") == "study tried: 9 trials, on planted"
+    assert first_line("+9") == "study tried: 13 trials, on planted"
+    with Study.open(config, tmp_path) as study:
+        study.extend("+2")
+    assert first_line(None) == first_line("+2") == "study tried: 6 trials, on planted"  # the same request
+    assert first_line("+3") == "study tried: 9 trials, on planted"
+    with pytest.raises(StudyError, match="must be a number of trials"):
+        first_line("many")
 
 
 def test_a_dry_run_warns_of_information_that_is_minimised(tmp_path, monkeypatch, make_study_config):

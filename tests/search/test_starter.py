@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from mmsa.config import parse
 from mmsa.data import DATA_SETS, open_corpus
@@ -100,6 +101,22 @@ def test_a_written_space_proposes_no_retraining_without_a_test_split(tmp_path: P
         text = starter_space(open_corpus(data), data, "ours.yaml")
         assert ("launch/retrain.py" in text) == (name == "with")
         assert ("--valid-only" in text) == (name == "without")
+
+
+def test_a_written_space_says_how_the_targets_after_the_first_are_trained_for(tmp_path: Path) -> None:
+    columns = {"y": np.linspace(0, 1, ROWS), "mood": np.arange(ROWS) % 2, "tone": np.arange(ROWS) % 3}
+    audio = np.random.default_rng(0).normal(size=(ROWS, 4))
+    np.savez(tmp_path / "o.npz", audio=audio, split=np.repeat(["train", "valid", "test"], 20), **columns)
+    kinds = {"y": {}, "mood": {"kind": "binary"}, "tone": {"kind": "multiclass", "classes": ["a", "b", "c"]}}
+    settings = {"path": str(tmp_path / "o.npz"), "targets": kinds, "modalities": ["audio"]}
+    data: Any = parse(DATA_SETS["custom"].Config, settings, "test")
+    corpus, space = open_corpus(data), tmp_path / "ours.yaml"
+    space.write_text(text := starter_space(corpus, data, str(space)), encoding="utf-8")
+    (line,) = [line for line in text.splitlines() if line.startswith("# y alone is trained for")]
+    tasks = yaml.safe_load(line.partition("objective.tasks: ")[2])
+    config = load_space(space, {"objective.tasks": tasks})
+    assert list(config.base.objective.tasks) == ["mood", "tone"]
+    refuse_misfits(config, corpus)
 
 
 def test_shipped_spaces_are_offered_to_data_of_their_task_only() -> None:

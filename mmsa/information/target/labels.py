@@ -85,7 +85,8 @@ class Target:
         if len(names) < 2:
             raise DataError("the target has the same value in all rows; nothing can be told about it")
         if len(names) * FEWEST_ROWS_PER_CLASS > len(values_N):
-            told = f"the target has {len(names)} {'values' if ordered else 'classes'} in {len(values_N)} rows"
+            parts = "classes" if not ordered else "bins" if binned else "values"
+            told = f"the target has {len(names)} {parts} in {len(values_N)} rows"
             needed = f"{FEWEST_ROWS_PER_CLASS * len(names)} rows are needed for so many"
             raise DataError(f"{told}; {needed if ordered else 'give numbers as floats to have them binned'}")
         return cls(class_N.astype(np.int64), len(names), binned, ordered)

@@ -21,6 +21,7 @@ from mmsa.training.selection import PREFIX, metric_problem_of, undecidable
 _MATTERS = ("model.", "objective.", "train.batch_size")
 _MOST_MEMORY = 2**42  # bytes
 _WITHOUT_RUNGS = "none"
+_CHOOSES_EPOCHS = "base.train.metric"
 _TASK, _MAE = "objective.task.name", "mae"
 
 
@@ -81,7 +82,7 @@ def refuse_misfits(config: StudyConfig, encoded: Corpus) -> Outlook:
 def _metric_problems(config: StudyConfig, corpus: Corpus) -> list[Problem]:
     """Metrics that choose but are not measured on these data, or cannot choose on them."""
     trained = config.base.objective.trained()
-    chosen_by = {"base.train.metric": config.base.train.metric}
+    chosen_by = {_CHOOSES_EPOCHS: config.base.train.metric}
     chosen_by |= {f"search.objectives.{n}.metric": o.metric for n, o in enumerate(config.search.objectives)}
     chosen_by |= {f"search.constraints ({bound.text})": bound.metric for bound in config.metric_bounds}
     problems = [
@@ -89,6 +90,11 @@ def _metric_problems(config: StudyConfig, corpus: Corpus) -> list[Problem]:
         for path, metric in chosen_by.items()
         if metric.startswith(PREFIX) and (problem := metric_problem_of(path, metric, corpus, trained))
     ]
+    first = config.search.objectives[0].metric
+    unwritten = "metric" not in config.base.train.model_fields_set
+    if unwritten and first.startswith(PREFIX) and [problem.path for problem in problems] == [_CHOOSES_EPOCHS]:
+        advice = f"Nobody wrote it, and this is its default: write {_CHOOSES_EPOCHS}: {first}, the objective."
+        problems = [replace(problems[0], next_step=advice)]
     if "valid" in corpus.splits:  # a stand-in for data that are not at hand has train alone
         found = undecidable(corpus, chosen_by.values())
         problems += [replace(problem, path=f"base.{problem.path}") for problem in found]

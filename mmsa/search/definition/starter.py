@@ -36,7 +36,11 @@ _HEADER = """\
 #   python launch/search.py --space {file} --dry-run     # look first
 #   python launch/search.py --space {file}
 {then}
-
+{further}
+"""
+_FURTHER = """\
+#
+# {first} alone is trained for. Beside it: objective.tasks: {{{tasks}}}
 """
 _WITH_TEST = """\
 #   python launch/export.py --study {study} --out best.yaml
@@ -102,7 +106,9 @@ def starter_space(corpus: Corpus, data: Named, file: str) -> str:
     }
     space = {"study": study, "base": base, "search": search, "resources": {"cpus_per_worker": 1}}
     then = (_WITH_TEST if corpus.has_test else _WITHOUT_TEST).format(study=study)
-    return _HEADER.format(file=file, then=then) + dump_yaml(space, compact=True)
+    tasks = ", ".join(f"{target.name}: {{name: default}}" for target in corpus.targets[1:])
+    further = _FURTHER.format(first=corpus.target.name, tasks=tasks) if tasks else ""
+    return _HEADER.format(file=file, then=then, further=further) + dump_yaml(space, compact=True)
 
 
 def _encoder(inputs: Modality) -> dict[str, Any]:

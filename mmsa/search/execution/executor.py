@@ -247,6 +247,8 @@ def _beginning(study: Study) -> str:
     if not counts and not running:
         return f"study {study.name}: {study.asked} trials"
     line = f"study {study.name}: continues; {study.finished} of {study.asked} trials have ended"
+    if running == 1:
+        return f"{line}, 1 was interrupted and goes on from its checkpoint"
     return line + (f", {running} were interrupted and go on from their checkpoints" if running else "")
 
 

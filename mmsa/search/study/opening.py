@@ -15,9 +15,10 @@ from pathlib import Path
 
 from mmsa.config import dump_yaml
 from mmsa.data.ledger import LEDGER, Ledger
-from mmsa.errors import StudyError
+from mmsa.errors import StudyError, shortened
 from mmsa.experiment import RunConfig
 from mmsa.provenance import git_state, running_code, versions
+from mmsa.search.definition.search_config import MOST_TRIALS
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.records import TrialTarget
 from mmsa.search.samplers.priors import Density, Point
@@ -66,6 +67,27 @@ def reconcile(store: TrialStore, config: StudyConfig, runs: Path, storage: str |
     if known.get("space") != space:
         store.remember(space=space)
     (folder / "space.yaml").write_text(space, encoding="utf-8")
+
+
+def extended(target: TrialTarget, request: str, remaining: int) -> TrialTarget:
+    """What a study aims at that is asked for ``"N"`` trials in all, or for ``"+N"`` more.
+
+    Args:
+        target: so far.
+        request: as ``--trials`` has it.
+        remaining: trials that are outstanding: then a ``"+N"`` that is repeated is the same request.
+
+    Raises:
+        StudyError: for anything else.
+    """
+    number = request.removeprefix("+")
+    if not (number.isascii() and number.isdigit() and 0 < int(number[:20]) <= MOST_TRIALS):
+        rule = f"must be a number of trials up to {MOST_TRIALS:,}, or +N for N more"
+        raise StudyError(f"--trials {shortened(request)}: {rule}")
+    if not request.startswith("+"):
+        return TrialTarget(int(number))
+    same = remaining and target.request == request
+    return target if same else TrialTarget(target.asked + int(number), request)
 
 
 def _reconcile_priors(store: TrialStore, config: StudyConfig, runs: Path, storage: str | None) -> None:

@@ -17,13 +17,12 @@ from mmsa.data.rows import Rows
 from mmsa.errors import StudyError, shortened
 from mmsa.interface import DataNature, Metrics, Outcome, ReferencePoint, Scalar, SplitCard, Stage
 from mmsa.search.costs import CostMeter, Share
-from mmsa.search.definition.search_config import MOST_TRIALS
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.records import Cost, Ending, Suggestion, TrialTarget
 from mmsa.search.schedulers import Replacement
 from mmsa.search.study.backlog import Backlog
 from mmsa.search.study.endings import judged
-from mmsa.search.study.opening import reconcile
+from mmsa.search.study.opening import extended, reconcile
 from mmsa.search.study.sampling import Sampling
 from mmsa.search.study.storage import DriverStorage
 from mmsa.search.study.stored import (
@@ -187,14 +186,9 @@ class Study(StudyView):
         Raises:
             StudyError: for anything else.
         """
-        number = request.removeprefix("+")
-        if not (number.isascii() and number.isdigit() and 0 < int(number[:20]) <= MOST_TRIALS):
-            rule = f"must be a number of trials up to {MOST_TRIALS:,}, or +N for N more"
-            raise StudyError(f"--trials {shortened(request)}: {rule}")
-        if not request.startswith("+"):
-            self._aim(TrialTarget(int(number)))
-        elif not (self.remaining and self._target.request == request):
-            self._aim(TrialTarget(self._target.asked + int(number), request))
+        target = extended(self._target, request, self.remaining)
+        if target != self._target:
+            self._aim(target)
 
     def _aim(self, target: TrialTarget) -> None:
         self._store.remember(target=asdict(target))
