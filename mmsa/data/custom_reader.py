@@ -43,6 +43,7 @@ logger = logging.getLogger("mmsa.data")
 _ARRAYS = {"npz": open_npz, "safetensors": open_safetensors}
 _STRINGS, _FEATURES = ("raw_text", "text"), ("text", "text_features")
 _GROUPS = ("video_id", "group")
+_SHARED = ("speaker", "participant", "subject", "person", "patient", "video", "dialogue", "session")
 _DEFAULT = "label"
 
 
@@ -70,6 +71,12 @@ class CustomReader(ColumnsReader):
                 "%s: %d rows belong to no split and are not used: they say %s",
                 *(self.path.name, len(homeless), found),
             )
+        if shared := self._unused_groups():
+            logger.warning(
+                "%s: each row is its own group. If rows of one %s belong together, write data.groups: %s; "
+                "else intervals are too narrow",
+                *(self.path.name, shared, shared),
+            )
         inputs = self._inputs()
         return {
             split: self._of_split(split, homes_N == split, inputs) for split in SPLITS if split in homes_N
@@ -89,6 +96,15 @@ class CustomReader(ColumnsReader):
         if self._id_column:
             return ""
         return identify(self.path)[0] if self.path.is_file() else str(self.path.absolute())
+
+    def _unused_groups(self) -> str:
+        """A column that by its name may say which rows belong together, where none is used for that."""
+        names = [*self._table.names]
+        if self.config.groups is not None or any(name in names for name in _GROUPS):
+            return ""
+        given = {self._id_column, *self._inputs().values()}
+        given |= {column for name in self._targets for column in self._all_columns(name)}
+        return next((name for name in names if name not in given and name.lower().startswith(_SHARED)), "")
 
     @cached_property
     def _targets(self) -> Mapping[str, CustomTarget]:

@@ -15,7 +15,7 @@ from mmsa.config import dump_yaml, with_overrides
 from mmsa.data.corpus import MODALITIES, Corpus
 from mmsa.data.inputs import InputSpec
 from mmsa.errors import MmsaError, StudyError
-from mmsa.interface import Scalar
+from mmsa.interface import Scalar, short
 from mmsa.objectives.objective import warnings
 from mmsa.search.corpora import prepare
 from mmsa.search.costs import GIB, Share, machine_memory
@@ -148,7 +148,7 @@ def _memory(outlook: Outlook, needed: int) -> Iterator[str]:
     line = f"memory of a trial: at least {needed / GIB:.3g} GiB (base configuration)"
     if outlook.largest and outlook.largest[2] > needed:
         path, value, most = outlook.largest
-        line += f"; with {path}: {value}, {most / GIB:.3g} GiB"
+        line += f"; with {path}: {short(value)}, {most / GIB:.3g} GiB"
     yield line
 
 

@@ -170,6 +170,16 @@ def test_npy_files_beside_a_table(tmp_path: Path) -> None:
         open_corpus(config(tmp_path, **settings))
 
 
+@pytest.mark.parametrize("groups", [None, "speaker"])
+def test_a_column_of_speakers_that_is_not_used_for_groups_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, groups: str | None
+) -> None:
+    np.savez(tmp_path / "f.npz", **columns(speaker=(np.arange(ROWS) // 2).astype(str)))
+    corpus = open_corpus(config(tmp_path / "f.npz", **SETTINGS | {"groups": groups}))
+    assert len(set(corpus["train"].groups.tolist())) == (6 if groups is None else 3)
+    assert ("write data.groups: speaker" in caplog.text) is (groups is None)
+
+
 @pytest.mark.parametrize(
     ("changes", "settings", "message"),
     [

@@ -47,7 +47,7 @@ def test_a_constant_condition_makes_every_other_sample_a_neighbour():
 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_rows_of_a_class_serve_each_other_evenly(classes):
-    """Only noise tells them apart, which float32 loses: one served 44 anchors, and nearly half served none."""
+    """Only noise tells them apart, which float32 loses: one served 44 others, and nearly half none."""
     chosen = torch.randint(0, classes, (1284,), generator=torch.Generator().manual_seed(0))
     one_hot = torch.nn.functional.one_hot(chosen).float()
     found = nearest_neighbours(search_points(one_hot, seed=0), torch.arange(1284), 4)
