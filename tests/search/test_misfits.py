@@ -244,7 +244,7 @@ def test_a_metric_that_nobody_wrote_is_called_the_default_with_what_to_write(mak
     objectives = [{"metric": "valid/f1_macro"}]
     for train, advice in (
         ({"device": "cpu"}, "Nobody wrote it.*write base.train.metric: valid/f1_macro"),
-        ({"device": "cpu", "metric": "valid/mae"}, "data.metrics says"),
+        ({"device": "cpu", "metric": "valid/mae"}, "Write valid/accuracy, or another"),
     ):
         config = make_study_config(base={"data": data, "train": train}, objectives=objectives)
         with pytest.raises(ConfigError, match=rf"base.train.metric: 'valid/mae'[\s\S]*{advice}"):
