@@ -31,7 +31,8 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     args = arguments()
     changes = overrides(args.assignments)
-    from mmsa.results.compare import COMPARED, compare
+    from mmsa.results.compare import compare
+    from mmsa.results.compared import COMPARED
     from mmsa.search.study.view import read_study
     from mmsa.tracking.compared import log_comparison
     from mmsa.tracking.location import Location

@@ -13,6 +13,7 @@ from mmsa.reports.evidence import Evidence
 from mmsa.reports.path_runs import known_runs
 from mmsa.reports.points import Axis
 from mmsa.reports.sources import Composition
+from mmsa.results.compared import COMPARED, PAGE, EarlierVerdict
 
 _TITLE = "What to do next"
 _MOST_COMPARED, _STEPS = 5, 3
@@ -65,7 +66,11 @@ def _simpler(evidence: Evidence, point: ReferencePoint) -> str:
 
 def _choice(evidence: Evidence) -> list[Block]:
     """Which configuration to take."""
+    assert evidence.best is not None
     name, tied = evidence.study.name, len(evidence.tied)
+    earlier = EarlierVerdict.of(evidence.runs, name)
+    if earlier is not None and evidence.best.number in earlier.trials:
+        return _taken(name, earlier)
     closed = "" if evidence.study.nature.has_test else "there is no test split"
     if not closed and Ledger(evidence.runs / LEDGER).openings_of(name, ""):
         closed = "test has been opened for this study, and what is chosen now is no longer tested by it"
@@ -78,7 +83,6 @@ def _choice(evidence: Evidence) -> list[Block]:
         )
         command = f"python launch/compare.py --study {name} --top {min(tied, _MOST_COMPARED)} --seeds 5{only}"
     else:
-        assert evidence.best is not None
         first = f"Trial {evidence.best.number} is ahead by more than its standard error."
         if len(evidence.study.completed(evidence.best.stage)) == 1:
             first = f"Trial {evidence.best.number} is the only one that has completed."
@@ -95,6 +99,15 @@ def _choice(evidence: Evidence) -> list[Block]:
         if closed:
             command = f"python launch/compare.py --study {name} --top 1 --seeds 5{only}"
     return [Paragraph(words), Paragraph(command, is_code=True)]
+
+
+def _taken(name: str, earlier: EarlierVerdict) -> list[Block]:
+    page = f"{COMPARED}/{name}/{PAGE} in the folder of runs"
+    words = f"{earlier.num_seeds} fresh seeds of each have said which ({page}): {earlier.text}."
+    if earlier.trial is None:
+        return [Paragraph(f"{words} The defaults are what the space says.")]
+    command = f"python launch/export.py --study {name} --trial {earlier.trial} --out {name}-best.yaml"
+    return [Paragraph(f"{words} To hand it on:"), Paragraph(command, is_code=True)]
 
 
 def _knowledge(evidence: Evidence, source: Composition | None) -> list[Block]:

@@ -21,7 +21,7 @@ from mmsa.data.validation import raise_data_error
 from mmsa.errors import ConfigError, Problem, StudyError
 from mmsa.interface import VALID
 from mmsa.results.candidates import candidates
-from mmsa.results.compared import ComparedConfig, Comparison, OpenedTest
+from mmsa.results.compared import COMPARED, PAGE, RESULT, ComparedConfig, Comparison, OpenedTest
 from mmsa.results.crossed import Crossed
 from mmsa.results.entrants import Candidate, Entrant
 from mmsa.results.export import exported_trial
@@ -37,9 +37,6 @@ from mmsa.training.selection import undecidable
 
 FEWEST_SEEDS = 5
 """Fewer would have a 95 % interval of more than three standard errors to each side."""
-COMPARED = "compared"
-"""Folder of comparisons, in the folder of runs."""
-RESULT, PAGE = "compare.json", "compare.md"
 
 
 def compare(

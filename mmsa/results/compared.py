@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,44 @@ from mmsa.results.verdict import RACE_AFTER, Verdict
 from mmsa.tracking.compared import ComparisonCard
 from mmsa.training.constants import Constant, short_of
 
+COMPARED = "compared"
+"""Folder of comparisons, in the folder of runs."""
+RESULT, PAGE = "compare.json", "compare.md"
+
 _FEW_GROUPS = 20
+
+
+@dataclass(frozen=True)
+class EarlierVerdict:
+    """What a comparison came to that was made before.
+
+    Attributes:
+        text: the verdict, in words.
+        trial: that was taken; None for defaults that no trial completed.
+        trials: that were compared.
+        num_seeds: fresh seeds of each.
+    """
+
+    text: str
+    trial: int | None
+    trials: Sequence[int]
+    num_seeds: int
+
+    @classmethod
+    def of(cls, runs: Path, study: str) -> EarlierVerdict | None:
+        """The last comparison of a study; None if there is none, or of another version of mmsa."""
+        try:
+            stored = json.loads((runs / COMPARED / study / RESULT).read_text(encoding="utf-8"))
+            trial_of = {config["name"]: config["trial"] for config in stored["configs"]}
+            verdict = stored["verdict"]
+            return cls(
+                text=str(verdict["text"]),
+                trial=trial_of[verdict["take"]],
+                trials=[trial for trial in trial_of.values() if trial is not None],
+                num_seeds=len(stored["seeds"]),
+            )
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from html.parser import HTMLParser
@@ -239,6 +240,23 @@ def test_it_says_what_to_do_next_here_and_on_the_next_data_set(told: StudyView, 
     assert "python launch/report.py --study told --measure" in section
     assert re.search(r"\| cpc.weight +\| .* \| 0 is better", section)
     assert "optim.lr" not in section  # it is not told from chance
+
+
+@pytest.mark.parametrize(("compared", "advice"), [([0, 7], "export.py"), ([7, 8], "retrain.py")])
+def test_what_fresh_seeds_have_said_is_not_proposed_again(
+    tmp_path: Path, compared: list[int], advice: str
+) -> None:
+    """As long as the best trial was among those that were compared."""
+    with searched(tmp_path, config_of(search={"trials": 1}), 1):
+        (tmp_path / "compared" / "told").mkdir(parents=True)
+        configs = [{"name": f"trial {number}", "trial": number} for number in compared]
+        verdict = {"take": "trial 7", "text": "winner: trial 7"}
+        stored = {"configs": configs, "verdict": verdict, "seeds": [1, 2, 3, 4, 5]}
+        (tmp_path / "compared" / "told" / "compare.json").write_text(json.dumps(stored))
+        section = study_report(read_study("told", tmp_path), tmp_path).markdown().partition("do next\n")[2]
+    said = "5 fresh seeds of each have said which (compared/told/compare.md in the folder of runs): winner"
+    assert (said in section, "export.py --study told --trial 7" in section) == (0 in compared, 0 in compared)
+    assert f"python launch/{advice}" in section
 
 
 def test_one_trial_is_ahead_of_nobody(tmp_path: Path) -> None:
