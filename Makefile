@@ -36,8 +36,10 @@ demo: env  ## the main job on planted data: search, export, retrain
 test: env  ## the tests a user runs
 	@$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder -m 'not slow and not faults and not shipped and not postgres and not serving and not services and not slurm and not browser'
 
+# A third of their time they wait for processes of their own, so that more of them than cores are run at once.
 test-heavy: env  ## slow tests, processes killed at random moments, every shipped space, servers of databases and models, pages in a browser
-	@$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder -m '(slow or shipped or faults or postgres) and not serving and not browser'
+	@$(BIN)/python -m pytest -q -n $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)) --dist loadfile --no-loadscope-reorder \
+	  -m '(slow or shipped or faults or postgres) and not serving and not browser'
 	@$(BIN)/python -m pytest -q -m 'serving or browser'
 
 test-services: env  ## a search over the services of docker/compose.yaml, as root (apt: postgresql, iproute2)

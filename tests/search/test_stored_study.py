@@ -44,7 +44,7 @@ def test_the_same_command_continues_it_as_that_commit_would_have(ray_session, tm
     said: list[str] = []
     options = SearchOptions(RUNS, concurrency=1, checkpoint_seconds=0.0)
     summary = run_search(load_space("space.yaml"), options, [], said.append)
-    assert said[0].startswith("study stored: continues; 2 of 4 trials have ended, 1 were interrupted")
+    assert said[0].startswith("study stored: continues; 2 of 4 trials have ended, 1 was interrupted")
     assert (summary.num_trials, sum(summary.launched.values())) == (4, 2)
     study = read_study("stored", RUNS)
     assert [trial.number for trial in study.trials()] == [0, 1, 2, 3]
