@@ -56,22 +56,19 @@ def nearest_neighbours(points_ND: Tensor, anchors_M: Tensor, k: int) -> Tensor:
                 [1]])
     """
     centred_ND = points_ND - points_ND.mean(0)
-    width = max(1, min(_BLOCK, len(points_ND) // k))
-    padding = (0, -len(points_ND) % width)
-    nearest = []
-    for part_M in torch.split(anchors_M, _ANCHORS_AT_ONCE):
-        distance_MN = _distances(centred_ND[part_M], centred_ND).scatter_(1, part_M[:, None], torch.inf)
-        nearest.append(_smallest(F.pad(distance_MN, padding, value=torch.inf), k, width))
-    return torch.cat(nearest)
-
-
-def _distances(anchors_MD: Tensor, points_ND: Tensor) -> Tensor:
-    """Squared distances (M, N), less a number of each anchor."""
-    if points_ND.shape[1] <= _FEW_COLUMNS:
+    if centred_ND.shape[1] <= _FEW_COLUMNS:
         # Rows of one class are told apart by the noise on their ties alone, whose square is about what
         # float32 keeps of the products: few of them would be neighbours of all.
-        anchors_MD, points_ND = anchors_MD.double(), points_ND.double()
-    return torch.addmm(points_ND.square().sum(1), anchors_MD, points_ND.T, alpha=-2)
+        centred_ND = centred_ND.double()
+    width = max(1, min(_BLOCK, len(points_ND) // k))
+    padding = -len(points_ND) % width
+    squares_L = F.pad(centred_ND.square().sum(1), (0, padding), value=torch.inf)
+    points_LD = F.pad(centred_ND, (0, 0, 0, padding))
+    nearest = []
+    for part_M in torch.split(anchors_M, _ANCHORS_AT_ONCE):
+        distance_ML = torch.addmm(squares_L, points_LD[part_M], points_LD.T, alpha=-2)
+        nearest.append(_smallest(distance_ML.scatter_(1, part_M[:, None], torch.inf), k, width))
+    return torch.cat(nearest)
 
 
 def _smallest(values_ML: Tensor, k: int, width: int) -> Tensor:

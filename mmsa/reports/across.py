@@ -24,6 +24,7 @@ from mmsa.reports.composition import (
     entropy_bits,
     largest,
     spoken_dominance,
+    told_of,
 )
 from mmsa.reports.document import VERDICT_LENGTH, Block, Document, Paragraph, Picture, Section, Table
 from mmsa.reports.evidence import Evidence
@@ -35,7 +36,6 @@ from mmsa.search.study.view import StudyView
 
 _COLUMNS = ("redundancy", "unique text", "unique audio", "unique vision", "synergy", "total")
 _DEVIATIONS_90 = 1.645
-_NOTHING = ("below_null", "incoherent", "disagree")
 _CHOICES = (".name", ".estimator")
 _LONGEST_NAME = 150  # of a file, in letters
 
@@ -345,12 +345,11 @@ def _order(found: Mapping[str, Measurement]) -> str:
     known = {name: m for name, m in found.items() if m.status not in ABSENT and m.value is not None}
     if len(known) < 2:
         return "-"
-    told = {name: m.value for name, m in known.items() if m.status not in _NOTHING and m.value is not None}
+    verdicts = {name: told_of(known[name]) for name in sorted(known)}
+    told = {name: m.value for name, m in known.items() if verdicts[name][0] and m.value is not None}
     order = " > ".join(sorted(told, key=lambda name: -told[name]))
-    none = ", ".join(name for name in sorted(known) if known[name].status == "below_null")
-    unsure = ", ".join(
-        name for name in sorted(known) if name not in told and known[name].status != "below_null"
-    )
+    none = ", ".join(name for name, verdict in verdicts.items() if verdict == (False, False))
+    unsure = ", ".join(name for name, (_, contradicted) in verdicts.items() if contradicted)
     parts = [order, f"nothing in {none}" if none else "", f"contradicted: {unsure}" if unsure else ""]
     return "; ".join(filter(None, parts))
 

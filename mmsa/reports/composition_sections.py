@@ -165,11 +165,12 @@ def _alone(best: Mapping[str, Measurement]) -> list[Bracket]:
             m.low,
             m.high,
             bound_of_nothing(m),
-            told_of(m)[0],
+            told,
             m.status == "saturated",
-            told_of(m)[1],
+            contradicted,
         )
         for name, m in best.items()
+        for told, contradicted in [told_of(m)]
         if name.startswith("target/")
         and m.status not in ABSENT
         and m.value is not None
