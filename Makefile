@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 RUNS   ?= runs
+REPEATS ?= 1
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
@@ -11,7 +12,7 @@ export TOKENIZERS_PARALLELISM ?= false
 # Tests start some hundred processes: where byte code may not be kept, each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env demo test test-heavy test-services test-slurm check-manifests audit faults check format lock clean
+.PHONY: help env demo test test-heavy test-faults test-services test-slurm check-manifests audit check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -36,11 +37,14 @@ demo: env  ## the main job on planted data: search, export, retrain
 test: env  ## the tests a user runs
 	@$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder -m 'not slow and not faults and not shipped and not postgres and not serving and not services and not slurm and not browser'
 
-# A third of their time they wait for processes of their own, so that more of them than cores are run at once.
-test-heavy: env  ## slow tests, processes killed at random moments, every shipped space, servers of databases and models, pages in a browser
-	@$(BIN)/python -m pytest -q -n $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)) --dist loadfile --no-loadscope-reorder \
+test-heavy: env  ## slow tests, every shipped space, servers of databases and models, pages in a browser
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder --ignore tests/faults \
 	  -m '(slow or shipped or faults or postgres) and not serving and not browser'
 	@$(BIN)/python -m pytest -q -m 'serving or browser'
+
+# Each scenario goes to the process that is free: they share nothing but a cluster, which starts in seconds.
+test-faults: env  ## what a search survives, each fault once; REPEATS=20 takes hours
+	@$(BIN)/python -m pytest -q -n auto --dist load --repeats $(REPEATS) tests/faults
 
 test-services: env  ## a search over the services of docker/compose.yaml, as root (apt: postgresql, iproute2)
 	@$(BIN)/python -m pytest -q -m services tests/deployment
@@ -52,9 +56,6 @@ check-manifests: env  ## what engines and clusters read: images, compose, Kubern
 	@$(BIN)/hadolint docker/Dockerfile
 	@$(BIN)/shellcheck .ci/run docker/*.sh launch/slurm.sbatch tests/deployment/*.sh
 	@$(BIN)/python -m pytest -q tests/deployment/test_manifests.py tests/deployment/test_kubernetes.py
-
-faults: env  ## what a search survives, each fault 20 times (hours)
-	@$(BIN)/python -m pytest -q tests/faults/test_faults.py --repeats 20
 
 check: env  ## format, lint, types, architecture, shell and YAML
 	@$(BIN)/ruff format --check .

@@ -5,11 +5,9 @@ from itertools import repeat
 
 import pytest
 from cluster import Cluster
-from faults_table import Table
+from faults_table import table_of
 from networks import HERE
 from scenarios import SCENARIOS
-
-_TABLE = pytest.StashKey[Table]()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -20,17 +18,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(("scenario", "seed"), cases, ids=ids)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if table := config.stash.get(_TABLE, None):
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    calls = (it for it in reports if isinstance(it, pytest.TestReport) and it.when == "call")
+    if lines := list(table_of(calls)):
         terminalreporter.section("faults")
-        for line in table.text():
+        for line in lines:
             terminalreporter.write_line(line)
-
-
-@pytest.fixture(scope="session")
-def table(pytestconfig: pytest.Config) -> Table:
-    """Printed at the end."""
-    return pytestconfig.stash.setdefault(_TABLE, Table())
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import pytest
+
+PROPERTY = "fault"
+"""Of a test's report, which the process that ran it hands to the one that prints."""
 
 
 @dataclass
@@ -18,17 +23,24 @@ class Line:
     launches: int = 0
     seconds: float = 0.0
 
+    def add(self, happened: dict[str, Any], passed: bool) -> None:
+        """One more repeat."""
+        self.repeats += 1
+        self.passed += passed
+        for name, value in happened.items():
+            setattr(self, name, getattr(self, name) + value)
 
-class Table(defaultdict[str, Line]):
-    """A line for each scenario."""
 
-    def __init__(self) -> None:
-        super().__init__(Line)
-
-    def text(self) -> Iterator[str]:
-        """As it is printed."""
-        columns = ("repeats", "passed", "asked", "finished", "launches", "seconds")
-        yield f"{'scenario':26}" + "".join(f"{column:>10}" for column in columns)
-        for name, line in self.items():
-            counts = "".join(f"{getattr(line, column):10}" for column in columns[:-1])
-            yield f"{name:26}{counts}{line.seconds:10.0f}"
+def table_of(reports: Iterable[pytest.TestReport]) -> Iterator[str]:
+    """A line for each scenario; nothing where none was run."""
+    lines: dict[str, Line] = {}
+    for report in reports:
+        for name, value in report.user_properties:
+            if name == PROPERTY:
+                scenario, happened = value
+                lines.setdefault(scenario, Line()).add(happened, report.passed)
+    columns = [field.name for field in fields(Line)]
+    if lines:
+        yield f"{'scenario':30}" + "".join(f"{column:>10}" for column in columns)
+    for scenario, line in sorted(lines.items()):
+        yield f"{scenario:30}" + "".join(f"{value:10.0f}" for value in asdict(line).values())
