@@ -13,13 +13,14 @@ first two ``normalise`` makes a coefficient of 1 mean the same for all; the thir
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, Literal, get_args
 
 from compositions import planted
 
 from mmsa.config import parse
-from mmsa.data.corpus import MODALITIES
+from mmsa.data.corpus import MODALITIES, ModalityName
 from mmsa.search.definition.study_config import StudyConfig
 
 Arm = Literal["searched", "multiplier", "published", "none"]
@@ -27,21 +28,41 @@ ARMS: tuple[Arm, ...] = get_args(Arm)
 SIZES = (686, 2000)
 TRIALS, STARTUP = 48, 16
 RATES = (3e-3, 3e-2)
+TRAIN = {
+    "epochs": 20,
+    "batch_size": 128,
+    "patience": 3,  # trials are at their best after 3 to 12 epochs, and then learn rows by heart
+    "device": "cpu",
+    "threads": 1,
+}
 TERM = "objective.terms.mimrl"
 GROUP = "levels"
 """Name of the group of shares."""
 
-_PAIRS = [f"{x}_{y}" for x, y in combinations(MODALITIES, 2)]
-_WITH_TEXT = [pair for pair in _PAIRS if pair.startswith("text")]
-PUBLISHED = {
-    "fusion": dict.fromkeys(MODALITIES, 0.01),
-    "invariant": {pair: 0.01 if pair in _WITH_TEXT else 0.0 for pair in _PAIRS},
-    "specific": dict.fromkeys(MODALITIES, 0.01),
-    "complementary": {pair: 0.04 if pair in _WITH_TEXT else 0.0 for pair in _PAIRS},
-}
-LEVELS = {level: [f"{TERM}.{level}.{member}" for member in of] for level, of in PUBLISHED.items()}
-"""The paths of the coefficients of each level."""
-_PUBLISHED_TOTAL = sum(sum(of.values()) for of in PUBLISHED.values())
+Levels = Mapping[str, Mapping[str, float]]
+"""Coefficients by level and by the modalities that they are about."""
+
+
+def published_levels(modalities: Sequence[ModalityName]) -> Levels:
+    """MIMRL's published coefficients: of pairs with text, or of the pair there is where text is missing."""
+    pairs = [f"{x}_{y}" for x, y in combinations(modalities, 2)]
+    used = [pair for pair in pairs if pair.startswith("text")] or pairs
+    return {
+        "fusion": dict.fromkeys(modalities, 0.01),
+        "invariant": {pair: 0.01 if pair in used else 0.0 for pair in pairs},
+        # What a modality has alone is defined against text.
+        "specific": dict.fromkeys(modalities, 0.01) if "text" in modalities else {},
+        "complementary": {pair: 0.04 if pair in used else 0.0 for pair in pairs},
+    }
+
+
+def paths_of(levels: Levels) -> dict[str, list[str]]:
+    """The paths of the coefficients of each level that has any."""
+    return {level: [f"{TERM}.{level}.{member}" for member in of] for level, of in levels.items() if of}
+
+
+PUBLISHED = published_levels(MODALITIES)
+LEVELS = paths_of(PUBLISHED)
 _LOW, _HIGH, _ZERO = 0.05, 2.0, 0.1
 
 
@@ -50,12 +71,29 @@ def study_name(arm: Arm, family: str, rows: int, draw: int) -> str:
 
 
 def study(arm: Arm, family: str, rows: int, draw: int, trials: int) -> StudyConfig:
-    """The search of an arm."""
+    """The search of an arm on planted data."""
+    base = _base(arm, family, rows, draw)
+    return study_of(arm, study_name(arm, family, rows, draw), base, PUBLISHED, RATES, trials)
+
+
+def study_of(
+    arm: Arm, name: str, base: Mapping[str, Any], levels: Levels, rates: tuple[float, float], trials: int
+) -> StudyConfig:
+    """The search of an arm from a base configuration that has the arm's term.
+
+    Args:
+        arm: which coefficients are searched.
+        name: of the study.
+        base: its base configuration.
+        levels: the published coefficients.
+        rates: the range of learning rates.
+        trials: how many.
+    """
     values = {
-        "study": study_name(arm, family, rows, draw),
-        "base": _base(arm, family, rows, draw),
+        "study": name,
+        "base": base,
         "search": {
-            "parameters": {"optim.lr": _log(*RATES), **_parameters(arm)},
+            "parameters": {"optim.lr": _log(*rates), **_parameters(arm, levels)},
             "objectives": [{"metric": "valid/mae", "direction": "minimize"}],
             "trials": trials,
             "references": "ridge",
@@ -70,13 +108,13 @@ def _log(low: float, high: float, **more: Any) -> dict[str, Any]:
     return {"type": "float", "low": low, "high": high, "log": True, **more}
 
 
-def _parameters(arm: Arm) -> dict[str, Any]:
+def _parameters(arm: Arm, levels: Levels) -> dict[str, Any]:
     if arm == "searched":
-        paths = [path for of in LEVELS.values() for path in of]
+        paths = [path for of in paths_of(levels).values() for path in of]
         return {GROUP: {"type": "shares", "of": paths, "total": _log(_LOW, _HIGH, zero=_ZERO), "zero": 0.2}}
     if arm == "multiplier":
-        low, high = _LOW / _PUBLISHED_TOTAL, _HIGH / _PUBLISHED_TOTAL
-        return {f"{TERM}.weight": _log(low, high, zero=_ZERO)}
+        total = sum(sum(of.values()) for of in levels.values())
+        return {f"{TERM}.weight": _log(_LOW / total, _HIGH / total, zero=_ZERO)}
     return {}
 
 
@@ -101,12 +139,6 @@ def _base(arm: Arm, family: str, rows: int, draw: int) -> dict[str, Any]:
         },
         "objective": {"terms": {} if arm == "none" else {"mimrl": term}, "strategy": {"name": "two_stage"}},
         "optim": {"lr": 3e-3, "lr_estimator": 3e-3},
-        "train": {
-            "epochs": 20,
-            "batch_size": 128,
-            "patience": 3,  # trials are at their best after 3 to 12 epochs, and then learn rows by heart
-            "device": "cpu",
-            "threads": 1,
-        },
+        "train": TRAIN,
         "information": {"quantities": []},
     }
