@@ -46,6 +46,7 @@ REFUSED = [
     ("a: 1\na: 2", "is written twice"),
     ('"\\ud800"', "control character"),
     ('"\\0"', "control character"),
+    ('"\\U00110000"', "of no character"),
     ("\ud800", "unacceptable character"),
     ("a:\t- b", "found character(?s:.)*not with tabs"),
     ("a\n--- b", "found another document"),
