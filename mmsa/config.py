@@ -416,11 +416,20 @@ def _at_home(problem: Problem, root: type[Block]) -> Problem:
     parent, _, name = problem.path.rpartition(".")
     if problem.rule != _UNKNOWN or not problem.next_step.startswith("Known"):
         return problem
-    homes = homes_of_settings(root).get(words_of(name), frozenset()) - {parent}
+    homes = {
+        home
+        for home in homes_of_settings(root).get(words_of(name), ())
+        if home != parent and not _is_where(home, problem.path)
+    }
     if not homes:
         return problem
     home = min(homes, key=lambda path: (not path.startswith(f"{parent}."), len(path)))
     return replace(problem, next_step=f"Did you mean {home!r}?")
+
+
+def _is_where(home: str, path: str) -> bool:
+    """Whether a setting stands where it belongs, which another component has: ``base.`` may be left out."""
+    return any("." in at and f".{path}".endswith(f".{at}") for at in (home, home.partition(".")[2]))
 
 
 @cache

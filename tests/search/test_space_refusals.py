@@ -133,6 +133,7 @@ IN_RUN_CONFIG = [
     ("optim.lrr", LR, "not a setting", "Did you mean 'optim.lr'?"),
     ("optm.lr", LR, "not a setting", "Did you mean 'optim.lr'?"),
     ("optim.lr.low", LR, "valid number", "optim.lr"),
+    ("model.fusion.rank", {"type": "int", "low": 1, "high": 4}, "not a setting", "Known: "),  # of lmf
     ("model.fusion.dropout", {"type": "float", "low": 0.0, "high": 1.5}, "less than 1", ""),
     ("model.fusion.width", {"type": "float", "low": 8.0, "high": 9.5}, "valid integer", ""),
     ("optim.name", {"type": "categorical", "choices": ["adamw", "sgd"]}, "adam", ""),

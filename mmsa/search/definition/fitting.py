@@ -20,7 +20,7 @@ from mmsa.training.selection import undecidable
 from mmsa.yaml_text import load_yaml
 
 
-def judged(found: Examined, data: Named) -> Examined:
+def judged_splits(found: Examined, data: Named) -> Examined:
     """Examined data, refused also where a search could not learn from train or choose on valid.
 
     Args:
