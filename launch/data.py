@@ -96,7 +96,7 @@ def convert(args: argparse.Namespace) -> int:
 def inspect(args: argparse.Namespace) -> int:
     from mmsa.data.conversion import data_config
     from mmsa.data.inspection import inspection_lines, opened_to_look
-    from mmsa.search.definition.fitting import fitting_spaces
+    from mmsa.search.definition.fitting import fitting_spaces, judged_splits
     from mmsa.search.definition.starter import starter_space
 
     if args.space is not None and args.space.exists():
@@ -104,7 +104,7 @@ def inspect(args: argparse.Namespace) -> int:
             "command line", [Problem("--space", str(args.space), "is there already", "Name another.")]
         )
     config = data_config(args.path, args.name, overrides(args.assignments))
-    found = opened_to_look(config)
+    found = judged_splits(opened_to_look(config), config)
     print("\n".join(inspection_lines(found)))
     if args.space is not None:
         args.space.write_text(starter_space(found.corpus, config, str(args.space)), encoding="utf-8")
@@ -124,10 +124,12 @@ def check(args: argparse.Namespace) -> int:
     from mmsa.data.conversion import data_config
     from mmsa.data.inspection import opened_to_look
     from mmsa.data.store import is_store
+    from mmsa.search.definition.fitting import judged_splits
 
     # Shared groups are a finding of their own, and not the reason why nothing else can be said.
     allowed = {"data.allow_shared_groups": True}
-    found = opened_to_look(data_config(args.path, args.name, overrides(args.assignments) | allowed))
+    config = data_config(args.path, args.name, overrides(args.assignments) | allowed)
+    found = judged_splits(opened_to_look(config), config)
     told = findings(found.path, found.corpus, found.refused, found.interviewer)
     told += store_findings(found.path) if is_store(found.path) else []
     in_findings = "\n".join(map(str, told))

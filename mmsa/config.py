@@ -31,7 +31,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
-from mmsa.errors import ConfigError, DataError, Problem, did_you_mean, nearest, words_of
+from mmsa.errors import ConfigError, DataError, Problem, did_you_mean, nearest, shown, words_of
 from mmsa.masking import refusal_of_url
 from mmsa.registry import Registry
 from mmsa.yaml_text import dump_yaml as dump_yaml
@@ -44,8 +44,13 @@ _LONGEST_PATH = 200
 _OWN_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 _ENVIRONMENT_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
+# In the words of YAML, which has neither tuples nor classes.
+_SHAPES = {"tuple_type": "must be a list", "model_type": "must be a mapping of settings"}
+_OFTEN_MEANT = ("weight", "metric", "name")  # the setting that a lone value is of
 _QUOTED = re.compile("'([^']*)'")
 _UNKNOWN = "is not a setting of this block"
+
+_BY_NAME = get_origin(Mapping[str, Any])  # of fields with one block for each name of the user's own
 
 MISSING = object()
 """What ``walk`` returns where there is no value."""
@@ -101,7 +106,20 @@ def _taught(detail: Any, fields: Mapping[str, Any]) -> InitErrorDetails:
     value = detail["input"]
     if detail["type"] == "missing":
         value, rule = None, "is required"
+    elif detail["type"] in _SHAPES:
+        rule = _SHAPES[detail["type"]]
+        next_step = next_step or _in_shape(value, detail["type"], fields)
     return _error_at(detail["loc"], value, rule, next_step, kind=detail["type"])
+
+
+def _in_shape(value: object, wanted: str, fields: Mapping[str, Any]) -> str:
+    """Advice for a single text or number where a list or a mapping is wanted; else empty."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    if wanted == "tuple_type":
+        return f"Write [{shown(value)}]."
+    first = next((name for name in _OFTEN_MEANT if name in fields), None)
+    return f"Write {{{first}: {value}}}." if first and len(str(value)) < _LONGEST_PATH else ""
 
 
 def without_dot(text: str) -> str:
@@ -171,7 +189,8 @@ class _OneOf:
         name = value.get("name")
         if name not in self.registry:
             rule = f"is not {self.registry.one}" if "name" in value else f"{self.registry.one} needs a name"
-            raise refuse(name, rule, did_you_mean(str(name), self.registry), at=("name",))
+            wanted = str(name) if "name" in value else ""
+            raise refuse(name, rule, did_you_mean(wanted, self.registry), at=("name",))
         return _config_of(self.registry[str(name)]).model_validate(value)
 
     # pydantic's discriminated unions need all classes when the field is declared. A registry is looked up
@@ -397,11 +416,20 @@ def _at_home(problem: Problem, root: type[Block]) -> Problem:
     parent, _, name = problem.path.rpartition(".")
     if problem.rule != _UNKNOWN or not problem.next_step.startswith("Known"):
         return problem
-    homes = homes_of_settings(root).get(words_of(name), ())
+    homes = {
+        home
+        for home in homes_of_settings(root).get(words_of(name), ())
+        if home != parent and not _is_where(home, problem.path)
+    }
     if not homes:
         return problem
     home = min(homes, key=lambda path: (not path.startswith(f"{parent}."), len(path)))
     return replace(problem, next_step=f"Did you mean {home!r}?")
+
+
+def _is_where(home: str, path: str) -> bool:
+    """Whether a setting stands where it belongs, which another component has: ``base.`` may be left out."""
+    return any("." in at and f".{path}".endswith(f".{at}") for at in (home, home.partition(".")[2]))
 
 
 @cache
@@ -432,7 +460,8 @@ def _inner_blocks(name: str, field: FieldInfo) -> Iterator[tuple[type[Block], st
             return
     for kind in (field.annotation, *get_args(field.annotation)):
         if isinstance(kind, type) and issubclass(kind, Block):
-            yield kind, "" if kind is not field.annotation and get_origin(field.annotation) is tuple else name
+            origin = None if kind is field.annotation else get_origin(field.annotation)
+            yield kind, "" if origin is tuple else f"{name}.<name>" if origin is _BY_NAME else name
 
 
 def problems_of(error: ValidationError) -> list[Problem]:

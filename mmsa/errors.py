@@ -29,16 +29,25 @@ _LIKENESS, _ALMOST_THE_SAME = 0.6, 0.8  # of difflib, which calls the first one 
 _ALSO_CALLED = {
     "accuracy": "acc",
     "algorithm": "sampler",
+    "bs": "batch size",
+    "ce": "cross entropy",
+    "cnn": "conv",
     "corr": "pearson",
     "correlation": "pearson",
     "dev": "valid",
+    "early stopping": "patience",
+    "gpu": "cuda",
+    "l1": "mae",
     "learning rate": "lr",
     "max epochs": "epochs",
+    "nsgaii": "nsga2",
+    "num samples": "trials",
     "optimizer": "optim",
     "pruner": "scheduler",
     "search alg": "sampler",
     "val": "valid",
     "validation": "valid",
+    "wd": "weight decay",
 }
 """Words of other tools, and the words for the same things here."""
 

@@ -135,6 +135,9 @@ def read_yaml(text: str, source: str) -> Any:
         raise ConfigError(source, [error.problem]) from None
     except yaml.MarkedYAMLError as error:
         raise ConfigError(source, [_unreadable(error, text)]) from None
+    except (ValueError, OverflowError):  # PyYAML makes characters of escapes without looking at the number
+        rule = "is not readable YAML: an escape such as \\U00110000 is of no character"
+        raise ConfigError(source, [Problem("(file)", text, rule, "Write text in single quotes.")]) from None
     except yaml.YAMLError as error:
         rule = f"is not readable YAML: {str(error).splitlines()[0]}"
         raise ConfigError(source, [Problem("(file)", text[:MOST_CHARACTERS], rule)]) from None

@@ -9,12 +9,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from mmsa.config import refuse
-from mmsa.data.readers.base import FileConfig
+from mmsa.data.readers.base import TABLES, FileConfig
 from mmsa.data.target_config import TargetConfig
 from mmsa.data.validation import first_few
 from mmsa.errors import DataError
-
-_TABLES = (".csv", ".tsv", ".parquet")
 
 Part = Literal["text", "audio", "vision", "interviewer"]
 
@@ -79,19 +77,19 @@ def table_file(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
-    tables = sorted(file for file in path.iterdir() if file.suffix.lower() in _TABLES and file.is_file())
+    tables = sorted(file for file in path.iterdir() if file.suffix.lower() in TABLES and file.is_file())
     if len(tables) == 1:
         return tables[0]
     found = first_few(file.name for file in tables) or "none"
     raise DataError(
-        f"{path}: must hold one table ({', '.join(_TABLES)}) with a row for each id; it has {found}"
+        f"{path}: must hold one table ({', '.join(TABLES)}) with a row for each id; it has {found}"
     )
 
 
 def is_custom(path: Path) -> bool:
     """Whether a file or folder is of a layout that this reader knows."""
     if path.is_dir():
-        return sum(file.suffix.lower() in _TABLES for file in path.iterdir()) == 1
+        return sum(file.suffix.lower() in TABLES for file in path.iterdir()) == 1
     return format_of(path) != ""
 
 
@@ -106,4 +104,4 @@ def format_of(path: Path) -> Literal["npz", "safetensors", "parquet", "csv", ""]
     # Eight bytes of a length, and a JSON object of that length.
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < path.stat().st_size:
         return "safetensors"
-    return "csv" if path.suffix.lower() in _TABLES else ""
+    return "csv" if path.suffix.lower() in TABLES else ""

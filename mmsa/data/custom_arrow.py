@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 from mmsa.data import budget
 from mmsa.data.corpus import Features
 from mmsa.data.custom import format_of
-from mmsa.data.custom_tables import LENGTHS, ArrayTable, Chosen, ColumnTable, Kind, float32, offsets_of
+from mmsa.data.custom_tables import (
+    LENGTHS,
+    ArrayTable,
+    Chosen,
+    ColumnTable,
+    Kind,
+    float32,
+    no_features,
+    offsets_of,
+)
 from mmsa.data.readers.base import strings
 from mmsa.data.readers.npy import Header, read_header, read_rows
 from mmsa.data.validation import finite_features, first_few
@@ -56,9 +65,15 @@ class Folder:
 
     def of_row(self, name: str, row_id: str) -> Path | None:
         """The file of a row; None where it lacks the modality."""
-        pattern = name if "{" in name else f"{name}/{{id}}.npy"
-        path = self._inside(pattern.replace("{id}", row_id))
+        path = self._inside(self._pattern(name).replace("{id}", row_id))
         return path if path.is_file() else None
+
+    def sought(self, name: str, ids: NDArray[np.str_]) -> str:
+        """Where the file of the first row would lie."""
+        return shown(self._pattern(name).replace("{id}", str(ids[0])) if len(ids) else self._pattern(name))
+
+    def _pattern(self, name: str) -> str:
+        return name if "{" in name else f"{name}/{{id}}.npy"
 
     def named(self, name: str) -> Path | None:
         """The file that a table names, of which an empty name is none.
@@ -171,12 +186,18 @@ class ArrowTable(ColumnTable):
         """A column of numbers; an empty field is NaN."""
         import pyarrow as pa
 
+        if self.kind(name) != "numbers":
+            raise DataError(f"{self.path}: column {shown(name)} holds lists, not one number a row")
         column = self._column(name).filter(chosen_N)
         values: NDArray[np.float64] = column.cast(pa.float64(), safe=False).to_numpy()
         return values.astype(np.float64)
 
     def width(self, name: str) -> int:
-        """D, by the first row that has any."""
+        """D, by the first row that has any.
+
+        Raises:
+            DataError: for a column of single numbers.
+        """
         whole = self._whole(name)
         if whole is not None:
             return int(self._beside.header(whole).shape[-1])
@@ -184,7 +205,12 @@ class ArrowTable(ColumnTable):
             for path in self._files(name, np.ones(self._table.num_rows, bool)):
                 if path is not None:
                     return int(self._beside.header(path).shape[-1])
-            raise DataError(f"{self.path}: there is no file for any row of {shown(name)}")
+            tried = (
+                "" if name in self._table.column_names else f", such as {self._beside.sought(name, self.ids)}"
+            )
+            raise DataError(f"{self.path}: there is no file for any row of {shown(name)}{tried}")
+        if self.kind(name) == "numbers":
+            raise no_features(self.path, f"column {shown(name)} has one number a row, and no list of them")
         return _list_rows(self._column(name).slice(0), self.path, name)[2]
 
     def frames(self, name: str, chosen_N: Chosen, source: str) -> Features:
@@ -300,7 +326,8 @@ def _arrow_table(file: Path, as_text: tuple[str, ...]) -> tuple[Any, str]:
             table = _csv_table(file, as_text)
         table.validate(full=True)  # offsets and UTF-8, which nothing below looks at again
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, MemoryError) as error:
-        raise DataError(f"{file}: is not a table, or is damaged: {shown(str(error), 300)}") from None
+        advice = "; save it in UTF-8" if "utf" in str(error).lower() else ""
+        raise DataError(f"{file}: is not a table, or is damaged: {shown(str(error), 300)}{advice}") from None
     names = [name.strip() for name in table.column_names]
     if len(set(names)) != len(names):
         repeated = sorted({name for name in names if names.count(name) > 1})
@@ -316,7 +343,7 @@ def _csv_table(file: Path, as_text: tuple[str, ...]) -> Any:
         header = stream.readline(1 << 20).decode("utf-8-sig")
         stream.seek(0)
         quotes = any(b'"' in chunk for chunk in iter(lambda: stream.read(1 << 20), b""))
-    delimiter = max(",;\t", key=header.count)
+    delimiter = max(",;\t|", key=header.count)
     # Blocks can be read at once only where no value can hold the end of a line, as only quoted ones do.
     parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=quotes)
     # Names are known only when the file is opened, with the spaces that some programs put before them.

@@ -174,6 +174,10 @@ class CustomReader(ColumnsReader):
         if self.config.folds is not None and not known:
             return ""
         rule = "must name the column that says whether a row is train, valid or test"
+        numbers = [name for name in self._table.names if "split" in name.lower()] if not known else []
+        if numbers:
+            advice = f"{first_few(numbers)} holds no text: write the words train, valid and test in it."
+            return Problem("data.split", None, rule, advice)
         advice = f"Here it may be {first_few(known)}." if known else _HOW_TO_SPLIT
         return Problem("data.split", None, rule, advice)
 
@@ -330,6 +334,8 @@ class CustomReader(ColumnsReader):
             wrong = first_few(dict.fromkeys(shown(text) for text in texts.tolist() if not _is_number(text)))
             rule = f"is text, and {name} has no classes"
             advice = f"Name them: targets: {{{name}: {{kind: multiclass, classes: [...]}}}}."
+            if all(_is_number(text.replace(",", ".")) for text in texts.tolist()):
+                rule, advice = "has a comma where a number has a point", "Write 0.5, not 0,5."
             problem = Problem(f"column {column}", wrong, rule, advice)
             raise_data_error(str(self.path), [problem])
             raise

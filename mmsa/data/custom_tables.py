@@ -144,6 +144,8 @@ class ArrayTable(ColumnTable):
     def frames(self, name: str, chosen_N: Chosen, source: str) -> Features:
         """(N, D), (N, T, D), or (L, D) with lengths that add up to L."""
         header, lengths_N = self._header(name), self._lengths(name, len(chosen_N))
+        if len(header.shape) == 1:
+            raise no_features(self.path, f"array {shown(name)} is {header}")
         if 0 in header.shape[1:]:
             raise DataError(f"{self.path}: array {shown(name)} is {header}; a row needs at least one number")
         if len(header.shape) == 3:
@@ -190,6 +192,14 @@ class ArrayTable(ColumnTable):
         return self._headers[name]
 
 
+def no_features(path: Path, what: str) -> DataError:
+    """The error for features that are a single number in each row, or are flattened to one axis."""
+    return DataError(
+        f"{path}: {what}; features are (N, D), (N, T, D), or (sum of lengths, D), and text is strings. "
+        "If it is one number a row, save it as (N, 1)"
+    )
+
+
 def float32(values: NDArray[Any]) -> NDArray[np.float32]:
     """A copy in float32."""
     with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold becomes inf, and then 0
@@ -217,6 +227,10 @@ def open_npz(path: Path) -> ArrayTable:
         DataError: for a file that is damaged.
     """
     file = NpzFile(path)
+    if not file.names:
+        raise DataError(
+            f"{path}: is a zip file without npy arrays (torch, Excel); save an npz file with np.savez"
+        )
     headers = {name: file.header(name) for name in file.names}
     warning = ""
     if "warning" in headers and headers["warning"].holds_text and headers["warning"].shape in ((), (1,)):

@@ -46,7 +46,8 @@ def _warn_about_columns(features: Features, source: str) -> None:
     if note := constant_note(low, high):
         logger.warning("%s: %s", source, note)
     statistics = FeatureInput.of(features)
-    reach = np.maximum(high - statistics.mean, statistics.mean - low) / statistics.scale
+    mean = statistics.mean.astype(np.float64)  # a difference of large values is more than float32 can hold
+    reach = np.maximum(high - mean, mean - low) / statistics.scale
     far = np.flatnonzero(reach > OUTLIER)
     if len(far):
         worst = int(reach.argmax())

@@ -25,6 +25,7 @@ from mmsa.errors import DataError
 
 _BARS = 12
 _WIDTH = 40  # characters of the longest bar
+_LONGEST_BOUND = 1e9  # that bars are told apart by all digits of
 _SATURATED = 0.05  # of a column's frames at one end of its range
 _MOST_FRAMES = 200_000  # that are looked at for columns at the end of their range
 _FEWEST_FRAMES = 20
@@ -123,7 +124,8 @@ def _labels(split: Split, target: TargetSpec) -> str:
         values = split.labels[np.isfinite(split.labels)]
         if not len(values):
             return "none"
-        text = f"{values.min():g} to {values.max():g}, mean {values.mean():.4g}, sd {values.std():.4g}"
+        deviation = values.std(dtype=np.float64)  # of large values, squares are more than float32 can hold
+        text = f"{values.min():g} to {values.max():g}, mean {values.mean():.4g}, sd {deviation:.4g}"
         if target.threshold is not None:
             text += f", {(values >= target.threshold).sum()} positive"
         return text
@@ -153,12 +155,16 @@ def histogram(labels: NDArray[np.float32], target: TargetSpec) -> list[str]:
             counts, edges = np.histogram(values, _BARS)
             places = max(0, 1 - math.floor(math.log10(np.ptp(values) / _BARS)))  # two digits tell bars apart
             bars = [
-                (f"{low:.{places}f} to {high:.{places}f}", int(count))
+                (f"{_bound(low, places)} to {_bound(high, places)}", int(count))
                 for low, high, count in zip(edges, edges[1:], counts, strict=False)
             ]
     if missing:
         bars.append(("missing", missing))
     return bar_lines(bars)
+
+
+def _bound(value: float, places: int) -> str:
+    return f"{value:.{places}f}" if abs(value) < _LONGEST_BOUND else f"{value:.4g}"
 
 
 def bar_lines(bars: Sequence[tuple[str, int]]) -> list[str]:

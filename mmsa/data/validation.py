@@ -16,6 +16,7 @@ from mmsa.errors import DataError, Problem
 logger = logging.getLogger("mmsa.data")
 
 _SHOWN = 5
+_NO_NAME = "''"  # an empty name is to be seen, too
 _LONGEST = 80  # characters of a name that is shown
 
 
@@ -169,7 +170,7 @@ def target_problems(
 
 def _group_problems(splits: Mapping[SplitName, Outline], allow: bool, source: str) -> list[Problem]:
     homes = _homes((name, np.unique(split.groups).tolist()) for name, split in splits.items())
-    shared = [f"{group} ({', '.join(names)})" for group, names in homes.items() if len(names) > 1]
+    shared = [f"{group or _NO_NAME} ({', '.join(names)})" for group, names in homes.items() if len(names) > 1]
     if not shared:
         return []
     if allow:
@@ -188,5 +189,5 @@ def first_few(items: Iterable[object], most: int = _SHOWN) -> str:
 
 
 def _short(item: object) -> str:
-    text = str(item)
+    text = str(item) or _NO_NAME
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

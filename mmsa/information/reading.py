@@ -25,6 +25,9 @@ FEW_DIMS = 3
 """Up to so many features in all, neighbour counting is the most accurate estimator there is."""
 
 
+_ROUNDING = 1e-6  # of a deviation: what a regression leaves of a feature that it explains completely
+
+
 @dataclass(frozen=True)
 class Sample:
     """Checked arrays (N, D), and the group (N,) of each row."""
@@ -88,7 +91,9 @@ class Sample:
 def _residuals(values_ND: Array, z_ND: Array) -> Array:
     design = np.hstack([np.ones((len(z_ND), 1)), z_ND])
     left_ND: Array = values_ND - design @ np.linalg.lstsq(design, values_ND, rcond=None)[0]
-    return left_ND
+    # Of what z says completely rounding is left, which ranks would take for a feature: of two such columns
+    # it can be the same.
+    return np.where(left_ND.std(0) > _ROUNDING * values_ND.std(0), left_ND, 0.0)
 
 
 def _matrix(name: str, values: ArrayLike) -> Array:

@@ -159,6 +159,8 @@ def _ends(part: Part, members: str, name: str, known: Mapping[str, Measurement])
     if least is None or most is None:
         return []
     told, contradicted = told_of(most)
+    if told_of(least)[1]:  # the least may lie above the most then
+        told, contradicted = False, True
     ends = _share(least.value, least), _share(most.value, most)
     low, high = _share(least.low, least), _share(most.high, most)
     return [Bracket(part, members, *ends, low, high, told=told, contradicted=contradicted)]

@@ -86,7 +86,7 @@ def rows_to_predict(
             rows = _with_means(corpus[split], predictor.inputs)
             yield {"id": rows.ids.tolist(), "split": [split] * len(rows)}, rows
         return
-    table = _table(Path(path), read)
+    table = _table(Path(path), read, tuple(predictor.inputs.modalities()))
     kept = [column for column in table if column not in MODALITIES]
     yield {str(column): table[column].tolist() for column in kept}, rows_of(table, predictor.inputs)
 
@@ -184,7 +184,7 @@ def check_form(path: Path) -> None:
         raise DataError(f"{path}: {ending} is no form of a table: write {' or '.join(_WRITTEN)}")
 
 
-def _table(path: Path, read: Callable[[Path], DataFrame]) -> DataFrame:
+def _table(path: Path, read: Callable[[Path], DataFrame], reads: Sequence[ModalityName]) -> DataFrame:
     try:
         table = read(path)
     except OSError as error:
@@ -196,7 +196,7 @@ def _table(path: Path, read: Callable[[Path], DataFrame]) -> DataFrame:
     if not set(table.columns) & set(MODALITIES):
         raise DataError(
             f"{path}: has the columns {', '.join(map(str, table.columns))}; a table has a column for each "
-            f"modality that the model reads, of {', '.join(MODALITIES)}"
+            f"modality that the model reads: {', '.join(reads)}"
         )
     return table
 

@@ -169,9 +169,8 @@ class RetrainReport:
         )
         if self.decomposition is not None:
             lines.append(f"seed {self.best_on_valid.seed}: {self.decomposition.text(brackets=False)}")
-            lines.append(
-                "brackets of redundancy, uniqueness and synergy: in information.json of the run and in MLflow"
-            )
+            if self.decomposition.status == "ok":
+                lines.append("brackets of redundancy, uniqueness and synergy: in information.json of the run")
         return lines
 
     def _row(self, metric: str) -> str:

@@ -26,6 +26,7 @@ from mmsa.search.definition.references import ReferencePlan, planned_references
 from mmsa.search.definition.reported import reported_lines
 from mmsa.search.definition.study_config import StudyConfig
 from mmsa.search.records import TrialTarget
+from mmsa.search.schedulers.base import RungSettings
 from mmsa.search.space.space import setting_of
 from mmsa.search.study.opening import extended
 from mmsa.search.study.view import StudyView, read_study
@@ -102,7 +103,7 @@ def _with_data(
         yield f"not timed: this machine has {machine_memory() / GIB:.3g} GiB of memory"
     else:
         timed = _timed(config, corpus, cache)
-        yield _cost(timed, asked, share)
+        yield _cost(timed, asked, share, config)
         yield from _finalists(config, cache, share)
         plan = planned_references(config.search.references, config.base, corpus)
         yield from _references(plan, timed, share)
@@ -166,11 +167,18 @@ def _timed(config: StudyConfig, corpus: Corpus, cache: Path) -> _Timed:
     return _Timed(step, count_steps(config.base, corpus, cache=cache))
 
 
-def _cost(timed: _Timed, trials: int, share: Share) -> str:
+def _cost(timed: _Timed, trials: int, share: Share, config: StudyConfig) -> str:
+    scheduler, epochs = config.search.scheduler, config.base.train.epochs
+    never = ""
+    if isinstance(scheduler, RungSettings) and not scheduler.levels(epochs):
+        never = (
+            f"; the scheduler {scheduler.name} stops none: its first rung, search.scheduler.grace: "
+            f"{scheduler.grace}, is not below the {epochs} epochs"
+        )
     total = timed.step * timed.steps * trials
     return (
         f"cost at most: {1000 * timed.step:.3g} ms/step x {timed.steps:,} steps x {trials:,} trials = "
-        f"{_long(total)} of one trial after the other ({share.cost(total)}), if no trial stops early"
+        f"{_long(total)} of one trial after the other ({share.cost(total)}), if no trial stops early{never}"
     )
 
 

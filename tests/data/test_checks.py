@@ -97,7 +97,10 @@ def test_planted_hazards_are_named(layout: str, tmp_path: Path) -> None:
     assert str(found.corpus.outlines["test"].ids[0]) not in text
 
 
-@pytest.mark.parametrize(("scale", "first"), [(2e-6, "0.0000000 to 0.0000020"), (2e6, "0 to 2000000")])
+@pytest.mark.parametrize(
+    ("scale", "first"),
+    [(2e-6, "0.0000000 to 0.0000020"), (2e6, "0 to 2000000"), (2e30, "0 to 2e+30")],
+)
 def test_bars_of_any_scale_are_told_apart(scale: float, first: str) -> None:
     bars = histogram(np.linspace(0, 12 * scale, 100, dtype=np.float32), TargetSpec("score"))
     assert bars[0].split("#")[0].strip() == first
@@ -111,6 +114,16 @@ def test_the_commands_and_their_exit_codes(
     assert launched(monkeypatch, "data.py", "inspect", tree) == 0
     assert "mosi.yaml: data.path" in capsys.readouterr().out
     assert launched(monkeypatch, "data.py", "check", tree) == 0
+    own = {"id": np.arange(9).astype(str), "audio": np.arange(18.0).reshape(9, 2), "label": np.arange(9.0)}
+    for path, split, told in (
+        (tmp_path / "few.npz", ["train"] * 7 + ["valid"] * 2, "chance chooses on fewer than 5 rows"),
+        (tmp_path / "none.npz", ["train"] * 9, "none.npz has no valid split: a search needs folds"),
+    ):
+        np.savez(path, **own, split=np.array(split))
+        capsys.readouterr()
+        for command in ("inspect", "check"):
+            launched(monkeypatch, "data.py", command, str(path), "--set", "data.modalities=[audio]")
+            assert told in capsys.readouterr().out
     assert launched(monkeypatch, "data.py", "check", tree, "--name", "sims") == 1
     assert "labels must lie within [-1, 1]" in capsys.readouterr().out
     assert launched(monkeypatch, "data.py", "cards", "eatd") == 0

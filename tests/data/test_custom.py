@@ -199,6 +199,15 @@ def test_a_column_of_speakers_that_is_not_used_for_groups_is_told(
         ({"egemaps_length": np.full(ROWS, -1)}, {}, "whole number from 0"),
         ({"egemaps": np.ones((5, 3)), "egemaps_length": None}, {}, "egemaps_length"),
         ({"egemaps": np.array(["a"] * ROWS, object)}, {}, "Python objects"),
+        ({"egemaps": np.ones(ROWS)}, {}, r"shape \(12,\); features are .* save it as \(N, 1\)"),
+        (
+            {"egemaps": np.ones(4 * ROWS), "egemaps_length": np.full(ROWS, 4)},
+            {},
+            r"shape \(48,\); features are",
+        ),
+        ({"answer": np.arange(ROWS)}, {"arrays": {"text": "answer", "audio": "egemaps"}}, "text is strings"),
+        ({"split": np.zeros(ROWS)}, {"split": None}, "split holds no text: write the words train"),
+        ({"score": np.array(["0,5"] * ROWS)}, {}, "Write 0.5, not 0,5"),
     ],
 )
 def test_what_does_not_fit_is_told(
@@ -215,6 +224,42 @@ def test_what_does_not_fit_is_told(
         return
     with pytest.raises(DataError, match=message):
         open_corpus(config(tmp_path / "f.npz", **(SETTINGS | settings)))
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ("audio", "column 'audio' has one number a row, and no list of them; features are"),
+        ("label", "column 'label' holds lists, not one number a row"),
+        ("nothing", "no file for any row of 'audio', such as 'audio/0.npy'"),
+    ],
+)
+def test_columns_of_parquet_that_hold_something_else_are_told(
+    tmp_path: Path, column: str, message: str
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table: dict[str, Any] = {
+        "id": [str(row) for row in range(ROWS)],
+        "split": ["train"] * 8 + ["valid"] * 4,
+        "raw_text": ["well then"] * ROWS,
+        "label": [[float(row)] if column == "label" else float(row) for row in range(ROWS)],
+    }
+    if column == "nothing":
+        (tmp_path / "audio").mkdir()
+    else:
+        table["audio"] = [1.0 if column == "audio" else [1.0, float(row)] for row in range(ROWS)]
+    pq.write_table(pa.table(table), tmp_path / "rows.parquet")  # type: ignore[no-untyped-call]
+    with pytest.raises(DataError, match=message):
+        open_corpus(config(tmp_path, modalities=["text", "audio"]))
+
+
+def test_a_folder_with_several_tables_asks_for_one_of_them(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("id,split\n")
+    with pytest.raises(DataError, match=r"name one of a\.csv, b\.csv in data\.path"):
+        open_corpus(config(tmp_path))
 
 
 def test_columns_under_other_names_are_told_at_once_with_what_to_write(tmp_path: Path) -> None:

@@ -124,6 +124,13 @@ def test_condition_that_explains_everything():
     assert measure(z + first, z + second, **FAST).value > 0.2
 
 
+@pytest.mark.parametrize("copy", [np.float32, np.float64])
+def test_what_the_condition_says_already_is_not_read_again_in_what_rounding_leaves(copy):
+    x = np.random.default_rng(0).standard_normal(100)
+    measurement = measure(x, x, (2 * x + 1).astype(copy))
+    assert (measurement.value, measurement.status) == (pytest.approx(0.0, abs=1e-9), "below_null")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["1v1-additive-0.1", "student-identity-2-2-1"])
 def test_extrapolation_widens_the_interval(name):

@@ -241,6 +241,12 @@ def test_whole_that_reads_less_than_its_part_is_incoherent():
         read["synergy/text,audio/least"].status == read["redundancy/text,audio/broja"].status == "incoherent"
     )
     assert read["unique/text|audio/least"].status == "positive"
+    (line,) = [
+        line
+        for line in fit.record(read, permutations=0, seconds=0.0).text().splitlines()
+        if line.startswith("unique/text|audio")
+    ]
+    assert line.endswith("incoherent"), "it is at least more than it is at most"
 
 
 def test_what_a_fusion_knows_its_modalities_know(linear):

@@ -107,6 +107,7 @@ def test_starts_that_break_one_are_refused(config):
         ("valid/mea <= 1", "not a metric", "Did you mean 'valid/mae'?"),
         ("test/mae <= 1", "never sees the test split", "valid/mae"),
         ("valid/mae < 1", "by <= or >=", "valid/mae <= 0.5"),
+        ("valid/mae > 1", "by <= or >=", "valid/mae >= 0.5"),
         ("valid/mae <= nan", "by <= or >=", "valid/mae <= 0.5"),
         ("valid/mae <= train.epochs", "by <= or >=", "valid/mae <= 0.5"),
     ],

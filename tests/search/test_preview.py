@@ -17,7 +17,7 @@ def test_a_dry_run_says_what_would_happen_and_makes_no_study(tmp_path, monkeypat
         "optim.lr": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True},
         "model.fusion.dropout": {"type": "float", "low": 0.0, "high": 0.5, "zero": 0.5},
     }
-    config = make_study_config(parameters, trials=6)
+    config = make_study_config(parameters, trials=6, scheduler={"name": "asha", "grace": 3})
     text = "\n".join(dry_run(config, tmp_path))
     order = [
         "searched parameters",
@@ -34,6 +34,7 @@ def test_a_dry_run_says_what_would_happen_and_makes_no_study(tmp_path, monkeypat
     assert "planted, 40 rows to train on, 20 to validate" in text
     assert "trained parameters: " in text
     assert "ms/step x 4 steps x 6 trials = " in text  # 2 epochs of 2 batches
+    assert "asha stops none: its first rung, search.scheduler.grace: 3, is not below the 2 epochs" in text
     assert not [path for path in tmp_path.rglob("*") if path != tmp_path / "cache"]
 
 

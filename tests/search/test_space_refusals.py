@@ -45,6 +45,7 @@ BY_ITSELF = [
     (changed(LR, type="flaot"), "type", "'flaot'", "not a type", "Did you mean 'float'?"),
     (changed(LR, type=["float"]), "type", "['float']", "not a type", ""),
     ([1e-4, 1e-1], "", "[0.0001, 0.1]", "must be a mapping", "type: float"),
+    ([16, 32], "", "[16, 32]", "must be a mapping", "Write {type: categorical, choices: [16, 32]}, or"),
     ({"type": "int", "low": 1, "high": 1}, "high", "1", "above low", "single value"),
     ({"type": "int", "low": 0, "high": 4, "log": True}, "low", "0", "1 or more when log", "low: 1"),
     ({"type": "int", "low": 1, "high": 8, "step": 2}, "high", "8", "whole number of steps", "Write high: 7"),
@@ -52,7 +53,7 @@ BY_ITSELF = [
     ({"type": "int", "low": 1, "high": 8, "zero": 0.5}, "zero", "0.5", "not a setting", ""),
     (changed(NAMES, choices=["adam"]), "choices", "('adam',)", "at least two", "`base`"),
     (changed(NAMES, choices=[]), "choices", "()", "at least two", "`base`"),
-    (changed(NAMES, choices="adam"), "choices", "'adam'", "valid tuple", ""),
+    (changed(NAMES, choices="adam"), "choices", "'adam'", "must be a list", ""),
     (changed(NAMES, choices=["a", "b", "a"]), "choices", "('a', 'b', 'a')", "'a' is a choice twice", "Keep"),
     (changed(NAMES, choices=[True, 1]), "choices", "(True, 1)", "of one type, not bool, int", ""),
     (changed(NAMES, choices=[1, 1.0]), "choices", "(1, 1.0)", "of one type, not float, int", "Write 1.0"),
@@ -132,6 +133,7 @@ IN_RUN_CONFIG = [
     ("optim.lrr", LR, "not a setting", "Did you mean 'optim.lr'?"),
     ("optm.lr", LR, "not a setting", "Did you mean 'optim.lr'?"),
     ("optim.lr.low", LR, "valid number", "optim.lr"),
+    ("model.fusion.rank", {"type": "int", "low": 1, "high": 4}, "not a setting", "Known: "),  # of lmf
     ("model.fusion.dropout", {"type": "float", "low": 0.0, "high": 1.5}, "less than 1", ""),
     ("model.fusion.width", {"type": "float", "low": 8.0, "high": 9.5}, "valid integer", ""),
     ("optim.name", {"type": "categorical", "choices": ["adamw", "sgd"]}, "adam", ""),
@@ -196,6 +198,7 @@ def test_start(make_values, start, where, rule, advice):
 
 OBJECTIVES = [
     ([], "search.objectives", "at least one", "valid/mae"),
+    (["valid/mae"], "search.objectives.0", "must be a mapping", "Write {metric: valid/mae}."),
     (
         [{"metric": "test/mae", "direction": "minimize"}],
         "search.objectives.0.metric",
@@ -247,7 +250,8 @@ ELSEWHERE = [
     ({"scheduler": {"name": "asha", "reduction": 1}}, "search.scheduler.reduction", "equal to 2", ""),
     ({"trials": 0}, "search.trials", "equal to 1", ""),
     ({"trials": "8"}, "search.trials", "valid integer", ""),
-    ({"starts": "defaults"}, "search.starts", "valid tuple", ""),
+    ({"starts": "defaults"}, "search.starts", "must be a list", "Write ['defaults']."),
+    ({"stop": {"patience": 3}}, "search.stop.name", "needs a name", "Known: never, noise"),
     ({"trails": 8}, "search.trails", "not a setting", "Did you mean 'trials'?"),
     ({"study": "my study"}, "study", "letters, digits", "Write my-study."),
     ({"study": "../other"}, "study", "letters, digits", "Write other."),

@@ -57,6 +57,8 @@ CONVERT = (
 
 ONE_LABEL = "a label is one number, and every column must have a row for each id"
 
+TABLES = (".csv", ".tsv", ".parquet")
+"""Endings of files that list the rows of data of one's own."""
 HOW_TO_SPLIT: dict[SplitName, str] = {
     "train": "Call the rows to learn from `train`.",
     "valid": "A search chooses by valid: call some train rows `valid`, whole videos or speakers.",
@@ -306,9 +308,10 @@ def strings(values: object, what: str) -> NDArray[np.str_]:
     for row, value in enumerate(values):
         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
         if not isinstance(text, str):
+            lost = " (a number has lost the zeros of an id such as 0012)"
+            advice = "one string for each row" if isinstance(value, np.ndarray | list) else f"strings{lost}"
             raise DataError(
-                f"{what}: {shown(value)} is not a string but of type {type(value).__name__}; "
-                "save strings (a number has lost the zeros of an id such as 0012)"
+                f"{what}: {shown(value)} is not a string but of type {type(value).__name__}; save {advice}"
             )
         if not text.isascii() and _SURROGATE.search(text):
             raise DataError(

@@ -76,7 +76,7 @@ class MmsaReader(Reader):
         """Read the named splits."""
         missing = [split for split in splits if split not in self._tables]
         if missing:
-            keys = first_few(self._content)
+            keys = first_few(self._content) or "none"
             raise DataError(
                 f"{self.path}: has no split {' and no '.join(missing)}; its keys are {keys}. "
                 + (HOW_TO_SPLIT[missing[0]] if self._tables else CONVERT)

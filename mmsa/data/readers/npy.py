@@ -75,6 +75,8 @@ def read_header(stream: IO[bytes], end: int) -> Header:
     Raises:
         ValueError: for anything but an array of real numbers or text that has just these bytes.
     """
+    if end == stream.tell():
+        raise ValueError("it is empty")
     length = int.from_bytes(stream.read(_length_bytes(stream.read(8))), "little")
     if length > _MAX_HEADER:
         raise ValueError(f"its header has {length} bytes; the longest of an array of numbers or text has 200")

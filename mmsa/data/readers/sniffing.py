@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from mmsa.data.readers.base import CONVERT, split_of
+from mmsa.data.readers.base import CONVERT, TABLES, split_of
 from mmsa.data.store import is_store
 from mmsa.data.unpickling import DAMAGE
 from mmsa.data.validation import first_few
@@ -56,6 +56,7 @@ def _recognise_folder(folder: Path) -> tuple[str, Path]:
     if len(files) == 1:
         return _layout_of_file(files[0]), files[0]
     inside = first_few(entry.name for entry in entries) or "nothing"
+    files = files or [entry for entry in entries if entry.suffix in TABLES and entry.is_file()]
     choice = f"name one of {first_few(file.name for file in files)} in data.path" if files else CONVERT
     raise DataError(f"{folder}: is a folder of no layout that mmsa knows, of {inside}; {choice}")
 
@@ -74,6 +75,8 @@ def _layout_of_file(path: Path) -> str:
         found = f"a text file ({path.suffix})"
     if found:
         raise DataError(f"{path}: is {found}, which is not read. {CONVERT}")
+    if not start:
+        raise DataError(f"{path}: is empty")
     raise DataError(
         f"{path}: begins with {start[:2]!r}, neither as an npz file nor as a pickle. {CONVERT} "
         "(A pickle of protocol 0 or 1 begins so too: set data.layout: mmsa for one.)"

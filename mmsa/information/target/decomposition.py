@@ -155,6 +155,8 @@ class Decomposition:
         for name in pairs:
             least, most, point = (self.quantities[f"{name}/{end}"] for end in ("least", "most", "broja"))
             rows_of_bracket = f"{name:<{width}}  {_shown(least)}  {_shown(most)}  {point.value:.3f}"
+            if "incoherent" in (least.status, most.status):
+                rows_of_bracket += "  incoherent"
             rows.append(heading + "\n" + rows_of_bracket if name == pairs[0] else rows_of_bracket)
         return "\n".join([*heads, "", *rows])
 

@@ -173,7 +173,7 @@ class _Names:
         homes = {
             home
             for path, home in self._paths(self._schema, "")
-            if words_of(path.rpartition(".")[2]) == words_of(name)
+            if words_of(path.rpartition(".")[2]) == words_of(name) and home not in (parent, problem.path)
         }
         home = min(homes, key=lambda path: (not path.startswith(f"{parent}."), len(path)), default=None)
         advice = problem.next_step if home is None else f"Did you mean {home!r}?"

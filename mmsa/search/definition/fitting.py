@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+from mmsa.config import Named
 from mmsa.data.corpus import MODALITIES, Corpus
+from mmsa.data.inspection import Examined
 from mmsa.data.target_spec import TargetSpec
+from mmsa.errors import DataError
 from mmsa.objectives.base import TASKS
 from mmsa.objectives.losses import default_loss
 from mmsa.search.definition.files import SPACES, shipped
 from mmsa.search.definition.starter import CHOICES_OF_SUITE
 from mmsa.training.metrics import metric_names
+from mmsa.training.selection import undecidable
 from mmsa.yaml_text import load_yaml
+
+
+def judged_splits(found: Examined, data: Named) -> Examined:
+    """Examined data, refused also where a search could not learn from train or choose on valid.
+
+    Args:
+        found: the data.
+        data: the settings that they were opened with; folds hold out other rows than valid.
+    """
+    folds = getattr(data, "folds", None)
+    if found.refused is not None or folds is not None or not {"train", "valid"} <= found.corpus.splits.keys():
+        return found
+    problems = undecidable(found.corpus, ())
+    told = "\n".join(map(str, problems))
+    return replace(found, refused=DataError(f"{found.path}:\n{told}")) if problems else found
 
 
 def fitting_spaces(corpus: Corpus) -> Iterator[tuple[str, str]]:

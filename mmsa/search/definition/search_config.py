@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, WrapValidator, field_validator, model_validator
 
 from mmsa.config import Block, Named, one_of, problems_of, refuse, refuse_all
-from mmsa.errors import Problem, did_you_mean
+from mmsa.errors import Problem, did_you_mean, shown
 from mmsa.interface import COSTS, VALID, Direction, References, direction_of
 from mmsa.search.definition.files import OTHER_TYPES
 from mmsa.search.definition.finalists import Finalists
@@ -82,13 +82,18 @@ def parse_parameter(settings: object) -> Written:
     if isinstance(settings, Written):
         return settings
     if not isinstance(settings, Mapping):
-        raise refuse(settings, "must be a mapping with a type", "Write {type: float, low: ..., high: ...}.")
+        ranged, other = "{type: float, low: ..., high: ...}", "what does not vary in `base`"
+        if isinstance(settings, list):
+            ranged, other = f"{{type: categorical, choices: {shown(settings)}}}", ranged
+        advice = f"Write {ranged}, or {other}."
+        raise refuse(settings, "must be a mapping with a type", advice)
     if "same_as" in settings:
         return TiedParameter.model_validate(settings)
     kind = settings.get("type")
     if not isinstance(kind, str) or kind not in _TYPES:
         rule = "is not a type of parameter" if "type" in settings else "a parameter needs a type, or same_as"
-        advice = OTHER_TYPES.get(str(kind).lower()) or did_you_mean(str(kind), _TYPES)
+        wanted = str(kind) if "type" in settings else ""
+        advice = OTHER_TYPES.get(wanted.lower()) or did_you_mean(wanted, _TYPES)
         raise refuse(kind, rule, advice, at=("type",))
     return _TYPES[kind].model_validate(settings)
 

@@ -67,7 +67,8 @@ def parse_constraint(text: str) -> Expression | MetricBound:
     except ValueError:
         number = math.nan
     if bound is None or not math.isfinite(number):
-        advice = f"Write {named['metric']} <= 0.5, for instance."
+        order = ">=" if named["rest"].lstrip().startswith(">") else "<="
+        advice = f"Write {named['metric']} {order} 0.5, for instance."
         raise refuse(text, "a metric is compared with one number, by <= or >=", advice)
     return MetricBound(text, named["metric"], bound["order"] == "<=", number)
 
