@@ -3,7 +3,7 @@
 ===================  ====================================================================================
 config.yaml          the complete configuration of the run
 inputs.json          what the model was built for: widths and standardisation of the features
-weights.safetensors  the weights of the best epoch
+weights.safetensors  the weights of the best epoch, and their digest
 text_encoder/        of a pretrained text encoder: configuration, tokenizer, and its weights if it was frozen
 fold-0/ …            in place of the last three, of a model that is the mean of several: a bundle for each
 ===================  ====================================================================================
@@ -11,12 +11,16 @@ fold-0/ …            in place of the last three, of a model that is the mean o
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from mmsa.config import dump_yaml, load_yaml, parse
 from mmsa.data.inputs import InputSpec
@@ -31,6 +35,7 @@ from mmsa.training.runtime import Runtime
 
 _FOLD = "fold-"
 _CONFIG, _INPUTS, _WEIGHTS, _TEXT = "config.yaml", "inputs.json", "weights.safetensors", "text_encoder"
+_DIGEST = "sha256"
 
 
 def save_bundle(result: Result, directory: Path) -> None:
@@ -52,7 +57,7 @@ def _save(predictor: Predictor, config: RunConfig, directory: Path) -> None:
     (directory / _CONFIG).write_text(dump_yaml(config.model_dump(mode="json")), encoding="utf-8")
     (directory / _INPUTS).write_text(json.dumps(predictor.inputs.to_dict()), encoding="utf-8")
     weights = {name: value.cpu().contiguous() for name, value in predictor.model.state_dict().items()}
-    save_file(weights, directory / _WEIGHTS)
+    save_file(weights, directory / _WEIGHTS, {_DIGEST: _digest(weights)})
     if predictor.inputs.text is not None:
         save_text_frontend(config.model, directory / _TEXT)
 
@@ -84,7 +89,25 @@ def load_bundle(directory: Path, cache: Path | None = None) -> Predictor:
     try:
         inputs = InputSpec.from_dict(json.loads((directory / _INPUTS).read_text(encoding="utf-8")))
         model = build_model(config.model, inputs, weights=False)
-        model.load_state_dict(load_file(directory / _WEIGHTS))
+        model.load_state_dict(_load_weights(directory / _WEIGHTS))
     except (*UNREADABLE, SafetensorError) as error:
         raise DataError(f"{directory} is a damaged model bundle: {reason_of(error)}") from None
     return Predictor(config, inputs, model.to(runtime.device), runtime, cache)
+
+
+def _load_weights(file: Path) -> dict[str, Tensor]:
+    """The weights of a file, refused where a byte changed: a wrong weight is a number like another."""
+    weights: dict[str, Tensor] = load_file(file)
+    with safe_open(file, framework="pt") as opened:
+        known = (opened.metadata() or {}).get(_DIGEST)
+    if known not in (None, _digest(weights)):  # bundles of earlier versions have none
+        raise ValueError(f"{file.name} has a wrong checksum")
+    return weights
+
+
+def _digest(weights: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        digest.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -148,6 +148,13 @@ class TestRefusals:
         with pytest.raises(DataError, match="damaged model bundle"):
             load_bundle(bundle)
 
+    def test_a_weight_that_changed_its_value(self, bundle):
+        whole = bytearray((bundle / "weights.safetensors").read_bytes())
+        whole[-3] ^= 0x10
+        (bundle / "weights.safetensors").write_bytes(whole)
+        with pytest.raises(DataError, match=r"damaged model bundle: .*wrong checksum"):
+            load_bundle(bundle)
+
     def test_rows_without_a_modality_the_model_reads(self, bundle, corpus):
         with pytest.raises(DataError, match="reads audio, which these rows do not have"):
             load_bundle(bundle).predict(replace(corpus["test"], audio=None))
