@@ -21,7 +21,7 @@ LOCK = Path(mmsa.__file__).resolve().parent.parent / "constraints.txt"
 _GIB = 2**30
 _LEAST_SHM, _LEAST_DISK = 2 * _GIB, 5 * _GIB
 _LEAST_PORTS = 2000
-# A socket's path has 107 bytes at most, on macOS 103; Ray's has this, with a process's number of seven digits.
+# A socket's path has 107 bytes at most, on macOS 103; this one ends with a process's number of seven digits.
 _OF_SOCKET = "/ray/session_2026-12-01_15-48-02_782700_4194304/sockets/plasma_store"
 _LONGEST_RAY = (103 if sys.platform == "darwin" else 107) - len(_OF_SOCKET)
 _RAY_PORT = 6379
