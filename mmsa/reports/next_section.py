@@ -13,7 +13,7 @@ from mmsa.reports.evidence import Evidence
 from mmsa.reports.path_runs import known_runs
 from mmsa.reports.points import Axis
 from mmsa.reports.sources import Composition
-from mmsa.results.compared import COMPARED, PAGE, EarlierVerdict
+from mmsa.results.compared import COMPARED, PAGE, EarlierComparison
 
 _TITLE = "What to do next"
 _MOST_COMPARED, _STEPS = 5, 3
@@ -68,7 +68,7 @@ def _choice(evidence: Evidence) -> list[Block]:
     """Which configuration to take."""
     assert evidence.best is not None
     name, tied = evidence.study.name, len(evidence.tied)
-    earlier = EarlierVerdict.of(evidence.runs, name)
+    earlier = EarlierComparison.of(evidence.runs, name)
     if earlier is not None and evidence.best.number in earlier.trials:
         return _taken(name, earlier)
     closed = "" if evidence.study.nature.has_test else "there is no test split"
@@ -101,7 +101,7 @@ def _choice(evidence: Evidence) -> list[Block]:
     return [Paragraph(words), Paragraph(command, is_code=True)]
 
 
-def _taken(name: str, earlier: EarlierVerdict) -> list[Block]:
+def _taken(name: str, earlier: EarlierComparison) -> list[Block]:
     page = f"{COMPARED}/{name}/{PAGE} in the folder of runs"
     words = f"{earlier.num_seeds} fresh seeds of each have said which ({page}): {earlier.text}."
     if earlier.trial is None:
