@@ -116,15 +116,15 @@ def storage(runs: Path, url: str | None) -> Iterator[Finding]:
 
     try:
         engine = create_engine(url)
-        file = engine.url.database if engine.dialect.name == "sqlite" else None
-        new = file is not None and not Path(file).exists()
+        database = engine.url.database if engine.dialect.name == "sqlite" else None
+        new = database is not None and not Path(database).exists()
         with engine.begin() as connection:
             connection.execute(text("CREATE TEMPORARY TABLE doctor (written INTEGER)"))
             connection.execute(text("INSERT INTO doctor VALUES (1)"))
             connection.execute(text("DROP TABLE doctor"))
         engine.dispose()
-        if file is not None and new and not Path(file).stat().st_size:
-            Path(file).unlink()
+        if database is not None and new and not Path(database).stat().st_size:
+            Path(database).unlink()
     except (SQLAlchemyError, ImportError) as error:
         yield Finding(
             "storage",
