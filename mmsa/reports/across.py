@@ -94,12 +94,13 @@ class AcrossReport:
     rows: Sequence[Mapping[str, object]]
 
 
-def across_report(studies: Sequence[StudyView], runs: Path) -> AcrossReport:
+def across_report(studies: Sequence[StudyView], runs: Path, storage: str | None = None) -> AcrossReport:
     """The report across studies.
 
     Args:
         studies: of different data sets, or of several settings of one.
         runs: their folder of runs.
+        storage: URL of their database, which commands name; None for the files in ``runs``.
 
     Raises:
         StudyError: for a damaged file of a report.
@@ -114,7 +115,8 @@ def across_report(studies: Sequence[StudyView], runs: Path) -> AcrossReport:
         Section("Do the estimators agree?", _agreement(lines)),
     ]
     title = f"Across {len(lines)} studies: {', '.join(line.name for line in lines)}"
-    return AcrossReport(Document(title, _verdict(lines), sections), [_row(line) for line in lines])
+    document = Document(title, _verdict(lines), sections).located(runs, storage)
+    return AcrossReport(document, [_row(line) for line in lines])
 
 
 def page_across(studies: Sequence[str]) -> str:

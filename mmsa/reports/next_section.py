@@ -138,14 +138,15 @@ def _elsewhere(evidence: Evidence) -> list[Block]:
     found = evidence.importance
     if not found:
         return []
-    told = {of.axis.name: of.told for of in evidence.ablations if of.told != "not told apart"}
+    against = {of.axis.name: of.told for of in evidence.ablations}
+    told = {name for name, words in against.items() if words != "not told apart"}
     quarter = math.ceil(len(evidence.completed) / 4)
     rows = []
     for p in sorted(range(len(found)), key=lambda p: -found[p].share):
         axis = evidence.axes[p]
         if not found[p].above_null and axis.name not in told:
             continue
-        zero = told.get(axis.name, "-")
+        zero = against.get(axis.name, "-")
         value_N = evidence.points[:quarter, p]
         rows.append([axis.label, f"{found[p].share:.2f}", _range(axis, value_N[~np.isnan(value_N)]), zero])
     rest = len(found) - len(rows)

@@ -71,9 +71,12 @@ def dry_run(
 
 
 def _sampled(config: StudyConfig) -> Iterator[str]:
+    if not config.space.parameters:
+        yield "nothing is searched: each trial is as the base"
+        return
     for position, point in enumerate(samples(config), start=1):
         divided = [f"# {division.text(name)}\n" for name, division in config.space.divisions(point).items()]
-        text = "".join([*divided, dump_yaml(point) if point else "as the base"])
+        text = "".join([*divided, dump_yaml(point)])
         yield f"sampled configuration {position}:\n\n{_indented(text)}\n"
 
 

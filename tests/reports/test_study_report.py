@@ -236,7 +236,7 @@ def test_it_says_what_to_do_next_here_and_on_the_next_data_set(told: StudyView, 
     section = (
         study_report(told, told_runs).markdown().partition("## What to do next\n")[2].partition("## ")[0]
     )
-    assert "python launch/compare.py --study told --top 5 --seeds 5" in section
+    assert "python launch/compare.py --study told --top 5 --seeds 5 --runs " in section
     assert "python launch/report.py --study told --measure" in section
     assert re.search(r"\| cpc.weight +\| .* \| 0 is better", section)
     assert "optim.lr" not in section  # it is not told from chance
@@ -249,11 +249,16 @@ def test_what_fresh_seeds_have_said_is_not_proposed_again(
     """As long as the best trial was among those that were compared."""
     with searched(tmp_path, config_of(search={"trials": 1}), 1):
         (tmp_path / "compared" / "told").mkdir(parents=True)
-        configs = [{"name": f"trial {number}", "trial": number} for number in compared]
+        blank = {"config_digest": "d" * 64, "seeds": [1, 2, 3, 4, 5]}
+        configs = [{"name": f"trial {number}", "trial": number, **blank} for number in compared]
         verdict = {"take": "trial 7", "text": "winner: trial 7"}
-        stored = {"configs": configs, "verdict": verdict, "seeds": [1, 2, 3, 4, 5]}
+        stored = {"configs": configs, "verdict": verdict, "seeds": [1, 2, 3, 4, 5], "test": None}
         (tmp_path / "compared" / "told" / "compare.json").write_text(json.dumps(stored))
-        section = study_report(read_study("told", tmp_path), tmp_path).markdown().partition("do next\n")[2]
+        document = study_report(read_study("told", tmp_path), tmp_path, "postgresql://me:secretword@h/s")
+    section = document.markdown().partition("do next\n")[2]
+    for command in re.findall(r"python launch/.*", section):  # that can be typed as it stands
+        stored_in = "" if "retrain.py" in command else " --storage 'postgresql://me:***@h/s'"
+        assert command.endswith(f" --runs {tmp_path}{stored_in}")
     said = "5 fresh seeds of each have said which (compared/told/compare.md in the folder of runs): winner"
     assert (said in section, "export.py --study told --trial 7" in section) == (0 in compared, 0 in compared)
     assert f"python launch/{advice}" in section
