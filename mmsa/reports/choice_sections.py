@@ -145,13 +145,13 @@ def path_section(evidence: Evidence) -> Section:
     before = first.value
     for number, step in enumerate(steps, 1):
         moves = "; ".join(
-            f"{old} → {new}" if name == step.name else f"{name.removeprefix(TERMS)}: {old} → {new}"
+            f"{old} → {new}" if name == step.choice else f"{name.removeprefix(TERMS)}: {old} → {new}"
             for name, (old, new) in step.moves.items()
         )
         rows.append(
             [
                 str(number),
-                step.name.removeprefix(TERMS),
+                step.choice.removeprefix(TERMS),
                 moves or "-",
                 f"{decimals(step.guess.value)} ({signed(step.guess.value - before)})",
                 _run(known, number),
