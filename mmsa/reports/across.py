@@ -156,9 +156,11 @@ def _row(line: _Line) -> dict[str, object]:
 
 def _verdict(lines: Sequence[_Line]) -> str:
     parts = [f"{line.name}: {line.kind}, modality {line.modality}" for line in lines]
-    while len("; ".join(parts)) >= VERDICT_LENGTH - 12 and len(parts) > 1:
-        parts = [*parts[:-2], "…"] if parts[-1] == "…" else [*parts[:-1], "…"]
-    return f"{'; '.join(parts)}"[: VERDICT_LENGTH - 1] + "."
+    kept, told = len(parts), "; ".join(parts)
+    while len(told) >= VERDICT_LENGTH and kept > 1:
+        kept -= 1
+        told = "; ".join([*parts[:kept], f"and {len(parts) - kept} more"])
+    return f"{told[: VERDICT_LENGTH - 1]}."
 
 
 def _summary(lines: Sequence[_Line]) -> Block:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -211,7 +212,8 @@ class Comparison:
             study=self.study,
             tags={name: str(value) for name, value in tags.items() if value is not None},
             metrics=metrics,
-            page=self.markdown(),
+            # The lines of a long heading lie on each other in MLflow, and bold ones do not.
+            page=re.sub(r"\A# (.*)", r"**\1**", self.markdown()),
             result=json.dumps(self.to_dict(), indent=2) + "\n",
         )
 
