@@ -120,8 +120,8 @@ def _ablations(evidence: Evidence) -> list[Block]:
     caption = (
         f"Ablations within the search: mean {evidence.metric} of completed trials (their number) with a "
         "coefficient at "
-        "exactly 0 and above it. The sampler chose them by results, so intervals (Welch, 95 %) are too "
-        "narrow."
+        "exactly 0 and above it. Intervals (Welch, of four trials or more on both sides) are of 95 % for all "
+        "coefficients together, and still too narrow, since the sampler chose by results."
     )
     return [Table(caption, ["coefficient", "at 0", "above 0", "difference", "95 % interval", "told"], rows)]
 

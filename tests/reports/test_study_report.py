@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from reports_cases import HOSTILE, config_of, searched
 
@@ -17,6 +18,7 @@ from mmsa.interface import DataNature, PairedDifference, ReferencePoint, Scalar
 from mmsa.reports.across import across_report
 from mmsa.reports.document import VERDICT_LENGTH, Document, Paragraph, Section, Table
 from mmsa.reports.drawing import Drawing
+from mmsa.reports.evidence import Evidence
 from mmsa.reports.study_report import study_report
 from mmsa.search.records import Ending
 from mmsa.search.study.view import StudyView, read_study
@@ -380,3 +382,31 @@ def test_few_trials_are_no_evidence_that_no_kind_is_rewarded(tmp_path: Path) -> 
     text = study_report(read_study("told", tmp_path), tmp_path).markdown()
     assert "takes 16 completed trials with coefficients to say" in text
     assert "has of none surely more" not in text
+
+
+@pytest.mark.parametrize(
+    ("at_zero", "above", "told_as"),
+    [
+        ([0.50, 0.51], [0.9, 1.0, 1.1, 1.2], "not told apart"),  # two trials have little spread by chance
+        ([0.0, 0.1, 0.2, 0.3], [0.25, 0.35, 0.45, 0.55], "not told apart"),  # p = .03, of one in five
+        ([0.0, 0.1, 0.2, 0.3], [0.8, 0.9, 1.0, 1.1], "0 is better"),
+    ],
+)
+def test_an_ablation_is_told_by_enough_trials_and_over_all_coefficients(
+    told: StudyView, told_runs: Path, at_zero: list[float], above: list[float], told_as: str
+) -> None:
+    evidence = Evidence(told, told_runs)
+    evidence.values = np.array([*at_zero, *above])
+    chosen_N = np.array([0.0] * len(at_zero) + [1.0] * len(above))
+    evidence.points = np.tile(chosen_N[:, None], len(evidence.axes))
+    assert len(evidence.ablations) > 3
+    assert {of.told for of in evidence.ablations} == {told_as}
+
+
+def test_settings_of_a_term_whose_coefficients_are_all_0_are_silent(told: StudyView, told_runs: Path) -> None:
+    term = "objective.terms.mimrl."
+    weights = (f"{term}invariant.text_audio", f"{term}specific.text", f"{term}complementary.text_audio")
+    silent = Evidence(told, told_runs).silent(dict.fromkeys(weights, 0.0))
+    assert f"{term}estimator.name".startswith(silent)
+    assert not weights[0].startswith(silent)  # which would be heard
+    assert not Evidence(told, told_runs).silent({})
