@@ -47,7 +47,10 @@ def main() -> int:
         for finding in examined(subject, check):
             print(finding, flush=True)
             wrong += finding.verdict == "wrong"
-    print(f"{wrong} of these would hinder a search" if wrong else "nothing here would hinder a search")
+    if wrong:
+        print(f"wrong: {wrong}; a search would fail or suffer from it")
+    else:
+        print("nothing here would hinder a search")
     return WRONG if wrong else 0
 
 

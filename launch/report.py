@@ -75,7 +75,7 @@ def main() -> int:
         trials = [trial_card(studies[0], record) for record in studies[0].trials()]
         pages: list[str] = []
         written = rebuild(location, study_card(studies[0]), trials, pages.append)
-        page = log_report(studies[0], args.runs, location)
+        page = log_report(studies[0], args.runs, location, args.storage)
         print(f"MLflow at {location} lacked {written} of {len(trials)} trials.")
         print(f"report: {page}, and report.html of the study's run")
         print(f"to browse:\n{location.how_to_browse(pages[0])}")
@@ -91,8 +91,8 @@ def main() -> int:
             measure_composition(study, args.runs, args.measure)
     if args.run_path:
         run_path(studies[0], args.runs, args.run_path, lambda line: print(line, file=sys.stderr, flush=True))
-    across = across_report(studies, args.runs) if args.studies else None
-    document = across.document if across else study_report(studies[0], args.runs)
+    across = across_report(studies, args.runs, args.storage) if args.studies else None
+    document = across.document if across else study_report(studies[0], args.runs, args.storage)
     page = args.html or args.runs / (page_across(names) if args.studies else f"{args.study}/{PAGE}")
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(document.html(), encoding="utf-8")

@@ -67,7 +67,7 @@ def report(name: str, args: argparse.Namespace, location: Location, say: Callabl
     from mmsa.search.study.view import read_study
 
     try:
-        page = log_report(read_study(name, args.runs, args.storage), args.runs, location)
+        page = log_report(read_study(name, args.runs, args.storage), args.runs, location, args.storage)
     except MmsaError as error:
         again = f"python launch/report.py --study {name} --rebuild{location.options}"
         say(f"the report is not in MLflow: {error}\nto write it: {again}")

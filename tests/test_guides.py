@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 GUIDES = ["README.md", "CONTRIBUTING.md", "docs/glossary.md", "docs/extending.md", "SECURITY.md"]
@@ -32,3 +33,17 @@ def test_modules_and_files_that_a_guide_names_exist(guide: str) -> None:
     missing += [file for file in files if not any(ROOT.glob(file.rstrip("/")))]
     assert names | files
     assert sorted(missing) == []
+
+
+def test_studies_that_a_guide_or_a_space_names_are_those_of_its_spaces() -> None:
+    spaces = [*(ROOT / "search_spaces").rglob("*.yaml")]
+    known = {yaml.safe_load(space.read_text(encoding="utf-8"))["study"] for space in spaces}
+    known |= {"ours"}  # which the guide to data of one's own makes
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *spaces]
+    named = {
+        (page.name, study)
+        for page in pages
+        for study in re.findall(r"--study ([\w-]+)", page.read_text(encoding="utf-8"))
+    }
+    assert len(named) > len(spaces)
+    assert {(page, study) for page, study in named if study not in known} == set()

@@ -21,6 +21,9 @@ LOCK = Path(mmsa.__file__).resolve().parent.parent / "constraints.txt"
 _GIB = 2**30
 _LEAST_SHM, _LEAST_DISK = 2 * _GIB, 5 * _GIB
 _LEAST_PORTS = 2000
+# A socket's path has 107 bytes at most, on macOS 103; this one ends with a process's number of seven digits.
+_OF_SOCKET = "/ray/session_2026-12-01_15-48-02_782700_4194304/sockets/plasma_store"
+_LONGEST_RAY = (103 if sys.platform == "darwin" else 107) - len(_OF_SOCKET)
 _RAY_PORT = 6379
 _PROC = Path("/proc")
 _OURS = ("torch", "ray", "optuna", "mlflow", "transformers", "numpy")
@@ -159,6 +162,11 @@ def disk(runs: Path) -> Iterator[Finding]:
                 "Name another with --runs." if subject == "runs" else "Set RAY_TMPDIR to one that can be."
             )
             yield Finding("disk", "wrong", f"the folder {subject} {folder} cannot be written", advice)
+            continue
+        if subject == "Ray's" and len(os.fsencode(folder.absolute())) > _LONGEST_RAY:
+            told = f"the path of Ray's {folder} is too long for the sockets that Ray makes below it"
+            advice = f"Set RAY_TMPDIR to a folder whose path has at most {_LONGEST_RAY} characters."
+            yield Finding("disk", "wrong", told, advice)
             continue
         usage = shutil.disk_usage(place)
         told = f"{usage.free / _GIB:.1f} GiB free for {subject} {folder}"

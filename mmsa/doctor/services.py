@@ -9,12 +9,12 @@ import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from mmsa.config import expand_path
 from mmsa.doctor.findings import Finding
-from mmsa.errors import DataError, MmsaError
 from mmsa.masking import masked, masked_message
 from mmsa.tracking.location import Location
 
@@ -96,6 +96,7 @@ def storage(runs: Path, url: str | None) -> Iterator[Finding]:
     """Whether a study can be written, where it would be."""
     if url is None:
         file = runs / f".doctor-{secrets.token_hex(4)}"
+        made = [folder for folder in (runs, *runs.parents) if not folder.exists()]  # the lowest first
         try:
             runs.mkdir(parents=True, exist_ok=True)
             file.write_text("written", encoding="utf-8")
@@ -104,6 +105,10 @@ def storage(runs: Path, url: str | None) -> Iterator[Finding]:
             told = f"a study cannot be written to {runs}: {error.strerror or error}"
             yield Finding("storage", "wrong", told, "Name a folder that can be written with --runs.")
             return
+        finally:  # whoever only looked is left no folder
+            with suppress(OSError):  # one that was not made, or that somebody else uses by now
+                for folder in made:
+                    folder.rmdir()
         yield Finding("storage", "ok", f"files in {runs} can be written, read and removed")
         return
     from sqlalchemy import create_engine, text
@@ -111,11 +116,15 @@ def storage(runs: Path, url: str | None) -> Iterator[Finding]:
 
     try:
         engine = create_engine(url)
+        database = engine.url.database if engine.dialect.name == "sqlite" else None
+        new = database is not None and not Path(database).exists()
         with engine.begin() as connection:
             connection.execute(text("CREATE TEMPORARY TABLE doctor (written INTEGER)"))
             connection.execute(text("INSERT INTO doctor VALUES (1)"))
             connection.execute(text("DROP TABLE doctor"))
         engine.dispose()
+        if database is not None and new and not Path(database).stat().st_size:
+            Path(database).unlink()
     except (SQLAlchemyError, ImportError) as error:
         yield Finding(
             "storage",
@@ -129,7 +138,11 @@ def storage(runs: Path, url: str | None) -> Iterator[Finding]:
 
 
 def data(space: str | None) -> Iterator[Finding]:
-    """Whether the file that a space names is there."""
+    """Whether the file that a space names is there.
+
+    Raises:
+        MmsaError: for a space that cannot be read, or a variable in the path that is not set.
+    """
     if space is None:
         folder = os.environ.get("MMSA_DATA", "")
         if folder and not Path(folder).is_dir():
@@ -140,14 +153,8 @@ def data(space: str | None) -> Iterator[Finding]:
         return
     from mmsa.search.definition.load import load_space
 
-    try:
-        config = load_space(space, {})
-        given = getattr(config.base.data, "path", "")
-        path = expand_path(given) if given else None
-    except MmsaError as error:
-        advice = "export MMSA_DATA=<folder>" if isinstance(error, DataError) else "Correct the file."
-        yield Finding("data", "wrong", str(error), advice)
-        return
+    given = getattr(load_space(space, {}).base.data, "path", "")
+    path = expand_path(given) if given else None
     if path is None:
         yield Finding("data", "ok", f"{space} needs no file")
     elif path.exists() and os.access(path, os.R_OK):

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from itertools import pairwise, permutations
 from pathlib import Path
 
 import numpy as np
@@ -93,12 +94,13 @@ class AcrossReport:
     rows: Sequence[Mapping[str, object]]
 
 
-def across_report(studies: Sequence[StudyView], runs: Path) -> AcrossReport:
+def across_report(studies: Sequence[StudyView], runs: Path, storage: str | None = None) -> AcrossReport:
     """The report across studies.
 
     Args:
         studies: of different data sets, or of several settings of one.
         runs: their folder of runs.
+        storage: URL of their database, which commands name; None for the files in ``runs``.
 
     Raises:
         StudyError: for a damaged file of a report.
@@ -113,7 +115,8 @@ def across_report(studies: Sequence[StudyView], runs: Path) -> AcrossReport:
         Section("Do the estimators agree?", _agreement(lines)),
     ]
     title = f"Across {len(lines)} studies: {', '.join(line.name for line in lines)}"
-    return AcrossReport(Document(title, _verdict(lines), sections), [_row(line) for line in lines])
+    document = Document(title, _verdict(lines), sections).located(runs, storage)
+    return AcrossReport(document, [_row(line) for line in lines])
 
 
 def page_across(studies: Sequence[str]) -> str:
@@ -153,9 +156,11 @@ def _row(line: _Line) -> dict[str, object]:
 
 def _verdict(lines: Sequence[_Line]) -> str:
     parts = [f"{line.name}: {line.kind}, modality {line.modality}" for line in lines]
-    while len("; ".join(parts)) >= VERDICT_LENGTH - 12 and len(parts) > 1:
-        parts = [*parts[:-2], "…"] if parts[-1] == "…" else [*parts[:-1], "…"]
-    return f"{'; '.join(parts)}"[: VERDICT_LENGTH - 1] + "."
+    kept, told = len(parts), "; ".join(parts)
+    while len(told) >= VERDICT_LENGTH and kept > 1:
+        kept -= 1
+        told = "; ".join([*parts[:kept], f"and {len(parts) - kept} more"])
+    return f"{told[: VERDICT_LENGTH - 1]}."
 
 
 def _summary(lines: Sequence[_Line]) -> Block:
@@ -328,16 +333,39 @@ def _agreement(lines: Sequence[_Line]) -> list[Block]:
                 if name.startswith(f"{DECOMPOSED}subset/")
             }
         )
-        orders = [_order({name: m for name, m in of.items() if name in alone}) for of in (alone, whole)]
-        known = "-" if "-" in orders else "yes" if orders[0] == orders[1] else "no"
-        rows.append([line.name, orders[0], orders[1], known])
+        both = alone, {name: m for name, m in whole.items() if name in alone}
+        rows.append([line.name, *map(_order, both), _same_order(*both)])
     caption = (
         "What each modality says about the label, from most to least: by the copula of the best trial's "
-        "vectors, and by the networks of the decomposition, which are of other rows or other vectors."
+        "vectors, and by the networks of the decomposition, which are of other rows or other vectors. "
+        "Where intervals overlap (~), the order is not known; it is the same if none of the pairs that both "
+        "tell apart is the other way round."
     )
     head = ["study", "by copula", "by networks", "same order"]
     blocks: list[Block] = [Table(caption, head, rows)] if rows else []
     return [*blocks, *_chosen(lines)]
+
+
+def _above(one: Measurement, other: Measurement) -> bool:
+    """Whether the interval of ``one`` lies above that of ``other``; above what is saturated lies nothing."""
+    if one.low is None or other.high is None or other.status == "saturated":
+        return False
+    return one.low > other.high
+
+
+def _same_order(copula: Mapping[str, Measurement], networks: Mapping[str, Measurement]) -> str:
+    """Whether two estimators put modalities in one order, as far as both tell them apart."""
+
+    def apart(found: Mapping[str, Measurement]) -> set[tuple[str, str]]:
+        sound = {name: m for name, m in found.items() if m.status not in ABSENT and not told_of(m)[1]}
+        return {pair for pair in permutations(sound, 2) if _above(*(sound[name] for name in pair))}
+
+    if "-" in (_order(copula), _order(networks)):
+        return "-"
+    ours, theirs = apart(copula), apart(networks)
+    if ours & {(low, high) for high, low in theirs}:
+        return "no"
+    return "yes" if ours & theirs else "not known"
 
 
 def _order(found: Mapping[str, Measurement]) -> str:
@@ -347,7 +375,11 @@ def _order(found: Mapping[str, Measurement]) -> str:
         return "-"
     verdicts = {name: told_of(known[name]) for name in sorted(known)}
     told = {name: m.value for name, m in known.items() if verdicts[name][0] and m.value is not None}
-    order = " > ".join(sorted(told, key=lambda name: -told[name]))
+    ordered = sorted(told, key=lambda name: -told[name])
+    words = ordered[:1]
+    for one, other in pairwise(ordered):
+        words += [">" if _above(known[one], known[other]) else "~", other]
+    order = " ".join(words)
     none = ", ".join(name for name, verdict in verdicts.items() if verdict == (False, False))
     unsure = ", ".join(name for name, (_, contradicted) in verdicts.items() if contradicted)
     parts = [order, f"nothing in {none}" if none else "", f"contradicted: {unsure}" if unsure else ""]

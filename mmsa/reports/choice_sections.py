@@ -120,8 +120,8 @@ def _ablations(evidence: Evidence) -> list[Block]:
     caption = (
         f"Ablations within the search: mean {evidence.metric} of completed trials (their number) with a "
         "coefficient at "
-        "exactly 0 and above it. The sampler chose them by results, so intervals (Welch, 95 %) are too "
-        "narrow."
+        "exactly 0 and above it. Intervals (Welch, of four trials or more on both sides) are of 95 % for all "
+        "coefficients together, and still too narrow, since the sampler chose by results."
     )
     return [Table(caption, ["coefficient", "at 0", "above 0", "difference", "95 % interval", "told"], rows)]
 
@@ -145,13 +145,13 @@ def path_section(evidence: Evidence) -> Section:
     before = first.value
     for number, step in enumerate(steps, 1):
         moves = "; ".join(
-            f"{old} → {new}" if name == step.name else f"{name.removeprefix(TERMS)}: {old} → {new}"
+            f"{old} → {new}" if name == step.choice else f"{name.removeprefix(TERMS)}: {old} → {new}"
             for name, (old, new) in step.moves.items()
         )
         rows.append(
             [
                 str(number),
-                step.name.removeprefix(TERMS),
+                step.choice.removeprefix(TERMS),
                 moves or "-",
                 f"{decimals(step.guess.value)} ({signed(step.guess.value - before)})",
                 _run(known, number),

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
+from pathlib import Path
 from textwrap import indent
 
 from mmsa.reports.style import STYLE
+from mmsa.tracking.location import runs_option, storage_option
 
 _SINGLE = r"[+-]?[\d.:]+(?:e[+-]?\d+)?%?"
 _NUMBER = re.compile(rf"{_SINGLE}(?: (?:to|of) {_SINGLE}| \({_SINGLE}(?: to {_SINGLE})?\)| [CG]PU-hours)*")
@@ -24,6 +26,7 @@ _MARKUP = re.compile(r"([\\`*\[\]<|]|^[>#])", re.MULTILINE)
 # Underscores within words are no markup, nor are > and # within a line: names of settings, and what is more
 # than what, stay readable in a terminal.
 _LONGEST_CELL = 400  # characters of a cell of Markdown: a traceback must not break the table
+_RETRAIN = "launch/retrain.py"
 VERDICT_LENGTH = 200
 """Characters that are seen of a note before it is opened."""
 
@@ -108,6 +111,22 @@ class Document:
 
     def __post_init__(self) -> None:
         assert len(self.verdict) <= VERDICT_LENGTH, self.verdict
+
+    def located(self, runs: Path, storage: str | None) -> Document:
+        """The same with commands that find the studies they name, wherever these are."""
+
+        def found(block: Block) -> Block:
+            if not (isinstance(block, Paragraph) and block.is_code):
+                return block
+            lines = [
+                # A retraining reads an exported file and no study.
+                f"{line}{runs_option(runs)}{'' if _RETRAIN in line else storage_option(storage)}"
+                for line in block.text.splitlines()
+            ]
+            return replace(block, text="\n".join(lines))
+
+        sections = [Section(section.title, [*map(found, section.blocks)]) for section in self.sections]
+        return replace(self, sections=sections)
 
     def html(self) -> str:
         """The complete page."""

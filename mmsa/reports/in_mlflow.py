@@ -17,19 +17,20 @@ PAGE = "report.html"
 _MARKDOWN = "report.md"
 
 
-def log_report(study: StudyView, runs: Path, location: Location) -> Path:
+def log_report(study: StudyView, runs: Path, location: Location, storage: str | None = None) -> Path:
     """Write the report of a study, and put it into its run; returns the page beside the study.
 
     Args:
         study: as it stands.
         runs: its folder of runs.
         location: the MLflow store, which has its run.
+        storage: as ``study_report``.
 
     Raises:
         StudyError, DataError: as ``study_report``.
         TrackingError: when the store cannot be written.
     """
-    document = study_report(study, runs)
+    document = study_report(study, runs, storage)
     html, page = document.html(), runs / study.name / PAGE
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(html, encoding="utf-8")

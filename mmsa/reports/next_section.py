@@ -13,7 +13,7 @@ from mmsa.reports.evidence import Evidence
 from mmsa.reports.path_runs import known_runs
 from mmsa.reports.points import Axis
 from mmsa.reports.sources import Composition
-from mmsa.results.compared import COMPARED, PAGE, EarlierVerdict
+from mmsa.results.compared import COMPARED, PAGE, EarlierComparison
 
 _TITLE = "What to do next"
 _MOST_COMPARED, _STEPS = 5, 3
@@ -68,7 +68,7 @@ def _choice(evidence: Evidence) -> list[Block]:
     """Which configuration to take."""
     assert evidence.best is not None
     name, tied = evidence.study.name, len(evidence.tied)
-    earlier = EarlierVerdict.of(evidence.runs, name)
+    earlier = EarlierComparison.of(evidence.runs, name)
     if earlier is not None and evidence.best.number in earlier.trials:
         return _taken(name, earlier)
     closed = "" if evidence.study.nature.has_test else "there is no test split"
@@ -101,7 +101,7 @@ def _choice(evidence: Evidence) -> list[Block]:
     return [Paragraph(words), Paragraph(command, is_code=True)]
 
 
-def _taken(name: str, earlier: EarlierVerdict) -> list[Block]:
+def _taken(name: str, earlier: EarlierComparison) -> list[Block]:
     page = f"{COMPARED}/{name}/{PAGE} in the folder of runs"
     words = f"{earlier.num_seeds} fresh seeds of each have said which ({page}): {earlier.text}."
     if earlier.trial is None:
@@ -138,14 +138,15 @@ def _elsewhere(evidence: Evidence) -> list[Block]:
     found = evidence.importance
     if not found:
         return []
-    told = {of.axis.name: of.told for of in evidence.ablations if of.told != "not told apart"}
+    against = {of.axis.name: of.told for of in evidence.ablations}
+    told = {name for name, words in against.items() if words != "not told apart"}
     quarter = math.ceil(len(evidence.completed) / 4)
     rows = []
     for p in sorted(range(len(found)), key=lambda p: -found[p].share):
         axis = evidence.axes[p]
         if not found[p].above_null and axis.name not in told:
             continue
-        zero = told.get(axis.name, "-")
+        zero = against.get(axis.name, "-")
         value_N = evidence.points[:quarter, p]
         rows.append([axis.label, f"{found[p].share:.2f}", _range(axis, value_N[~np.isnan(value_N)]), zero])
     rest = len(found) - len(rows)

@@ -86,7 +86,7 @@ def run_steps(
     raw = open_as_searched(study.name, base.data, study.attributes.get("corpus_digest"))
     corpora = Corpora(raw, encode_text(raw, base.model, cache), base, cache)
     for number, point in enumerate(points_along(start, end, steps), 1):
-        name = f"step {number} ({steps[number - 1].name})"
+        name = f"step {number} ({steps[number - 1].choice})"
         if (key := _key(_basis(study), point)) in known:
             say(f"{name}: run before, {metric} {decimals(known[key])}")
             continue

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from mmsa.data.ledger import LEDGER, Ledger
-from mmsa.interface import VALID, ReferencePoint, Scalar, counted, decimals, direction_of, signed
+from mmsa.interface import VALID, ReferencePoint, counted, decimals, direction_of, signed
 from mmsa.reports.document import VERDICT_LENGTH, Block, Paragraph, Picture, Section, Table
 from mmsa.reports.evidence import Evidence
 from mmsa.reports.points import Axis
@@ -182,22 +182,26 @@ def _point(evidence: Evidence, best: TrialRecord) -> list[Block]:
     study = evidence.study
     searched = study.trial(best.finalist_of) if best.finalist_of is not None else best
     default, chosen = study.config.complete({}), study.point(searched)
-    tied = [study.point(t) for t in evidence.tied if t.finalist_of is None]
+    points = [default, chosen, *(study.point(t) for t in evidence.tied if t.finalist_of is None)]
+    mutes = [evidence.silent(point) for point in points]
 
-    def heard(axis: Axis, point: Mapping[str, Scalar]) -> float:
-        """The value of a choice at a point; NaN where it changes nothing."""
-        mute = all(path.startswith(evidence.silent(point)) for path in axis.paths)
-        return math.nan if mute else axis.of(point)
+    def heard(axis: Axis) -> list[float]:
+        """The value of a choice at each point; NaN where it changes nothing."""
+        return [
+            math.nan if all(path.startswith(mute) for path in axis.paths) else axis.of(point)
+            for point, mute in zip(points, mutes, strict=True)
+        ]
 
     rows = []
     for axis in evidence.axes:
-        among = np.array([value for point in tied if not np.isnan(value := heard(axis, point))])
-        own = axis.spoken(heard(axis, default)), axis.spoken(heard(axis, chosen))
+        of_default, of_best, *of_tied = heard(axis)
+        among = np.array([value for value in of_tied if not math.isnan(value)])
+        own = axis.spoken(of_default), axis.spoken(of_best)
         if {*own} != {"-"} or len(among):
             rows.append([axis.name, *own, _spread(axis, among)])
     caption = (
         f"What trial {best.number} chose. The wider the tied trials lie, the less the choice matters or is "
-        "known. A setting of a term whose weight is 0 changes nothing, and has no value (-)."
+        "known. A setting of a term whose weight, or total, is 0 changes nothing, and has no value (-)."
     )
     return [Table(caption, ["setting", "default", "best", "among the tied"], rows)] if rows else []
 

@@ -106,7 +106,7 @@ def path_chart(
         title: for those who do not see the picture.
     """
     guesses = [first, *(step.guess for step in steps)]
-    names = ["defaults", *(f"+ {step.name.removeprefix(TERMS)}" for step in steps)]
+    names = ["defaults", *(f"+ {step.choice.removeprefix(TERMS)}" for step in steps)]
     rows = _ROW * len(guesses)
     drawing = Drawing(rows + 56, title)
     ends = [end for guess in guesses for end in (guess.low, guess.high)]

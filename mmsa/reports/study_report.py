@@ -26,7 +26,7 @@ from mmsa.reports.sources import decomposition_of
 from mmsa.search.study.view import StudyView
 
 
-def study_report(study: StudyView, runs: Path) -> Document:
+def study_report(study: StudyView, runs: Path, storage: str | None = None) -> Document:
     """The report of a study as it stands: finished, running, empty, or with nothing but failures.
 
     The same study gives the same report, to the last letter.
@@ -35,6 +35,7 @@ def study_report(study: StudyView, runs: Path) -> Document:
         study: to report on.
         runs: its folder of runs, with the ledger, retrained models, and what ``--measure`` and
             ``--run-path`` left.
+        storage: URL of the study's database, which its commands name; None for the file in ``runs``.
 
     Raises:
         StudyError: for a file of the report's own that is damaged.
@@ -61,7 +62,8 @@ def study_report(study: StudyView, runs: Path) -> Document:
         test_section(evidence),
         provenance_section(evidence),
     ]
-    return Document(f"Study {study.name} on {study.config.base.data.name}", answer(evidence), sections)
+    title = f"Study {study.name} on {study.config.base.data.name}"
+    return Document(title, answer(evidence), sections).located(runs, storage)
 
 
 def run_path(study: StudyView, runs: Path, num_steps: int, say: Callable[[str], None]) -> None:

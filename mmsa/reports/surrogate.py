@@ -74,6 +74,11 @@ class Step:
     moves: Mapping[str, tuple[str, str]]
     guess: Guess
 
+    @property
+    def choice(self) -> str:
+        """What it is called: the only setting that changes, or else what all of them depend on."""
+        return next(iter(self.moves)) if len(self.moves) == 1 else self.name
+
 
 class Forest:
     """A random forest over the axes of a space, fitted to trials that have a result.

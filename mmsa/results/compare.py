@@ -21,7 +21,15 @@ from mmsa.data.validation import raise_data_error
 from mmsa.errors import ConfigError, Problem, StudyError
 from mmsa.interface import VALID
 from mmsa.results.candidates import candidates
-from mmsa.results.compared import COMPARED, PAGE, RESULT, ComparedConfig, Comparison, OpenedTest
+from mmsa.results.compared import (
+    COMPARED,
+    PAGE,
+    RESULT,
+    ComparedConfig,
+    Comparison,
+    EarlierComparison,
+    OpenedTest,
+)
 from mmsa.results.crossed import Crossed
 from mmsa.results.entrants import Candidate, Entrant
 from mmsa.results.export import exported_trial
@@ -84,7 +92,7 @@ def compare(
     )
     entrants = train_all(compared, corpus, seeds, folder, runs / "cache", metric, lower, say)
     comparison = _judged(study, entrants, corpus, seeds, metric, lower)
-    if earlier := _opened_before(folder, comparison):
+    if earlier := _opened_before(runs, comparison):
         say(f"test was opened for these very models on {earlier.date}: it is not opened again")
         comparison = replace(comparison, test=earlier)
     _write(folder, comparison)  # before test is opened: what it says cannot change the verdict
@@ -200,16 +208,13 @@ def _compared(entrant: Entrant, crossed: Crossed, *, searched: bool) -> Compared
     )
 
 
-def _opened_before(folder: Path, comparison: Comparison) -> OpenedTest | None:
+def _opened_before(runs: Path, comparison: Comparison) -> OpenedTest | None:
     """What test said of the same models under the same verdict; None if it was not asked."""
-    try:
-        stored = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-        models = [[config["config_digest"], config["seeds"]] for config in stored["configs"]]
-        same = models == [[config.config_digest, list(config.seeds)] for config in comparison.configs]
-        same = same and stored["verdict"]["take"] == comparison.verdict.take
-        return OpenedTest.from_dict(stored["test"]) if same and stored["test"] else None
-    except (OSError, ValueError, LookupError, TypeError):  # nothing there, or of another version of mmsa
+    earlier = EarlierComparison.of(runs, comparison.study)
+    models = [(config.config_digest, [*config.seeds]) for config in comparison.configs]
+    if earlier is None or (earlier.models, earlier.take) != (models, comparison.verdict.take):
         return None
+    return earlier.test
 
 
 def _write(folder: Path, comparison: Comparison) -> None:

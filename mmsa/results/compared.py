@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,33 +25,42 @@ _FEW_GROUPS = 20
 
 
 @dataclass(frozen=True)
-class EarlierVerdict:
+class EarlierComparison:
     """What a comparison came to that was made before.
 
     Attributes:
         text: the verdict, in words.
-        trial: that was taken; None for defaults that no trial completed.
+        take: the configuration that was taken.
+        trial: of it; None for defaults that no trial completed.
         trials: that were compared.
-        num_seeds: fresh seeds of each.
+        models: what was trained: the digest of each configuration, and its seeds.
+        num_seeds: fresh seeds of those that stayed in the race.
+        test: what test said; None if it was not opened.
     """
 
     text: str
+    take: str
     trial: int | None
     trials: Sequence[int]
+    models: Sequence[tuple[str, Sequence[int]]]
     num_seeds: int
+    test: OpenedTest | None
 
     @classmethod
-    def of(cls, runs: Path, study: str) -> EarlierVerdict | None:
+    def of(cls, runs: Path, study: str) -> EarlierComparison | None:
         """The last comparison of a study; None if there is none, or of another version of mmsa."""
         try:
             stored = json.loads((runs / COMPARED / study / RESULT).read_text(encoding="utf-8"))
             trial_of = {config["name"]: config["trial"] for config in stored["configs"]}
-            verdict = stored["verdict"]
+            take = stored["verdict"]["take"]
             return cls(
-                text=str(verdict["text"]),
-                trial=trial_of[verdict["take"]],
+                text=str(stored["verdict"]["text"]),
+                take=take,
+                trial=trial_of[take],
                 trials=[trial for trial in trial_of.values() if trial is not None],
+                models=[(config["config_digest"], config["seeds"]) for config in stored["configs"]],
                 num_seeds=len(stored["seeds"]),
+                test=OpenedTest.from_dict(stored["test"]) if stored["test"] else None,
             )
         except (OSError, ValueError, LookupError, TypeError):
             return None
@@ -202,7 +212,8 @@ class Comparison:
             study=self.study,
             tags={name: str(value) for name, value in tags.items() if value is not None},
             metrics=metrics,
-            page=self.markdown(),
+            # The lines of a long heading lie on each other in MLflow, and bold ones do not.
+            page=re.sub(r"\A# (.*)", r"**\1**", self.markdown()),
             result=json.dumps(self.to_dict(), indent=2) + "\n",
         )
 

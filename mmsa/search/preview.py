@@ -25,10 +25,9 @@ from mmsa.search.definition.misfits import Outlook, refuse_misfits
 from mmsa.search.definition.references import ReferencePlan, planned_references
 from mmsa.search.definition.reported import reported_lines
 from mmsa.search.definition.study_config import StudyConfig
-from mmsa.search.records import TrialTarget
 from mmsa.search.schedulers.base import RungSettings
 from mmsa.search.space.space import setting_of
-from mmsa.search.study.opening import extended
+from mmsa.search.study.opening import extended, target_of
 from mmsa.search.study.view import StudyView, read_study
 from mmsa.training.cost import count_parameters, count_steps, time_step
 from mmsa.training.metrics import lopsided
@@ -56,13 +55,16 @@ def dry_run(
         DataError: for missing or damaged data, after the paragraphs that do not need them.
         ConfigError: for settings that do not fit each other or the data, at the same point.
     """
-    tied, asked = config.space.tied(), _asked(config, runs, storage, trials)
+    study: StudyView | None = None
+    with suppress(StudyError):  # which has not begun
+        study = read_study(config.study, runs, storage)
+    tied, asked = config.space.tied(), _asked(config, study, trials)
     yield f"study {config.study}: {asked:,} trials, on {config.base.data.name}"
     yield f"searched parameters: {len(config.space.parameters) - len(tied)}"
     yield from _sampled(config)
     try:
         corpus = prepare(config.base, runs / "cache")
-        yield from _with_data(config, corpus, runs, storage, asked)
+        yield from _with_data(config, corpus, runs / "cache", study, asked)
     except MmsaError:  # which comes last, after everything that can be said in spite of it
         yield from _without_data(config, MODALITIES)
         raise
@@ -70,28 +72,27 @@ def dry_run(
 
 
 def _sampled(config: StudyConfig) -> Iterator[str]:
+    if not config.space.parameters:
+        yield "nothing is searched: each trial is as the base"
+        return
     for position, point in enumerate(samples(config), start=1):
         divided = [f"# {division.text(name)}\n" for name, division in config.space.divisions(point).items()]
-        text = "".join([*divided, dump_yaml(point) if point else "as the base"])
+        text = "".join([*divided, dump_yaml(point)])
         yield f"sampled configuration {position}:\n\n{_indented(text)}\n"
 
 
-def _asked(config: StudyConfig, runs: Path, storage: str | None, trials: str | None) -> int:
-    """How many trials a search would have; an edited space begins to count anew, as in ``reconcile``."""
-    target, remaining = TrialTarget(config.search.trials), 0
-    with suppress(StudyError):
-        study = read_study(config.study, runs, storage)
-        remaining = study.remaining
-        if study.attributes.get("trials_in_space") == target.asked:
-            target = TrialTarget(**study.attributes["target"])
+def _asked(config: StudyConfig, study: StudyView | None, trials: str | None) -> int:
+    """How many trials a search would have."""
+    target = target_of({} if study is None else study.attributes, config)
+    remaining = 0 if study is None else study.remaining
     return (target if trials is None else extended(target, trials, remaining)).asked
 
 
 def _with_data(
-    config: StudyConfig, corpus: Corpus, runs: Path, storage: str | None, asked: int
+    config: StudyConfig, corpus: Corpus, cache: Path, study: StudyView | None, asked: int
 ) -> Iterator[str]:
     """What the trials would cost and have cost, then what the data say about the space."""
-    cache, outlook = runs / "cache", refuse_misfits(config, corpus)
+    outlook = refuse_misfits(config, corpus)
     without_idle_coefficients(config, outlook.idle)  # which the search itself would refuse
     base, batch_size = outlook.base, config.base.train.batch_size
     yield f"data: {corpus.name}, {len(corpus['train'])} rows to train on, {len(corpus['valid'])} to validate"
@@ -107,8 +108,8 @@ def _with_data(
         yield from _finalists(config, cache, share)
         plan = planned_references(config.search.references, config.base, corpus)
         yield from _references(plan, timed, share)
-    with suppress(StudyError):
-        yield from _measured(read_study(config.study, runs, storage), share)
+    if study is not None:
+        yield from _measured(study, share)
     yield from idle_lines(outlook.idle, config.space)
     yield from level_lines(config, InputSpec.of(corpus).modalities())
     yield from (f"warning: {line}" for line in lopsided(corpus["valid"].labels, corpus.target, "valid"))

@@ -175,7 +175,7 @@ class ProgressDisplay:
 
 def _spread(trial: TrialCard) -> str:
     """How far the first objective may be off: half of its 95 % interval over resampled groups."""
-    return "" if trial.standard_error is None else f" ± {_TWO_SIDED_95 * trial.standard_error:.2g}"
+    return "" if trial.standard_error is None else f" ± {_TWO_SIDED_95 * trial.standard_error:.2g} (95 %)"
 
 
 def spoken(outcome: Outcome) -> str:

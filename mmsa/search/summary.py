@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from mmsa.search.progress import ENDS, spoken
 from mmsa.search.records import STANDARD_ERRORS, Cost, TrialRecord, shown_params
 from mmsa.search.study.fidelity import Fidelity, fidelity
 from mmsa.search.study.view import StudyView
-from mmsa.tracking.location import DEFAULT_RUNS
+from mmsa.tracking.location import runs_option, storage_option
 from mmsa.training.constants import Constant, beaten_by, short_of
 from mmsa.training.honest import HonestEstimate
 from mmsa.training.presence import PatternResult, presence_lines
@@ -270,9 +269,8 @@ class SearchSummary:
 
     def _commands(self) -> list[str]:
         best = f"{self.study}-best.yaml"
-        runs = "" if self.runs == DEFAULT_RUNS else f" --runs {shlex.quote(str(self.runs))}"
+        runs, storage = runs_option(self.runs), storage_option(self.storage)
         chosen = f" --trial {self.best.number}" if self.best and self.best.breaks else ""
-        storage = "" if self.storage is None else f" --storage {shlex.quote(self.storage)}"
         return [
             f"python launch/export.py --study {self.study}{runs}{storage}{chosen} --out {best}",
             f"python launch/retrain.py --config {best}{runs} --seeds 3"

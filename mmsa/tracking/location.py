@@ -54,6 +54,16 @@ _SETTINGS = {
 }
 
 
+def runs_option(runs: Path) -> str:
+    """The option, after a space, by which a command finds a folder of runs; empty for the default one."""
+    return "" if runs == DEFAULT_RUNS else f" --runs {shlex.quote(str(runs))}"
+
+
+def storage_option(storage: str | None) -> str:
+    """The option, after a space, by which a command finds a database of studies, without its password."""
+    return f" --storage {shlex.quote(masked(storage))}" if storage else ""
+
+
 @dataclass(frozen=True)
 class Location:
     """An MLflow store.
@@ -88,8 +98,7 @@ class Location:
             _check(uri, named_by)
         else:
             named_by, uri = "", _database(runs.resolve() / "mlflow.db")
-        options = "" if runs == DEFAULT_RUNS else f" --runs {shlex.quote(str(runs))}"
-        options += f" --storage {shlex.quote(masked(storage))}" if storage else ""
+        options = runs_option(runs) + storage_option(storage)
         options += f" --mlflow-uri {shlex.quote(masked(uri))}" if named_by else ""
         artifacts = None if _kind(uri) in _SERVERS else (runs.resolve() / "artifacts").as_uri()
         return cls(uri, artifacts, named_by, options)

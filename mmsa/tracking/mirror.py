@@ -110,7 +110,8 @@ class Mirror:
         trial = self._trials[number]
         finished = max(self._clock(), trial.started or 0.0)  # a clock may be set back meanwhile
         ended = replace(trial, outcome=outcome, values=tuple(values), reason=reason, finished=finished)
-        self._update(replace(ended, best_epoch=best.number, metrics=best.metrics, violation=best.violation))
+        ended = replace(ended, violation=best.violation, standard_error=best.standard_error)
+        self._update(replace(ended, best_epoch=best.number, metrics=best.metrics))
 
     def reference_known(self, reference: ReferencePoint) -> None:
         """A reference point was measured or compared anew."""

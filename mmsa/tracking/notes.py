@@ -57,7 +57,7 @@ def verdict(study: StudyCard, trials: Sequence[TrialCard]) -> str:
     if best.violation:
         said = f"**No trial keeps the bounds.** Nearest: trial {best.number}, {metric} {decimals(value)}"
     if best.standard_error is not None:
-        said += f" ± {_TWO_SIDED_95 * best.standard_error:.2g}"
+        said += f" ± {_TWO_SIDED_95 * best.standard_error:.2g} (95 %)"
     constant = study.constants.get(metric)
     if constant is not None:
         said += f", a constant {decimals(constant)}"
@@ -107,7 +107,10 @@ def study_note(study: StudyCard, trials: Sequence[TrialCard], pages: Mapping[str
         lines += [f"What it began with: {tested}.", ""]
     order = ranked(trials, study.directions)[:5]
     if order:
-        lines += [_row("trial", study.metrics[0], "epoch", "settings"), _row("---", "---:", "---:", "---")]
+        lines += [
+            _row("trial", f"{study.metrics[0]} ± 95 %", "epoch", "settings"),
+            _row("---", "---:", "---:", "---"),
+        ]
         lines += [_trial_row(trial) for trial in order]
         lines.append("")
     if study.references:

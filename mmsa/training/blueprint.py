@@ -33,6 +33,7 @@ from mmsa.training.optimisers import group_settings, trained_parameters
 _DRAWN = (torch.empty, torch.rand, torch.randn)  # make weights; here only their shapes
 _FILLED = frozenset(
     (
+        "kaiming_uniform_",
         "normal_",
         "uniform_",
         "trunc_normal_",
@@ -121,9 +122,18 @@ class _Paper(TorchFunctionMode):
         if func in _DRAWN:
             given["device"] = "meta"
         target = args[0] if args else given.get("tensor")
+        # There is nothing to fill or to copy, and torch would load its compiler for it.
         if name in _FILLED and isinstance(target, Tensor) and target.is_meta:
-            return target  # there is nothing to fill, and torch would load its compiler for it
+            return target
+        if func is torch.stack and not given and len(args) == 1 and _alike_on_paper(args[0]):
+            return torch.empty((len(args[0]), *args[0][0].shape), dtype=args[0][0].dtype, device="meta")
         return func(*args, **given)
+
+
+def _alike_on_paper(parts: Any) -> bool:
+    """Whether these are tensors without memory, of one shape and type."""
+    kinds = {(part.is_meta, part.shape, part.dtype) for part in parts}
+    return len(kinds) == 1 and all(part.is_meta for part in parts)
 
 
 def _is_tensor(part: object) -> bool:

@@ -44,6 +44,15 @@ def test_little_shared_memory_is_wrong(tmp_path: Path, monkeypatch: pytest.Monke
     wrong(ray)
 
 
+def test_a_folder_whose_path_is_too_long_for_rays_sockets_is_wrong(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", f"/tmp/{'x' * 34}")
+    _, ray = machine.disk(tmp_path)
+    assert "too long" not in str(ray)
+    monkeypatch.setenv("RAY_TMPDIR", f"/tmp/{'x' * 35}")
+    _, ray = machine.disk(tmp_path)
+    wrong(ray, "too long", "at most 39 characters")
+
+
 @pytest.mark.skipif(
     not Path("/proc/self").is_dir(), reason="needs /proc, which takes files of nobody, root included"
 )
@@ -112,6 +121,9 @@ def test_mlflow_is_asked_as_its_client_would(tmp_path: Path, mlflow_server) -> N
 
 
 def test_storage_that_cannot_be_written_is_wrong(tmp_path: Path) -> None:
+    assert only(services.storage(tmp_path / "new" / "runs", None)).verdict == "ok"
+    assert list(tmp_path.iterdir()) == []  # nothing is left of what was tried
+    (tmp_path / "runs").mkdir()
     assert only(services.storage(tmp_path / "runs", None)).verdict == "ok"
     assert list((tmp_path / "runs").iterdir()) == []
     (tmp_path / "file").write_text("")
@@ -120,13 +132,18 @@ def test_storage_that_cannot_be_written_is_wrong(tmp_path: Path) -> None:
     wrong(away, "postgresql+psycopg://who:***@127.0.0.1:9/x")
     assert "secretword" not in str(away)
     assert only(services.storage(tmp_path, f"sqlite:///{tmp_path}/study.db")).verdict == "ok"
+    assert not (tmp_path / "study.db").exists()
 
 
 def test_data_that_are_not_there_are_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMSA_DATA", str(tmp_path))
     wrong(only(services.data("mosi_minilm")), str(tmp_path / "mosi_utterance.npz"), "is not there")
     monkeypatch.delenv("MMSA_DATA")
-    wrong(only(services.data("mosi_minilm")), "MMSA_DATA", "export")
+    (unset,) = examined("data", partial(services.data, "mosi_minilm"))
+    assert unset.verdict == "wrong"
+    assert unset.told.endswith("MMSA_DATA is not set; export MMSA_DATA=<folder>")
+    (unknown,) = examined("data", partial(services.data, "mosi_minilmm"))
+    assert "Did you mean 'mosi_minilm.yaml'?" in unknown.advice
     assert only(services.data("demo")).told == "demo needs no file"
 
 
@@ -149,7 +166,7 @@ def test_the_exit_code_is_that_of_what_is_wrong(tmp_path, monkeypatch, capsys) -
     assert "nothing here would hinder" in capsys.readouterr().out
     (tmp_path / "file").write_text("")
     assert launched(monkeypatch, "doctor.py", "--runs", str(tmp_path / "file")) == 1
-    assert "would hinder a search" in capsys.readouterr().out
+    assert "wrong: 1; a search would fail or suffer" in capsys.readouterr().out
 
 
 def test_an_error_of_ours_is_told_with_its_own_advice(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from mmsa.errors import DataError, StudyError
 from mmsa.information.target import Decomposition, Effort
 from mmsa.information.target.decomposition import Quantity
 from mmsa.information.target.quantities import atoms, pairs_of, quantities, subsets_of
-from mmsa.reports.across import _order, across_report, cells_of, page_across
+from mmsa.reports.across import _order, _same_order, across_report, cells_of, page_across
 from mmsa.reports.composition import (
     bound_of_nothing,
     brackets_of,
@@ -176,8 +176,31 @@ def test_modalities_that_say_nothing_have_no_place_in_an_order() -> None:
         "audio": measured(0.3),
         "vision": measured(0.25, "below_null"),
     }
-    assert _order(found) == "audio > text; nothing in vision"
+    assert _order(found) == "audio ~ text; nothing in vision"
     assert _order({"text": measured(0.2)}) == "-"
+
+
+@pytest.mark.parametrize(
+    ("copula", "networks", "same"),
+    [
+        ((0.30, 0.33), (0.34, 0.30), "not known"),  # as much in each: which comes first is chance
+        ((0.30, 0.50), (0.34, 0.30), "not known"),  # only one of them tells
+        ((0.30, 0.50), (0.20, 0.50), "yes"),
+        ((0.30, 0.50), (0.50, 0.30), "no"),
+    ],
+)
+def test_orders_are_compared_where_intervals_tell_them(
+    copula: tuple[float, float], networks: tuple[float, float], same: str
+) -> None:
+    both = [dict(zip(("text", "audio"), map(measured, values), strict=True)) for values in (copula, networks)]
+    assert _same_order(*both) == same
+    assert ("~" in _order(both[0])) == (copula[1] - copula[0] < 0.1)
+
+
+def test_nothing_lies_above_what_is_saturated() -> None:
+    found = {"text": measured(0.5), "audio": measured(0.3, "saturated")}
+    assert _order(found) == "text ~ audio"
+    assert _same_order(found, {"text": measured(0.2), "audio": measured(0.5)}) == "not known"
 
 
 @pytest.fixture

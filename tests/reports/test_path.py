@@ -85,6 +85,12 @@ def test_settings_that_exist_together_move_together() -> None:
     assert sorted(path for unit in units.values() for path in unit) == sorted(SPACE.parameters)
 
 
+def test_a_step_bears_the_name_of_what_changes() -> None:
+    unit, nothing = ("model.fusion.name", "model.fusion.width"), Guess(0.0, 0.0, 0.0)
+    assert Step(unit[0], unit, {unit[1]: ("128", "32")}, nothing).choice == unit[1]
+    assert Step(unit[0], unit, dict.fromkeys(unit, ("a", "b")), nothing).choice == unit[0]
+
+
 def test_a_step_that_was_run_is_a_fact_of_the_report(small: StudyView, tmp_path: Path) -> None:
     """The end of the way is a trial, so that running it gives the value of that trial to the last bit."""
     trial = small.trial(1)

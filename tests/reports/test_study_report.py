@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from reports_cases import HOSTILE, config_of, searched
 
@@ -17,6 +18,7 @@ from mmsa.interface import DataNature, PairedDifference, ReferencePoint, Scalar
 from mmsa.reports.across import across_report
 from mmsa.reports.document import VERDICT_LENGTH, Document, Paragraph, Section, Table
 from mmsa.reports.drawing import Drawing
+from mmsa.reports.evidence import Evidence
 from mmsa.reports.study_report import study_report
 from mmsa.search.records import Ending
 from mmsa.search.study.view import StudyView, read_study
@@ -236,7 +238,7 @@ def test_it_says_what_to_do_next_here_and_on_the_next_data_set(told: StudyView, 
     section = (
         study_report(told, told_runs).markdown().partition("## What to do next\n")[2].partition("## ")[0]
     )
-    assert "python launch/compare.py --study told --top 5 --seeds 5" in section
+    assert "python launch/compare.py --study told --top 5 --seeds 5 --runs " in section
     assert "python launch/report.py --study told --measure" in section
     assert re.search(r"\| cpc.weight +\| .* \| 0 is better", section)
     assert "optim.lr" not in section  # it is not told from chance
@@ -249,11 +251,16 @@ def test_what_fresh_seeds_have_said_is_not_proposed_again(
     """As long as the best trial was among those that were compared."""
     with searched(tmp_path, config_of(search={"trials": 1}), 1):
         (tmp_path / "compared" / "told").mkdir(parents=True)
-        configs = [{"name": f"trial {number}", "trial": number} for number in compared]
+        blank = {"config_digest": "d" * 64, "seeds": [1, 2, 3, 4, 5]}
+        configs = [{"name": f"trial {number}", "trial": number, **blank} for number in compared]
         verdict = {"take": "trial 7", "text": "winner: trial 7"}
-        stored = {"configs": configs, "verdict": verdict, "seeds": [1, 2, 3, 4, 5]}
+        stored = {"configs": configs, "verdict": verdict, "seeds": [1, 2, 3, 4, 5], "test": None}
         (tmp_path / "compared" / "told" / "compare.json").write_text(json.dumps(stored))
-        section = study_report(read_study("told", tmp_path), tmp_path).markdown().partition("do next\n")[2]
+        document = study_report(read_study("told", tmp_path), tmp_path, "postgresql://me:secretword@h/s")
+    section = document.markdown().partition("do next\n")[2]
+    for command in re.findall(r"python launch/.*", section):  # that can be typed as it stands
+        stored_in = "" if "retrain.py" in command else " --storage 'postgresql://me:***@h/s'"
+        assert command.endswith(f" --runs {tmp_path}{stored_in}")
     said = "5 fresh seeds of each have said which (compared/told/compare.md in the folder of runs): winner"
     assert (said in section, "export.py --study told --trial 7" in section) == (0 in compared, 0 in compared)
     assert f"python launch/{advice}" in section
@@ -375,3 +382,31 @@ def test_few_trials_are_no_evidence_that_no_kind_is_rewarded(tmp_path: Path) -> 
     text = study_report(read_study("told", tmp_path), tmp_path).markdown()
     assert "takes 16 completed trials with coefficients to say" in text
     assert "has of none surely more" not in text
+
+
+@pytest.mark.parametrize(
+    ("at_zero", "above", "told_as"),
+    [
+        ([0.50, 0.51], [0.9, 1.0, 1.1, 1.2], "not told apart"),  # two trials have little spread by chance
+        ([0.0, 0.1, 0.2, 0.3], [0.25, 0.35, 0.45, 0.55], "not told apart"),  # p = .03, of one in five
+        ([0.0, 0.1, 0.2, 0.3], [0.8, 0.9, 1.0, 1.1], "0 is better"),
+    ],
+)
+def test_an_ablation_is_told_by_enough_trials_and_over_all_coefficients(
+    told: StudyView, told_runs: Path, at_zero: list[float], above: list[float], told_as: str
+) -> None:
+    evidence = Evidence(told, told_runs)
+    evidence.values = np.array([*at_zero, *above])
+    chosen_N = np.array([0.0] * len(at_zero) + [1.0] * len(above))
+    evidence.points = np.tile(chosen_N[:, None], len(evidence.axes))
+    assert len(evidence.ablations) > 3
+    assert {of.told for of in evidence.ablations} == {told_as}
+
+
+def test_settings_of_a_term_whose_coefficients_are_all_0_are_silent(told: StudyView, told_runs: Path) -> None:
+    term = "objective.terms.mimrl."
+    weights = (f"{term}invariant.text_audio", f"{term}specific.text", f"{term}complementary.text_audio")
+    silent = Evidence(told, told_runs).silent(dict.fromkeys(weights, 0.0))
+    assert f"{term}estimator.name".startswith(silent)
+    assert not weights[0].startswith(silent)  # which would be heard
+    assert not Evidence(told, told_runs).silent({})

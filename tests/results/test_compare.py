@@ -22,7 +22,7 @@ from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import ConfigError, StudyError, TrainingDiverged
 from mmsa.experiment import RunConfig
 from mmsa.results.compare import compare
-from mmsa.results.compared import Comparison, EarlierVerdict
+from mmsa.results.compared import Comparison, EarlierComparison
 from mmsa.results.seeds import train_seed
 from mmsa.search.study.view import StudyView
 from mmsa.tracking.compared import ROLE, log_comparison
@@ -142,11 +142,11 @@ def test_the_page_begins_with_the_verdict_and_says_how_sure_it_is(finished: tupl
 
 def test_its_verdict_can_be_read_again(finished: tuple[Comparison, Path], tmp_path: Path) -> None:
     comparison, runs = finished
-    earlier = EarlierVerdict.of(runs, comparison.study)
+    earlier = EarlierComparison.of(runs, comparison.study)
     assert earlier is not None
     assert (earlier.text, earlier.num_seeds) == (comparison.verdict.text(), len(comparison.seeds))
     assert earlier.trials == [config.trial for config in comparison.configs]
-    assert EarlierVerdict.of(tmp_path, comparison.study) is None
+    assert EarlierComparison.of(tmp_path, comparison.study) is None
 
 
 def test_mlflow_has_one_run_of_it_with_the_page_as_its_note(

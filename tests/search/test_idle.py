@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mmsa.data import open_corpus
+from mmsa.search.definition import idle as idle_module
 from mmsa.search.definition.idle import idle_lines
 from mmsa.search.definition.misfits import refuse_misfits
 from mmsa.search.preview import dry_run
@@ -126,3 +127,23 @@ def test_the_summary_marks_them(tmp_path):
     assert idle_lines({"a.b": "why"}, Space({})) == [
         "warning: a.b has no effect: why; leave it out of the search"
     ]
+
+
+def test_what_matters_at_the_defaults_is_seen_by_the_drafts_of_the_extremes(make_study_config, monkeypatch):
+    """An open gate takes drafts of larger objectives, for what the defaults do not show alone."""
+    drafted: list[bool] = []
+    real = idle_module.blueprint
+
+    def counted(run: Any, *data: Any) -> Any:
+        drafted.append("cpc" in run.objective.built())
+        return real(run, *data)
+
+    monkeypatch.setattr(idle_module, "blueprint", counted)
+    zero = {"type": "float", "low": 0.1, "high": 1.0, "zero": 0.5}
+    base = {"objective": {"terms": {"cpc": {"weight": 0.0}}}, "data": data("text", "audio")}
+    dropout = {"type": "float", "low": 0.1, "high": 0.4}
+    config = make_study_config(
+        {"objective.terms.cpc.weight": zero, "model.fusion.dropout": dropout}, base=base
+    )
+    assert not idle(config)
+    assert drafted.count(True) == 2  # the extremes of its weight

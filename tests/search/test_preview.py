@@ -63,6 +63,11 @@ def test_a_dry_run_counts_the_trials_that_the_same_command_would_ask_for(tmp_pat
         study.extend("+2")
     assert first_line(None) == first_line("+2") == "study tried: 6 trials, on planted"  # the same request
     assert first_line("+3") == "study tried: 9 trials, on planted"
+    edited = make_study_config(trials=3)
+    told = [next(dry_run(edited, tmp_path, trials=trials)).split()[2] for trials in (None, "+2")]
+    assert told == ["3", "5"]  # counted anew
+    with Study.open(edited, tmp_path) as study:
+        assert study.asked == 3
     with pytest.raises(StudyError, match="must be a number of trials"):
         first_line("many")
 

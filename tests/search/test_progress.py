@@ -153,7 +153,7 @@ def test_the_status_says_how_far_trials_are_and_how_sure_the_best_is(console):
         display.trial_started(number, {}, "")
     display.trial_epoch(2, 5, {})
     end(display, 3, "completed", 0.4, best=BestEpoch(7, standard_error=0.02))
-    assert "0.4000 ± 0.039  best so far" in shown(console)[0]
+    assert "0.4000 ± 0.039 (95 %)  best so far" in shown(console)[0]
     status = display._status().plain
     assert "running 7 (epochs 2: 5/30, 4: 0/30, 5: 0/30, 6: 0/30, 7: 0/30, 8: 0/30, ...)" in status
-    assert "best valid/mae 0.4000 ± 0.039 (trial 3)" in status
+    assert "best valid/mae 0.4000 ± 0.039 (95 %) (trial 3)" in status

@@ -64,7 +64,7 @@ def tell(mirror: Observer, trial: TrialCard) -> None:
     mirror.trial_started(trial.number, trial.params, {"seed": trial.number})
     for epoch, metrics in trial.epochs.items():
         mirror.trial_epoch(trial.number, epoch, metrics)
-    best = BestEpoch(trial.best_epoch, trial.metrics, trial.violation)
+    best = BestEpoch(trial.best_epoch, trial.metrics, trial.violation, standard_error=0.02)
     mirror.trial_finished(trial.number, trial.outcome, trial.values, trial.reason, best)
 
 
@@ -99,6 +99,9 @@ def test_a_search_becomes_a_parent_and_a_child_for_each_trial(
     assert parent.data.metrics["best/valid/mae"] == 0.5
     assert parent.data.tags["mmsa.best_trial/valid/mae"] == "0"
     assert parent.data.tags["mmsa.corpus_digest"] == "77ab"
+    assert parent.data.tags["mlflow.note.content"].startswith(
+        "**Best: trial 0, valid/mae 0.5000** ± 0.039 (95 %)"
+    )
     assert store.text(parent, "space.yaml", tmp_path) == study.space_yaml
     assert store.text(parent, "best.yaml", tmp_path) == "seed: 0\n"
     assert store.text(parent, "trials.csv", tmp_path).splitlines()[2].startswith("1,search,pruned,0.8,")

@@ -129,7 +129,7 @@ def test_the_verdict_says_how_sure_and_names_what_is_not_beaten(
         card = replace(study, references=points, constants={"valid/mae": 1.1})
         return verdict(card, [replace(trials[0], standard_error=0.02, violation=violation), *trials[1:]])
 
-    assert said() == "**Best: trial 0, valid/mae 0.5000** ± 0.039, a constant 1.1000."
+    assert said() == "**Best: trial 0, valid/mae 0.5000** ± 0.039 (95 %), a constant 1.1000."
     assert said((0.2, 0.1, 0.3)).endswith(", better than every reference point.")
     unsure = said((0.2, 0.1, 0.3), (0.1, -0.1, 0.3))
     assert unsure.endswith(", not surely better than ridge on text.")

@@ -113,11 +113,13 @@ def _varied(path: str, point: Point, config: StudyConfig) -> Iterator[RunConfig]
 def _surroundings(config: StudyConfig) -> Iterator[Point]:
     """Points at which an effect may show: the defaults, the extremes, and some random ones.
 
-    All come first with the gates for exact zeros open, since a weight of 0 takes a term out and hides the
-    effect of the term's own parameters; then as they are.
+    The defaults come first, whose extremes are drafted already. Then all come with the gates for exact zeros
+    open, since a weight of 0 takes a term out and hides the effect of the term's own parameters; then as they
+    are.
     """
+    yield (defaults := config.complete({}))
     study = create_study(sampler=RandomSampler(seed=0))
-    points: list[Point] = [config.complete({}), *(point for _, _, point in config.space.corners(config.base))]
+    points: list[Point] = [defaults, *(point for _, _, point in config.space.corners(config.base))]
     points += [config.space.suggest(study.ask()) for _ in range(_DRAWN)]
     opened: dict[str, float] = {}
     for path, parameter in config.space.parameters.items():

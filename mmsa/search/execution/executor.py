@@ -246,7 +246,10 @@ def _beginning(study: Study) -> str:
     running = counts.pop("running", 0)
     if not counts and not running:
         return f"study {study.name}: {study.asked} trials"
-    line = f"study {study.name}: continues; {study.finished} of {study.asked} trials have ended"
+    ended = f"{study.finished} of {study.asked} trials have ended"
+    if study.finished > study.asked:
+        ended = f"{study.finished} trials have ended, and {study.asked} were asked for"
+    line = f"study {study.name}: continues; {ended}"
     if running == 1:
         return f"{line}, 1 was interrupted and goes on from its checkpoint"
     return line + (f", {running} were interrupted and go on from their checkpoints" if running else "")

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from mmsa.config import dump_yaml
 from mmsa.data.ledger import LEDGER, Ledger
@@ -60,13 +61,24 @@ def reconcile(store: TrialStore, config: StudyConfig, runs: Path, storage: str |
     _reconcile_tested(store, config, runs, storage)
     _reconcile_code(store)
     _reconcile_version(store, config)
-    trials = config.search.trials
-    if known.get("trials_in_space") != trials:
-        store.remember(target=asdict(TrialTarget(trials)), trials_in_space=trials)
+    aimed = {"target": asdict(target_of(known, config)), "trials_in_space": config.search.trials}
+    if any(known.get(name) != value for name, value in aimed.items()):
+        store.remember(**aimed)
     space = dump_yaml(config.model_dump())
     if known.get("space") != space:
         store.remember(space=space)
     (folder / "space.yaml").write_text(space, encoding="utf-8")
+
+
+def target_of(known: Mapping[str, Any], config: StudyConfig) -> TrialTarget:
+    """What a study aims at; a number of trials that was edited in its space begins to count anew.
+
+    Args:
+        known: what the study remembers; empty for one that has not begun.
+        config: of this launch.
+    """
+    trials = config.search.trials
+    return TrialTarget(**known["target"]) if known.get("trials_in_space") == trials else TrialTarget(trials)
 
 
 def extended(target: TrialTarget, request: str, remaining: int) -> TrialTarget:
