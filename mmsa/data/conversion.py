@@ -18,6 +18,7 @@ from mmsa.data.generated import CARD as INVENTED
 from mmsa.data.generated import LAYOUTS, GeneratedLayout
 from mmsa.data.inputs import FeatureInput
 from mmsa.data.published import identify
+from mmsa.data.readers.sniffing import deeper_layout, layout_of_folder
 from mmsa.data.store import (
     TEXT_COLUMNS,
     StoreCard,
@@ -27,6 +28,7 @@ from mmsa.data.store import (
     read_card,
     write_store,
 )
+from mmsa.data.validation import first_few
 from mmsa.errors import ConfigError, DataError, Problem
 
 logger = logging.getLogger("mmsa.data")
@@ -85,9 +87,15 @@ def _known_as(path: Path) -> str:
     published = identify(path)[1] if path.is_file() else None
     if published:
         return published.data_set
+    if path.is_dir() and (layout := layout_of_folder(path)) in DATA_SETS:
+        return layout
     if is_custom(path):
         return "custom"
-    raise DataError(f"{path}: is not known by its digest; say with --name which data set it is")
+    if not path.is_dir():
+        raise DataError(f"{path}: is not known by its digest; say with --name which data set it is")
+    inside = first_few(sorted(entry.name for entry in path.iterdir())) or "nothing"
+    advice = deeper_layout(path) or "say with --name which it is"
+    raise DataError(f"{path}: the names in it do not tell its data set ({inside}); {advice}")
 
 
 def convert(config: Named, folder: Path, warning: str = "") -> StoreCard:

@@ -90,6 +90,8 @@ class FileDataSet(DataSet):
         for name in outlines.keys() - opened.keys():
             for problem in outlines[name].problems:
                 logger.warning("%s %s cannot be opened as it is: %s", path.name, name, str(problem).strip())
+        if "valid" not in outlines and self.config.folds is None:
+            logger.warning("%s has no valid split: search it on folds (data.folds.k: 5)", path.name)
         if "test" not in outlines:
             logger.warning(
                 "%s has no test split: what is found can be searched, but not retrained", path.name

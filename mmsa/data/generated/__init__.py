@@ -108,7 +108,7 @@ def _people(
         writer(out, invent_people(count, seed), chosen, seed)
 
     # The share of valid frames is 1 everywhere in clean files.
-    usual = ("columns are constant", "has no column of speakers", "has no test split")
+    usual = ("columns are constant", "has no column of speakers", "has no test split", "has no valid split")
     return GeneratedLayout(data_set, write, hazards, settings, usual, FEWEST_PEOPLE)
 
 
