@@ -15,7 +15,7 @@ from mmsa.data.conversion import data_config
 from mmsa.data.corpus import MODALITIES, Features, ModalityName, Split, SplitName
 from mmsa.data.inputs import FeatureInput, InputSpec
 from mmsa.errors import DataError, did_you_mean
-from mmsa.results.served import rows_of, told
+from mmsa.results.served import encodes_text, rows_of, told
 from mmsa.training.bundle import load_bundle
 from mmsa.training.predictor import Predictor
 
@@ -88,7 +88,10 @@ def rows_to_predict(
         return
     table = _table(Path(path), read)
     kept = [column for column in table if column not in MODALITIES]
-    yield {str(column): table[column].tolist() for column in kept}, rows_of(table, predictor.inputs)
+    yield (
+        {str(column): table[column].tolist() for column in kept},
+        rows_of(table, predictor.inputs, encodes_text(predictor)),
+    )
 
 
 def _with_means(rows: Split, inputs: InputSpec) -> Split:

@@ -137,14 +137,14 @@ LAYOUTS: Mapping[str, GeneratedLayout] = {
     "mustard": replace(
         _of_layout("mustard", acted.write_mustard, acted.MUSTARD_HAZARDS, split="0"),
         splits=("train", "test"),
-        usual=(),
+        usual=("has no valid split",),
     ),
     "cmdc": replace(_people("cmdc", clinics.write_cmdc, clinics.CMDC_HAZARDS), splits=("train",)),
     # Test has no categories, as that of a challenge.
     "mpdd": replace(
         _people("mpdd", clinics.write_mpdd, clinics.MPDD_HAZARDS),
         splits=("train",),
-        usual=("test cannot be opened as it is",),
+        usual=("test cannot be opened as it is", "has no valid split"),
     ),
     "csd": replace(_utterances("mosi", csd.write_csd, "", (74, 47), True, **csd.CSD_HAZARDS), needs="h5py"),
     "lmvd": _people("lmvd", vlogs.write_lmvd, vlogs.VLOG_HAZARDS),
