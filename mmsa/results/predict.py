@@ -54,8 +54,10 @@ def find_models(study: str, runs: Path) -> Path:
     found = [path for path in folder.glob(f"{study}-*") if path.name.rpartition("-")[0] == study]
     if not found:
         known = sorted({path.name.rpartition("-")[0] for path in folder.glob("*-*")})
-        advice = did_you_mean(study, known) or "retrain it first: launch/retrain.py"
-        raise DataError(f"{folder}: study {study!r} has no retrained models; {advice}")
+        others = f". {did_you_mean(study, known)}" if known else ""
+        raise DataError(
+            f"{folder}: study {study!r} has no retrained models; retrain it first: launch/retrain.py{others}"
+        )
     return max(found, key=lambda path: path.stat().st_mtime)
 
 

@@ -206,3 +206,21 @@ def test_what_is_lacking_is_told_with_what_is_there(
     write(tmp_path / "d.npz")
     with pytest.raises(DataError, match=told):
         opened_to_look(data_config(str(tmp_path / "d.npz"), name, {}))
+
+
+def test_folds_that_a_search_would_refuse_are_found(tmp_path: Path) -> None:
+    """A person in two folds of a file: opening such data to look does not deal them."""
+    arrays = {
+        "audio": np.arange(24.0).reshape(12, 2),
+        "label": np.arange(12.0),
+        "video_id": np.arange(12) // 2,
+    }
+    np.savez(
+        tmp_path / "f.npz", **{**arrays, "video_id": arrays["video_id"].astype(str)}, fold=np.arange(12) % 3
+    )
+    changes = {"data.modalities": ["audio"], "data.folds": {"array": "fold"}}
+    found = opened_to_look(data_config(str(tmp_path / "f.npz"), "custom", changes))
+    assert "fold 0 trains on rows of videos or speakers that it holds out" in "\n".join(
+        inspection_lines(found)
+    )
+    assert findings(found.path, found.corpus, found.refused, {})[0].what == "refused"
