@@ -39,7 +39,7 @@ def data_config(path: str, name: str | None, changes: Mapping[str, Any], like: N
 
     Args:
         path: as in ``data.path``.
-        name: of the data set; None is what the file is known as.
+        name: of the data set; None is what the file is known as, or else that of ``like``.
         changes: values by dotted paths that begin with ``data.``.
         like: its other settings are taken, if it is of the same data set.
 
@@ -54,7 +54,7 @@ def data_config(path: str, name: str | None, changes: Mapping[str, Any], like: N
     ]
     if wrong:
         raise ConfigError("command line", wrong)
-    name = name or _known_as(expand_path(path))
+    name = name or _known_as(expand_path(path), None if like is None else like.name)
     values: dict[str, Any] = {"name": name, "path": path}
     if (invented := invented_layout(expand_path(path))) is not None and invented.data_set == name:
         values |= invented.settings
@@ -77,7 +77,7 @@ def invented_layout(path: Path) -> GeneratedLayout | None:
         return None
 
 
-def _known_as(path: Path) -> str:
+def _known_as(path: Path, otherwise: str | None) -> str:
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder")
     if is_store(path):
@@ -89,6 +89,8 @@ def _known_as(path: Path) -> str:
         return published.data_set
     if path.is_dir() and (layout := layout_of_folder(path)) in DATA_SETS:
         return layout
+    if otherwise is not None and otherwise in DATA_SETS and otherwise != "planted":
+        return otherwise
     if is_custom(path):
         return "custom"
     if not path.is_dir():

@@ -224,3 +224,11 @@ def test_folds_that_a_search_would_refuse_are_found(tmp_path: Path) -> None:
         inspection_lines(found)
     )
     assert findings(found.path, found.corpus, found.refused, {})[0].what == "refused"
+
+
+def test_a_file_that_nothing_tells_is_of_the_kind_that_a_model_learned_on(tmp_path: Path) -> None:
+    _rated(tmp_path / "f.npz")
+    learned_on = data_config("elsewhere.npz", "mosei", {"data.target": "joy"})
+    found = data_config(str(tmp_path / "f.npz"), None, {}, like=learned_on)
+    assert (found.name, found.target) == ("mosei", "joy")  # type: ignore[attr-defined]
+    assert data_config(str(tmp_path / "f.npz"), None, {}).name == "custom"
