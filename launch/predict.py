@@ -20,7 +20,8 @@ def arguments() -> argparse.Namespace:
         "--data", required=True, metavar="PATH", help="table (csv, json, jsonl, parquet), or a data set"
     )
     parser.add_argument(
-        "--name", help="of the data set, as in data.name (default: what the file is known as)"
+        "--name",
+        help="of the data set, as in data.name (default: what the file is known as, or the one learned on)",
     )
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help=".csv, .json or .parquet")
     add_common_arguments(parser)

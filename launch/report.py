@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmsa.cli import add_runs_argument, add_tracking_arguments, exit_code, positive
-from mmsa.errors import TrackingError
+from mmsa.errors import DataError, TrackingError
 
 if TYPE_CHECKING:
     from mmsa.reports.across import AcrossReport
@@ -86,9 +86,16 @@ def main() -> int:
     from mmsa.reports.study_report import run_path, study_report
 
     for study in studies if args.measure else ():
-        if not is_measured(study, args.runs, args.measure):
-            print(f"decomposing {args.measure} of {study.name} ...", file=sys.stderr, flush=True)
+        if is_measured(study, args.runs, args.measure):
+            continue
+        print(f"decomposing {args.measure} of {study.name} ...", file=sys.stderr, flush=True)
+        try:
             measure_composition(study, args.runs, args.measure)
+        except DataError as error:
+            if study.nature.can_be_divided:
+                raise
+            # The rest of the report stands all the same, and so do other studies.
+            print(f"{study.name} is not decomposed: {error}", file=sys.stderr)
     if args.run_path:
         run_path(studies[0], args.runs, args.run_path, lambda line: print(line, file=sys.stderr, flush=True))
     across = across_report(studies, args.runs, args.storage) if args.studies else None

@@ -212,19 +212,26 @@ def exit_code(command: Callable[[], int], *, prints_its_result: bool = False) ->
 
 
 class _Once(logging.Filter):
-    """Lets a note on data through once, however often a command opens a file."""
+    """Lets a note on data through once, however often a command opens a file.
+
+    What is told of one file word for word as of another before is told with its path.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: set[str] = set()
+        self._told: dict[str, set[str]] = {}
 
     @override
     def filter(self, record: logging.LogRecord) -> bool:
         if not f"{record.name}.".startswith("mmsa.data."):
             return True
         message = record.getMessage()
-        is_new = message not in self._told
-        self._told.add(message)
+        source = getattr(record, "source", "")
+        sources = self._told.setdefault(message, set())
+        if sources and source not in sources:
+            record.msg, record.args = f"{message} ({source})" if source else message, ()
+        is_new = source not in sources
+        sources.add(source)
         return is_new
 
 

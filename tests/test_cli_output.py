@@ -5,9 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from mmsa.cli import USER_ERROR, exit_code
+from mmsa.cli import USER_ERROR, _Once, exit_code
+from mmsa.config import parse
+from mmsa.data.catalogue import DATA_SETS
 
 CODE = """
 import sys
@@ -85,3 +88,18 @@ def test_a_note_on_data_is_told_once_and_others_as_often_as_they_come():
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr
     assert said.count("note: told by mmsa.data.hazards\n") == said.count("note: told by mmsa.data\n") == 1
     assert said.count("note: told by mmsa.search.progress\n") == 2
+
+
+def test_a_note_on_a_file_of_the_same_name_is_told_with_its_path(tmp_path, caplog):
+    told = _Once()
+    caplog.handler.addFilter(told)
+    for folder in ("a", "a", "b", "a", "b"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        path = tmp_path / folder / "f.npz"
+        np.savez(path, audio=np.full((4, 1), np.inf), label=np.arange(4.0), split=["train"] * 4)
+        config = {"path": str(path), "modalities": ["audio"]}
+        DATA_SETS["custom"](parse(DATA_SETS["custom"].Config, config, "test")).examine(("train",))
+    caplog.handler.removeFilter(told)
+    holes = [message for message in caplog.messages if "4 inf" in message or "inf set to 0" in message]
+    first, second = holes
+    assert second == f"{first} ({path})"

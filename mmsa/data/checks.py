@@ -51,7 +51,7 @@ def column_notes(corpus: Corpus, path: Path) -> list[str]:
 def _zeros(corpus: Corpus, path: Path) -> list[DataFinding]:
     """Columns in which a 0 that was put there is no value that they have."""
     split = corpus.splits.get("train")
-    notes = [] if split is None else zeros_outside(split, f"{path.name} train")
+    notes = [] if split is None else zeros_outside(split, f"{path.name} train", mapped=True)
     return [DataFinding("zeros outside of a column", note) for note in notes]
 
 

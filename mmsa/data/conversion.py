@@ -18,6 +18,7 @@ from mmsa.data.generated import CARD as INVENTED
 from mmsa.data.generated import LAYOUTS, GeneratedLayout
 from mmsa.data.inputs import FeatureInput
 from mmsa.data.published import identify
+from mmsa.data.readers.sniffing import deeper_layout, layout_of_folder
 from mmsa.data.store import (
     TEXT_COLUMNS,
     StoreCard,
@@ -27,6 +28,7 @@ from mmsa.data.store import (
     read_card,
     write_store,
 )
+from mmsa.data.validation import first_few
 from mmsa.errors import ConfigError, DataError, Problem
 
 logger = logging.getLogger("mmsa.data")
@@ -37,7 +39,7 @@ def data_config(path: str, name: str | None, changes: Mapping[str, Any], like: N
 
     Args:
         path: as in ``data.path``.
-        name: of the data set; None is what the file is known as.
+        name: of the data set; None is what the file is known as, or else that of ``like``.
         changes: values by dotted paths that begin with ``data.``.
         like: its other settings are taken, if it is of the same data set.
 
@@ -52,7 +54,7 @@ def data_config(path: str, name: str | None, changes: Mapping[str, Any], like: N
     ]
     if wrong:
         raise ConfigError("command line", wrong)
-    name = name or _known_as(expand_path(path))
+    name = name or _known_as(expand_path(path), None if like is None else like.name)
     values: dict[str, Any] = {"name": name, "path": path}
     if (invented := invented_layout(expand_path(path))) is not None and invented.data_set == name:
         values |= invented.settings
@@ -75,7 +77,7 @@ def invented_layout(path: Path) -> GeneratedLayout | None:
         return None
 
 
-def _known_as(path: Path) -> str:
+def _known_as(path: Path, otherwise: str | None) -> str:
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder")
     if is_store(path):
@@ -85,9 +87,17 @@ def _known_as(path: Path) -> str:
     published = identify(path)[1] if path.is_file() else None
     if published:
         return published.data_set
+    if path.is_dir() and (layout := layout_of_folder(path)) in DATA_SETS:
+        return layout
+    if otherwise is not None and otherwise in DATA_SETS and otherwise != "planted":
+        return otherwise
     if is_custom(path):
         return "custom"
-    raise DataError(f"{path}: is not known by its digest; say with --name which data set it is")
+    if not path.is_dir():
+        raise DataError(f"{path}: is not known by its digest; say with --name which data set it is")
+    inside = first_few(sorted(entry.name for entry in path.iterdir())) or "nothing"
+    advice = deeper_layout(path) or "say with --name which it is"
+    raise DataError(f"{path}: the names in it do not tell its data set ({inside}); {advice}")
 
 
 def convert(config: Named, folder: Path, warning: str = "") -> StoreCard:

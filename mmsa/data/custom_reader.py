@@ -166,8 +166,10 @@ class CustomReader(ColumnsReader):
     @cached_property
     def _guessed_split(self) -> str | Problem:
         """The only column that can say the split of a row."""
-        known = [name for name in self._table.names if "split" in name.lower()]
-        known = known or [name for name in self._table.names if "fold" in name.lower()]
+        dealing = self.config.folds.array if self.config.folds is not None else None  # of names, perhaps
+        names = [name for name in self._table.names if name != dealing]
+        known = [name for name in names if "split" in name.lower()]
+        known = known or [name for name in names if "fold" in name.lower()]
         known = [name for name in known if self._table.kind(name) == "text"]
         if len(known) == 1:
             return known[0]
@@ -233,8 +235,7 @@ class CustomReader(ColumnsReader):
         def read() -> NDArray[np.int8]:
             self._chosen(array, (), "data.folds.array")
             everything = np.ones(self._table.count(array), bool)
-            kind = self._table.kind(array)
-            values = (self._table.text if kind == "text" else self._table.numbers)(array, everything)
+            values = self._table.cells(array, everything)
             if values.dtype.kind == "f" and (values == np.floor(values)).all():
                 values = values.astype(np.int64)  # whole numbers of a csv file
             return shipped_folds(values, f"{self.path}: {array}", len(chosen_N))[chosen_N]

@@ -64,6 +64,10 @@ class ColumnTable(ABC):
     def numbers(self, name: str, chosen_N: Chosen) -> NDArray[Any]:
         """The numbers of chosen rows, (n,) or (n, K); NaN where there is none."""
 
+    def cells(self, name: str, chosen_N: Chosen) -> NDArray[Any]:
+        """The text or the numbers of chosen rows, whichever they are."""
+        return (self.text if self.kind(name) == "text" else self.numbers)(name, chosen_N)
+
     @abstractmethod
     def width(self, name: str) -> int:
         """D of a column of frames."""
@@ -132,6 +136,13 @@ class ArrayTable(ColumnTable):
             self._same(name, len(texts), len(chosen_N))
             return strings([texts[row] for row in np.flatnonzero(chosen_N)], f"{self.path}: {name}")
         return strings(self._rows(name, chosen_N), f"{self.path}: {name}")
+
+    def cells(self, name: str, chosen_N: Chosen) -> NDArray[Any]:
+        """As of any table, and a matrix of text."""
+        rows_NK = None if name in self._lists else self._rows(name, chosen_N)
+        if rows_NK is None or rows_NK.ndim < 2 or self.kind(name) != "text":
+            return super().cells(name, chosen_N)
+        return np.stack([strings(row_K, f"{self.path}: {name}") for row_K in rows_NK])
 
     def numbers(self, name: str, chosen_N: Chosen) -> NDArray[Any]:
         """An array of numbers."""

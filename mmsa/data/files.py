@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,21 @@ from mmsa.data.validation import check_splits
 from mmsa.errors import DataError
 
 logger = logging.getLogger("mmsa.data")
+
+
+@contextmanager
+def _notes_of(path: Path) -> Iterator[None]:
+    """Let what is logged of data say whose it is: a note has the name of a file, which others may have."""
+
+    def stamp(record: logging.LogRecord) -> bool:
+        record.source = str(path)
+        return True
+
+    logger.addFilter(stamp)
+    try:
+        yield
+    finally:
+        logger.removeFilter(stamp)
 
 
 class NamedFileConfig(FileConfig, Named):
@@ -57,6 +73,12 @@ class FileDataSet(DataSet):
             DataError: for a file that cannot be read.
         """
         path = self._path()
+        with _notes_of(path):
+            return self._examined(path, splits, holes)
+
+    def _examined(
+        self, path: Path, splits: Sequence[SplitName], holes: bool
+    ) -> tuple[Corpus, DataError | None]:
         self._identify(path)
         reader = self._reader(path)
         impute = self.config.nonfinite != "zero"
@@ -92,7 +114,7 @@ class FileDataSet(DataSet):
                 logger.warning("%s %s cannot be opened as it is: %s", path.name, name, str(problem).strip())
         if "valid" not in outlines and self.config.folds is None:
             logger.warning(
-                "%s has no valid split: a search needs folds (data.folds.k=5), or rows that are called valid",
+                "%s has no valid split: search it on folds (data.folds.k: 5), or call some rows valid",
                 path.name,
             )
         if "test" not in outlines:

@@ -19,6 +19,7 @@ from mmsa.data.catalogue import DATA_SETS
 from mmsa.data.conversion import noted
 from mmsa.data.corpus import SPLITS, Corpus, Features, Modality, Split, SplitName, Strings, Tokens
 from mmsa.data.files import FileDataSet
+from mmsa.data.folds import with_folds
 from mmsa.data.store import is_store, read_card
 from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import DataError
@@ -64,6 +65,11 @@ def opened_to_look(config: Named) -> Examined:
         splits: tuple[SplitName, ...] = tuple(name for name in SPLITS if name in outlines and name != "test")
         corpus, refused = data_set.examine(splits, holes=True)
         interviewer = data_set.interviewer(splits)
+        if refused is None and data_set.config.folds is not None:
+            try:
+                with_folds(corpus, data_set.config.folds)
+            except DataError as error:
+                refused = error
     path = expand_path(data_set.config.path)
     told = list(dict.fromkeys(notes))
     if is_store(path):

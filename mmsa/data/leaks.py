@@ -318,7 +318,7 @@ def _text_kernel(texts: list[str]) -> Vectors | None:
         analyzer=analyzer,
         ngram_range=lengths,
         max_features=5000,
-        token_pattern=r"\w+",  # noqa: S106 - of words, nothing secret
+        token_pattern=r"\w+" if spaced else None,
         sublinear_tf=True,
     )
     try:

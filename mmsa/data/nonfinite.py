@@ -62,14 +62,19 @@ def imputed_notes(splits: Mapping[SplitName, Split], source: str) -> list[str]:
     ]
 
 
-def zeros_outside(split: Split, source: str) -> list[str]:
+def zeros_outside(split: Split, source: str, mapped: bool = False) -> list[str]:
     """Of each modality, the columns in which 0 stands for what is not finite, and is no value they have.
 
-    What is mapped is left out: looking for such columns would read all of it.
+    Args:
+        split: to look at.
+        source: for messages.
+        mapped: whether to look at what is mapped, too, which reads all of it.
     """
     notes = []
     for name, features in split.modalities().items():
-        if not isinstance(features, Features) or features.holes is None or features.mapped is not None:
+        if not isinstance(features, Features) or features.holes is None:
+            continue
+        if features.mapped is not None and not mapped:
             continue
         zeros = features.holes[features.values.reshape(-1)[features.holes] == 0]
         columns_K = zeros % features.dim

@@ -95,7 +95,8 @@ def decompose_features(split: Split, kind: TargetKind = "regression") -> Decompo
     found = decomposed(vectors, split, kind)
     if found is None:
         raise DataError(
-            "information about several labels at once is not decomposed; choose a target of one label"
+            "information about several labels at once is not decomposed; search on one of them, as a target "
+            "of its own, and measure that study"
         )
     return found
 

@@ -169,7 +169,22 @@ def best_section(evidence: Evidence) -> Section:
             "The dashed line is one standard error from the best."
         )
         blocks.append(Picture(picture, text))
-    return Section("Best trials", [*blocks, *_point(evidence, best)])
+    return Section("Best trials", [*blocks, *_of_targets(evidence, best), *_point(evidence, best)])
+
+
+def _of_targets(evidence: Evidence, best: TrialRecord) -> list[Block]:
+    """All metrics of the best trial, a line for each target, where it is trained for several."""
+    tasks = evidence.study.config.base.objective.tasks
+    rows: dict[str, list[str]] = {}
+    for name, value in best.metrics.items():
+        target, _, metric = name.removeprefix(VALID).rpartition("/")
+        if name.startswith(VALID) and (not target or target in tasks):
+            rows.setdefault(target, []).append(f"{metric} {decimals(value)}")
+    if not rows.keys() - {""}:
+        return []
+    caption = f"All targets that trial {best.number} is trained for, on valid in the epoch that was chosen."
+    told = [[target or "first target", ", ".join(rows[target])] for target in sorted(rows)]  # the first first
+    return [Table(caption, ["target", "metrics"], told)]
 
 
 def _error(evidence: Evidence, trial: TrialRecord) -> str:

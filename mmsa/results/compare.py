@@ -72,7 +72,8 @@ def compare(
         open_sealed: whether test is opened, once for all and after the verdict.
 
     Raises:
-        StudyError: where there is nothing to compare, or fewer than two configurations can be trained.
+        StudyError: where there is nothing to compare, fewer than two configurations can be trained, or the
+            study chooses by a target that is not the first.
         ConfigError: for too few seeds, or overrides that do not fit.
         DataError: as ``retrain``.
     """
@@ -152,6 +153,12 @@ def _deciding(study: StudyView, corpus: Corpus) -> tuple[str, bool]:
     for objective in study.config.search.objectives:
         if objective.metric in known:
             return objective.metric.removeprefix(VALID), objective.direction == "minimize"
+    if train.metric not in known:
+        raise StudyError(
+            f"study {study.name!r} chooses by {train.metric}, and a comparison decides by the first target, "
+            f"{corpus.target.name}: search anew with the other one as the first (data.target), or retrain "
+            "trials one by one (launch/export.py --trial N, then launch/retrain.py)"
+        )
     return train.metric.removeprefix(VALID), train.direction == "minimize"
 
 
@@ -183,15 +190,17 @@ def _judged(
         num_rows=len(valid),
         num_groups=len(np.unique(valid.groups)),
         seeds=list(seeds),
-        configs=[_compared(entrant, crossed, searched=same) for entrant in entrants],
+        configs=[_compared(entrant, crossed, corpus, searched=same) for entrant in entrants],
         verdict=verdict,
         constant=constants.get(metric),
         tested=study.tested,
     )
 
 
-def _compared(entrant: Entrant, crossed: Crossed, *, searched: bool) -> ComparedConfig:
+def _compared(entrant: Entrant, crossed: Crossed, corpus: Corpus, *, searched: bool) -> ComparedConfig:
     candidate, metrics = entrant.candidate, [] if entrant.diverged else crossed.metrics
+    beside = tuple(f"{VALID}{target.name}/" for target in corpus.targets[1:])
+    further = [] if entrant.diverged else [n for n in entrant.seeds[0].metrics if n.startswith(beside)]
     return ComparedConfig(
         name=candidate.name,
         trial=candidate.trial,
@@ -205,6 +214,7 @@ def _compared(entrant: Entrant, crossed: Crossed, *, searched: bool) -> Compared
         changes=candidate.changes,
         left_race=entrant.left_race,
         diverged=entrant.diverged,
+        further={n.removeprefix(VALID): [kept.metrics[n] for kept in entrant.seeds] for n in further},
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,7 @@ class ComparedConfig:
         changes: settings that differ from the defaults.
         left_race: whether it was so far behind after the first seeds that it got no more.
         diverged: why one of its seeds has no model; empty if none diverged. It cannot win then.
+        further: metrics of each seed of targets beside the primary one, by ``<target>/<metric>``.
     """
 
     name: str
@@ -98,6 +99,7 @@ class ComparedConfig:
     changes: int
     left_race: bool = False
     diverged: str = ""
+    further: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class OpenedTest:
         take: the configuration that was taken, before test was opened.
         chosen_on_test: the configuration with the best mean on test, which nobody may choose by.
         best_single: configuration and seed of the best single model on test.
+        further: metrics of each seed of targets beside the primary one, by configuration.
     """
 
     opening: str
@@ -135,6 +138,7 @@ class OpenedTest:
     take: str
     chosen_on_test: str
     best_single: tuple[str, int]
+    further: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> OpenedTest:
@@ -234,7 +238,12 @@ class Comparison:
 
     def markdown(self) -> str:
         """The comparison as a page: the verdict, tables, and how to read them."""
-        return "\n".join([*self._head(), "", *self._table(), "", *self._notes(), *self._test()]) + "\n"
+        return (
+            "\n".join(
+                [*self._head(), "", *self._table(), "", *self._further(), *self._notes(), *self._test()]
+            )
+            + "\n"
+        )
 
     def _head(self) -> Iterator[str]:
         verdict = self.verdict
@@ -269,6 +278,9 @@ class Comparison:
         yield "-" if config.searched is None else decimals(config.searched)
         overtuning = self.overtuning(config)
         yield "-" if overtuning is None else signed(overtuning)
+
+    def _further(self) -> Iterator[str]:
+        yield from _further_table({config.name: config.further for config in self.configs})
 
     def _notes(self) -> Iterator[str]:
         verdict = self.verdict
@@ -345,6 +357,7 @@ class Comparison:
         constants = [decimals(test.constants[m].value) if m in test.constants else "-" for m in head[1:-1]]
         yield from _table(head, [*rows, ["best constant", *constants, "-"]])
         yield ""
+        yield from _further_table(test.further)
         yield from (f"- {line}." for line in self._audit(test))
         yield from (f"- {line}." for line in opening_lines(self.study, test.earlier, _by_study(test)))
 
@@ -372,6 +385,24 @@ def _by_study(test: OpenedTest) -> dict[str | None, int]:
 
 def _signed(difference: PairedDifference) -> str:
     return f"{signed(difference.value)} [{signed(difference.low)}, {signed(difference.high)}]"
+
+
+def _further_table(by_config: Mapping[str, Mapping[str, Sequence[float]]]) -> Iterator[str]:
+    """Metrics of further targets, one a line; nothing without any."""
+    known = {name: metrics for name, metrics in by_config.items() if metrics}
+    if not known:
+        return
+
+    def cell(values: Sequence[float]) -> str:
+        return f"{decimals(float(np.mean(values)))} ± {decimals(float(np.std(values, ddof=1)))}"
+
+    yield "The other targets that are trained for, mean ± sd over seeds; they decide nothing:"
+    yield ""
+    metrics = next(iter(known.values()))
+    yield from _table(
+        ["metric", *known], [[metric, *(cell(of[metric]) for of in known.values())] for metric in metrics]
+    )
+    yield ""
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsa.data.corpus import Corpus
+from mmsa.data.corpus import Corpus, Split
 from mmsa.data.ledger import LEDGER, Ledger, OpenedBeside, Opening
 from mmsa.data.rows import Rows
 from mmsa.interface import direction_of
@@ -21,6 +21,7 @@ from mmsa.results.sealed import earlier_openings, open_test
 from mmsa.results.verdict import gain, leader
 from mmsa.training.bundle import load_bundle
 from mmsa.training.constants import best_constants, constant_metrics
+from mmsa.training.metrics import evaluate, target_metric
 
 PREDICTIONS = "test.npz"
 """Name of the file with the predictions of all models on test: an array of seeds by rows for each name."""
@@ -69,13 +70,17 @@ def open_for_all(
     )
     earlier, elsewhere = earlier_openings(ledger, opening, rows)
     test = open_test(ledger, opening, taken.candidate.config)
-    predictions = {
-        name: np.stack([load_bundle(kept.bundle, runs / "cache").predict(test) for kept in entrant.seeds])
+    told = {
+        name: [load_bundle(kept.bundle, runs / "cache").predict_all(test) for kept in entrant.seeds]
         for name, entrant in whole.items()
     }
+    predictions = {
+        name: np.stack([own[corpus.target.name] for own in outputs]) for name, outputs in told.items()
+    }
+    further = {name: _further(corpus, test, outputs) for name, outputs in told.items()}
     crossed = Crossed(test.labels, test.groups, corpus.target, predictions)
     by_seed = {name: {of: crossed.by_seed(name, of) for of in crossed.metrics} for name in whole}
-    measured = {name: _by_model(metrics) for name, metrics in by_seed.items()}
+    measured = {name: _by_model({**metrics, **further[name]}) for name, metrics in by_seed.items()}
     beside = [replace(_beside(entrant), metrics=measured[name]) for name, entrant in others.items()]
     ledger.measure(opening, test.digest, measured[take], beside)
     _keep(folder, predictions)
@@ -106,7 +111,22 @@ def open_for_all(
         take=take,
         chosen_on_test=leader(crossed, list(whole), metric, lower=lower),
         best_single=min(models, key=models.__getitem__),
+        further=further,
     )
+
+
+def _further(
+    corpus: Corpus, test: Split, outputs: Sequence[Mapping[str, NDArray[np.float32]]]
+) -> dict[str, list[float]]:
+    """Metrics of each model of the targets beside the primary one that it predicts."""
+    found: dict[str, list[float]] = {}
+    for target in corpus.targets[1:]:
+        for own in outputs:
+            if target.name in own:
+                metrics = evaluate(test.further_targets[target.name], own[target.name], target)
+                for name, value in metrics.items():
+                    found.setdefault(target_metric(corpus, target, name), []).append(value)
+    return found
 
 
 def _keep(folder: Path, predictions: Mapping[str, NDArray[np.float32]]) -> None:

@@ -15,7 +15,7 @@ from mmsa.data.conversion import data_config
 from mmsa.data.corpus import MODALITIES, Features, ModalityName, Split, SplitName
 from mmsa.data.inputs import FeatureInput, InputSpec
 from mmsa.errors import DataError, did_you_mean
-from mmsa.results.served import rows_of, told
+from mmsa.results.served import encodes_text, rows_of, told
 from mmsa.training.bundle import load_bundle
 from mmsa.training.predictor import Predictor
 
@@ -54,8 +54,10 @@ def find_models(study: str, runs: Path) -> Path:
     found = [path for path in folder.glob(f"{study}-*") if path.name.rpartition("-")[0] == study]
     if not found:
         known = sorted({path.name.rpartition("-")[0] for path in folder.glob("*-*")})
-        advice = did_you_mean(study, known) or "retrain it first: launch/retrain.py"
-        raise DataError(f"{folder}: study {study!r} has no retrained models; {advice}")
+        others = f". {did_you_mean(study, known)}" if known else ""
+        raise DataError(
+            f"{folder}: study {study!r} has no retrained models; retrain it first: launch/retrain.py{others}"
+        )
     return max(found, key=lambda path: path.stat().st_mtime)
 
 
@@ -88,7 +90,10 @@ def rows_to_predict(
         return
     table = _table(Path(path), read, tuple(predictor.inputs.modalities()))
     kept = [column for column in table if column not in MODALITIES]
-    yield {str(column): table[column].tolist() for column in kept}, rows_of(table, predictor.inputs)
+    yield (
+        {str(column): table[column].tolist() for column in kept},
+        rows_of(table, predictor.inputs, encodes_text(predictor)),
+    )
 
 
 def _with_means(rows: Split, inputs: InputSpec) -> Split:

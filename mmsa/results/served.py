@@ -13,6 +13,7 @@ from mmsa.data.corpus import MODALITIES, Features, Modality, Split, Strings, Tok
 from mmsa.data.inputs import FeatureInput, InputSpec, TextInput
 from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import DataError
+from mmsa.models.text import PretrainedConfig
 from mmsa.training.bundle import load_bundle
 from mmsa.training.predictor import Predictor
 
@@ -45,7 +46,7 @@ class ServedModel:
         """
         from pandas import DataFrame
 
-        rows = rows_of(table, self._predictor.inputs)
+        rows = rows_of(table, self._predictor.inputs, encodes_text(self._predictor))
         found = self._predictor.predict_all(rows)
         return DataFrame(told(self._predictor.inputs.targets, found), index=table.index)
 
@@ -86,12 +87,18 @@ def told(targets: Sequence[TargetSpec], outputs: Mapping[str, NDArray[np.floatin
     return columns
 
 
-def rows_of(table: DataFrame, inputs: InputSpec) -> Split:
+def encodes_text(predictor: Predictor) -> bool:
+    """Whether a model has a text encoder of its own, for which strings and token ids can be given."""
+    return isinstance(getattr(predictor.config.model, "text", None), PretrainedConfig)
+
+
+def rows_of(table: DataFrame, inputs: InputSpec, encoded: bool) -> Split:
     """The rows of a table, see ``ServedModel.predict``; numbered, without labels.
 
     Args:
         table: with a column for each modality.
-        inputs: of the model, for the widths of modalities that no row has.
+        inputs: of the model, for the widths of modalities that no row has, and the text that it reads.
+        encoded: whether features of text are what an encoder of the model makes of strings or token ids.
 
     Raises:
         DataError: for cells of another shape, or with numbers that are not finite.
@@ -103,7 +110,7 @@ def rows_of(table: DataFrame, inputs: InputSpec) -> Split:
         ids=np.arange(len(table)).astype(np.str_),
         groups=np.arange(len(table)).astype(np.str_),
         labels=np.zeros(len(table), np.float32),
-        text=_text(cells["text"], inputs.text) if "text" in cells else None,
+        text=_text(cells["text"], inputs.text, encoded) if "text" in cells else None,
         audio=_features("audio", cells["audio"], dims.get("audio", 0)) if "audio" in cells else None,
         vision=_features("vision", cells["vision"], dims.get("vision", 0)) if "vision" in cells else None,
     )
@@ -114,10 +121,11 @@ def _given(cell: Any) -> Any:
     return None if isinstance(cell, float) and np.isnan(cell) else cell
 
 
-def _text(cells: Sequence[Any], expected: TextInput | FeatureInput | None) -> Modality:
+def _text(cells: Sequence[Any], expected: TextInput | FeatureInput | None, encoded: bool) -> Modality:
     """Strings, token ids or features, whichever the cells are; of cells without text what the model reads.
 
-    Strings may be given where features are read: the encoder is frozen then.
+    Strings and token ids may be given where features are read, if they are encoded: the encoder is frozen
+    then. Otherwise numbers are features, however whole they are.
     """
     given = [cell for cell in cells if cell is not None]
     if all(isinstance(cell, str) for cell in given) and (given or expected == TextInput("strings")):
@@ -125,7 +133,8 @@ def _text(cells: Sequence[Any], expected: TextInput | FeatureInput | None) -> Mo
     arrays = [_array("text", row, cell) for row, cell in enumerate(cells)]
     # Whole numbers and not integers: JSON has doubles.
     are_ids = all(array.ndim == 1 and (array % 1 == 0).all() for array in arrays)
-    if are_ids and (given or expected == TextInput("tokens")):
+    may_be_ids = encoded or not isinstance(expected, FeatureInput)
+    if may_be_ids and are_ids and (given or expected == TextInput("tokens")):
         offsets = np.cumsum([0, *(len(array) for array in arrays)])
         return Tokens(np.concatenate(arrays).astype(np.int64), offsets.astype(np.int64))
     return _features("text", cells, expected.dim if isinstance(expected, FeatureInput) else 0)

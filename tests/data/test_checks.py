@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,12 @@ from mmsa.data.cards import CARDS
 from mmsa.data.catalogue import DATA_SETS
 from mmsa.data.checks import findings, store_findings
 from mmsa.data.conversion import convert, data_config
+from mmsa.data.generated import CARD as INVENTED
 from mmsa.data.generated import LAYOUTS, make
 from mmsa.data.inspection import histogram, inspection_lines, opened_to_look
-from mmsa.data.leaks import leak_findings
+from mmsa.data.leaks import _text_kernel, leak_findings
 from mmsa.data.target_spec import TargetSpec
+from mmsa.errors import DataError
 
 SEEDS = int(os.environ.get("MMSA_SEEDS", "3"))
 WORDS = ["the", "movie", "was", "i", "story", "and", "they"]
@@ -117,7 +121,7 @@ def test_the_commands_and_their_exit_codes(
     own = {"id": np.arange(9).astype(str), "audio": np.arange(18.0).reshape(9, 2), "label": np.arange(9.0)}
     for path, split, told in (
         (tmp_path / "few.npz", ["train"] * 7 + ["valid"] * 2, "chance chooses on fewer than 5 rows"),
-        (tmp_path / "none.npz", ["train"] * 9, "none.npz has no valid split: a search needs folds"),
+        (tmp_path / "none.npz", ["train"] * 9, "none.npz has no valid split: search it on folds"),
     ):
         np.savez(path, **own, split=np.array(split))
         capsys.readouterr()
@@ -153,3 +157,91 @@ def test_all_files_of_a_store_are_checked(tmp_path: Path) -> None:
     (store / "test.vision.npy").write_bytes(content)
     (store / "valid.labels.npy").unlink()
     assert [finding.what for finding in store_findings(store)] == ["valid.labels.npy", "test.vision.npy"]
+
+
+@pytest.mark.parametrize("layout", ["dvlog", "eatd", "lmvd", "meld", "mintrec"])
+def test_a_folder_of_a_layout_is_known_without_its_name(layout: str, tmp_path: Path) -> None:
+    """Real trees have no card of an invented one; some have a table as data of one's own do."""
+    make(layout, tmp_path / "archive" / "tree", 20, 0)
+    (tmp_path / "archive" / "tree" / INVENTED).unlink()
+    assert data_config(str(tmp_path / "archive" / "tree"), None, {}).name == layout
+    with pytest.raises(DataError, match=rf"tree in it is one of the layout {layout}: name that in data.path"):
+        data_config(str(tmp_path / "archive"), None, {})
+
+
+def test_a_store_is_checked_for_zeros_as_its_file_is(tmp_path: Path) -> None:
+    audio = np.random.default_rng(0).uniform(-0.5, -0.1, (40, 3))
+    audio[::4, 1] = -np.inf
+    label = audio[:, 0] * 9
+    np.savez(tmp_path / "f.npz", audio=audio, label=label, split=np.array(["train"] * 30 + ["valid"] * 10))
+    config = data_config(str(tmp_path / "f.npz"), "custom", {"data.modalities": ["audio"]})
+    convert(config, tmp_path / "store")
+    for path in (tmp_path / "f.npz", tmp_path / "store"):
+        found = opened_to_look(data_config(str(path), "custom", {"data.modalities": ["audio"]}))
+        told = findings(found.path, found.corpus, found.refused, found.interviewer)
+        assert "zeros outside of a column" in [finding.what for finding in told]
+
+
+def test_texts_without_spaces_are_probed_without_a_warning() -> None:
+    texts = [f"我{'很不'[row % 2]}开心" for row in range(20)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kernel = _text_kernel(texts)
+    assert kernel is not None
+    assert kernel[0, 2] > kernel[0, 1]
+
+
+def _gcnet(path: Path) -> None:
+    make("gcnet", path, 60, 0)
+    (path / INVENTED).unlink()  # it names the features
+
+
+def _meld(path: Path) -> None:
+    make("meld", path, 60, 0)
+    (path / "train_sent_emo.csv").unlink()
+
+
+def _rated(path: Path) -> None:
+    np.savez(path, id=np.arange(4).astype(str), labels=np.zeros((4, 2)), label_names=["joy", "anger"])
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "told"),
+    [
+        (_gcnet, "mosi", r"\[text\]\. Or name its features in data\.audio_features; here are \w+"),
+        (_meld, "meld", r"has no split train; it has valid, test\. Its rows stand in train_sent_emo\.csv"),
+        (_rated, "mosei", r"Name one of `label_names` in data\.target: joy, anger\."),
+    ],
+)
+def test_what_is_lacking_is_told_with_what_is_there(
+    write: Callable[[Path], None], name: str, told: str, tmp_path: Path
+) -> None:
+    write(tmp_path / "d.npz")
+    with pytest.raises(DataError, match=told):
+        opened_to_look(data_config(str(tmp_path / "d.npz"), name, {}))
+
+
+def test_folds_that_a_search_would_refuse_are_found(tmp_path: Path) -> None:
+    """A person in two folds of a file: opening such data to look does not deal them."""
+    arrays = {
+        "audio": np.arange(24.0).reshape(12, 2),
+        "label": np.arange(12.0),
+        "video_id": np.arange(12) // 2,
+    }
+    np.savez(
+        tmp_path / "f.npz", **{**arrays, "video_id": arrays["video_id"].astype(str)}, fold=np.arange(12) % 3
+    )
+    changes = {"data.modalities": ["audio"], "data.folds": {"array": "fold"}}
+    found = opened_to_look(data_config(str(tmp_path / "f.npz"), "custom", changes))
+    assert "fold 0 trains on rows of videos or speakers that it holds out" in "\n".join(
+        inspection_lines(found)
+    )
+    assert findings(found.path, found.corpus, found.refused, {})[0].what == "refused"
+
+
+def test_a_file_that_nothing_tells_is_of_the_kind_that_a_model_learned_on(tmp_path: Path) -> None:
+    _rated(tmp_path / "f.npz")
+    learned_on = data_config("elsewhere.npz", "mosei", {"data.target": "joy"})
+    found = data_config(str(tmp_path / "f.npz"), None, {}, like=learned_on)
+    assert (found.name, found.target) == ("mosei", "joy")  # type: ignore[attr-defined]
+    assert data_config(str(tmp_path / "f.npz"), None, {}).name == "custom"

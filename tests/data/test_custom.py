@@ -9,6 +9,7 @@ import hostile
 import numpy as np
 import own_files
 import pytest
+from numpy.typing import NDArray
 
 from mmsa.config import parse
 from mmsa.data import DATA_SETS, Features, Strings, open_corpus
@@ -297,8 +298,19 @@ def test_settings_that_contradict_each_other_are_refused(tmp_path: Path) -> None
             config(tmp_path, targets={"t": target})
 
 
-def test_folds_that_a_file_ships_are_read(tmp_path: Path) -> None:
-    arrays = columns(home=None, fold=np.arange(ROWS) % 3)
+@pytest.mark.parametrize(
+    "fold",
+    [
+        np.arange(ROWS) % 3,
+        np.array([f"fold {row % 3}" for row in range(ROWS)]),
+        np.array([["test" if row % 3 == k else "train" for row in range(ROWS)] for k in range(3)]),
+        np.array([[int(row % 3 == k) for row in range(ROWS)] for k in range(3)]),
+    ],
+    ids=["numbers", "names", "splits", "flags"],
+)
+def test_folds_that_a_file_ships_are_read(tmp_path: Path, fold: NDArray[Any]) -> None:
+    """Whatever they are called: an array of text that deals rows is no split."""
+    arrays = columns(home=None, fold=fold)
     np.savez(tmp_path / "f.npz", **arrays)
     settings = {**SETTINGS, "split": None, "folds": {"array": "fold"}}
     corpus = open_corpus(config(tmp_path / "f.npz", **settings))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from mmsa.data.ledger import LEDGER, Ledger
 from mmsa.data.target_spec import TargetSpec
 from mmsa.errors import ConfigError, StudyError, TrainingDiverged
 from mmsa.experiment import RunConfig
+from mmsa.reports.study_report import study_report
 from mmsa.results.compare import compare
 from mmsa.results.compared import Comparison, EarlierComparison
 from mmsa.results.seeds import train_seed
@@ -230,3 +232,31 @@ def test_who_leaves_the_race_is_compared_with_the_seeds_it_has(
 def test_few_seeds_are_refused_before_anything_is_read(study: StudyView, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="fewer than the 5"):
         compared(study, tmp_path, num_seeds=4)
+
+
+@pytest.mark.slow
+def test_every_target_that_is_trained_for_is_told(
+    searched_for_two: Callable[[str], tuple[StudyView, Path]],
+) -> None:
+    """By the report of its study, on valid and on test; the ledger has them too."""
+    study, runs = searched_for_two("valid/mae")
+    page = study_report(study, runs).markdown()
+    assert re.search(r"\| first target +\|.* mae [\s\S]*\| mood +\| accuracy 0\.", page)
+    comparison, _ = compared(study, runs, overrides={}, top=1)
+    assert comparison.test is not None
+    told = comparison.markdown()
+    assert told.count("| mood/accuracy ") == 2
+    on_test = comparison.test.further[comparison.verdict.take]["mood/accuracy"]
+    assert len(on_test) == 5
+    (opening,) = Ledger(runs / LEDGER).openings()
+    assert [metrics["mood/accuracy"] for metrics in opening.metrics] == on_test
+    again, _ = compared(study, runs, overrides={}, top=1)
+    assert again.markdown() == told
+
+
+def test_a_study_that_chooses_by_another_target_is_refused_before_training(
+    searched_for_two: Callable[[str], tuple[StudyView, Path]],
+) -> None:
+    study, runs = searched_for_two("valid/mood/f1_macro")
+    with pytest.raises(StudyError, match=r"chooses by valid/mood/f1_macro.*the first target, score"):
+        compared(study, runs, overrides={})

@@ -130,7 +130,7 @@ def test_a_row_without_words_lacks_the_text(tmp_path: Path) -> None:
         '{"text": "well", "audio": [[1.5]]}\n{"text": null, "audio": [[2.5]]}'
     )
     for name, read in (("rows.csv", _read_csv), ("rows.json", _read_json), ("rows.jsonl", _read_json)):
-        rows = rows_of(read(tmp_path / name), strings)
+        rows = rows_of(read(tmp_path / name), strings, encoded=True)
         assert isinstance(rows.text, Strings)
         assert rows.text.values.tolist() == ["well", ""]
     silent = pd.DataFrame({"text": [None, None], "audio": [[[1.5]], np.nan]})
@@ -139,11 +139,24 @@ def test_a_row_without_words_lacks_the_text(tmp_path: Path) -> None:
         (TextInput("tokens"), Tokens),
         (FeatureInput.standardised(3), Features),
     ):
-        rows = rows_of(silent, InputSpec((-3, 3), expected, audio=FeatureInput.standardised(1)))
+        rows = rows_of(silent, InputSpec((-3, 3), expected, audio=FeatureInput.standardised(1)), encoded=True)
         assert isinstance(rows.text, kind)
         assert rows.text.lengths().tolist() == [0, 0]
         assert rows.audio is not None
         assert rows.audio.lengths().tolist() == [1, 0]
+
+
+def test_whole_numbers_are_token_ids_where_the_model_encodes_text_only() -> None:
+    inputs = InputSpec((-3, 3), FeatureInput.standardised(3))
+    ids, empty = pd.DataFrame({"text": [[101, 7, 102], [101]]}), pd.DataFrame({"text": [[], []]})
+    assert isinstance(rows_of(ids, inputs, encoded=True).text, Tokens)
+    with pytest.raises(DataError, match=r"text: each cell must be an array \(time steps, dimensions\)"):
+        rows_of(ids, inputs, encoded=False)
+    nothing = rows_of(empty, inputs, encoded=False).text
+    assert isinstance(nothing, Features)
+    assert nothing.lengths().tolist() == [0, 0]
+    of_ids = InputSpec((-3, 3), TextInput("tokens"))
+    assert isinstance(rows_of(ids, of_ids, encoded=False).text, Tokens)
 
 
 def test_data_of_the_kind_that_a_model_learned_on_are_read_as_those_were(tmp_path: Path) -> None:

@@ -136,3 +136,6 @@ def test_shipped_spaces_are_offered_to_data_of_their_task_only() -> None:
     assert not depression & numbers
     assert "dvlog.yaml" in offered(kind="binary")
     assert not offered(kind="multiclass", classes=("a", "b", "c"))
+    corpus = replace(corpus, outlines={"train": corpus.outlines["train"]})  # a space must deal folds then
+    assert "dvlog.yaml" not in offered(kind="binary")
+    assert depression <= offered(low=0.0, high=24.0, threshold=10.0, suite="phq8")

@@ -89,13 +89,21 @@ class ColumnsReader(Reader):
         first = [] if chosen is None else [found.pop(chosen)]
         return (*first, *found.values())
 
+    def split_advice(self, split: SplitName) -> str:
+        """What to do about a split that is missing, as a sentence."""
+        return HOW_TO_SPLIT[split]
+
+    def source_advice(self, modality: ModalityName) -> str:
+        """Where a modality can be had that the file lacks, as a sentence after a space; mostly nowhere."""
+        return ""
+
     def read(self, splits: Sequence[SplitName]) -> dict[SplitName, Split]:
         """Read the named splits."""
         missing = [split for split in splits if split not in self._columns]
         if missing:
             raise DataError(
                 f"{self.path}: has no split {' and no '.join(missing)}; "
-                f"it has {first_few(self._columns) or 'none'}. {HOW_TO_SPLIT[missing[0]]}"
+                f"it has {first_few(self._columns) or 'none'}. {self.split_advice(missing[0])}"
             )
         opened = {split: self._columns[split] for split in splits}
         problems = [
@@ -150,7 +158,7 @@ class ColumnsReader(Reader):
         for modality, key in self._keys.items():
             if key in split.inputs:
                 continue
-            advice = f"Write data.modalities: [{', '.join(has)}]."
+            advice = f"Write data.modalities: [{', '.join(has)}].{self.source_advice(modality)}"
             if modality in has:
                 forms = [form for form in _FORMS if form in split.inputs]
                 advice = f"Its text is {' or '.join(forms)}: write data.text: {forms[0]}."

@@ -74,7 +74,12 @@ class NpzReader(Reader):
 
     def _check_names(self, file: NpzFile) -> None:
         rated = self.config.target is None and "labels" in file.names
-        advice = {"label": "Name one of `label_names` in data.target."} if rated else {}
+        names = (
+            f": {first_few(strings(file.rows('label_names'), 'label_names'))}"
+            if "label_names" in file.names
+            else ""
+        )
+        advice = {"label": f"Name one of `label_names` in data.target{names}."} if rated else {}
         if "text" in file.names:
             advice["raw_text"] = "The array 'text' holds features; set data.text: features."
         needed = {*self._label_arrays(), *self._modality_arrays(file)} | (

@@ -43,12 +43,27 @@ def recognise(path: Path) -> tuple[str, Path]:
     return (_layout_of_file(path), path) if not path.is_dir() else _recognise_folder(path)
 
 
+def layout_of_folder(folder: Path) -> str:
+    """The layout whose names stand in a folder; empty for a store, and where files must be opened to tell."""
+    for layout, patterns in _FOLDERS.items():
+        if all(next(folder.glob(pattern), None) is not None for pattern in patterns):
+            return layout
+    return ""
+
+
+def deeper_layout(folder: Path) -> str:
+    """Advice for a folder that only has the folder of a data set in it, as archives do; empty without one."""
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir() and (layout := layout_of_folder(entry)):
+            return f"{entry.name} in it is one of the layout {layout}: name that in data.path"
+    return ""
+
+
 def _recognise_folder(folder: Path) -> tuple[str, Path]:
     if is_store(folder):
         return "store", folder
-    for layout, patterns in _FOLDERS.items():
-        if all(next(folder.glob(pattern), None) is not None for pattern in patterns):
-            return layout, folder
+    if layout := layout_of_folder(folder):
+        return layout, folder
     entries = sorted(folder.iterdir())
     if any(entry.suffix in _PICKLES and split_of(entry.stem) for entry in entries):
         return "pickle", folder
@@ -56,8 +71,12 @@ def _recognise_folder(folder: Path) -> tuple[str, Path]:
     if len(files) == 1:
         return _layout_of_file(files[0]), files[0]
     inside = first_few(entry.name for entry in entries) or "nothing"
+    deeper = deeper_layout(folder)
     files = files or [entry for entry in entries if entry.suffix in TABLES and entry.is_file()]
     choice = f"name one of {first_few(file.name for file in files)} in data.path" if files else CONVERT
+    if files and all(file.suffix in _PICKLES for file in files):
+        choice += ", or say what they are together with data.layout"
+    choice = deeper or choice
     raise DataError(f"{folder}: is a folder of no layout that mmsa knows, of {inside}; {choice}")
 
 

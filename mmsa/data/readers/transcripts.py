@@ -50,6 +50,10 @@ class ClassTableReader(ColumnsReader):
         files = {split: self.path / name for split, name in self.FILES.items()}
         return {split: self.columns_of(split, file) for split, file in files.items() if file.is_file()}
 
+    def split_advice(self, split: SplitName) -> str:
+        """The table that is missing."""
+        return f"Its rows stand in {self.FILES[split]}: put that table into the folder."
+
     def columns_of(self, split: SplitName, file: Path) -> Columns:
         """The columns of the table of one split."""
         raise NotImplementedError

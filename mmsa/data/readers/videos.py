@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsa.data.corpus import Features, SplitName, Strings
+from mmsa.data.corpus import Features, ModalityName, SplitName, Strings
 from mmsa.data.known_targets import POLARITY
 from mmsa.data.readers.arrays import numbers
 from mmsa.data.readers.base import FileConfig, strings
@@ -104,18 +104,30 @@ class GcnetReader(PickledReader):
         Raises:
             DataError: for names of folders that are not there.
         """
-        folder = (self.path if self.path.is_dir() else self.path.parent) / "features"
         wanted: dict[InputName, str | None] = {
             "features": getattr(self.config, "text_features", None),
             "audio": getattr(self.config, "audio_features", None),
             "vision": getattr(self.config, "vision_features", None),
         }
-        chosen = {name: folder / f"{feature}-UTT" for name, feature in wanted.items() if feature}
+        chosen = {name: self._folder / f"{feature}-UTT" for name, feature in wanted.items() if feature}
         lost = [place for place in chosen.values() if not place.is_dir()]
         if lost:
-            inside = first_few(sorted(p.name.removesuffix("-UTT") for p in folder.glob("*-UTT"))) or "none"
-            raise DataError(f"{lost[0]}: there is no such folder; features here: {inside}")
+            raise DataError(f"{lost[0]}: there is no such folder; features here: {self._kinds() or 'none'}")
         return chosen
+
+    def source_advice(self, modality: ModalityName) -> str:
+        """The setting that names a folder of features, and those that are there."""
+        kinds = self._kinds()
+        return f" Or name its features in data.{modality}_features; here are {kinds}." if kinds else ""
+
+    @property
+    def _folder(self) -> Path:
+        """Where the folders of features are."""
+        return (self.path if self.path.is_dir() else self.path.parent) / "features"
+
+    def _kinds(self) -> str:
+        """Kinds of features that have a folder, in words."""
+        return first_few(sorted(place.name.removesuffix("-UTT") for place in self._folder.glob("*-UTT")))
 
 
 def _only_pickle(path: Path) -> Path:

@@ -88,7 +88,8 @@ class Target:
             parts = "classes" if not ordered else "bins" if binned else "values"
             told = f"the target has {len(names)} {parts} in {len(values_N)} rows"
             needed = f"{FEWEST_ROWS_PER_CLASS * len(names)} rows are needed for so many"
-            raise DataError(f"{told}; {needed if ordered else 'give numbers as floats to have them binned'}")
+            binned_if = "" if ordered else "; numbers with an order are binned if they are given as floats"
+            raise DataError(f"{told}; {needed}{binned_if}")
         return cls(class_N.astype(np.int64), len(names), binned, ordered)
 
     def entropy(self) -> float:

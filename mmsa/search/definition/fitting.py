@@ -39,7 +39,8 @@ def fitting_spaces(corpus: Corpus) -> Iterator[tuple[str, str]]:
     """Names of shipped spaces that fit a corpus, each with what must be set for it.
 
     A space fits that asks for modalities which the corpus has and for metrics that it is scored with, that
-    chooses by the one which suits its target, and whose task loss is one of that kind of target.
+    chooses by the one which suits its target, and whose task loss is one of that kind of target. Without a
+    valid split it must deal folds.
     """
     measured = {f"valid/{name}" for name in metric_names(corpus.target.suite)}
     held = set(next(iter(corpus.splits.values())).modalities())
@@ -52,6 +53,8 @@ def fitting_spaces(corpus: Corpus) -> Iterator[tuple[str, str]]:
         metrics = {metric for metric in metrics if str(metric).startswith("valid/")}
         if not wanted <= held or not metrics <= measured or data.get("name") == "planted":
             continue
+        if "valid" not in corpus.outlines and "folds" not in data:
+            continue  # there is nothing to choose by
         own = data.get("name") == corpus.name
         if not own and ("/" in name or not _is_of_task(base, metrics, corpus.target)):
             continue  # a published setting is one of its own data set
