@@ -85,12 +85,14 @@ def _counts(corpus: Corpus, path: Path) -> list[DataFinding]:
 
 
 def _unlearnable(corpus: Corpus) -> list[DataFinding]:
-    """Splits in which a class of the primary target is absent."""
+    """Splits in which a class of a target is absent."""
     found = []
-    for name, split in corpus.splits.items():
-        empty = [text for text, count in _classes(split.labels, corpus.target) if not count]
-        if empty:
-            found.append(DataFinding(f"{name} lacks classes", f"no row is {', '.join(empty)}"))
+    for name in corpus.splits:
+        for target in corpus.targets:
+            empty = [text for text, count in _classes(corpus.values(name, target.name), target) if not count]
+            if empty:
+                of = "" if target is corpus.target else f" of {target.name}"
+                found.append(DataFinding(f"{name} lacks classes{of}", f"no row is {', '.join(empty)}"))
     return found
 
 
@@ -98,8 +100,9 @@ def _classes(labels: NDArray[np.float32], target: TargetSpec) -> list[tuple[str,
     if target.is_scale:
         if target.threshold is None:
             return []
-        positive = int((labels >= target.threshold).sum())
-        return [("positive", positive), ("negative", len(labels) - positive)]
+        known = labels[np.isfinite(labels)]
+        positive = int((known >= target.threshold).sum())
+        return [("positive", positive), ("negative", len(known) - positive)]
     return rows_of_classes(labels, target)
 
 

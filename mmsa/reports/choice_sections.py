@@ -215,13 +215,14 @@ def response_section(evidence: Evidence) -> Section:
             )
             for p in order
         ]
-        text = (
-            f"Each row is one of the {what}, each column a quantity (information in nats) with one scale for "
-            "all rows. Curve: mean "
-            "of a random forest, all else as in the trials; band: the middle 80 % of its trees; the separate "
-            "dot on the "
-            "left: at exactly 0. Dots below: trials, hollow ones were stopped early."
-        )
+        text = "The same of more quantities."
+        if not pictures:
+            text = (
+                f"Each row is one of the {what}, each column a quantity (information in nats) with one scale "
+                "for all rows. Curve: mean of a random forest, all else as in the trials; band: the middle "
+                "80 % of its trees; the separate dot on the left: at exactly 0. Dots below: trials, hollow "
+                "ones were stopped early."
+            )
         pictures.append(
             Picture(coefficient_responses(rows, shown, f"how {what} move {', '.join(shown)}"), text)
         )

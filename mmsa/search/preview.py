@@ -59,7 +59,7 @@ def dry_run(
     with suppress(StudyError):  # which has not begun
         study = read_study(config.study, runs, storage)
     tied, asked = config.space.tied(), _asked(config, study, trials)
-    yield f"study {config.study}: {asked:,} trials, on {config.base.data.name}"
+    yield f"study {config.study}: {asked:,} trial{'' if asked == 1 else 's'}, on {config.base.data.name}"
     yield f"searched parameters: {len(config.space.parameters) - len(tied)}"
     yield from _sampled(config)
     try:

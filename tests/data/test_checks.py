@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,15 @@ def corpus(leak: str, kind: str, seed: int = 0, groups: int = 60) -> tuple[Corpu
 )
 def test_a_leak_is_found_and_nothing_else(leak: str, kind: str, what: list[str]) -> None:
     assert [finding.what for finding in leak_findings(*corpus(leak, kind))] == what
+
+
+def test_a_class_that_a_further_target_lacks_is_found() -> None:
+    known, _ = corpus("", "regression")
+    none = {name: {"ill": np.zeros(len(split), np.float32)} for name, split in known.splits.items()}
+    splits = {name: replace(split, further_targets=none[name]) for name, split in known.splits.items()}
+    both = Corpus("x", (-9, 9), splits, targets=(*known.targets, TargetSpec("ill", "binary")))
+    told = [finding.what for finding in findings(Path("x"), both, None, {})]
+    assert told == ["train lacks classes of ill", "valid lacks classes of ill"]
 
 
 def test_clean_trees_are_silent(tmp_path: Path) -> None:

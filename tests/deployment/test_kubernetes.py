@@ -143,9 +143,11 @@ def test_pods_run_without_rights_and_secrets_come_as_files() -> None:
                 assert container["resources"]["limits"]
                 for entry in container.get("env", []):
                     assert "value" in entry  # from no secret: a process inherits it, a file it does not
-                if container["name"] != "submitter":
-                    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-                    assert spec["securityContext"]["runAsNonRoot"] is True
+                # What Kubernetes' "restricted" level of pod security asks for.
+                assert container["securityContext"]["allowPrivilegeEscalation"] is False
+                assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+                assert spec["securityContext"]["runAsNonRoot"] is True
+                assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
                 mounts = {mount["mountPath"]: mount for mount in container.get("volumeMounts", [])}
                 if "/data" in mounts:
                     assert mounts["/data"]["readOnly"] is True

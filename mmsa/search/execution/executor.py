@@ -24,7 +24,7 @@ from mmsa.data.corpus import Corpus
 from mmsa.data.rows import Rows, split_card
 from mmsa.errors import ConfigError
 from mmsa.experiment import RunConfig
-from mmsa.interface import DataNature, Observer, Stage
+from mmsa.interface import DataNature, Observer, Stage, counted
 from mmsa.models.text_input import encode_text
 from mmsa.provenance import running_code
 from mmsa.search.costs import SearchBudget, Share
@@ -245,7 +245,7 @@ def _beginning(study: Study) -> str:
     counts = study.counts()
     running = counts.pop("running", 0)
     if not counts and not running:
-        return f"study {study.name}: {study.asked} trials"
+        return f"study {study.name}: {counted(study.asked, 'trial')}"
     ended = f"{study.finished} of {study.asked} trials have ended"
     if study.finished > study.asked:
         ended = f"{study.finished} trials have ended, and {study.asked} were asked for"
