@@ -203,7 +203,7 @@ def response_section(evidence: Evidence) -> Section:
         for name, forest in forests.items()
         if forest is not None and name in columns
     }
-    pictures = []
+    pictures: list[Block] = []
     for first in range(0, len(columns), _COLUMNS):
         shown = columns[first : first + _COLUMNS]
         rows = [
