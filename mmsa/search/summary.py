@@ -272,8 +272,9 @@ class SearchSummary:
         runs, storage = runs_option(self.runs), storage_option(self.storage)
         chosen = f" --trial {self.best.number}" if self.best and self.best.breaks else ""
         return [
+            f"python launch/report.py --study {self.study}{runs}{storage}  # how sure the choice is",
             f"python launch/export.py --study {self.study}{runs}{storage}{chosen} --out {best}",
-            f"python launch/retrain.py --config {best}{runs} --seeds 3"
+            f"python launch/retrain.py --config {best}{runs} --seeds 3  # opens test"
             if self.has_test
             else f"python launch/compare.py --study {self.study}{runs}{storage} --valid-only"
             "  # there is no test split",

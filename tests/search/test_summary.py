@@ -37,8 +37,9 @@ def test_a_finished_study_shows_the_best_against_the_defaults_and_what_is_next()
         "          train.batch_size: 32",
         "defaults: trial 0, valid/mae 0.5000",
         "next:",
+        "  python launch/report.py --study tried  # how sure the choice is",
         "  python launch/export.py --study tried --out tried-best.yaml",
-        "  python launch/retrain.py --config tried-best.yaml --seeds 3",
+        "  python launch/retrain.py --config tried-best.yaml --seeds 3  # opens test",
         "  mlflow ui --backend-store-uri sqlite:///x",
     ]
     assert DONE.successful
