@@ -226,7 +226,7 @@ def response_section(evidence: Evidence) -> Section:
         pictures.append(
             Picture(coefficient_responses(rows, shown, f"how {what} move {', '.join(shown)}"), text)
         )
-    more = [Paragraph(f"{left_out} {what} of less importance are left out.")] if left_out > 0 else []
+    more = [Paragraph(f"Left out are {left_out} of less importance.")] if left_out > 0 else []
     return Section("What coefficients move", [*pictures, *more])
 
 

@@ -51,7 +51,11 @@ def levels_section(found: Preferences | None) -> Section:
     )
     head = ["coefficient", "level", "raises", "default", "best", "best quarter", "90 %", "others"]
     if found.rewarded:
-        words = f"By shares alone, the best trials have surely more {found.rewarded} information."
+        words = (
+            f"By shares alone, the best quarter has more {found.rewarded} information than the others. That "
+            "may be what the model lacked, and does not name what the data hold: on planted data most such "
+            "findings were of another kind (benchmarks/headline)."
+        )
     elif found.trials < FEWEST_TRIALS:
         words = (
             "Whether good trials have more of one kind of information takes "
@@ -59,7 +63,7 @@ def levels_section(found: Preferences | None) -> Section:
         )
     else:
         words = (
-            "Shares alone do not name a kind of information: the best quarter has of none surely more than "
+            "Shares alone do not name a kind of information: the best quarter has of none more than "
             "the others."
         )
     return Section("Coefficients by level", [Table(caption, head, rows), Paragraph(words)])
