@@ -46,6 +46,7 @@ CASES: dict[str, tuple[str, Shape, float]] = {
     "tfn/features": ("tfn", ALIGNED, 0.5),
     "lmf/features": ("lmf", ALIGNED, 0.5),
     "mfn/features": ("mfn", ALIGNED, 0.5),
+    "mfn/long": ("mfn", Shape("aligned", words=(6, 49)), 0.5),
     "mult/features": ("mult", ALIGNED, 0.5),
     "cubemlp/features": ("cubemlp", ALIGNED, 0.5),
     "mimrl/mosi": ("mimrl", ALIGNED, 0.4),

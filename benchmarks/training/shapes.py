@@ -31,12 +31,14 @@ class Shape:
     """What differs between data sets of the benchmark.
 
     frames: 50 aligned ones at most, or 375 and 500. text: token ids for an encoder that is fine-tuned, or its
-    cached 768-d output, one vector a token or a clip. rows: of the training split.
+    cached 768-d output, one vector a token or a clip. rows: of the training split. words: the fewest and the
+    most of a clip, all equally likely; None is as in CMU-MOSI.
     """
 
     frames: Frames = "aligned"
     text: Text = "features"
     rows: int = SIZES["train"]
+    words: tuple[int, int] | None = None
 
 
 def corpus(shape: Shape, seed: int = 0) -> Corpus:
@@ -48,6 +50,8 @@ def corpus(shape: Shape, seed: int = 0) -> Corpus:
 
 def _split(shape: Shape, rows: int, random: np.random.Generator) -> Split:
     words_N = np.exp(random.normal(np.log(10.0), 0.645, rows)).round().clip(1)
+    if shape.words is not None:
+        words_N = random.integers(*shape.words, rows, endpoint=True).astype(float)
     tokens_N = (words_N + 2).clip(max=TEXT_STEPS).astype(np.int64)
     frames = {
         name: (tokens_N if shape.frames == "aligned" else (FRAMES_A_WORD * words_N).clip(max=longest))
