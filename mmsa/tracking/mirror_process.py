@@ -55,6 +55,7 @@ class MirrorProcess:
         self._interval, self._patience = interval, patience
         self._events: SimpleQueue[tuple[str, float, tuple[Any, ...]]] = SimpleQueue()
         self._process: subprocess.Popen[bytes] | None = None
+        self._overdue = False
 
     def start_study(self, study: StudyCard, earlier: Sequence[TrialCard]) -> None:
         """Start the process, which writes ``earlier`` trials that MLflow lacks first."""
@@ -117,6 +118,7 @@ class MirrorProcess:
         try:
             self._process.wait(self._patience + _GRACE)
         except subprocess.TimeoutExpired:
+            self._overdue = True
             self._process.kill()
         self._sender.join()
         self._listener.join()
@@ -143,8 +145,11 @@ class MirrorProcess:
                 self._say(text)
         if code := self._process.wait():
             cause = f"the process that writes it ended with code {code}"
-            lacking = advice(self._study.name, self._location)
-            self._say(f"MLflow cannot be written ({cause}); the search goes on. {lacking}")
+            told = f"MLflow cannot be written ({cause}); the search goes on"
+            if self._overdue:
+                patience = self._patience + _GRACE
+                told = f"MLflow lacks the last of the search: it was not written within {patience:.0f} s"
+            self._say(f"{told}. {advice(self._study.name, self._location)}")
 
 
 def serve_mirror(descriptor: int, code: str) -> None:

@@ -108,6 +108,18 @@ def test_the_search_is_told_once_that_the_process_died(study: StudyCard, locatio
     assert "launch/report.py --study planted-mmim --rebuild" in line
 
 
+def test_a_process_that_does_not_come_to_an_end_is_told_as_such(
+    study: StudyCard, location: Location, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmsa.tracking.mirror_process._GRACE", 0.0)
+    mirror = MirrorProcess(location, said.append, patience=1.0)
+    mirror.start_study(study, [])
+    os.kill(mirror._process.pid, signal.SIGSTOP)
+    mirror.close()
+    assert len(said) == 1
+    assert said[0].startswith("MLflow lacks the last of the search: it was not written within 1 s. To fill")
+
+
 def test_it_ends_with_a_driver_that_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", DRIVER, str(tmp_path)], stdout=subprocess.PIPE, text=True
