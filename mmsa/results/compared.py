@@ -393,15 +393,16 @@ def _further_table(by_config: Mapping[str, Mapping[str, Sequence[float]]]) -> It
     if not known:
         return
 
-    def cell(values: Sequence[float]) -> str:
+    def cell(values: Sequence[float] | None) -> str:
+        if values is None:  # a configuration that is not trained for that target
+            return "-"
         return f"{decimals(float(np.mean(values)))} ± {decimals(float(np.std(values, ddof=1)))}"
 
     yield "The other targets that are trained for, mean ± sd over seeds; they decide nothing:"
     yield ""
-    metrics = next(iter(known.values()))
-    yield from _table(
-        ["metric", *known], [[metric, *(cell(of[metric]) for of in known.values())] for metric in metrics]
-    )
+    metrics = dict.fromkeys(metric for of in known.values() for metric in of)
+    rows = [[metric, *(cell(of.get(metric)) for of in known.values())] for metric in metrics]
+    yield from _table(["metric", *known], rows)
     yield ""
 
 
