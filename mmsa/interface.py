@@ -36,6 +36,7 @@ COST_PARAMETERS = "cost/parameters"
 COSTS = (COST_PARAMETERS, COST_SECONDS)
 Direction = Literal["minimize", "maximize"]
 _ERRORS = ("mae", "rmse")
+_TWO_SIDED_95 = 1.96
 
 
 def direction_of(metric: str) -> Direction:
@@ -230,6 +231,13 @@ class TrialCard:
     metrics: Mapping[str, float] = field(default_factory=dict)
     best_epoch: int | None = None
     standard_error: float | None = None
+
+    @property
+    def margin(self) -> str:
+        """Half of the 95 % interval of the first objective, to stand behind it; empty where it is not known."""
+        if self.standard_error is None:
+            return ""
+        return f" ± {_TWO_SIDED_95 * self.standard_error:.2g}"
 
     def best(self, objectives: Sequence[str]) -> dict[str, float]:
         """Metrics of its best epoch: the known ``objectives`` first, then everything measured on valid."""

@@ -80,14 +80,16 @@ class OutOfTime(Exception):
 # ---- what is measured of one draw
 
 
-def coefficients(trial: TrialRecord, level: str) -> float:
-    """How strong a level is in a trial: the sum of its coefficients."""
-    return math.fsum(float(trial.overrides[path]) for path in LEVELS[level])
+def coefficients(trial: TrialRecord, paths: Iterable[str]) -> float:
+    """How strong a level is in a trial: the sum of its coefficients, which have these paths."""
+    return math.fsum(float(trial.overrides[path]) for path in paths)
 
 
-def table_of(trials: Iterable[TrialRecord]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(N, L) strengths of the levels in the order of ``LEVELS``, and the (N,) errors on valid."""
-    rows = [([coefficients(trial, level) for level in LEVELS], trial.values[0]) for trial in trials]
+def table_of(
+    trials: Iterable[TrialRecord], levels: Mapping[str, Sequence[str]] = LEVELS
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(N, L) strengths of the levels in the order of ``levels``, and the (N,) errors on valid."""
+    rows = [([coefficients(trial, of) for of in levels.values()], trial.values[0]) for trial in trials]
     strength_NL, error_N = zip(*rows, strict=True)
     return np.array(strength_NL), np.array(error_N)
 

@@ -12,7 +12,6 @@ in ``--out``; the same command goes on. Studies of fewer trials than the protoco
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from figures import Figure, record
-from headline import RIVALS, gain_in_words
+from headline import RIVALS, gain_in_words, shares, table_of
 from studies import ARMS, TRAIN, TRIALS, Arm, Levels, paths_of, published_levels, study_of
 
 from mmsa.data import open_corpus
@@ -120,19 +119,12 @@ def _shares(view: StudyView, modalities: tuple[ModalityName, ...]) -> Iterator[s
     """The mean share of each level in the best quarter of the trials, and in all."""
     levels = paths_of(published_levels(modalities))
     ended = view.completed("search")
-    strength_NL = np.array(
-        [
-            [math.fsum(float(trial.overrides[path]) for path in of) for of in levels.values()]
-            for trial in ended
-        ]
-    )
-    used_N = strength_NL.sum(1) > 0
-    best_N = best_quarter(np.array([trial.values[0] for trial in ended]))
+    strength_NL, error_N = table_of(ended, levels)
+    share_NL, used_N, best_N = shares(strength_NL), strength_NL.sum(1) > 0, best_quarter(error_N)
     yield "| trials with a coefficient | " + " | ".join(levels) + " |"
     yield "|---" * (1 + len(levels)) + "|"
     for title, chosen_N in (("best quarter", used_N & best_N), ("others", used_N & ~best_N)):
-        strength_KL = strength_NL[chosen_N]
-        mean_L = (strength_KL / strength_KL.sum(1, keepdims=True)).mean(0) if len(strength_KL) else []
+        mean_L = share_NL[chosen_N].mean(0) if chosen_N.any() else []
         yield (
             f"| {title}: {chosen_N.sum()} of {len(ended)} | "
             + " | ".join(f"{share:.3f}" for share in mean_L)

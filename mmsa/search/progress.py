@@ -39,7 +39,6 @@ _STYLES = {
 
 _MOST_CHARACTERS = 120  # of a reason; the study has it in full
 _MOST_RUNNING = 6  # trials whose epochs the status line names
-_TWO_SIDED_95 = 1.96
 
 
 class ProgressDisplay:
@@ -175,7 +174,7 @@ class ProgressDisplay:
 
 def _spread(trial: TrialCard) -> str:
     """How far the first objective may be off: half of its 95 % interval over resampled groups."""
-    return "" if trial.standard_error is None else f" ± {_TWO_SIDED_95 * trial.standard_error:.2g} (95 %)"
+    return f"{trial.margin} (95 %)" if trial.margin else ""
 
 
 def spoken(outcome: Outcome) -> str:

@@ -17,7 +17,6 @@ NOTE = "mlflow.note.content"
 _OURS = "mmsa.note_digest"
 """Tag with the digest of the note that was written last: one that somebody else changed is theirs."""
 _LONGEST = 8000  # characters of a tag
-_TWO_SIDED_95 = 1.96
 
 
 def write_run_note(client: MlflowClient, run_id: str, text: str) -> None:
@@ -56,8 +55,8 @@ def verdict(study: StudyCard, trials: Sequence[TrialCard]) -> str:
     said = f"**Best: trial {best.number}, {metric} {decimals(value)}**"
     if best.violation:
         said = f"**No trial keeps the bounds.** Nearest: trial {best.number}, {metric} {decimals(value)}"
-    if best.standard_error is not None:
-        said += f" ± {_TWO_SIDED_95 * best.standard_error:.2g} (95 %)"
+    if best.margin:
+        said += f"{best.margin} (95 %)"
     constant = study.constants.get(metric)
     if constant is not None:
         said += f", a constant {decimals(constant)}"
@@ -123,9 +122,8 @@ def study_note(study: StudyCard, trials: Sequence[TrialCard], pages: Mapping[str
 
 
 def _trial_row(trial: TrialCard) -> str:
-    error = "" if trial.standard_error is None else f" ± {_TWO_SIDED_95 * trial.standard_error:.2g}"
     params = ", ".join(f"`{path}` {short(value)}" for path, value in trial.params.items())
-    return _row(trial.number, f"{decimals(trial.values[0])}{error}", trial.best_epoch or "", params)
+    return _row(trial.number, f"{decimals(trial.values[0])}{trial.margin}", trial.best_epoch or "", params)
 
 
 def _reference_row(point: ReferencePoint, metric: str) -> str:
