@@ -234,7 +234,7 @@ class TrialCard:
 
     @property
     def margin(self) -> str:
-        """Half of the 95 % interval of the first objective, to stand behind it; empty where it is not known."""
+        """Half of the 95 % interval of the first objective, to stand behind it; empty if unknown."""
         if self.standard_error is None:
             return ""
         return f" ± {_TWO_SIDED_95 * self.standard_error:.2g}"
